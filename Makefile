@@ -1,0 +1,67 @@
+# `make` alone lists the targets.
+PYTHON ?= python3
+LISTEN ?= 127.0.0.1:8080
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PROTO  := proto/livequery/v1/livequery.proto
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format generate lock browser soak clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.runtime ## embedded tier + bridge + departures board (LISTEN=127.0.0.1:8080)
+	@exec $(BIN)/python -m bridge demo --listen $(LISTEN)
+
+test: $(VENV)/.dev browser ## the whole suite
+	$(BIN)/python -m pytest
+
+soak: $(VENV)/.dev browser ## the longer runs
+	$(BIN)/python -m pytest -m soak --timeout 3600
+
+check: $(VENV)/.dev ## format, lint, types, floors, contract, stubs, Dockerfile
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/buf lint
+	@BIN=$(BIN) tools/check-breaking
+	@BIN=$(BIN) tools/check-stubs
+	$(BIN)/hadolint Dockerfile
+
+format: $(VENV)/.dev ## rewrite the sources in house style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: $(VENV)/.dev ## stubs from proto/
+	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. --grpc_python_out=. $(PROTO)
+
+lock: $(VENV)/.dev ## pin what pyproject.toml asks for, with hashes
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --custom-compile-command 'make lock' -o requirements/runtime.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --custom-compile-command 'make lock' --extra dev -c requirements/runtime.txt \
+		-o requirements/dev.txt pyproject.toml
+
+browser: # Chromium for the page's test: Debian's own, fetched where that is possible
+	@tools/find-chromium
+
+clean: ## forget the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@echo 'setting up $(VENV) …' >&2
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements/runtime.txt | $(VENV)/bin/python
+	@echo 'installing what the bridge needs …' >&2
+	@$(PIP) install --require-hashes -r requirements/runtime.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
+	@echo 'installing what development needs …' >&2
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@ $(VENV)/.runtime

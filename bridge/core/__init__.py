@@ -1,0 +1,1 @@
+"""Floor 0: pure values and rules. No event loop, no network."""

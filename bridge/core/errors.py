@@ -1,0 +1,138 @@
+"""What can go wrong, as data: the failure table of docs/wire.md §6.
+
+    BridgeError          an end with a stated reason
+    └── Failed           … that a client is told as HTTP status, close code or v1 `error`
+
+Every kind of failure is one row of `TABLE`; foreign errors (gRPC statuses, aiohttp exceptions)
+are translated into `Failed` where they enter, and nowhere else.
+"""
+
+import enum
+from dataclasses import dataclass
+
+
+class Kind(enum.Enum):
+    """A row of the failure table."""
+
+    MALFORMED = enum.auto()
+    BAD_QUERY = enum.auto()
+    UNAUTHENTICATED = enum.auto()
+    DENIED = enum.auto()
+    NOT_FOUND = enum.auto()
+    CONFLICT = enum.auto()
+    TOO_LARGE = enum.auto()
+    MESSAGE_TOO_LARGE = enum.auto()
+    QUOTA = enum.auto()
+    UNIMPLEMENTED = enum.auto()
+    UNAVAILABLE = enum.auto()
+    DEADLINE = enum.auto()
+    BROKEN = enum.auto()
+    TOO_SLOW = enum.auto()
+    EXPIRED = enum.auto()
+    NO_PONG = enum.auto()
+    NO_FIRST_MESSAGE = enum.auto()
+    DRAINING = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How one kind of failure is told.
+
+    `status` is the HTTP status, `close` the WebSocket close code, `code` the gRPC name that v1
+    uses; `retryable` says whether the same request may succeed later.
+    """
+
+    status: int
+    close: int
+    code: str
+    retryable: bool
+    title: str
+
+
+TABLE: dict[Kind, Row] = {
+    Kind.MALFORMED: Row(400, 4500, "INVALID_ARGUMENT", False, "Malformed request"),
+    Kind.BAD_QUERY: Row(400, 4500, "INVALID_ARGUMENT", False, "Bad query"),
+    Kind.UNAUTHENTICATED: Row(401, 4501, "UNAUTHENTICATED", False, "No valid credential"),
+    Kind.DENIED: Row(403, 4503, "PERMISSION_DENIED", False, "Not allowed"),
+    Kind.NOT_FOUND: Row(404, 4504, "NOT_FOUND", False, "Not found"),
+    Kind.CONFLICT: Row(409, 4509, "FAILED_PRECONDITION", False, "Wrong state"),
+    Kind.TOO_LARGE: Row(413, 4513, "RESOURCE_EXHAUSTED", False, "Too large"),
+    Kind.MESSAGE_TOO_LARGE: Row(413, 1009, "RESOURCE_EXHAUSTED", False, "Message too large"),
+    Kind.QUOTA: Row(429, 4003, "RESOURCE_EXHAUSTED", True, "Over a limit"),
+    Kind.UNIMPLEMENTED: Row(501, 4512, "UNIMPLEMENTED", False, "Not implemented by the tier"),
+    Kind.UNAVAILABLE: Row(503, 1013, "UNAVAILABLE", True, "Unavailable"),
+    Kind.DEADLINE: Row(504, 1013, "DEADLINE_EXCEEDED", True, "No answer in time"),
+    Kind.BROKEN: Row(502, 1011, "INTERNAL", True, "Unreadable answer from the tier"),
+    Kind.TOO_SLOW: Row(503, 4000, "UNAVAILABLE", True, "Client too slow"),
+    Kind.EXPIRED: Row(401, 4001, "UNAUTHENTICATED", True, "Credential expired"),
+    Kind.NO_PONG: Row(503, 4002, "UNAVAILABLE", True, "No pong in time"),
+    Kind.NO_FIRST_MESSAGE: Row(408, 4005, "DEADLINE_EXCEEDED", True, "No first message in time"),
+    Kind.DRAINING: Row(503, 1001, "UNAVAILABLE", True, "Bridge draining"),
+}
+
+# gRPC status → row. RESOURCE_EXHAUSTED needs its details and is split by the adapter.
+FROM_GRPC: dict[str, Kind] = {
+    "INVALID_ARGUMENT": Kind.BAD_QUERY,
+    "UNAUTHENTICATED": Kind.UNAUTHENTICATED,
+    "PERMISSION_DENIED": Kind.DENIED,
+    "NOT_FOUND": Kind.NOT_FOUND,
+    "FAILED_PRECONDITION": Kind.CONFLICT,
+    "OUT_OF_RANGE": Kind.CONFLICT,
+    "ALREADY_EXISTS": Kind.CONFLICT,
+    "RESOURCE_EXHAUSTED": Kind.QUOTA,
+    "UNIMPLEMENTED": Kind.UNIMPLEMENTED,
+    "UNAVAILABLE": Kind.UNAVAILABLE,
+    "ABORTED": Kind.UNAVAILABLE,
+    "CANCELLED": Kind.UNAVAILABLE,
+    "DEADLINE_EXCEEDED": Kind.DEADLINE,
+    "INTERNAL": Kind.BROKEN,
+    "UNKNOWN": Kind.BROKEN,
+    "DATA_LOSS": Kind.BROKEN,
+}
+
+
+class BridgeError(Exception):
+    """Base of everything the bridge raises on purpose."""
+
+
+class Failed(BridgeError):  # noqa: N818 - reads as what happened: `except Failed`
+    """A failure that a client is told.
+
+    `message` is fit for a client: it names no host and quotes no internal text. `field` is the
+    path of the offending member (`where[1].or[0].op`), `retry_after` whole seconds.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        message: str,
+        *,
+        field: str | None = None,
+        retry_after: float | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.field = field
+        self.retry_after = retry_after
+        self._code = code
+
+    @property
+    def row(self) -> Row:
+        """The line of the failure table this is told by."""
+        return TABLE[self.kind]
+
+    @property
+    def code(self) -> str:
+        """The gRPC name; the tier's own where several share a row."""
+        return self._code or self.row.code
+
+    @property
+    def final(self) -> bool:
+        """Whether coming back unchanged is pointless: the close codes 4500 and up."""
+        return 4500 <= self.row.close <= 4999  # noqa: PLR2004 - the range is the contract's
+
+    def text(self) -> str:
+        """Message and field in one line, as close reasons and logs print it."""
+        return f"{self.field}: {self.message}" if self.field else self.message

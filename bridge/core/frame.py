@@ -1,0 +1,223 @@
+r"""FRAME bytes: what a LiveDelta looks like to a browser (docs/wire.md §2).
+
+The bytes are those of Go's encoding/json with HTML escaping, as clients of the original gateway
+know them. Encoding happens once per group, however many viewers there are.
+"""
+
+import json
+import re
+
+import msgspec
+
+from .delta import NAMES, Cursor, LiveDelta
+from .value import JsonText, Value
+
+
+class UnreadableError(ValueError):
+    """A delta that must not reach a client: its row is no JSON, or its id would break a line."""
+
+
+# Printable ASCII that Go prints as it is: all but " & < > \ and controls.
+_PLAIN = re.compile(r"[ !#-%'-;=?-\[\]-~]*")
+_LINE_BREAKING = re.compile(r"[\r\n\0]")
+# What no UTF-8 text has: bytes that were none come as these (PEP 383), and Go prints them so.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_WHITE = re.compile(rb"[ \t\r\n]")
+# Text without white space outside strings: runs of other bytes, and whole strings. The
+# possessive quantifiers keep the scan linear.
+_COMPACT = re.compile(rb'(?:[^\s"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_STRING_OR_WHITE = re.compile(rb'("(?:[^"\\]++|\\.)*+")|[ \t\r\n]+', re.DOTALL)
+_ESCAPES = (
+    (b"<", b"\\u003c"),
+    (b">", b"\\u003e"),
+    (b"&", b"\\u0026"),
+    (b"\xe2\x80\xa8", b"\\u2028"),
+    (b"\xe2\x80\xa9", b"\\u2029"),
+)
+_NEEDS_ESCAPE = re.compile(rb"[<>&]|\xe2\x80[\xa8\xa9]")
+_parse_raw = msgspec.json.Decoder(msgspec.Raw).decode
+NO_CURSOR = b'{"values":null}'
+
+
+def quote(text: str) -> bytes:
+    r"""Print a string: `< > &` as `\u003c \u003e \u0026`, U+2028/9 and controls escaped."""
+    if _PLAIN.fullmatch(text):
+        return b'"%b"' % text.encode()
+    printed = _SURROGATE.sub(r"\\ufffd", json.dumps(text, ensure_ascii=False))
+    return _escape(printed.encode())
+
+
+def _escape(data: bytes) -> bytes:
+    # Valid JSON has these only inside strings, so replacing them everywhere is right.
+    if _NEEDS_ESCAPE.search(data):
+        for plain, escaped in _ESCAPES:
+            data = data.replace(plain, escaped)
+    return data
+
+
+def compact(row: bytes) -> bytes:
+    """Pass a tier's JSON text through: white space out, `< > &` escaped, the rest untouched.
+
+    Raises:
+        UnreadableError: not JSON in UTF-8.
+
+    """
+    _validate(row)
+    if _WHITE.search(row) and not _COMPACT.fullmatch(row):
+        row = _STRING_OR_WHITE.sub(rb"\1", row)
+    return _escape(row)
+
+
+def _validate(row: bytes) -> None:
+    try:
+        row.decode()
+        _parse_raw(row)
+    except UnicodeDecodeError as error:
+        raise UnreadableError("a row that is not UTF-8") from error
+    except (msgspec.DecodeError, RecursionError):
+        _validate_slowly(row)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+_slow_decoder = json.JSONDecoder(
+    parse_int=str,
+    parse_float=str,
+    parse_constant=_refuse_constant,
+    object_pairs_hook=lambda _: None,
+)
+
+
+def _validate_slowly(row: bytes) -> None:
+    """Judge again what msgspec refuses: it is stricter than JSON on lone surrogates."""
+    try:
+        _slow_decoder.decode(row.decode())
+    except (ValueError, RecursionError) as error:
+        raise UnreadableError("a row that is not JSON") from error
+
+
+def number(value: float) -> bytes:
+    """Print a double as Go and JavaScript do: exponent only below 1e-6 and from 1e21 on.
+
+    Raises:
+        UnreadableError: NaN or an infinity, which JSON has no word for.
+
+    """
+    if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124 - NaN
+        raise UnreadableError("a number that is not finite")
+    if value == 0:
+        return b"-0" if str(value)[0] == "-" else b"0"
+    mantissa, _, exponent = repr(value).partition("e")
+    sign = "-" if mantissa[0] == "-" else ""
+    whole, _, fraction = mantissa.lstrip("-").partition(".")
+    digits = (whole + fraction).lstrip("0")
+    # The value is 0.digits times ten to the power of point.
+    point = len(whole) + int(exponent or 0) - (len(whole + fraction) - len(digits))
+    digits = digits.rstrip("0")
+    if 1e-6 <= abs(value) < 1e21:  # noqa: PLR2004 - the range is the contract's
+        return (sign + _fixed(digits, point)).encode()
+    tail = f".{digits[1:]}" if len(digits) > 1 else ""
+    return f"{sign}{digits[0]}{tail}e{point - 1:+d}".encode()
+
+
+def _fixed(digits: str, point: int) -> str:
+    if point <= 0:
+        return "0." + "0" * -point + digits
+    if point >= len(digits):
+        return digits + "0" * (point - len(digits))
+    return digits[:point] + "." + digits[point:]
+
+
+def value_bytes(value: Value) -> bytes:
+    """Print one cursor value."""
+    if isinstance(value, str):
+        return quote(value)
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, JsonText):
+        # The tier's bytes, UTF-8 or not, become text on the way in; here they are judged.
+        return compact(value.text.encode(errors="surrogatepass"))
+    return json.dumps(value).encode()
+
+
+def cursor_bytes(cursor: Cursor) -> bytes:
+    """Print a cursor: absent as `{"values":null}`, empty as `{"values":[]}`."""
+    if cursor is None:
+        return NO_CURSOR
+    return b'{"values":[%b]}' % b",".join(map(value_bytes, cursor))
+
+
+_HEADS = tuple(b'{"op":"%b"' % name.encode() for name in NAMES)
+
+
+class Frame(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """One change as clients see it: row and cursor are printed already, `data` is the FRAME.
+
+    `agg_id`, indexes and `op` stay readable, for the window applies frames, not bytes. Frames
+    compare by identity: the window's searches rely on it.
+    """
+
+    op: int
+    agg_id: str
+    version: int
+    row: bytes
+    cursor: bytes
+    old_index: int
+    new_index: int
+    stream_id: str
+    data: bytes
+
+    @property
+    def name(self) -> str:
+        """The op as it is printed; one that the schema does not list is `delta`."""
+        return NAMES[self.op] if 0 <= self.op < len(NAMES) else NAMES[0]
+
+
+def encode(delta: LiveDelta) -> Frame:
+    """Print a delta.
+
+    Raises:
+        UnreadableError: it must not reach a client; the caller re-subscribes.
+
+    """
+    row = compact(delta.row) if delta.row else b""
+    return make(
+        delta.op,
+        delta.agg_id,
+        delta.version,
+        row,
+        cursor_bytes(delta.cursor),
+        delta.old_index,
+        delta.new_index,
+        delta.stream_id,
+    )
+
+
+def make(  # noqa: PLR0917 - a frame has these parts, in this order
+    op: int,
+    agg_id: str,
+    version: int,
+    row: bytes,
+    cursor: bytes,
+    old_index: int,
+    new_index: int,
+    stream_id: str,
+) -> Frame:
+    """Build a frame around a row and cursor that are printed already; raises as `encode`."""
+    parts = [_HEADS[op] if 0 <= op < len(_HEADS) else _HEADS[0]]
+    if agg_id:
+        parts.append(b',"agg_id":' + quote(agg_id))
+    if version:
+        parts.append(b',"version":%d' % version)
+    if row:
+        parts.append(b',"row":' + row)
+    parts.append(b',"old_index":%d,"new_index":%d,"cursor":%b' % (old_index, new_index, cursor))
+    if stream_id:
+        if _LINE_BREAKING.search(stream_id):
+            raise UnreadableError("a stream_id that would break a line")
+        parts.append(b',"stream_id":' + quote(stream_id))
+    parts.append(b"}")
+    data = b"".join(parts)
+    return Frame(op, agg_id, version, row, cursor, old_index, new_index, stream_id, data)

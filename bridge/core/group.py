@@ -1,0 +1,81 @@
+"""Group: the frames of one source change, printed once for each form that viewers use.
+
+A form is a function Group → bytes; what it prints is kept on the group and shared by every viewer
+of that form. `sse` and `ws` are the core protocol's (docs/wire.md §3, §4).
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+from .frame import Frame
+
+
+class Group:
+    """Frames that clients apply as one, in order.
+
+    `stream_id` names the source change; snapshots and diffs of the bridge's own have none.
+    `at` is the change's time in seconds since the epoch, 0 when unknown.
+    """
+
+    __slots__ = ("_printed", "at", "frames", "size", "stream_id")
+
+    def __init__(self, frames: Iterable[Frame], stream_id: str = "", at: float = 0.0) -> None:
+        self.frames = tuple(frames)
+        self.stream_id = stream_id
+        self.at = at
+        self.size = sum(len(frame.data) for frame in self.frames)
+        self._printed: dict[Form, bytes] = {}
+
+    def printed(self, form: "Form") -> bytes:
+        """Return the group in a form; made on first use, the same object ever after."""
+        data = self._printed.get(form)
+        if data is None:
+            data = self._printed[form] = form(self)
+        return data
+
+
+Form: TypeAlias = Callable[[Group], bytes]
+
+
+def sse_event(frame: Frame) -> bytes:
+    """Print one event (WHATWG HTML §9.2.6): id where there is one, event, data."""
+    head = b"id: %b\n" % frame.stream_id.encode() if frame.stream_id else b""
+    return b"%bevent: %b\ndata: %b\n\n" % (head, frame.name.encode(), frame.data)
+
+
+def chunk(data: bytes) -> bytes:
+    """Wrap bytes as one chunk of a chunked body (RFC 9112 §7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def sse(group: Group) -> bytes:
+    """Print the events of a group."""
+    return b"".join(map(sse_event, group.frames))
+
+
+def sse_chunked(group: Group) -> bytes:
+    """Print the events of a group as one chunk of an HTTP/1.1 body."""
+    return chunk(group.printed(sse))
+
+
+def ws(group: Group) -> bytes:
+    """Print each frame as one text message."""
+    return b"".join(text_message(frame.data) for frame in group.frames)
+
+
+_TEXT, _FIN = 0x01, 0x80
+
+
+def text_message(payload: bytes) -> bytes:
+    """Wrap a payload as one unfragmented, unmasked text message (RFC 6455 §5.2)."""
+    return message_head(_TEXT, len(payload)) + payload
+
+
+def message_head(opcode: int, length: int) -> bytes:
+    """Print the header of a server's message (RFC 6455 §5.2)."""
+    first = bytes([_FIN | opcode])
+    if length < 126:  # noqa: PLR2004 - RFC 6455 §5.2: one byte, else two, else eight
+        return first + bytes([length])
+    if length < 1 << 16:
+        return first + b"\x7e" + length.to_bytes(2)
+    return first + b"\x7f" + length.to_bytes(8)

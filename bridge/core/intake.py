@@ -1,0 +1,152 @@
+"""Intake: what one upstream call says, made whole.
+
+Batches in, complete snapshots and groups out. Laws: nothing of a snapshot gets out before all of
+it is there; nothing older than the present epoch gets out; a sequence seen before is dropped, one
+that is missing ends the call. What can't be carried on from raises `Resync`: the only cure is a
+new subscription. Epoch and sequence belong to one call, so there is one Intake per call.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .delta import Batch, LiveDelta, Op, groups
+from .errors import BridgeError
+from .frame import Frame, UnreadableError, encode
+from .group import Group
+from .window import Mirror, Rows, Window
+
+
+class Resync(BridgeError):  # noqa: N818 - an order, as the word says
+    """This call is lost for the window; `cause` is a metric label."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A whole window.
+
+    `first` is the call's own snapshot. `reanchor` and `request_id` are what the tier said of the
+    reset's cause, None and empty where it said nothing.
+    """
+
+    rows: Rows
+    first: bool
+    reanchor: bool | None
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A heartbeat: proves that the call lives, and tells what must have been seen by now."""
+
+    epoch: int = 0
+    last_seq: int = 0
+
+
+class Intake:
+    """Orders the batches of one call. `empty` makes a mirror for a snapshot to be built in."""
+
+    def __init__(self, empty: Mirror) -> None:
+        self._scratch = empty
+        self._epoch = 0
+        self._next_seq = 0
+        self._open = False  # a snapshot is under way
+        self._began = False  # any snapshot has begun
+        self._cause: Batch | None = None  # the batch whose reset began the present snapshot
+        self._snapshots = 0
+        self.dropped = 0
+
+    def widen(self, limit: int) -> None:
+        """Allow snapshots of up to `limit` rows from now on: a reanchor is under way."""
+        if isinstance(self._scratch, Window):
+            self._scratch.limit = max(self._scratch.limit, limit)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a snapshot is still to be completed."""
+        return self._open or not self._began
+
+    def beat(self, beat: Beat) -> None:
+        """Check a heartbeat against what was seen; raises Resync on a gap."""
+        if beat.epoch >= self._epoch and self._next_seq and beat.last_seq >= self._next_seq:
+            raise Resync("gap")
+
+    def feed(self, batch: Batch) -> Iterator[Snapshot | Group]:
+        """Take a batch; yields snapshots and groups in order.
+
+        Raises:
+            Resync: a gap, a bare reset, deltas before any snapshot, an unreadable delta.
+
+        """
+        if batch.epoch and batch.epoch < self._epoch:
+            self.dropped += len(batch.deltas)
+            self._pass_over(batch)
+            return
+        deltas = self._unseen(batch)
+        if batch.deltas and not deltas:
+            return
+        if batch.epoch > self._epoch:
+            if deltas and deltas[0].op != Op.RESET:
+                raise Resync("epoch_without_reset")
+            self._epoch = batch.epoch
+        yield from self._take(deltas, batch)
+        if batch.snapshot_complete and self._open:
+            self._open = False
+            self._snapshots += 1
+            yield self._snapshot()
+
+    def _snapshot(self) -> Snapshot:
+        cause = self._cause or Batch()
+        return Snapshot(
+            self._scratch.snapshot(),
+            first=self._snapshots == 1,
+            reanchor=cause.reanchor,
+            request_id=cause.request_id,
+        )
+
+    def _unseen(self, batch: Batch) -> tuple[LiveDelta, ...]:
+        deltas = batch.deltas
+        if not batch.first_seq:
+            return deltas
+        # An empty batch, too, tells by its number what should have come before.
+        seen = self._next_seq - batch.first_seq if self._next_seq else 0
+        if seen < 0:
+            raise Resync("gap")
+        if seen:
+            self.dropped += min(seen, len(deltas))
+            deltas = deltas[seen:]
+        if deltas:
+            self._next_seq = batch.first_seq + len(batch.deltas)
+        return deltas
+
+    def _pass_over(self, batch: Batch) -> None:
+        """Count what came too late: its numbers are no gap."""
+        if batch.first_seq and batch.first_seq <= self._next_seq:
+            self._next_seq = max(self._next_seq, batch.first_seq + len(batch.deltas))
+
+    def _take(self, deltas: tuple[LiveDelta, ...], batch: Batch) -> Iterator[Group]:
+        for stream_id, run in groups(deltas):
+            frames = self._encode(run)
+            if any(frame.op == Op.RESET for frame in frames):
+                self._reset(batch)
+            if self._open:
+                self._scratch.reduce(frames)
+            elif not self._began:
+                raise Resync("no_snapshot")
+            elif frames:
+                yield Group(frames, stream_id, run[0].at)
+
+    def _reset(self, batch: Batch) -> None:
+        if batch.bare:
+            raise Resync("bare_reset")
+        self._open = self._began = True
+        self._cause = batch
+
+    def _encode(self, run: tuple[LiveDelta, ...]) -> tuple[Frame, ...]:
+        try:
+            return tuple(map(encode, run))
+        except UnreadableError as error:
+            raise Resync("unreadable") from error

@@ -1,0 +1,168 @@
+"""Log: the groups of one subscription by position, and the window at any position still held.
+
+A position counts groups. Viewers hold positions instead of queues, so a backlog is kept once,
+however many viewers lag behind it. Windows are rebuilt from a checkpoint every 64 groups.
+
+What clients are told of a position carries a random token: no other subscription, replica or
+restart mistakes it for its own. A barrier changes the token: nothing before it is replayed.
+"""
+
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+from .bundle import Bundle
+from .group import Group
+from .window import Rows, Window
+
+CHECKPOINT_EVERY = 64
+CHECKPOINT_BYTES = 256 * 1024
+MAX_GROUPS = 1024
+MAX_BYTES = 4 * 1024 * 1024
+_UNBOUNDED = 2**31
+
+
+class Log:
+    """Groups from `tail` to `head`; `rows` is the window it begins with.
+
+    A streamed log keeps no windows: there is no order to rebuild, and ids speak for themselves.
+    """
+
+    def __init__(self, rows: Rows, *, streamed: bool = False) -> None:
+        self._streamed = streamed
+        self.head = 0
+        self.tail = 0
+        self.size = 0
+        self._token = secrets.token_hex(6)
+        self._barrier = 0
+        self._groups: deque[Group] = deque()
+        # Bytes and frames from the beginning of time to before each group, and to the head.
+        self._sums: deque[tuple[int, int]] = deque([(0, 0)])
+        self._checkpoints: deque[tuple[int, Rows]] = deque([(0, () if streamed else rows)])
+        self._since_checkpoint = 0
+        self._bundles: dict[int, Bundle] = {}
+
+    def append(self, group: Group, rows: Callable[[], Rows]) -> None:
+        """Add a group; `rows` tells the window after it, where a checkpoint is due."""
+        self._bundles.clear()
+        self._groups.append(group)
+        self.head += 1
+        self.size += group.size
+        size, frames = self._sums[-1]
+        self._sums.append((size + group.size, frames + len(group.frames)))
+        self._since_checkpoint += group.size
+        if (
+            self.head - self._checkpoints[-1][0] >= CHECKPOINT_EVERY
+            or self._since_checkpoint >= CHECKPOINT_BYTES
+        ):
+            self._checkpoints.append((self.head, () if self._streamed else rows()))
+            self._since_checkpoint = 0
+
+    def barrier(self) -> None:
+        """End what may be replayed: what comes next does not follow from what was told before."""
+        self._barrier = self.head
+        self._token = secrets.token_hex(6)
+
+    # ------------------------------------------------------------ what follows a position
+
+    def since(self, position: int) -> Bundle:
+        """Return the groups after a position that is still held; the same bundle to everybody."""
+        bundle = self._bundles.get(position)
+        if bundle is None:
+            bundle = self._bundles[position] = Bundle(
+                tuple(self._slice(position, self.head)),
+                [self.told(after) for after in range(position + 1, self.head + 1)],
+            )
+        return bundle
+
+    def backlog(self, position: int) -> tuple[int, int]:
+        """Return bytes and frames between a position and the head."""
+        size, frames = self._sums[position - self.tail]
+        total, all_frames = self._sums[-1]
+        return total - size, all_frames - frames
+
+    def rows_at(self, position: int) -> Rows:
+        """Rebuild the window at a position that is still held (maintained windows only)."""
+        at, rows = next(c for c in reversed(self._checkpoints) if c[0] <= position)
+        if at == position:
+            return rows
+        # Groups in a log are repaired already: the reducer alone follows them, at any limit.
+        window = Window(_UNBOUNDED, rows)
+        for group in self._slice(at, position):
+            window.reduce(group.frames)
+        return window.snapshot()
+
+    def _slice(self, begin: int, end: int) -> Iterator[Group]:
+        return islice(self._groups, begin - self.tail, end - self.tail)
+
+    # ------------------------------------------------------------ what clients are told
+
+    def told(self, position: int) -> str:
+        """Name a position for clients (v1 `pos`)."""
+        return f"{self._token}.{position}"
+
+    def find(self, pos: str) -> int | None:
+        """Return the position that a client names, None if it can't be replayed from."""
+        token, _, number = pos.partition(".")
+        if token != self._token or not number.isascii() or not number.isdecimal():
+            return None
+        position = int(number[:18])
+        return position if max(self.tail, self._barrier) <= position <= self.head else None
+
+    def find_group(self, stream_id: str) -> int | None:
+        """Return the position before the group of this name, None if it can't be replayed.
+
+        It can if the name is that of exactly one group, and that group after any part of itself
+        ends in the same window: the client may have half of it (docs/wire.md §3).
+        """
+        first = max(self.tail, self._barrier)
+        found = [
+            first + at
+            for at, group in enumerate(self._slice(first, self.head))
+            if group.stream_id == stream_id
+        ]
+        if not stream_id or len(found) != 1 or not self._repeats(found[0]):
+            return None
+        return found[0]
+
+    def _repeats(self, position: int) -> bool:
+        if self._streamed:
+            return True
+        before, after = self.rows_at(position), _shape(self.rows_at(position + 1))
+        [group] = self._slice(position, position + 1)
+        for part in range(1, len(group.frames) + 1):
+            window = Window(_UNBOUNDED, before)
+            window.reduce(group.frames[:part])
+            window.reduce(group.frames)
+            if _shape(window.snapshot()) != after:
+                return False
+        return True
+
+    # ------------------------------------------------------------ bounds
+
+    @property
+    def full(self) -> bool:
+        """Whether it holds more than it should."""
+        return len(self._groups) > MAX_GROUPS or self.size > MAX_BYTES
+
+    def trim(self, *, keep: int) -> None:
+        """Forget the oldest groups beyond the bounds, but none after the position `keep`."""
+        while self.full and self.shrink(keep=keep):
+            pass
+
+    def shrink(self, *, keep: int) -> bool:
+        """Forget the groups before the next checkpoint; whether there were any to forget."""
+        if len(self._checkpoints) == 1 or self._checkpoints[1][0] > keep:
+            return False
+        self._checkpoints.popleft()
+        for _ in range(self._checkpoints[0][0] - self.tail):
+            self.size -= self._groups.popleft().size
+            self._sums.popleft()
+            self.tail += 1
+        self._bundles.clear()
+        return True
+
+
+def _shape(rows: Rows) -> list[tuple[str, int, bytes]]:
+    return [(row.agg_id, row.version, row.row) for row in rows]

@@ -1,0 +1,97 @@
+"""LiveQuery: a registered window as a value, and its canonical key (docs/wire.md §1)."""
+
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeAlias
+
+from .errors import Failed, Kind
+from .value import Value, canonical
+
+MAINTAINED, STREAMED = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A leaf predicate. `operand` is a tuple for in/notin, None for isnull/isnotnull."""
+
+    column: str
+    operator: str
+    operand: Value | tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OrGroup:
+    """A disjunction of at least one condition."""
+
+    conditions: tuple["Condition", ...]
+
+
+Condition: TypeAlias = Comparison | OrGroup
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    """One ordering term; the tier appends `id ASC` as the last."""
+
+    column: str
+    desc: bool
+
+
+@dataclass(frozen=True)
+class LiveQuery:
+    """A window of `limit` rows over one entity. `cursor` is the anchor; None is the head."""
+
+    entity: str
+    where: tuple[Condition, ...]
+    sort: tuple[SortKey, ...]
+    limit: int
+    cursor: tuple[Value, ...] | None = None
+    mode: int = MAINTAINED
+
+    @cached_property
+    def key(self) -> bytes:
+        """The canonical form: equal bytes, equal query. Number kinds stay apart."""
+        cursor = "" if self.cursor is None else ",".join(map(canonical, self.cursor))
+        sort = ",".join(f"{json.dumps(k.column)}:{int(k.desc)}" for k in self.sort)
+        where = ",".join(map(_canonical_condition, self.where))
+        text = f"{json.dumps(self.entity)}|{self.mode}|{self.limit}|[{where}]|[{sort}]|[{cursor}]"
+        return text.encode()
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the result set has no order and no bound."""
+        return self.mode == STREAMED
+
+    def reanchored(self, cursor: tuple[Value, ...] | None, limit: int) -> "LiveQuery":
+        """Return the query at another anchor; `limit` 0 keeps the window's size.
+
+        Raises:
+            Failed: BAD_QUERY when the cursor's arity does not fit the sort keys.
+
+        """
+        check_arity(cursor, self.sort)
+        return replace(self, cursor=cursor, limit=limit or self.limit)
+
+
+def _canonical_condition(condition: Condition) -> str:
+    if isinstance(condition, OrGroup):
+        return "{" + ",".join(map(_canonical_condition, condition.conditions)) + "}"
+    head = f"{json.dumps(condition.column)} {condition.operator} "
+    if isinstance(condition.operand, tuple):
+        return head + "[" + ",".join(map(canonical, condition.operand)) + "]"
+    return head + canonical(condition.operand)
+
+
+def check_arity(cursor: tuple[Value, ...] | None, sort: tuple[SortKey, ...]) -> None:
+    """Refuse a cursor that has not one value per sort key, then the id; None is the head."""
+    if cursor is not None and len(cursor) != len(sort) + 1:
+        raise bad_query(
+            "cursor.values",
+            f"a cursor has one value per sort key, then the id: {len(sort) + 1}, not {len(cursor)}",
+        )
+
+
+def bad_query(field: str, message: str) -> Failed:
+    """Refuse a query by the path of what is wrong with it."""
+    return Failed(Kind.BAD_QUERY, message, field=field)

@@ -1,0 +1,270 @@
+"""Window: an exact mirror of what the tier said, and the guard over what viewers are told.
+
+Laws between groups: ids are unique; never more rows than the limit; what the guard lets out leads
+id-keyed clients *and* clients that splice by index from the window before to the window after
+(docs/semantics.md, 'The reducer', 'The guard').
+"""
+
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from .delta import Op
+from .diff import diff
+from .frame import NO_CURSOR, Frame, make
+from .group import Group
+
+_VERSIONED = frozenset([Op.ENTER, Op.MOVE, Op.UPDATE, Op.MATCH])
+_JS_SAFE = 2**53 - 1
+STREAMED_CAP = 10_000
+"""Members of a streamed set that are kept so that newcomers can share it."""
+
+Rows: TypeAlias = tuple[Frame, ...]
+"""A window at one moment. A row is the frame that last carried it: immutable, shared, printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What came of a group: the group to send, if any, and what the guard had to do."""
+
+    group: Group | None
+    repairs: tuple[str, ...] = ()
+
+
+class Window:
+    """The rows of a maintained query, in order."""
+
+    def __init__(self, limit: int, rows: Iterable[Frame] = ()) -> None:
+        self.limit = limit
+        self._rows = list(rows)
+        self._by_id = {row.agg_id: row for row in self._rows}
+        self._snapshot: Rows | None = None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def snapshot(self) -> Rows:
+        """Return the rows now; the same tuple until something changes."""
+        if self._snapshot is None:
+            self._snapshot = tuple(self._rows)
+        return self._snapshot
+
+    def apply(self, group: Group) -> Applied:
+        """Apply a source change and judge it; returns what viewers may be sent."""
+        before = self.snapshot()
+        repairs: list[str] = []
+        kept: list[Frame] = []
+        literal = True
+        for frame in group.frames:
+            if self._stale(frame):
+                repairs.append("stale_version")
+                continue
+            literal &= self._step(frame)
+            kept.append(frame)
+        self._snapshot = None
+        if not literal:
+            self._cut()
+            kept = diff(before, self.snapshot(), group.stream_id)
+            repairs.append("splice")
+        elif len(self._rows) > self.limit:
+            kept += self._evict(group.stream_id)
+            repairs.append("missing_leave")
+        if not repairs:
+            return Applied(group)
+        return Applied(Group(kept, group.stream_id, group.at) if kept else None, tuple(repairs))
+
+    def reduce(self, frames: Iterable[Frame]) -> None:
+        """Apply frames by the reducer alone, then cut to the limit: for snapshots and replays."""
+        for frame in frames:
+            self._step(frame)
+        self._cut()
+        self._snapshot = None
+
+    def _stale(self, frame: Frame) -> bool:
+        if not frame.version or frame.op not in _VERSIONED:
+            return False
+        row = self._by_id.get(frame.agg_id)
+        return row is not None and frame.version < row.version
+
+    def _step(self, frame: Frame) -> bool:
+        """Apply one frame by the reducer; say whether a literal splice does the same."""
+        step = _STEPS.get(frame.op)
+        return True if step is None else step(self, frame)
+
+    def _find(self, frame: Frame) -> int:
+        """Return where the frame's row stands, -1 if it does not; its own index is tried first."""
+        row = self._by_id.get(frame.agg_id)
+        if row is None:
+            return -1
+        hint = frame.old_index
+        if 0 <= hint < len(self._rows) and self._rows[hint] is row:
+            return hint
+        return self._rows.index(row)
+
+    def _enter(self, frame: Frame) -> bool:
+        at = self._find(frame)
+        if at >= 0:
+            del self._rows[at]
+        self._insert(frame)
+        return at < 0 and 0 <= frame.new_index < len(self._rows)
+
+    def _move(self, frame: Frame) -> bool:
+        at = self._find(frame)
+        if at >= 0:
+            del self._rows[at]
+        self._insert(frame)
+        return 0 <= at == frame.old_index and 0 <= frame.new_index < len(self._rows)
+
+    def _insert(self, frame: Frame) -> None:
+        self._rows.insert(max(frame.new_index, 0), frame)
+        self._by_id[frame.agg_id] = frame
+
+    def _leave(self, frame: Frame) -> bool:
+        at = self._find(frame)
+        if at < 0:
+            return False
+        del self._rows[at]
+        del self._by_id[frame.agg_id]
+        return at == frame.old_index
+
+    def _update(self, frame: Frame) -> bool:
+        at = self._find(frame)
+        if at < 0:
+            return False
+        self._rows[at] = self._by_id[frame.agg_id] = frame
+        return at == frame.old_index == frame.new_index
+
+    def _match(self, frame: Frame) -> bool:
+        # Streamed ops have no index: a client that splices can't follow, so never literal here.
+        at = self._find(frame)
+        if at < 0:
+            self._rows.append(frame)
+            self._by_id[frame.agg_id] = frame
+        else:
+            self._rows[at] = self._by_id[frame.agg_id] = frame
+        return False
+
+    def _unmatch(self, frame: Frame) -> bool:
+        self._leave(frame)
+        return False
+
+    def _reset(self, _: Frame) -> bool:
+        self._rows.clear()
+        self._by_id.clear()
+        return True
+
+    def _evict(self, stream_id: str) -> list[Frame]:
+        """Remove rows over the limit; returns the leaves that the tier forgot."""
+        leaves = []
+        while len(self._rows) > self.limit:
+            row = self._rows.pop()
+            del self._by_id[row.agg_id]
+            leaves.append(
+                make(Op.LEAVE, row.agg_id, 0, b"", NO_CURSOR, len(self._rows), -1, stream_id)
+            )
+        return leaves
+
+    def _cut(self) -> None:
+        for row in self._rows[self.limit :]:
+            del self._by_id[row.agg_id]
+        del self._rows[self.limit :]
+
+
+_STEPS: dict[int, Callable[[Window, Frame], bool]] = {
+    Op.ENTER: Window._enter,  # noqa: SLF001 - the table belongs to the class
+    Op.LEAVE: Window._leave,  # noqa: SLF001
+    Op.MOVE: Window._move,  # noqa: SLF001
+    Op.UPDATE: Window._update,  # noqa: SLF001
+    Op.RESET: Window._reset,  # noqa: SLF001
+    Op.MATCH: Window._match,  # noqa: SLF001
+    Op.UNMATCH: Window._unmatch,  # noqa: SLF001
+}
+
+
+class StreamedSet:
+    """The members of a streamed query: no order, no bound, so nothing to repair by index.
+
+    Known members only: rows of the page and rows that matched since. Others may be updated or
+    unmatched without ever having been seen; that passes through. Beyond `cap` members nothing is
+    kept any more: groups still pass, but nobody can be shown the set.
+    """
+
+    def __init__(self, rows: Iterable[Frame] = (), *, cap: int = STREAMED_CAP) -> None:
+        self._rows = {row.agg_id: row for row in rows}
+        self._cap = cap
+        self.full = False
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def snapshot(self) -> Rows:
+        """Return the members known, in the order they came."""
+        return tuple(self._rows.values())
+
+    def apply(self, group: Group) -> Applied:
+        """Apply a source change; drops only what is older than the mirror."""
+        kept = [frame for frame in group.frames if self._take(frame)]
+        if len(kept) == len(group.frames):
+            return Applied(group)
+        repairs = ("stale_version",) * (len(group.frames) - len(kept))
+        return Applied(Group(kept, group.stream_id, group.at) if kept else None, repairs)
+
+    def reduce(self, frames: Iterable[Frame]) -> None:
+        """Apply frames by the reducer alone."""
+        for frame in frames:
+            self._take(frame)
+
+    def _take(self, frame: Frame) -> bool:
+        if self.full:
+            return True
+        row = self._rows.get(frame.agg_id)
+        if frame.op in (Op.LEAVE, Op.UNMATCH):
+            self._rows.pop(frame.agg_id, None)
+        elif frame.op == Op.RESET:
+            self._rows.clear()
+        elif frame.op in _VERSIONED:
+            if row is not None and frame.version and frame.version < row.version:
+                return False
+            if row is not None or frame.op != Op.UPDATE:
+                self._rows[frame.agg_id] = frame
+                self._fill()
+        return True
+
+    def _fill(self) -> None:
+        if len(self._rows) > self._cap:
+            self.full = True
+            self._rows.clear()
+
+
+Mirror: TypeAlias = Window | StreamedSet
+
+
+def snapshot_group(rows: Sequence[Frame], *, streamed: bool = False) -> Group:
+    """Print a window as a client first sees it: a reset, then one enter per row."""
+    enters = [
+        make(
+            Op.ENTER,
+            row.agg_id,
+            row.version,
+            row.row,
+            row.cursor,
+            0 if streamed else -1,
+            0 if streamed else index,
+            "",
+        )
+        for index, row in enumerate(rows)
+    ]
+    return Group([RESET_FRAME, *enters])
+
+
+RESET_FRAME = make(Op.RESET, "", 0, b"", NO_CURSOR, 0, 0, "")
+
+
+def digest(rows: Iterable[Frame]) -> str:
+    """Sum a window up: CRC-32 over id and version of its rows, in order (docs/wire.md §5)."""
+    crc = 0
+    for row in rows:
+        version = row.version if -_JS_SAFE <= row.version <= _JS_SAFE else 0
+        crc = zlib.crc32(f"{row.agg_id}\n{version}\n".encode(), crc)
+    return f"{crc:08x}"

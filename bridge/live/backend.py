@@ -1,0 +1,62 @@
+"""Backend and Sub: the seam to the tier.
+
+An adapter opens subscriptions; what comes out is the core's values. A fake in memory satisfies
+the seam as well as gRPC does.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from bridge.core.delta import Batch
+from bridge.core.intake import Beat
+from bridge.core.query import LiveQuery
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """On whose behalf the tier is asked.
+
+    `metadata` are the name-value pairs that travel to the tier. `scope` is the part of them that
+    authorisation may depend on: subscriptions are shared within a scope, never across.
+    """
+
+    metadata: tuple[tuple[str, str], ...] = ()
+    scope: tuple[tuple[str, str], ...] = ()
+
+
+class Sub(Protocol):
+    """One open subscription at the tier."""
+
+    @property
+    def id(self) -> str:
+        """The tier's name for it."""
+
+    @property
+    def effective(self) -> LiveQuery | None:
+        """The query as the tier runs it; None where it did not say."""
+
+    async def read(self) -> Batch | Beat | None:
+        """Wait for the next message; None once the tier has ended the stream for good (OK).
+
+        Cancelling may end the call. Raises Failed when the call breaks or is refused.
+        """
+
+    async def reanchor(self, query: LiveQuery, was: LiveQuery, request_id: str) -> LiveQuery | None:
+        """Slide the window to the cursor and limit of `query`; `was` is the one in force.
+
+        The new window comes through `read` as a reset. Returns the query as the tier runs it,
+        None where it does not say. Raises Failed; UNIMPLEMENTED where the tier can't.
+        """
+
+    async def close(self) -> None:
+        """End the subscription. Idempotent; never raises."""
+
+
+class Backend(Protocol):
+    """Opens subscriptions."""
+
+    async def subscribe(self, query: LiveQuery, identity: Identity) -> Sub:
+        """Open one; returns when the tier has started it. Raises Failed.
+
+        Cancelling leaves nothing open.
+        """

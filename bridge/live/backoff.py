@@ -1,0 +1,31 @@
+"""Backoff: waits between attempts, spread so that a crowd does not return at once."""
+
+import random
+from collections.abc import Callable
+
+
+class Backoff:
+    """Full jitter: each wait is anywhere between 0 and a bound that grows by a factor."""
+
+    def __init__(
+        self,
+        *,
+        first: float,
+        factor: float,
+        most: float,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._first = self._bound = first
+        self._factor = factor
+        self._most = most
+        self._uniform = uniform
+
+    def next(self) -> float:
+        """Return seconds to wait before the next attempt."""
+        wait = self._uniform(0, self._bound)
+        self._bound = min(self._bound * self._factor, self._most)
+        return wait
+
+    def reset(self) -> None:
+        """Begin anew: an attempt has succeeded."""
+        self._bound = self._first

@@ -1,0 +1,185 @@
+"""Feed: keeps one query's upstream call. Opens it, reads it, opens it again when it is lost.
+
+Laws: at most one call at a time, always closed before the next; every wait has a deadline; a call
+that says what can't be carried on from is given up for a fresh one; only the tier's OK, a refusal
+for good (close codes 45xx), or a deadline ends the feed.
+"""
+
+import asyncio
+import logging
+from typing import Protocol
+
+from bridge.core.errors import Failed, Kind
+from bridge.core.group import Group
+from bridge.core.intake import Beat, Intake, Resync, Snapshot
+from bridge.core.query import LiveQuery
+from bridge.core.window import StreamedSet, Window
+
+from .backend import Backend, Identity, Sub
+from .backoff import Backoff
+from .observer import Observer, Reason
+from .settings import Settings
+from .viewer import End
+
+logger = logging.getLogger(__name__)
+
+
+class Target(Protocol):
+    """Whom a feed is for."""
+
+    query: LiveQuery
+    """What the next call asks for."""
+    identity: Identity
+    """On whose behalf."""
+
+    def started(self) -> None:
+        """Take note that the tier has started a call."""
+
+    def lost(self, cause: str) -> None:
+        """Take note that the call is lost; another is on its way."""
+
+    def replace(self, snapshot: Snapshot) -> None:
+        """Take a whole window."""
+
+    def publish(self, group: Group) -> None:
+        """Take a source change."""
+
+
+class Feed:
+    """The upstream side of one subscription."""
+
+    def __init__(
+        self, *, target: Target, backend: Backend, settings: Settings, observer: Observer
+    ) -> None:
+        self._target = target
+        self._backend = backend
+        self._settings = settings
+        self._observer = observer
+        self._loop = asyncio.get_running_loop()
+        self._sub: Sub | None = None
+        self._intake: Intake | None = None
+        self._started = False
+        self._began = self._loop.time()
+        self._stale_since: float | None = None
+        self._lost = self._backoff()
+        self._troubled = self._backoff()
+
+    def _backoff(self) -> Backoff:
+        settings = self._settings
+        return Backoff(
+            first=settings.backoff_first,
+            factor=settings.backoff_factor,
+            most=settings.backoff_most,
+        )
+
+    @property
+    def live(self) -> bool:
+        """Whether a call is up and its window whole."""
+        return self._intake is not None and not self._intake.waiting
+
+    @property
+    def effective(self) -> LiveQuery | None:
+        """The query as the tier runs it, where it said so."""
+        return self._sub.effective if self._sub else None
+
+    async def reanchor(self, query: LiveQuery, was: LiveQuery, request_id: str) -> LiveQuery | None:
+        """Have the tier slide the call's window; see `Sub.reanchor`. Raises Failed."""
+        if self._sub is None or self._intake is None:
+            raise Failed(Kind.UNAVAILABLE, "the tier is out of reach")
+        self._intake.widen(query.limit)
+        try:
+            async with asyncio.timeout(self._settings.reanchor_timeout):
+                return await self._sub.reanchor(query, was, request_id)
+        except TimeoutError:
+            raise Failed(Kind.DEADLINE, "the tier did not answer in time") from None
+
+    async def run(self) -> End:
+        """Feed the target until there is nothing more to come; returns why."""
+        told: Failed | None = None
+        while True:
+            try:
+                await self._open()
+                await self._follow()
+                return End(Reason.COMPLETED)
+            except Resync as resync:
+                cause = resync.cause
+                failure = Failed(Kind.BROKEN, "what the tier sends can't be shown")
+                wait = self._troubled.next()
+            except Failed as failed:
+                cause = failed.code.lower()
+                failure = failed
+                wait = self._lost.next()
+            finally:
+                await self._drop()
+            left = self._deadline() - self._loop.time()
+            if failure.final or left <= 0 or not self._worth_another(failure):
+                # The last attempt is cut short by the deadline; what went before says more.
+                return End(Reason.FAILED, told if told and left <= 0 else failure)
+            told = failure
+            logger.info("subscription to %s lost: %s", self._target.query.entity, cause)
+            self._observer.resubscribed(cause)
+            self._target.lost(cause)
+            await asyncio.sleep(min(wait, left))
+
+    def _worth_another(self, failure: Failed) -> bool:
+        """Once viewers have a window, every loss is; before, only that of a tier out of reach."""
+        return self._started or failure.kind in (Kind.UNAVAILABLE, Kind.DEADLINE)
+
+    def _deadline(self) -> float:
+        if not self._started:
+            return self._began + self._settings.open_timeout
+        if self._stale_since is None:
+            self._stale_since = self._loop.time()
+        return self._stale_since + (self._settings.max_staleness or float("inf"))
+
+    async def _open(self) -> None:
+        limit = self._settings.started_timeout
+        if not self._started:
+            limit = min(limit, self._deadline() - self._loop.time())
+        target = self._target
+        try:
+            async with asyncio.timeout(limit):
+                sub = await self._backend.subscribe(target.query, target.identity)
+        except TimeoutError:
+            raise Failed(Kind.DEADLINE, "the tier did not answer in time") from None
+        self._observer.subscribed()
+        self._sub = sub
+        self._intake = Intake(
+            StreamedSet() if target.query.streamed else Window(target.query.limit)
+        )
+        self._started = True
+        target.started()
+
+    async def _drop(self) -> None:
+        sub, self._sub, self._intake = self._sub, None, None
+        if sub is not None:
+            self._observer.unsubscribed()
+            await sub.close()
+
+    async def _follow(self) -> None:
+        """Read until the tier ends the stream; raises Resync or Failed when the call is lost."""
+        assert self._sub is not None and self._intake is not None  # noqa: S101, PT018 - by _open
+        sub, intake = self._sub, self._intake
+        patience = self._settings.snapshot_timeout
+        try:
+            async with asyncio.timeout(patience) as clock:
+                while (message := await sub.read()) is not None:
+                    if isinstance(message, Beat):
+                        intake.beat(message)
+                        continue
+                    for event in intake.feed(message):
+                        self._hand_over(event)
+                    if intake.waiting and clock.when() is None:
+                        clock.reschedule(self._loop.time() + patience)
+                    elif not intake.waiting and clock.when() is not None:
+                        clock.reschedule(None)
+        except TimeoutError:
+            raise Resync("snapshot_timeout") from None
+
+    def _hand_over(self, event: Snapshot | Group) -> None:
+        if isinstance(event, Group):
+            self._target.publish(event)
+        else:
+            self._stale_since = None
+            self._lost.reset()
+            self._target.replace(event)

@@ -1,0 +1,241 @@
+"""Hub: key → subscription. One upstream subscription for all who may share it.
+
+Laws: a key is (scope, canonical query), compared as bytes and names; a subscription is in the map
+under the key of the window it shows, or not in the map at all; it is kept while anybody holds it
+and for a linger after; an opening that failed is told to all who wait and remembered by nobody.
+"""
+
+import asyncio
+from typing import TypeAlias
+
+from bridge.core.errors import Failed, Kind
+from bridge.core.query import LiveQuery
+
+from .backend import Backend, Identity
+from .observer import Observer, Reason
+from .settings import Settings
+from .subscription import Subscription
+from .viewer import Viewer
+
+Key: TypeAlias = tuple[tuple[tuple[str, str], ...], bytes]
+
+# What a Reanchor may answer when the fault is the query's: the window stays, the client is told.
+_REFUSED = frozenset(
+    [Kind.BAD_QUERY, Kind.UNAUTHENTICATED, Kind.DENIED, Kind.CONFLICT, Kind.TOO_LARGE]
+)
+
+HISTORY_BYTES = 128 * 1024 * 1024
+TIDY_EVERY = 5.0
+
+
+class Hub:
+    """Opens, shares, lingers and closes subscriptions."""
+
+    def __init__(self, *, backend: Backend, settings: Settings, observer: Observer) -> None:
+        self._backend = backend
+        self._settings = settings
+        self._observer = observer
+        self._loop = asyncio.get_running_loop()
+        self._by_key: dict[Key, Subscription] = {}
+        self._holders: dict[Subscription, dict[Viewer, Identity]] = {}
+        self._attached: dict[Viewer, None] = {}
+        self._lingering: dict[Subscription, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.draining = False
+        """Set before the end: newcomers are refused."""
+        self._tidying = self._loop.call_later(TIDY_EVERY, self._tidy)
+
+    @property
+    def subscriptions(self) -> int:
+        """How many are held or linger."""
+        return len(self._holders)
+
+    # ------------------------------------------------------------ join and leave
+
+    async def join(self, viewer: Viewer, query: LiveQuery, identity: Identity) -> None:
+        """Hold a subscription to `query` for a viewer; returns when the tier has started it.
+
+        The viewer is shown nothing before `attach`. Raises Failed. Whatever happens, `leave`
+        gives back what is held.
+        """
+        if self.draining:
+            raise Failed(Kind.UNAVAILABLE, "the bridge is draining", retry_after=1)
+        subscription = self._acquire(query, identity)
+        viewer.subscription = subscription
+        self._hold(subscription, viewer, identity)
+        await asyncio.shield(subscription.opened)
+
+    def attach(self, viewer: Viewer) -> None:
+        """Show the window from now on."""
+        if viewer.subscription is not None:
+            self._observer.attached()
+            self._attached[viewer] = None
+            viewer.subscription.attach(viewer)
+
+    async def attached(self, viewer: Viewer) -> None:
+        """Wait until a viewer is shown a whole window. Raises Failed where that can't be."""
+        while viewer not in self._attached:
+            subscription = viewer.subscription
+            if subscription is None:
+                raise Failed(Kind.UNAVAILABLE, "the subscription has ended")
+            await asyncio.shield(subscription.opened)
+            await asyncio.sleep(0)
+
+    def leave(self, viewer: Viewer, reason: Reason) -> None:
+        """Give back what a viewer holds. Idempotent."""
+        subscription, viewer.subscription = viewer.subscription, None
+        if subscription is not None:
+            subscription.detach(viewer)
+            self._release(subscription, viewer)
+        if viewer in self._attached:
+            del self._attached[viewer]
+            self._observer.detached(reason)
+
+    def _acquire(self, query: LiveQuery, identity: Identity) -> Subscription:
+        key = self._key(query, identity)
+        subscription = self._by_key.get(key) if self._settings.sharing else None
+        if subscription is None or not subscription.shareable:
+            subscription = Subscription(
+                query=query,
+                identity=identity,
+                backend=self._backend,
+                settings=self._settings,
+                observer=self._observer,
+                on_end=self._forget,
+            )
+            self._holders[subscription] = {}
+            if self._settings.sharing:
+                self._by_key.setdefault(key, subscription)
+        return subscription
+
+    def _key(self, query: LiveQuery, identity: Identity) -> Key:
+        return identity.scope, query.key
+
+    def _hold(self, subscription: Subscription, viewer: Viewer, identity: Identity) -> None:
+        timer = self._lingering.pop(subscription, None)
+        if timer is not None:
+            timer.cancel()
+        self._holders.setdefault(subscription, {})[viewer] = identity
+        subscription.identity = identity
+
+    def _release(self, subscription: Subscription, viewer: Viewer) -> None:
+        holders = self._holders.get(subscription)
+        if holders is None or holders.pop(viewer, None) is None:
+            return
+        if holders:
+            subscription.identity = next(reversed(holders.values()))
+        elif self._shared(subscription) and self._settings.linger:
+            self._lingering[subscription] = self._loop.call_later(
+                self._settings.linger, self._close, subscription
+            )
+        else:
+            self._close(subscription)
+
+    def _shared(self, subscription: Subscription) -> bool:
+        """Whether others can still come to it."""
+        return self._by_key.get(self._key_of(subscription)) is subscription
+
+    def _key_of(self, subscription: Subscription) -> Key:
+        return self._key(subscription.query, subscription.identity)
+
+    def _forget(self, subscription: Subscription) -> None:
+        if self._shared(subscription):
+            del self._by_key[self._key_of(subscription)]
+        timer = self._lingering.pop(subscription, None)
+        if timer is not None:
+            timer.cancel()
+        self._holders.pop(subscription, None)
+
+    def _close(self, subscription: Subscription) -> None:
+        self._forget(subscription)
+        task = self._loop.create_task(subscription.close(), name="closing a subscription")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # ------------------------------------------------------------ reanchor
+
+    async def reanchor(self, viewer: Viewer, query: LiveQuery, identity: Identity) -> None:
+        """Move one viewer's window to `query`; returns when it is there.
+
+        A sole viewer's subscription is slid in place, by the tier's Reanchor; a shared one stays
+        where it is and the viewer moves to the subscription of the new anchor, leaving the old
+        one when the new is whole. Raises Failed: then the viewer still has the old window.
+        """
+        subscription = viewer.subscription
+        if subscription is None or subscription.ended:
+            raise Failed(Kind.UNAVAILABLE, "the subscription has ended")
+        target = self._by_key.get(self._key(query, identity))
+        if target is subscription and subscription.shareable and not subscription.moving:
+            viewer.move(subscription.log)
+            viewer.flush()
+        elif target is None and self._sole(subscription, viewer):
+            await self._slide(viewer, subscription, query, identity)
+        else:
+            await self._move(viewer, subscription, query, identity)
+
+    def _sole(self, subscription: Subscription, viewer: Viewer) -> bool:
+        return subscription.live and list(self._holders.get(subscription, ())) == [viewer]
+
+    async def _slide(
+        self, viewer: Viewer, subscription: Subscription, query: LiveQuery, identity: Identity
+    ) -> None:
+        # Out of the map before the call, so that nobody joins a window about to move.
+        if self._shared(subscription):
+            del self._by_key[self._key_of(subscription)]
+        try:
+            await subscription.reanchor(query)
+        except Failed as failure:
+            if failure.kind in _REFUSED:
+                self._enter(subscription)
+                raise
+            await self._move(viewer, subscription, query, identity)
+        else:
+            self._enter(subscription)
+
+    def _enter(self, subscription: Subscription) -> None:
+        """Let others share a subscription under its present key, unless that is taken."""
+        if self._settings.sharing and not subscription.ended and not subscription.moving:
+            self._by_key.setdefault(self._key_of(subscription), subscription)
+
+    async def _move(
+        self, viewer: Viewer, old: Subscription, query: LiveQuery, identity: Identity
+    ) -> None:
+        new = self._acquire(query, identity)
+        self._hold(new, viewer, identity)
+        try:
+            await asyncio.shield(new.whole)
+        except BaseException:
+            self._release(new, viewer)
+            raise
+        if viewer.subscription is not old:
+            # It left meanwhile; there is nobody to show the window to.
+            self._release(new, viewer)
+            return
+        viewer.move(old.log)
+        old.detach(viewer)
+        self._release(old, viewer)
+        new.attach(viewer)
+
+    # ------------------------------------------------------------ history, and the end
+
+    def _tidy(self) -> None:
+        """Keep the history of all subscriptions within bounds, the longest unused first."""
+        self._tidying = self._loop.call_later(TIDY_EVERY, self._tidy)
+        total = sum(subscription.log.size for subscription in self._holders)
+        if total <= HISTORY_BYTES:
+            return
+        for subscription in sorted(self._holders, key=lambda s: s.used_at):
+            while total > HISTORY_BYTES:
+                before = subscription.log.size
+                if not subscription.shrink():
+                    break
+                total -= before - subscription.log.size
+
+    async def close(self) -> None:
+        """Close every subscription; returns when no upstream call is left."""
+        self.draining = True
+        self._tidying.cancel()
+        for subscription in tuple(self._holders):
+            self._close(subscription)
+        while self._tasks:
+            await asyncio.wait(self._tasks)

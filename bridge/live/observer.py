@@ -1,0 +1,43 @@
+"""Observer: what the live floor counts and tells, without knowing who listens."""
+
+import enum
+
+
+class Reason(enum.Enum):
+    """Why a stream ended. Every stream ends with exactly one."""
+
+    CLIENT_GONE = "client_gone"
+    UNSUBSCRIBED = "unsubscribed"
+    COMPLETED = "completed"
+    STALLED = "stalled"
+    EXPIRED = "expired"
+    DRAINED = "drained"
+    FAILED = "failed"
+
+
+class Observer:
+    """Counts nothing; telemetry overrides what it wants to know."""
+
+    def subscribed(self) -> None:
+        """Note that an upstream subscription was opened."""
+
+    def unsubscribed(self) -> None:
+        """Note that an upstream subscription is closed."""
+
+    def attached(self) -> None:
+        """Note that a viewer joined."""
+
+    def detached(self, reason: Reason) -> None:
+        """Note that a viewer's stream ended."""
+
+    def sent(self, frames: int, size: int) -> None:
+        """Note frames and bytes handed to a socket."""
+
+    def conflated(self) -> None:
+        """Note that a slow viewer's backlog became a diff."""
+
+    def repaired(self, cause: str) -> None:
+        """Note that the guard mended what the tier sent."""
+
+    def resubscribed(self, cause: str) -> None:
+        """Note that an upstream call was given up and another one is opened."""

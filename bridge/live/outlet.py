@@ -1,0 +1,135 @@
+"""Outlet: one client's socket as the live floor sees it, and the watch over those that lag.
+
+Writing never awaits: what the socket does not take at once stays in its buffer, and the outlet is
+watched until the buffer is empty. A socket that takes nothing for the stall limit is given up.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+ROOM = 32 * 1024
+"""Unsent bytes up to which a socket is written to; beyond, viewers wait in their log."""
+
+SWEEP = 0.025
+"""Seconds between two looks at the sockets that lag."""
+
+SLICE = 0.005
+"""Seconds that one look may spend on catching viewers up before others get their turn."""
+
+
+class Sink(Protocol):
+    """A socket: SSE, WebSocket, or a test's list."""
+
+    def write(self, data: bytes) -> None:
+        """Take bytes without blocking; a no-op once the client is gone."""
+
+    def unsent(self) -> int:
+        """Return how many bytes wait in this process."""
+
+
+class Waiting(Protocol):
+    """Somebody who flushes when there is room again."""
+
+    def flush(self) -> None:
+        """Write what is due."""
+
+
+class Outlet:
+    """A sink with a clock: knows whether there is room, and when the client last took anything."""
+
+    def __init__(self, sink: Sink, watch: "Watch", *, stalled: Callable[[], None]) -> None:
+        self.stalled = stalled
+        self.written_at = watch.now()
+        self._sink = sink
+        self._watch = watch
+        self._written = 0
+        self._taken = 0
+        self._taken_at = 0.0
+        self._waiting: dict[Waiting, None] = {}
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the socket has not taken."""
+        return self._sink.unsent()
+
+    @property
+    def roomy(self) -> bool:
+        """Whether more may be written."""
+        return self._sink.unsent() <= ROOM
+
+    def write(self, data: bytes) -> None:
+        """Hand bytes to the socket; watched from now on if it does not take them all."""
+        self._sink.write(data)
+        self._written += len(data)
+        self.written_at = self._watch.now()
+        if self._sink.unsent():
+            self._watch.add(self)
+
+    def when_roomy(self, waiting: Waiting) -> None:
+        """Flush somebody once there is room again."""
+        self._waiting[waiting] = None
+        self._watch.add(self)
+
+    def watched(self, now: float) -> None:
+        """Begin the stall clock."""
+        self._taken = self._written - self._sink.unsent()
+        self._taken_at = now
+
+    def look(self, now: float, stall: float) -> bool:
+        """See how the socket does; returns whether it must be watched on."""
+        unsent = self._sink.unsent()
+        taken = self._written - unsent
+        if taken != self._taken:
+            self._taken, self._taken_at = taken, now
+        elif unsent and stall and now - self._taken_at >= stall:
+            self._waiting.clear()
+            self.stalled()
+            return False
+        if unsent <= ROOM and self._waiting:
+            waiting, self._waiting = self._waiting, {}
+            for somebody in waiting:
+                somebody.flush()
+        return bool(self._sink.unsent() or self._waiting)
+
+
+class Watch:
+    """Looks at lagging outlets every few milliseconds; asleep while there are none."""
+
+    def __init__(
+        self,
+        *,
+        stall: float,
+        loop: asyncio.AbstractEventLoop | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._stall = stall
+        self._loop = loop or asyncio.get_running_loop()
+        self.now = clock or self._loop.time
+        self._lagging: dict[Outlet, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, outlet: Outlet) -> None:
+        """Watch an outlet until its socket has taken everything."""
+        if outlet in self._lagging:
+            return
+        outlet.watched(self.now())
+        self._lagging[outlet] = None
+        if self._timer is None:
+            self._timer = self._loop.call_later(SWEEP, self.sweep)
+
+    def remove(self, outlet: Outlet) -> None:
+        """Forget an outlet: its client is gone."""
+        self._lagging.pop(outlet, None)
+
+    def sweep(self) -> None:
+        """Look at each lagging outlet, as long as the slice lasts; the rest is first next time."""
+        began = self.now()
+        for outlet in list(self._lagging):
+            lags = outlet.look(self.now(), self._stall)
+            self._lagging.pop(outlet, None)
+            if lags:
+                self._lagging[outlet] = None
+            if self.now() - began > SLICE:
+                break
+        self._timer = self._loop.call_later(SWEEP, self.sweep) if self._lagging else None

@@ -1,0 +1,300 @@
+"""Subscription: one query at the tier, mirrored, for any number of viewers.
+
+Laws: one task owns the upstream call and everything that changes the window; attaching a viewer
+and taking the snapshot it begins with are one synchronous step; fan-out never awaits; losing the
+tier is not losing the viewers: the window stays, a new call is opened, and what it brings is told
+as a diff. It ends once, with one reason, and tells every viewer.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bridge.core.bundle import Bundle
+from bridge.core.diff import diff
+from bridge.core.errors import Failed, Kind
+from bridge.core.frame import Frame
+from bridge.core.group import Group
+from bridge.core.intake import Snapshot
+from bridge.core.log import Log
+from bridge.core.query import LiveQuery
+from bridge.core.window import Mirror, Rows, StreamedSet, Window, digest, snapshot_group
+
+from .backend import Backend, Identity
+from .feed import Feed
+from .observer import Observer, Reason
+from .settings import Settings
+from .viewer import End, Viewer
+
+logger = logging.getLogger(__name__)
+
+
+def _mirror(query: LiveQuery, rows: Rows = ()) -> Mirror:
+    return StreamedSet(rows) if query.streamed else Window(query.limit, rows)
+
+
+def _in_force(asked: LiveQuery, effective: LiveQuery | None) -> LiveQuery:
+    """Return what was asked, at the tier's own limit where that is smaller."""
+    if effective is None or not 0 < effective.limit < asked.limit:
+        return asked
+    return asked.reanchored(asked.cursor, effective.limit)
+
+
+@dataclass(slots=True)
+class Slide:
+    """A reanchor in place under way. `in_force` is set once the tier has agreed to it."""
+
+    query: LiveQuery
+    request_id: str
+    done: asyncio.Future[None]
+    in_force: LiveQuery | None = None
+
+    def answered_by(self, event: Snapshot) -> bool:
+        """Whether a snapshot is the window asked for."""
+        if event.first:
+            return self.in_force is not None
+        if event.reanchor is False:
+            return False
+        return not event.request_id or event.request_id == self.request_id
+
+
+class Subscription:
+    """The hub makes and closes these; viewers are attached to and detached from them."""
+
+    def __init__(
+        self,
+        *,
+        query: LiveQuery,
+        identity: Identity,
+        backend: Backend,
+        settings: Settings,
+        observer: Observer,
+        on_end: Callable[["Subscription"], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.query = query
+        """The query asked for; its limit is the one asked for, whatever the tier makes of it."""
+        self.identity = identity
+        """On whose behalf the next upstream call is made."""
+        self.observer = observer
+        self.opened: asyncio.Future[None] = self._loop.create_future()
+        """Done when the tier has started; failed, with what to tell, when it could not be."""
+        self.whole: asyncio.Future[None] = self._loop.create_future()
+        """Done once a first snapshot is complete; failed with what ended it before."""
+        self.viewers: dict[Viewer, None] = {}
+        self.log = Log(())
+        self._settings = settings
+        self._on_end = on_end
+        self._window = _mirror(query)
+        self.stale: str | None = None
+        """Why the tier is lost, while it is."""
+        self._snapshot: Bundle | None = None
+        self._digest: str | None = None
+        self.used_at = self._loop.time()
+        """When history was last added."""
+        self._slide: Slide | None = None
+        self._end: End | None = None
+        self._flushing = False
+        self._feed = Feed(target=self, backend=backend, settings=settings, observer=observer)
+        self._task = self._loop.create_task(self._run(), name=f"subscription to {query.entity}")
+
+    # ------------------------------------------------------------ viewers
+
+    def rows(self) -> Rows:
+        """Return the window as viewers know it."""
+        return self._window.snapshot()
+
+    def __len__(self) -> int:
+        return len(self._window)
+
+    def snapshot(self) -> Bundle:
+        """Return reset + enters of the window now; printed once per version of the window."""
+        if self._snapshot is None:
+            group = snapshot_group(self.rows(), streamed=self.query.streamed)
+            self._snapshot = Bundle([group], [self.log.told(self.log.head)])
+        return self._snapshot
+
+    def digest(self) -> str | None:
+        """Return the sum of the window now; None where it has no order (streamed)."""
+        if self._digest is None and not self.query.streamed:
+            self._digest = digest(self.rows())
+        return self._digest
+
+    def attach(self, viewer: Viewer) -> None:
+        """Add a viewer; it begins with the window held, or with the first once that is whole."""
+        viewer.subscription = self
+        if self._end is not None:
+            viewer.end(self._end)
+            return
+        self.viewers[viewer] = None
+        if self.whole.done():
+            viewer.begin()
+
+    def detach(self, viewer: Viewer) -> None:
+        """Remove a viewer. Idempotent."""
+        self.viewers.pop(viewer, None)
+
+    @property
+    def live(self) -> bool:
+        """Whether the tier's call is up and its window whole."""
+        return self._feed.live and self._end is None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over."""
+        return self._end is not None
+
+    @property
+    def shareable(self) -> bool:
+        """Whether newcomers can be shown the window from the mirror."""
+        return not (isinstance(self._window, StreamedSet) and self._window.full)
+
+    @property
+    def moving(self) -> bool:
+        """Whether a reanchor in place is under way, so that the key is not that of the window."""
+        return self._slide is not None
+
+    async def close(self) -> None:
+        """End the upstream call and the task; returns when both are over. Idempotent."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    # ------------------------------------------------------------ reanchor in place
+
+    async def reanchor(self, query: LiveQuery) -> None:
+        """Slide the window to `query` by the tier's own Reanchor; returns once it is whole.
+
+        Raises Failed when the tier refuses or can't: the window then stays as it is, except
+        after DEADLINE, when the tier may yet move it. So it may after a cancellation.
+        """
+        self._slide = slide = Slide(query, secrets.token_hex(8), self._loop.create_future())
+        try:
+            slide.in_force = _in_force(
+                query, await self._feed.reanchor(query, self.query, slide.request_id)
+            )
+            # From here on a call that is lost is opened again at the new anchor.
+            self.query = query
+            async with asyncio.timeout(self._settings.snapshot_timeout):
+                await asyncio.shield(slide.done)
+        except TimeoutError:
+            raise Failed(Kind.DEADLINE, "the tier did not send the window in time") from None
+        except Failed as failure:
+            if self._slide is slide and failure.kind is not Kind.DEADLINE:
+                self._slide = None
+            raise
+
+    # ------------------------------------------------------------ what the feed brings
+
+    async def _run(self) -> None:
+        end = End(Reason.UNSUBSCRIBED)
+        try:
+            end = await self._feed.run()
+        except Exception:
+            # A bug must not leave viewers waiting on a window that nobody keeps current.
+            logger.exception("subscription to %s broke", self.query.entity)
+            end = End(Reason.FAILED, Failed(Kind.BROKEN, "the bridge failed"))
+        finally:
+            self._finish(end)
+
+    def started(self) -> None:
+        """Tell who waits that the tier has started."""
+        if not self.opened.done():
+            self.opened.set_result(None)
+
+    def publish(self, group: Group) -> None:
+        """Mirror a source change and pass it on, repaired where it must be."""
+        applied = self._window.apply(group)
+        for cause in applied.repairs:
+            self.observer.repaired(cause)
+        if applied.group is not None:
+            self._append(applied.group)
+
+    def lost(self, cause: str) -> None:
+        """Tell viewers that the window stands still for now."""
+        if self.whole.done():
+            self.stale = cause
+            self._flush_soon()
+
+    def _append(self, group: Group) -> None:
+        self._snapshot = self._digest = None
+        self.log.append(group, self._window.snapshot)
+        self.used_at = self._loop.time()
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if not self._flushing:
+            # One flush per tick: what arrives together is written together.
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        for viewer in tuple(self.viewers):
+            viewer.flush()
+        if self.log.full:
+            self.log.trim(keep=min((v.needs for v in self.viewers), default=self.log.head))
+
+    def shrink(self) -> bool:
+        """Forget some of the oldest history that no viewer still needs; whether there was any."""
+        self._flush()
+        return self.log.shrink(keep=min((v.needs for v in self.viewers), default=self.log.head))
+
+    def replace(self, event: Snapshot) -> None:
+        """Take a whole new window: the first, one slid elsewhere, or one after a loss."""
+        before = self.rows()
+        slide = self._slide if self._slide and self._slide.answered_by(event) else None
+        if slide is not None:
+            self.query = slide.query
+            in_force = slide.in_force or slide.query
+        else:
+            in_force = _in_force(self.query, self._feed.effective)
+        rows = event.rows if in_force.streamed else event.rows[: in_force.limit]
+        self._window = _mirror(in_force, rows)
+        self._snapshot = self._digest = None
+        self.stale = None
+        if not self.whole.done():
+            self.log = Log(rows, streamed=in_force.streamed)
+            self.whole.set_result(None)
+            for viewer in tuple(self.viewers):
+                viewer.begin()
+        elif slide is not None:
+            self._slid(slide, rows)
+        else:
+            # What the tier said while it was lost is told as one nameless group.
+            frames = self._difference(before, rows)
+            if frames:
+                self._append(Group(frames))
+            self.log.barrier()
+            self._flush_soon()
+
+    def _difference(self, before: Rows, rows: Rows) -> Sequence[Frame]:
+        if self.query.streamed:
+            return snapshot_group(rows, streamed=True).frames
+        return diff(before, rows)
+
+    def _slid(self, slide: Slide, rows: Rows) -> None:
+        """Begin history anew: positions of the old window mean nothing in the new one."""
+        for viewer in self.viewers:
+            viewer.move(self.log)
+        self.log = Log(rows, streamed=self.query.streamed)
+        self._slide = None
+        if not slide.done.done():
+            slide.done.set_result(None)
+        self._flush()
+
+    def _finish(self, end: End) -> None:
+        if self._end is not None:
+            return
+        self._flush()
+        self._end = end
+        failure = end.failure or Failed(Kind.UNAVAILABLE, "the subscription has ended")
+        slid = self._slide.done if self._slide else self.whole
+        for promise in (self.opened, self.whole, slid):
+            if not promise.done():
+                promise.set_exception(failure)
+                promise.exception()  # retrieved: nobody need be waiting
+        for viewer in tuple(self.viewers):
+            viewer.end(end)
+        self._on_end(self)

@@ -1,0 +1,226 @@
+"""Viewer: one client's view of a subscription, at the client's own pace.
+
+Laws: a viewer is written whole groups only, in order; its position in the subscription's log says
+what it has been written; beyond its bound it holds no backlog but the window it last saw, and
+gets one diff when its socket drains (streamed: the last frame of each id). Nothing here awaits.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from bridge.core.bundle import Bundle
+from bridge.core.diff import diff
+from bridge.core.errors import Failed, Kind
+from bridge.core.frame import Frame
+from bridge.core.group import Group
+from bridge.core.log import Log
+from bridge.core.window import Rows
+
+from .observer import Reason
+from .outlet import Outlet
+
+if TYPE_CHECKING:
+    from .subscription import Subscription
+
+MAX_FRAMES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Why a viewer's stream is over; `failure` where the reason is one that is told."""
+
+    reason: Reason
+    failure: Failed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where a returning client was, by whichever of these it can tell."""
+
+    pos: str = ""
+    """A position it was told (v1): what follows is replayed."""
+    stream_id: str = ""
+    """The last group it has at least a part of (core): replayed from that group on."""
+    known: Rows | None = None
+    """The window it has, as rows of which only id and version count: told as a diff."""
+
+
+class Script(Protocol):
+    """How one client is spoken to: the protocol it speaks. What it has no word for is b""."""
+
+    resets: bool
+    """Whether a moved window is told as reset + enters; else as a diff."""
+
+    def frames(self, bundle: Bundle) -> bytes:
+        """Print groups, the bytes shared where they can be."""
+
+    def ready(self, rows: int, resumed: str, digest: str | None) -> bytes:
+        """Tell that the window is complete, and how it came to be."""
+
+    def state(self, stale: str | None) -> bytes:
+        """Tell that the tier was lost, and why; None: that it is back."""
+
+
+class Viewer:
+    """One client's view. Subscription and hub call; the web floor waits for `ended`."""
+
+    def __init__(
+        self, *, outlet: Outlet, script: Script, backlog: int, resume: Resume | None = None
+    ) -> None:
+        self.ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        self.outlet = outlet
+        self.subscription: Subscription | None = None
+        self._script = script
+        self._backlog = backlog or 2**63
+        self._resume = resume
+        self.begun = False
+        """Whether it was shown anything yet."""
+        self._position = 0
+        # At most one of these is set, while the position means nothing: a whole snapshot is
+        # due; or a diff from the window last seen; or, streamed, the last frame of each id.
+        self._restart = False
+        self._seen: Rows | None = None
+        self._merged: dict[str, Frame] | None = None
+        self._ready: str | None = None  # how, when `ready` is due
+        self._stale: str | None = None  # what was told
+
+    @property
+    def current(self) -> bool:
+        """Whether everything there is has been written."""
+        subscription = self.subscription
+        return (
+            subscription is not None
+            and not self._behind
+            and self._ready is None
+            and self._position == subscription.log.head
+        )
+
+    @property
+    def needs(self) -> int:
+        """The position after which the log must be kept for this viewer."""
+        return 2**63 if self._behind or not self.begun else self._position
+
+    @property
+    def _behind(self) -> bool:
+        return self._restart or self._seen is not None or self._merged is not None
+
+    # ------------------------------------------------------------ the subscription's calls
+
+    def begin(self) -> None:
+        """Show the window: whole, or what a returning or moved client lacks of it."""
+        if not self.begun:
+            self.begun = True
+            self._ready = self._begin_at()
+        self.flush()
+
+    def _begin_at(self) -> str:
+        resume, self._resume = self._resume, None
+        subscription = self.subscription
+        if resume is not None and subscription is not None:
+            log = subscription.log
+            position = log.find(resume.pos) if resume.pos else log.find_group(resume.stream_id)
+            if position is not None:
+                self._position = position
+                return "replay"
+            if resume.known is not None and not subscription.query.streamed:
+                self._seen = resume.known
+                return "diff"
+        self._restart = True
+        return "snapshot"
+
+    def move(self, log: Log) -> None:
+        """Take leave of a log: what follows is another window, of which this says how to tell."""
+        if not self.begun:
+            return
+        subscription = self.subscription
+        if self._script.resets or subscription is None or subscription.query.streamed:
+            self._restart, self._seen, self._merged = True, None, None
+            self._ready = "snapshot"
+        elif not self._restart:
+            if self._seen is None:
+                self._seen = log.rows_at(self._position)
+            self._ready = "diff"
+
+    def flush(self) -> None:
+        """Write what the log holds beyond this viewer's position, or fall behind."""
+        subscription = self.subscription
+        if subscription is None or not self.begun or self.ended.done():
+            return
+        log = subscription.log
+        if not self.outlet.roomy:
+            self.outlet.when_roomy(self)
+            self._bound(subscription)
+            return
+        if self._behind:
+            self._catch_up(subscription)
+        elif self._position < log.head:
+            bundle = log.since(self._position)
+            self._position = log.head
+            self._write(bundle, subscription)
+        if self._ready is not None:
+            resumed, self._ready = self._ready, None
+            self._say(self._script.ready(len(subscription), resumed, subscription.digest()))
+        if self._stale != subscription.stale:
+            self._stale = subscription.stale
+            self._say(self._script.state(self._stale))
+
+    def end(self, end: End) -> None:
+        """Tell the web floor that the stream is over; the first reason stays."""
+        if not self.ended.done():
+            self.ended.set_result(end)
+
+    # ------------------------------------------------------------ falling behind
+
+    def _bound(self, subscription: "Subscription") -> None:
+        """Give the backlog up for the window last seen, once it is over the bound."""
+        if self._merged is not None:
+            self._merge(subscription)
+        if self._behind:
+            return
+        size, frames = subscription.log.backlog(self._position)
+        if size + self.outlet.unsent > self._backlog or frames > MAX_FRAMES:
+            subscription.observer.conflated()
+            if subscription.query.streamed:
+                self._merged = {}
+                self._merge(subscription)
+            else:
+                self._seen = subscription.log.rows_at(self._position)
+
+    def _merge(self, subscription: "Subscription") -> None:
+        """Keep the last frame of each id; a client over its bound even so is too slow."""
+        assert self._merged is not None  # noqa: S101 - the caller's case
+        for group in subscription.log.since(self._position).groups:
+            for frame in group.frames:
+                self._merged.pop(frame.agg_id, None)
+                self._merged[frame.agg_id] = frame
+        self._position = subscription.log.head
+        if sum(len(frame.data) for frame in self._merged.values()) > self._backlog:
+            self.end(End(Reason.STALLED, Failed(Kind.TOO_SLOW, "read too slowly")))
+
+    def _catch_up(self, subscription: "Subscription") -> None:
+        """Go from the window last seen, or from none, to the present one."""
+        seen, merged, restart = self._seen, self._merged, self._restart
+        self._restart, self._seen, self._merged = False, None, None
+        if merged is not None:
+            self._merged = merged
+            self._merge(subscription)
+            frames, self._merged = list(merged.values()), None
+        elif restart:
+            self._write(subscription.snapshot(), subscription)
+            frames = []
+        else:
+            frames = diff(seen or (), subscription.rows())
+        log = subscription.log
+        self._position = log.head
+        if frames:
+            self._write(Bundle([Group(frames)], [log.told(log.head)]), subscription)
+
+    def _write(self, bundle: Bundle, subscription: "Subscription") -> None:
+        data = self._script.frames(bundle)
+        self.outlet.write(data)
+        subscription.observer.sent(bundle.frames, len(data))
+
+    def _say(self, data: bytes) -> None:
+        if data:
+            self.outlet.write(data)

@@ -1,0 +1,261 @@
+"""Options: one table of everything `serve` can be told, and how each value is read.
+
+Command line, environment, file, help and documentation are all made from it.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .core.metadata import check_name
+from .core.origin import normalise
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+_SIZE = re.compile(r"(\d+)(B|KiB|MiB|GiB)?")
+_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, None: 1}
+_PORT = 1 << 16
+
+
+def duration(text: str) -> float:
+    """Read `500ms`, `15s`, `1.5m`, `2h`, or a bare number of seconds."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError("a duration is a number with ms, s, m or h, as in 15s")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def size(text: str) -> int:
+    """Read `64KiB`, `4MiB`, or a bare number of bytes."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError("a size is a whole number with B, KiB, MiB or GiB, as in 256KiB")
+    return int(match[1]) * _BYTES[match[2]]
+
+
+def count(text: str) -> int:
+    """Read a whole number, 0 or more."""
+    if not re.fullmatch(r"\d{1,9}", text):
+        raise ValueError("a whole number, 0 or more, is needed")
+    return int(text)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Read names split by commas; none are fine."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def metadata_names(text: str) -> tuple[str, ...]:
+    """Read header names, in lower case as gRPC has them."""
+    found = tuple(name.lower() for name in names(text))
+    for name in found:
+        check_name(name)
+    return found
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """Read origins, normalised to scheme://host:port."""
+    return tuple(normalise(origin) for origin in names(text))
+
+
+def listen_address(text: str) -> tuple[str, int]:
+    """Read HOST:PORT; an empty host is all interfaces, port 0 picks one."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not re.fullmatch(r"\d{1,5}", port) or int(port) >= _PORT:
+        raise ValueError("an address is HOST:PORT, as in 127.0.0.1:8080")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError("an IPv6 host goes in brackets, as in [::1]:8080")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - asked for by an empty host
+
+
+def upstreams(text: str) -> tuple[str, ...]:
+    """Read the tier's addresses."""
+    found = names(text)
+    for address in found:
+        if address.startswith(("unix:", "dns:///")):
+            continue
+        host, colon, port = address.rpartition(":")
+        if not colon or not host or not re.fullmatch(r"\d{1,5}", port) or "/" in host:
+            raise ValueError(
+                f"{address!r} is no address of a tier: HOST:PORT, dns:///NAME:PORT or unix:/PATH"
+            )
+    return found
+
+
+def path(text: str) -> str:
+    """Read a base path: `/api/v1/live`."""
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text):
+        raise ValueError("a path begins with / and does not end with it, as in /api/v1/live")
+    return text
+
+
+def choice(*allowed: str) -> Callable[[str], str]:
+    """Read one of a few words."""
+
+    def read(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"one of {', '.join(allowed)} is needed")
+        return text
+
+    return read
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One line of the table. `key` is its name in `Config`."""
+
+    name: str
+    metavar: str
+    default: str
+    read: Callable[[str], Any]
+    help: str
+
+    @property
+    def key(self) -> str:
+        """The attribute of `Config`."""
+        return self.name.replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return f"BRIDGE_{self.key.upper()}"
+
+
+OPTIONS = (
+    Option(
+        "upstream",
+        "ADDRESS,…",
+        "",
+        upstreams,
+        "The tier: HOST:PORT, dns:///NAME:PORT or unix:/PATH, several split by commas.",
+    ),
+    Option(
+        "listen",
+        "HOST:PORT",
+        "127.0.0.1:8080",
+        listen_address,
+        "Where browsers connect; port 0 picks one.",
+    ),
+    Option("base-path", "PATH", "/api/v1/live", path, "Where the streams are."),
+    Option(
+        "forward-metadata",
+        "NAME,…",
+        "authorization",
+        metadata_names,
+        "Request headers that travel to the tier as metadata.",
+    ),
+    Option(
+        "scope",
+        "NAME,…",
+        "",
+        metadata_names,
+        "Which of those sharing may depend on. Default: all but trace and request ids. "
+        "A request without one that is named here is refused.",
+    ),
+    Option(
+        "sharing",
+        "on|off",
+        "on",
+        choice("on", "off"),
+        "Whether equal queries of one scope share an upstream subscription.",
+    ),
+    Option(
+        "allowed-origins",
+        "ORIGIN,…",
+        "",
+        origins,
+        "Pages served beside the listener's own, as https://app.example.",
+    ),
+    Option("max-connections", "N", "10000", count, "Open streams in all; 0 is no limit."),
+    Option(
+        "max-connections-per-ip", "N", "100", count, "Open streams for one address; 0 is no limit."
+    ),
+    Option("max-rows", "N", "1000", count, "Largest window limit; 0 is no limit."),
+    Option(
+        "heartbeat-interval",
+        "TIME",
+        "15s",
+        duration,
+        "Silence after which an SSE stream gets a comment; 0 for none.",
+    ),
+    Option(
+        "ping-interval",
+        "TIME",
+        "25s",
+        duration,
+        "Time between WebSocket pings, each to be answered within half of it; 0 for none.",
+    ),
+    Option(
+        "stall-timeout",
+        "TIME",
+        "5s",
+        duration,
+        "A client that reads nothing for this long is cut; 0 never.",
+    ),
+    Option(
+        "viewer-backlog",
+        "SIZE",
+        "256KiB",
+        size,
+        "Beyond it a slow client gets merged frames; 0 is no limit.",
+    ),
+    Option(
+        "linger",
+        "TIME",
+        "5s",
+        duration,
+        "How long an upstream call is kept after its last viewer.",
+    ),
+    Option(
+        "open-timeout",
+        "TIME",
+        "10s",
+        duration,
+        "From a request to the tier's `started`, retries included.",
+    ),
+    Option(
+        "max-staleness",
+        "TIME",
+        "60s",
+        duration,
+        "How long a window may stand without its tier; 0 is no limit.",
+    ),
+    Option(
+        "keepalive",
+        "compatible|fast",
+        "compatible",
+        choice("compatible", "fast"),
+        "Pings to the tier: every 330 s, or, where its servers agree, every 10 s.",
+    ),
+    Option(
+        "drain-timeout",
+        "TIME",
+        "15s",
+        duration,
+        "From SIGTERM to the end, whatever is left by then.",
+    ),
+    Option(
+        "explorer",
+        "on|off",
+        "off",
+        choice("on", "off"),
+        "Serve the explorer page and the browser library.",
+    ),
+    Option(
+        "log-format",
+        "text|json",
+        "text",
+        choice("text", "json"),
+        "How log lines look (on stderr).",
+    ),
+    Option(
+        "log-level",
+        "LEVEL",
+        "info",
+        choice("debug", "info", "warning", "error"),
+        "The least that is logged.",
+    ),
+)
+
+BY_KEY = {option.key: option for option in OPTIONS}

@@ -1,0 +1,1 @@
+"""Floor 2: the gRPC side. Everything that knows grpc lives here."""

@@ -1,0 +1,140 @@
+"""Core values ↔ protobuf messages of livequery.v1. No rule lives here, only spelling."""
+
+from bridge.core.delta import Batch, Cursor, LiveDelta
+from bridge.core.intake import Beat
+from bridge.core.query import Comparison, Condition, LiveQuery, OrGroup, SortKey
+from bridge.core.value import JsonText, Value
+from livequery.v1 import livequery_pb2 as pb
+
+INT64_MAX = 2**63 - 1
+
+_OPERATORS = {
+    "eq": pb.OPERATOR_EQ,
+    "ne": pb.OPERATOR_NE,
+    "gt": pb.OPERATOR_GT,
+    "gte": pb.OPERATOR_GTE,
+    "lt": pb.OPERATOR_LT,
+    "lte": pb.OPERATOR_LTE,
+    "in": pb.OPERATOR_IN,
+    "notin": pb.OPERATOR_NOT_IN,
+    "like": pb.OPERATOR_LIKE,
+    "ilike": pb.OPERATOR_ILIKE,
+    "isnull": pb.OPERATOR_IS_NULL,
+    "isnotnull": pb.OPERATOR_IS_NOT_NULL,
+}
+_MODES = (pb.MODE_MAINTAINED, pb.MODE_STREAMED)
+
+
+def value_to_pb(value: Value) -> pb.Value:
+    """Spell a value; numbers keep their kind."""
+    if value is None:
+        return pb.Value(null_value=0)  # type: ignore[arg-type]  # NULL_VALUE is 0
+    if isinstance(value, bool):
+        return pb.Value(bool_value=value)
+    if isinstance(value, int):
+        return pb.Value(uint_value=value) if value > INT64_MAX else pb.Value(int_value=value)
+    if isinstance(value, float):
+        return pb.Value(double_value=value)
+    if isinstance(value, JsonText):
+        return pb.Value(json_value=value.text.encode())
+    return pb.Value(string_value=value)
+
+
+def cursor_to_pb(cursor: Cursor) -> pb.Cursor | None:
+    """Spell an anchor; None is the head."""
+    return None if cursor is None else pb.Cursor(values=map(value_to_pb, cursor))
+
+
+def _condition_to_pb(condition: Condition) -> pb.Condition:
+    if isinstance(condition, OrGroup):
+        return pb.Condition(
+            or_group=pb.OrGroup(conditions=map(_condition_to_pb, condition.conditions))
+        )
+    return pb.Condition(comparison=_comparison_to_pb(condition))
+
+
+def _comparison_to_pb(leaf: Comparison) -> pb.Comparison:
+    comparison = pb.Comparison(column=leaf.column, operator=_OPERATORS[leaf.operator])
+    if isinstance(leaf.operand, tuple):
+        comparison.list.values.extend(map(value_to_pb, leaf.operand))
+    elif leaf.operand is not None:
+        comparison.value.CopyFrom(value_to_pb(leaf.operand))
+    return comparison
+
+
+def query_to_pb(query: LiveQuery) -> pb.LiveQuery:
+    """Spell a query."""
+    return pb.LiveQuery(
+        entity=query.entity,
+        where=map(_condition_to_pb, query.where),
+        sort=[pb.SortKey(column=key.column, desc=key.desc) for key in query.sort],
+        limit=query.limit,
+        cursor=cursor_to_pb(query.cursor),
+        mode=_MODES[query.mode],
+    )
+
+
+def effective(asked: LiveQuery, message: pb.LiveQuery) -> LiveQuery:
+    """Read how the tier runs a query: only what it may change, its limit, is taken."""
+    return asked.reanchored(asked.cursor, max(message.limit, 0))
+
+
+def value_from_pb(value: pb.Value) -> Value:
+    """Read a value. JSON text that is not UTF-8 is kept as it is, to be refused when printed."""
+    kind = value.WhichOneof("kind")
+    if kind is None or kind == "null_value":
+        return None
+    if kind == "json_value":
+        return JsonText(value.json_value.decode(errors="surrogateescape"))
+    typed: Value = getattr(value, kind)
+    return typed
+
+
+def delta_from_pb(delta: pb.LiveDelta) -> LiveDelta:
+    """Read a delta."""
+    return LiveDelta(
+        op=delta.op,
+        agg_id=delta.agg_id,
+        version=delta.version,
+        row=delta.row,
+        old_index=delta.old_index,
+        new_index=delta.new_index,
+        cursor=(
+            tuple(map(value_from_pb, delta.cursor.values)) if delta.HasField("cursor") else None
+        ),
+        stream_id=delta.stream_id,
+        at=delta.at.seconds + delta.at.nanos / 1e9 if delta.HasField("at") else 0.0,
+    )
+
+
+def batch_from_pb(batch: pb.DeltaBatch) -> Batch:
+    """Read a batch; what is said of a reset is said of the first in it."""
+    reset = next((d.reset for d in batch.deltas if d.op == pb.DELTA_OP_RESET), None)
+    known = reset is not None and reset.reason != pb.RESET_REASON_UNSPECIFIED
+    return Batch(
+        deltas=tuple(map(delta_from_pb, batch.deltas)),
+        epoch=batch.epoch,
+        first_seq=batch.first_seq,
+        snapshot_complete=batch.snapshot_complete,
+        bare=reset is not None and reset.bare,
+        reanchor=reset.reason == pb.RESET_REASON_REANCHOR if reset is not None and known else None,
+        request_id=reset.request_id if reset is not None else "",
+    )
+
+
+def beat_from_pb(heartbeat: pb.Heartbeat) -> Beat:
+    """Read a heartbeat."""
+    return Beat(epoch=heartbeat.epoch, last_seq=heartbeat.last_seq)
+
+
+__all__ = [
+    "SortKey",
+    "batch_from_pb",
+    "beat_from_pb",
+    "cursor_to_pb",
+    "delta_from_pb",
+    "effective",
+    "query_to_pb",
+    "value_from_pb",
+    "value_to_pb",
+]

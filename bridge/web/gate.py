@@ -1,0 +1,46 @@
+"""Gate: how many streams may be open, in all and for one address."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bridge.core.errors import Failed, Kind
+
+
+class Gate:
+    """Counts open streams. 0 is no limit."""
+
+    def __init__(self, *, most: int, most_per_ip: int) -> None:
+        self._most = most
+        self._most_per_ip = most_per_ip
+        self._by_ip: Counter[str] = Counter()
+        self.open = 0
+        self.empty = asyncio.Event()
+        """Set while nobody is inside."""
+        self.empty.set()
+
+    @contextmanager
+    def admit(self, ip: str) -> Iterator[None]:
+        """Hold a place for one stream.
+
+        Raises:
+            Failed: QUOTA when there is none.
+
+        """
+        if self._most and self.open >= self._most:
+            raise Failed(Kind.QUOTA, "the bridge has no more connections to give", retry_after=5)
+        if self._most_per_ip and self._by_ip[ip] >= self._most_per_ip:
+            raise Failed(Kind.QUOTA, "too many connections from this address", retry_after=5)
+        self.open += 1
+        self.empty.clear()
+        self._by_ip[ip] += 1
+        try:
+            yield
+        finally:
+            self.open -= 1
+            if not self.open:
+                self.empty.set()
+            self._by_ip[ip] -= 1
+            if not self._by_ip[ip]:
+                del self._by_ip[ip]

@@ -1,0 +1,42 @@
+"""Health: is the process alive, can it serve, what has it counted."""
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Handlers over what the root knows.
+
+    `reasons` tells why the bridge can't serve now, none if it can; `exposition` prints all
+    metrics in Prometheus text format 0.0.4.
+    """
+
+    reasons: Callable[[], Awaitable[list[str]]]
+    exposition: Callable[[], bytes]
+
+    async def healthz(self, _: web.Request) -> web.Response:
+        """Answer 200 while the process lives."""
+        return web.Response(text="ok\n", headers=_NO_STORE)
+
+    async def readyz(self, _: web.Request) -> web.Response:
+        """Answer 200 while the bridge can serve, else 503 with the reasons."""
+        reasons = await self.reasons()
+        return web.Response(
+            status=503 if reasons else 200,
+            text=json.dumps({"ready": not reasons, "reasons": reasons}) + "\n",
+            content_type="application/json",
+            headers=_NO_STORE,
+        )
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """Answer with every metric."""
+        return web.Response(
+            body=self.exposition(),
+            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+        )

@@ -1,0 +1,124 @@
+"""Scripts: how a client of each protocol is spoken to. Pure printing, shared wherever it can be.
+
+Core (docs/wire.md §3, §4) has words for frames alone. v1 (§5) adds positions, readiness and the
+state of the tier.
+"""
+
+from bridge.core.bundle import (
+    Bundle,
+    core_sse,
+    core_sse_chunked,
+    core_ws,
+    v1_sse,
+    v1_sse_chunked,
+    v1_tail,
+)
+from bridge.core.group import chunk, message_head, text_message
+from bridge.core.v1 import frames_head, notice
+
+_TEXT = 0x01
+_CLEAR_ID = b"id:\n\n"
+_PING = b": ping\n\n"
+
+
+class CoreWs:
+    """Each frame is one text message."""
+
+    resets = True
+
+    def frames(self, bundle: Bundle) -> bytes:
+        """Print groups."""
+        return bundle.printed(core_ws)
+
+    def ready(self, rows: int, resumed: str, digest: str | None) -> bytes:
+        """Core has no word for it."""
+        del rows, resumed, digest
+        return b""
+
+    def state(self, stale: str | None) -> bytes:
+        """Core has no word for it."""
+        del stale
+        return b""
+
+
+class CoreSse(CoreWs):
+    """Each frame is one event. `holds_id`: the client has a last event id, to be cleared."""
+
+    def __init__(self, *, chunked: bool, holds_id: bool) -> None:
+        self._form = core_sse_chunked if chunked else core_sse
+        self._clear = chunk(_CLEAR_ID) if chunked else _CLEAR_ID
+        self._holds_id = holds_id
+        self.ping = chunk(_PING) if chunked else _PING
+
+    def frames(self, bundle: Bundle) -> bytes:
+        """Print groups; before one without a name, the id that the client holds is cleared."""
+        if all(bool(g.stream_id) for g in bundle.groups):
+            self._holds_id = True
+            return bundle.printed(self._form)
+        parts = []
+        for part in bundle.parts():
+            named = bool(part.groups[0].stream_id)
+            if self._holds_id and not named:
+                parts.append(self._clear)
+            self._holds_id = named
+            parts.append(part.printed(self._form))
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class V1Ws:
+    """A client's subscription on a v1 socket, under the client's own name for it."""
+
+    resets = False
+
+    def __init__(self, sub: str) -> None:
+        self._sub = sub
+        self._head = frames_head(sub)
+
+    def frames(self, bundle: Bundle) -> bytes:
+        """Print one `frames` message: what is the client's own is a small head."""
+        tail = bundle.printed(v1_tail)
+        head = message_head(_TEXT, len(self._head) + len(tail))
+        return b"".join((head, self._head, tail))
+
+    def ready(self, rows: int, resumed: str, digest: str | None) -> bytes:
+        """Print `ready`."""
+        return text_message(
+            notice("ready", sub=self._sub, rows=rows, resumed=resumed, digest=digest)
+        )
+
+    def state(self, stale: str | None) -> bytes:
+        """Print `stale` or `live`."""
+        if stale is None:
+            return text_message(notice("live", sub=self._sub, reason="resubscribed"))
+        return text_message(notice("stale", sub=self._sub, reason=stale))
+
+
+class V1Sse:
+    """v1 over SSE: frames are events, and so is every other message, under its own name."""
+
+    resets = False
+
+    def __init__(self, *, chunked: bool) -> None:
+        self._form = v1_sse_chunked if chunked else v1_sse
+        self._chunked = chunked
+        self.ping = chunk(_PING) if chunked else _PING
+
+    def frames(self, bundle: Bundle) -> bytes:
+        """Print groups; the last frame of each has its position as `id:`."""
+        return bundle.printed(self._form)
+
+    def ready(self, rows: int, resumed: str, digest: str | None) -> bytes:
+        """Print `ready`."""
+        return self.event("ready", rows=rows, resumed=resumed, digest=digest)
+
+    def state(self, stale: str | None) -> bytes:
+        """Print `stale` or `live`."""
+        if stale is None:
+            return self.event("live", reason="resubscribed")
+        return self.event("stale", reason=stale)
+
+    def event(self, kind: str, **members: object) -> bytes:
+        """Print a message as an event; `error` is EventSource's own name, so it is `problem`."""
+        name = "problem" if kind == "error" else kind
+        data = b"event: %b\ndata: %b\n\n" % (name.encode(), notice(kind, **members))
+        return chunk(data) if self._chunked else data

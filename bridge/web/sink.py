@@ -1,0 +1,34 @@
+"""Sink: a connection's transport, written to without a wait and without a copy."""
+
+import asyncio
+import socket
+
+SEND_BUFFER = 64 * 1024
+"""Bytes the kernel may hold for one client: with more, a stalled one is noticed late."""
+
+USER_TIMEOUT = 30_000
+"""Milliseconds after which sent but unacknowledged bytes end a connection (half-open peers)."""
+
+
+class TransportSink:
+    """Writes straight to the transport: between whole responses aiohttp has nothing in flight."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
+
+    def write(self, data: bytes) -> None:
+        """Send; a no-op once the client is gone."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def unsent(self) -> int:
+        """Return bytes that the kernel has not taken."""
+        return self._transport.get_write_buffer_size()
+
+    def abort(self) -> None:
+        """Drop the connection and what is unsent."""
+        self._transport.abort()

@@ -1,0 +1,140 @@
+"""Socket: one WebSocket's messages in, pings both ways, and its goodbye (RFC 6455)."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from aiohttp import WSMessage, WSMsgType, web
+
+from bridge.core.errors import Failed, Kind
+from bridge.core.group import message_head
+from bridge.live.observer import Reason
+from bridge.live.outlet import Outlet
+from bridge.live.viewer import End
+
+from .heart import Heart
+from .sink import TransportSink
+
+MAX_MESSAGE = 64 * 1024
+CLOSE_TIMEOUT = 2.0
+"""Seconds to wait for a client's close frame."""
+GRACE = 5.0
+"""Seconds that a client which reads too slowly has to read its close code."""
+_MAX_REASON = 123
+_PING = message_head(0x09, 0)
+_GONE = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
+_CLOSE_CODES = {
+    Reason.UNSUBSCRIBED: 1000,
+    Reason.COMPLETED: 1000,
+    Reason.STALLED: 4000,
+    Reason.EXPIRED: 4001,
+    Reason.DRAINED: 1001,
+}
+
+
+def upgrade(*protocols: str) -> web.WebSocketResponse:
+    """Make the answer to an upgrade: no compression, for it would undo encoding once."""
+    return web.WebSocketResponse(
+        autoping=False,
+        compress=False,
+        max_msg_size=MAX_MESSAGE,
+        timeout=CLOSE_TIMEOUT,
+        protocols=protocols,
+    )
+
+
+class Socket:
+    """A prepared WebSocket. One task reads; `end` is called when no pong comes."""
+
+    def __init__(
+        self,
+        *,
+        ws: web.WebSocketResponse,
+        sink: TransportSink,
+        outlet: Outlet,
+        ping_interval: float,
+        end: Callable[[End], None],
+    ) -> None:
+        self._ws = ws
+        self._sink = sink
+        self._outlet = outlet
+        self._interval = ping_interval
+        self._end = end
+        self._loop = asyncio.get_running_loop()
+        self._pinged = self._loop.time()
+        self._ponged = True
+        self._pong_timer: asyncio.TimerHandle | None = None
+        self._heart = Heart(interval=ping_interval, last=lambda: self._pinged, beat=self._ping)
+
+    async def text(self) -> str | None:
+        """Wait for a text message; None when the client is gone. Raises Failed."""
+        while True:
+            message: WSMessage = await self._ws.receive()
+            if message.type is WSMsgType.TEXT:
+                return str(message.data)
+            if message.type is WSMsgType.BINARY:
+                raise Failed(Kind.MALFORMED, "commands are text messages", field="message")
+            if message.type is WSMsgType.PING:
+                await self._ws.pong(message.data)
+            elif message.type is WSMsgType.PONG:
+                self._ponged = True
+            elif message.type in _GONE:
+                return None
+
+    async def first_text(self, within: float) -> str | None:
+        """Wait for the first text message; as `text`, but not for ever."""
+        try:
+            async with asyncio.timeout(within or None):
+                return await self.text()
+        except TimeoutError:
+            raise Failed(Kind.NO_FIRST_MESSAGE, "no command came in time") from None
+
+    def _ping(self) -> None:
+        self._pinged = self._loop.time()
+        self._ponged = False
+        self._outlet.write(_PING)
+        self._pong_timer = self._loop.call_later(self._interval / 2, self._expect_pong)
+
+    def _expect_pong(self) -> None:
+        if not self._ponged:
+            self._end(End(Reason.FAILED, Failed(Kind.NO_PONG, "no pong came in time")))
+
+    def stop(self) -> None:
+        """Ping no more. Idempotent."""
+        self._heart.stop()
+        if self._pong_timer is not None:
+            self._pong_timer.cancel()
+
+    async def close(self, end: End) -> None:
+        """Say goodbye. A client that does not read is given a moment, then dropped."""
+        self.stop()
+        if self._ws.closed or end.reason is Reason.CLIENT_GONE:
+            return
+        code = _CLOSE_CODES.get(end.reason, 1011)
+        if end.failure is not None and end.reason is Reason.FAILED:
+            code = end.failure.row.close
+        text = end.failure.text() if end.failure is not None else ""
+        reason = text.encode()[:_MAX_REASON].decode(errors="ignore").encode()
+        try:
+            async with asyncio.timeout(GRACE):
+                await self._ws.close(code=code, message=reason)
+        except TimeoutError:
+            self._sink.abort()
+
+
+async def race(reading: Coroutine[None, None, End], ending: asyncio.Future[End]) -> End:
+    """Wait for the client's end or ours, whichever comes first; the reader is over after."""
+    task = asyncio.create_task(reading, name="reading commands")
+    try:
+        await asyncio.wait((task, ending), return_when=asyncio.FIRST_COMPLETED)
+        return ending.result() if ending.done() else task.result()
+    finally:
+        await cancel(task)
+
+
+async def cancel(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and wait until they are over; what they come to is of no interest any more."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.gather(*tasks, return_exceptions=True)

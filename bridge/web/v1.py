@@ -1,0 +1,233 @@
+"""v1 over WebSocket: many subscriptions on one socket (docs/wire.md §5).
+
+One task reads; each subscription has one task, from its opening to its `ended`. They write to the
+same outlet, whole messages only. An error concerns one subscription or one message; only text that
+is no JSON, a slow reader, or a credential of another scope ends the socket.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from bridge.core import v1
+from bridge.core.errors import Failed, Kind
+from bridge.core.group import text_message
+from bridge.core.query import LiveQuery
+from bridge.live.backend import Identity
+from bridge.live.observer import Reason
+from bridge.live.outlet import Outlet
+from bridge.live.viewer import End, Resume, Viewer
+
+from .context import STALLED, Context
+from .heart import Heart
+from .identity import with_token
+from .scripts import V1Ws
+from .socket import Socket, cancel
+
+RECONNECT_MS = (500, 5000)
+MAX_UNSENT = 1024 * 1024
+"""Bytes of answers that may wait for a client that keeps asking and does not read."""
+
+
+@dataclass(slots=True, eq=False)
+class Seat:
+    """A subscription of this client's."""
+
+    name: str
+    query: LiveQuery
+    viewer: Viewer
+    holding: asyncio.Task[None] | None = None
+    moving: asyncio.Task[None] | None = None
+    asked: bool = False  # the client wants it ended
+    refused: bool = False  # it never came to be, and the client was told
+
+
+class Session:
+    """A v1 client, from its first message to its last."""
+
+    def __init__(
+        self,
+        *,
+        context: Context,
+        request: web.Request,
+        socket: Socket,
+        outlet: Outlet,
+        end: Callable[[End], None],
+    ) -> None:
+        self._context = context
+        self._request = request
+        self._socket = socket
+        self._outlet = outlet
+        self._end = end
+        self._identity: Identity | None = None
+        self._seats: dict[str, Seat] = {}
+        self._over = False
+        began = asyncio.get_running_loop().time()
+        self._heart = Heart(
+            interval=context.settings.ping_interval, last=lambda: began, beat=self._beat
+        )
+
+    async def read(self) -> End:
+        """Obey messages until the client leaves or says what is no JSON."""
+        settings = self._context.settings
+        try:
+            text = await self._socket.first_text(settings.first_message_timeout)
+            while text is not None:
+                message = v1.Message(text)
+                try:
+                    self._obey(message.command(max_limit=settings.max_rows))
+                except Failed as failure:
+                    if failure.kind is Kind.EXPIRED:
+                        return End(Reason.EXPIRED, failure)
+                    self._say("error", **v1.error(failure, message.sub))
+                text = await self._socket.text()
+        except Failed as failure:
+            return End(Reason.FAILED, failure)
+        return End(Reason.CLIENT_GONE)
+
+    async def leave(self) -> None:
+        """Give back all that is held."""
+        self._over = True
+        self._heart.stop()
+        tasks = [task for s in self._seats.values() for task in (s.holding, s.moving) if task]
+        await cancel(*tasks)
+
+    def goodbye(self, end: End) -> None:
+        """Say, before the close frame, what only v1 has words for."""
+        if end.reason is Reason.DRAINED:
+            self._say("drain", reconnect_after_ms=random.randint(*RECONNECT_MS))  # noqa: S311 - spreads reconnects
+
+    # ------------------------------------------------------------ commands
+
+    def _obey(self, said: v1.Command) -> None:
+        match said:
+            case v1.Subscribe():
+                self._subscribe(said)
+            case v1.Reanchor():
+                self._reanchor(said)
+            case v1.Unsubscribe():
+                self._unsubscribe(self._seat(said.sub))
+            case v1.Authenticate():
+                self._authenticate(said)
+            case v1.Ping():
+                self._say("pong")
+
+    def _who(self) -> Identity:
+        if self._identity is None:
+            self._identity = self._context.identity(self._request)
+        return self._identity
+
+    def _authenticate(self, said: v1.Authenticate) -> None:
+        settings = self._context.settings
+        identity = with_token(self._request.headers, said.token, settings.forward, settings.scope)
+        if self._seats and identity.scope != self._who().scope:
+            raise Failed(Kind.EXPIRED, "a credential of another scope", field="token")
+        self._identity = identity
+        self._say("authenticated")
+
+    def _subscribe(self, said: v1.Subscribe) -> None:
+        if said.sub in self._seats:
+            raise Failed(Kind.CONFLICT, "this name is in use", field="sub", code="ALREADY_EXISTS")
+        if len(self._seats) >= v1.MAX_SUBSCRIPTIONS:
+            raise Failed(
+                Kind.QUOTA, f"at most {v1.MAX_SUBSCRIPTIONS} subscriptions on a socket", field="sub"
+            )
+        identity = self._who()
+        resume = Resume(pos=said.resume, known=said.known)
+        viewer = self._context.viewer(self._outlet, V1Ws(said.sub), resume)
+        seat = Seat(said.sub, said.query, viewer)
+        self._seats[said.sub] = seat
+        seat.holding = asyncio.create_task(self._hold(seat, identity), name="holding a window")
+
+    def _seat(self, name: str) -> Seat:
+        seat = self._seats.get(name)
+        if seat is None:
+            raise Failed(Kind.NOT_FOUND, "no subscription of this name", field="sub")
+        return seat
+
+    def _unsubscribe(self, seat: Seat) -> None:
+        seat.asked = True
+        seat.viewer.end(End(Reason.UNSUBSCRIBED))
+
+    def _reanchor(self, said: v1.Reanchor) -> None:
+        """Slide a window; a newer wish replaces one under way."""
+        seat = self._seat(said.sub)
+        query = seat.query.reanchored(said.cursor, said.limit)
+        before = seat.moving
+        if before is not None:
+            before.cancel()
+        seat.moving = asyncio.create_task(self._slide(seat, query, before), name="reanchoring")
+
+    async def _slide(self, seat: Seat, query: LiveQuery, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        try:
+            await self._context.hub.attached(seat.viewer)
+            await self._context.hub.reanchor(seat.viewer, query, self._who())
+            seat.query = query
+        except Failed as failure:
+            # The window that was there still is.
+            self._say("error", **v1.error(failure, seat.name))
+
+    # ------------------------------------------------------------ a subscription's life
+
+    async def _hold(self, seat: Seat, identity: Identity) -> None:
+        hub, viewer = self._context.hub, seat.viewer
+        reason = Reason.CLIENT_GONE
+        try:
+            end = await self._live(seat, identity)
+            reason = end.reason
+            if seat.moving is not None:
+                await cancel(seat.moving)
+            self._tell_end(seat, end)
+        finally:
+            hub.leave(viewer, reason)
+            del self._seats[seat.name]
+
+    async def _live(self, seat: Seat, identity: Identity) -> End:
+        """Join, show, and wait for the end; an unsubscribe ends it at any point."""
+        hub, viewer = self._context.hub, seat.viewer
+        joining = asyncio.ensure_future(hub.join(viewer, seat.query, identity))
+        try:
+            await asyncio.wait((joining, viewer.ended), return_when=asyncio.FIRST_COMPLETED)
+            if not viewer.ended.done():
+                joining.result()
+                hub.attach(viewer)
+            return await viewer.ended
+        except Failed as failure:
+            seat.refused = True
+            self._say("error", **v1.error(failure, seat.name))
+            return End(Reason.FAILED, failure)
+        finally:
+            await cancel(joining)
+
+    def _tell_end(self, seat: Seat, end: End) -> None:
+        if end.reason is Reason.STALLED:
+            self._end(STALLED)
+        elif not seat.refused:
+            if end.failure is not None and end.failure.final:
+                self._say("error", **v1.error(end.failure, seat.name))
+            reason = v1.ended_reason(end.failure, asked=seat.asked)
+            self._say("ended", sub=seat.name, reason=reason)
+
+    # ------------------------------------------------------------ messages
+
+    def _beat(self) -> None:
+        """Let the client see liveness, and verify its windows."""
+        sums = {
+            seat.name: seat.viewer.subscription.digest()
+            for seat in self._seats.values()
+            if seat.viewer.current and seat.viewer.subscription is not None
+        }
+        self._say("beat", subs={name: told for name, told in sums.items() if told is not None})
+
+    def _say(self, kind: str, **members: object) -> None:
+        if self._over:
+            return
+        if self._outlet.unsent > MAX_UNSENT:
+            self._end(STALLED)
+            return
+        self._outlet.write(text_message(v1.notice(kind, **members)))

@@ -1,0 +1,144 @@
+"""Core over WebSocket (docs/wire.md §4).
+
+One subscription per socket: the first message subscribes, later ones reanchor or unsubscribe.
+Reading and serving are two tasks; the first to finish ends the connection, the other is cancelled
+and awaited. Failures are told by close code and reason.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from aiohttp import web
+
+from bridge.core import command
+from bridge.core.errors import Failed, Kind
+from bridge.core.query import LiveQuery
+from bridge.core.v1 import SUBPROTOCOL
+from bridge.live.backend import Identity
+from bridge.live.observer import Reason
+from bridge.live.outlet import Outlet
+from bridge.live.viewer import End
+
+from .context import CONTEXT, Context
+from .scripts import CoreWs
+from .sink import TransportSink
+from .socket import Socket, cancel, race, upgrade
+from .v1 import Session
+
+
+async def converse(request: web.Request) -> web.StreamResponse:
+    """Serve `GET {base}/ws`: core, or v1 where the client offers its subprotocol."""
+    context = request.app[CONTEXT]
+    ending: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+
+    def end(how: End) -> None:
+        if not ending.done():
+            ending.set_result(how)
+
+    def drain() -> None:
+        end(End(Reason.DRAINED, Failed(Kind.DRAINING, "the bridge is restarting")))
+
+    with context.client(request, drain):
+        ws = upgrade(SUBPROTOCOL)
+        await ws.prepare(request)
+        if request.transport is None:
+            return ws
+        sink = TransportSink(request.transport)
+        outlet = context.outlet(sink, end)
+        socket = Socket(
+            ws=ws,
+            sink=sink,
+            outlet=outlet,
+            ping_interval=context.settings.ping_interval,
+            end=end,
+        )
+        talk = Session if ws.ws_protocol == SUBPROTOCOL else Conversation
+        client = talk(context=context, request=request, socket=socket, outlet=outlet, end=end)
+        try:
+            how = await race(client.read(), ending)
+            if isinstance(client, Session):
+                client.goodbye(how)
+        finally:
+            await client.leave()
+            socket.stop()
+            context.watch.remove(outlet)
+        await socket.close(how)
+        return ws
+
+
+class Conversation:
+    """A core client: one subscription, from its first message to its last."""
+
+    def __init__(
+        self,
+        *,
+        context: Context,
+        request: web.Request,
+        socket: Socket,
+        outlet: Outlet,
+        end: Callable[[End], None],
+    ) -> None:
+        self._context = context
+        self._request = request
+        self._socket = socket
+        self._end = end
+        self._viewer = context.viewer(outlet, CoreWs())
+        self._viewer.ended.add_done_callback(lambda ended: end(ended.result()))
+        self._showing: asyncio.Task[None] | None = None
+        self._reanchoring: asyncio.Task[None] | None = None
+
+    async def read(self) -> End:
+        """Obey messages until one of them, or the client's leaving, ends the conversation."""
+        settings = self._context.settings
+        try:
+            text = await self._socket.first_text(settings.first_message_timeout)
+            if text is None:
+                return End(Reason.CLIENT_GONE)
+            query = command.first(text, max_limit=settings.max_rows).query
+            identity = self._context.identity(self._request)
+            self._showing = asyncio.create_task(self._show(query, identity), name="joining")
+            while (text := await self._socket.text()) is not None:
+                said = command.later(text, max_limit=settings.max_rows)
+                if isinstance(said, command.Unsubscribe):
+                    return End(Reason.UNSUBSCRIBED)
+                if isinstance(said, command.Reanchor):
+                    query = query.reanchored(said.cursor, said.limit)
+                    self._reanchor(query, identity)
+        except Failed as failure:
+            return End(Reason.FAILED, failure)
+        return End(Reason.CLIENT_GONE)
+
+    async def leave(self) -> None:
+        """Give back all that is held."""
+        await cancel(*filter(None, (self._showing, self._reanchoring)))
+        ended = self._viewer.ended
+        reason = ended.result().reason if ended.done() else Reason.CLIENT_GONE
+        self._context.hub.leave(self._viewer, reason)
+
+    async def _show(self, query: LiveQuery, identity: Identity) -> None:
+        try:
+            await self._context.hub.join(self._viewer, query, identity)
+        except Failed as failure:
+            self._end(End(Reason.FAILED, failure))
+        else:
+            self._context.hub.attach(self._viewer)
+
+    def _reanchor(self, query: LiveQuery, identity: Identity) -> None:
+        """Slide the window; a newer wish replaces one under way."""
+        before = self._reanchoring or self._showing
+        if self._reanchoring is not None:
+            self._reanchoring.cancel()
+        self._reanchoring = asyncio.create_task(
+            self._slide(query, identity, before), name="reanchoring"
+        )
+
+    async def _slide(
+        self, query: LiveQuery, identity: Identity, before: asyncio.Task[None] | None
+    ) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        try:
+            await self._context.hub.reanchor(self._viewer, query, identity)
+        except Failed as failure:
+            # Core has no word for a refusal but the close code.
+            self._end(End(Reason.FAILED, failure))

@@ -1,0 +1,1 @@
+"""Generated from proto/livequery/v1/livequery.proto by `make generate`; do not edit."""

@@ -1,0 +1,96 @@
+import asyncio
+import sqlite3
+
+import pytest
+
+from livetier.server import TierOptions, run_tier, start_tier
+from tier_client import Live, leaf, query
+
+
+async def test_run_tier_tells_its_address_serves_and_returns_when_stopped():
+    stop, address = asyncio.Event(), asyncio.get_running_loop().create_future()
+    options = TierOptions(start="12:00")
+    task = asyncio.create_task(run_tier(options, on_listening=address.set_result, stop=stop))
+    async with asyncio.timeout(10):
+        host, _, port = (await address).rpartition(":")
+        assert host == "127.0.0.1"
+        assert int(port) > 0
+        stop.set()
+        await task
+
+
+async def test_the_demo_replays_flights_into_a_private_file_that_is_removed(tiers):
+    tier = await tiers(speed=3000, start="07:30")
+    async with Live(tier, query("flights", sort=["est_dep"], limit=10)) as live:
+        assert len(live.rows) == 10
+        await live.until(lambda: len(live.groups) > 30)
+        await live.caught_up()
+    folder = tier.database.parent
+    assert folder.exists()
+    await tier.stop()
+    await tier.stop()
+    assert not folder.exists()
+
+
+async def test_a_given_database_is_served_as_it_is(tiers, things):
+    url, connection = things
+    tier = await tiers(database=url)
+    assert tier.replay is None
+    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+    assert "flights" not in tables
+
+
+async def test_a_given_database_replays_when_asked_to(tiers, things):
+    tier = await tiers(database=things[0], replay=True, speed=0, start="10:00")
+    async with Live(tier, query("flights", leaf("status", "eq", "boarding"))) as live:
+        assert live.rows
+
+
+async def test_a_unix_socket_is_an_address_too(tiers, tmp_path):
+    address = f"unix:{tmp_path}/tier.sock"
+    tier = await tiers(listen=address, speed=0)
+    assert tier.address == address
+    async with Live(tier, query("flights", limit=1)) as live:
+        assert len(live.rows) == 1
+
+
+async def test_a_taken_port_is_an_error_not_a_second_listener(tiers):
+    tier = await tiers(speed=0)
+    with pytest.raises(OSError, match="cannot listen"):
+        await start_tier(TierOptions(listen=tier.address, speed=0))
+
+
+async def test_options_that_make_no_sense_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="time of day"):
+        await start_tier(TierOptions(start="noon"))
+    with pytest.raises(ValueError, match="database URL"):
+        await start_tier(TierOptions(database="postgres://host/db"))
+    with pytest.raises(FileNotFoundError):
+        await start_tier(TierOptions(database=f"sqlite:///{tmp_path}/mistyped.sqlite"))
+    (tmp_path / "text").write_text("this is no database " * 100)
+    with pytest.raises(sqlite3.Error):
+        await start_tier(TierOptions(database=f"sqlite:///{tmp_path}/text"))
+
+
+async def test_every_event_of_the_clock_is_a_group_of_its_own(tiers):
+    tier = await tiers(speed=0, start="09:00")
+    async with Live(tier, query("flights", limit=1000)) as live:
+        clock = iter([0.0, 4.0])
+        told = 0
+
+        async def committed():
+            nonlocal told
+            await tier.settle()
+            told += 1
+
+        async def sleep(_):
+            raise asyncio.CancelledError
+
+        with pytest.raises(asyncio.CancelledError):
+            await tier.replay.run(
+                speed=60, committed=committed, clock=lambda: next(clock), sleep=sleep
+            )
+        await live.caught_up()
+        assert len(live.groups) == told
+        assert told > 5
+        assert all(len(group) == 1 for group in live.groups)

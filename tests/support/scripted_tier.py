@@ -1,0 +1,195 @@
+"""A real gRPC server whose every word is the test's."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from livequery.v1 import livequery_pb2 as pb
+from livequery.v1 import livequery_pb2_grpc
+
+END = object()
+
+
+def value(item):
+    if item is None:
+        return pb.Value(null_value=0)
+    if isinstance(item, bool):
+        return pb.Value(bool_value=item)
+    if isinstance(item, int):
+        return pb.Value(int_value=item)
+    if isinstance(item, float):
+        return pb.Value(double_value=item)
+    return pb.Value(string_value=item)
+
+
+def cursor(*items):
+    return pb.Cursor(values=[value(item) for item in items])
+
+
+def enter(agg_id, new, *, old=-1, version=1, row=None, stream_id="", cur=None):
+    return pb.LiveDelta(
+        op=pb.DELTA_OP_ENTER,
+        agg_id=agg_id,
+        version=version,
+        row=row if row is not None else b'{"id":"%b"}' % agg_id.encode(),
+        old_index=old,
+        new_index=new,
+        cursor=cursor(*(cur or (agg_id,))),
+        stream_id=stream_id,
+    )
+
+
+def leave(agg_id, old, *, stream_id=""):
+    return pb.LiveDelta(
+        op=pb.DELTA_OP_LEAVE, agg_id=agg_id, old_index=old, new_index=-1, stream_id=stream_id
+    )
+
+
+def update(agg_id, at, *, version=2, row=b'{"n":2}', stream_id=""):
+    return pb.LiveDelta(
+        op=pb.DELTA_OP_UPDATE,
+        agg_id=agg_id,
+        version=version,
+        row=row,
+        old_index=at,
+        new_index=at,
+        cursor=cursor(agg_id),
+        stream_id=stream_id,
+    )
+
+
+def reset(reason=pb.RESET_REASON_INITIAL, **info):
+    return pb.LiveDelta(op=pb.DELTA_OP_RESET, reset=pb.ResetInfo(reason=reason, **info))
+
+
+class Refusal(Exception):  # noqa: N818 - what it is
+    """What a call is aborted with."""
+
+    def __init__(self, code, details="", *, reason="", field="", retry=None, localized="") -> None:
+        super().__init__(code, details)
+        packed = []
+        if reason or field:
+            packed.append(
+                error_details_pb2.ErrorInfo(
+                    domain="livequery.v1", reason=reason, metadata={"field": field} if field else {}
+                )
+            )
+        if retry is not None:
+            info = error_details_pb2.RetryInfo()
+            info.retry_delay.FromMilliseconds(int(retry * 1000))
+            packed.append(info)
+        if localized:
+            packed.append(error_details_pb2.LocalizedMessage(locale="en", message=localized))
+        status = status_pb2.Status(code=code.value[0], message=details)
+        for message in packed:
+            wrapped = any_pb2.Any()
+            wrapped.Pack(message)
+            status.details.append(wrapped)
+        self.status = rpc_status.to_status(status)
+
+
+class Call:
+    """One Subscribe call, from the tier's side."""
+
+    def __init__(self, request, metadata, number) -> None:
+        self.request = request
+        self.metadata = metadata
+        self.id = f"sub-{number}"
+        self.out = asyncio.Queue()
+        self.over = asyncio.Event()
+        self.epoch = 0
+        self.seq = 1
+
+    def start(self, **started):
+        self.out.put_nowait(
+            pb.SubscribeResponse(started=pb.Started(subscription_id=self.id, **started))
+        )
+
+    def send(self, *deltas, complete=False, **batch):
+        if any(delta.op == pb.DELTA_OP_RESET for delta in deltas):
+            self.epoch += 1
+        fields = {"epoch": self.epoch, "first_seq": self.seq, "snapshot_complete": complete}
+        fields.update(batch)
+        self.out.put_nowait(pb.SubscribeResponse(batch=pb.DeltaBatch(deltas=deltas, **fields)))
+        self.seq += len(deltas)
+
+    def snapshot(self, *ids, **info):
+        self.send(
+            reset(**info), *(enter(agg_id, at) for at, agg_id in enumerate(ids)), complete=True
+        )
+
+    def end(self):
+        self.out.put_nowait(END)
+
+    def fail(self, code=grpc.StatusCode.UNAVAILABLE, details="", **more):
+        self.out.put_nowait(Refusal(code, details, **more))
+
+
+class ScriptedTier(livequery_pb2_grpc.LiveQueryServiceServicer):
+    """`next_call` hands a test each Subscribe; `rows` answers them without one."""
+
+    def __init__(self) -> None:
+        self.calls = asyncio.Queue()
+        self.rows = None
+        self.reanchors = []
+        self.reanchored = None
+        self.opened = 0
+        self.open = {}
+        self._numbers = itertools.count(1)
+        self._server = None
+        self.address = ""
+
+    async def start(self, port=0):
+        self._server = grpc.aio.server(
+            options=(
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.max_receive_message_length", -1),
+            )
+        )
+        livequery_pb2_grpc.add_LiveQueryServiceServicer_to_server(self, self._server)
+        self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        await self._server.start()
+        self.address = f"127.0.0.1:{self.port}"
+        return self
+
+    async def stop(self):
+        await self._server.stop(0)
+
+    async def next_call(self) -> Call:
+        async with asyncio.timeout(5):
+            return await self.calls.get()
+
+    async def Subscribe(self, request, context) -> AsyncIterator[pb.SubscribeResponse]:  # noqa: N802 - the service says so
+        call = Call(request, dict(context.invocation_metadata()), next(self._numbers))
+        self.opened += 1
+        self.open[call.id] = call
+        try:
+            if self.rows is not None:
+                call.start()
+                call.snapshot(*self.rows)
+            else:
+                self.calls.put_nowait(call)
+            while (item := await call.out.get()) is not END:
+                if isinstance(item, Refusal):
+                    await context.abort_with_status(item.status)
+                yield item
+        finally:
+            call.over.set()
+            del self.open[call.id]
+
+    async def Reanchor(self, request, context):  # noqa: N802 - the service says so
+        self.reanchors.append(request)
+        if self.reanchored is None:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no")
+        answer = self.reanchored(self.open.get(request.subscription_id), request)
+        if isinstance(answer, Refusal):
+            await context.abort_with_status(answer.status)
+        if asyncio.iscoroutine(answer):
+            answer = await answer
+        return answer or pb.ReanchorResponse()
