@@ -27,15 +27,18 @@ def main() -> None:
     cli(prog_name="livequery-bridge")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(bridge_version(), prog_name="livequery-bridge")
-def cli() -> None:
-    r"""Serve live queries of a gRPC tier to browsers, over SSE and WebSocket.
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="""Serve live queries of a gRPC tier to browsers, over SSE and WebSocket.
 
     \b
     Try it:       livequery-bridge demo
     Deploy it:    livequery-bridge serve --upstream tier:50051
-    """
+    """,
+)
+@click.version_option(bridge_version(), prog_name="livequery-bridge")
+def cli() -> None:
+    """Gather the commands."""
 
 
 def _options(command: F) -> F:
@@ -73,7 +76,10 @@ def serve(*, file: str | None, print_config: bool, **flags: str | None) -> None:
 @cli.command()
 @_options
 def check(*, file: str | None, **flags: str | None) -> None:
-    """Validate the configuration and reach the tier; says what is wrong."""
+    """Validate the configuration and reach the tier.
+
+    Says what is wrong; exits 2 for the configuration, 1 for a tier out of reach.
+    """
     try:
         config, _ = resolve(flags, os.environ, file)
         _need_upstream(config)
@@ -101,7 +107,10 @@ async def _reach(config: Config) -> bool:
     "--speed", type=click.FloatRange(0), default=60, show_default=True, help="Simulated s per s."
 )
 def demo(*, listen: str, speed: float) -> None:
-    """Run an embedded tier, the bridge and a departures board: a real day of flights."""
+    """Run an embedded tier and a departures board.
+
+    The flights are those of one stormy day in New York, at 60 times its speed.
+    """
     set_up_logging(form="text", level="warning")
     try:
         _run(run_demo(listen, speed=speed, on_listening=_announce))
@@ -141,7 +150,10 @@ def demo(*, listen: str, speed: float) -> None:
 )
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
 def tier(*, until_stdin_closes: bool, **options: Any) -> None:
-    """Run the embedded live-query tier alone: every table of a database, over gRPC."""
+    """Run the embedded live-query tier alone.
+
+    Every table of its database is an entity; gRPC health and reflection are served.
+    """
     set_up_logging(form="text", level="warning")
     try:
         _run(_tier(options, until_stdin_closes=until_stdin_closes))
@@ -168,17 +180,21 @@ async def _watch_stdin(stop: asyncio.Event) -> None:
     await asyncio.get_running_loop().connect_read_pipe(Watcher, sys.stdin)
 
 
-@cli.command()
+@cli.command(
+    help="""Print the frames of a live query, one per line.
+
+    URL is where the streams are; LIVEQUERY_JSON is the query.
+
+    \b
+    livequery-bridge tail http://127.0.0.1:8080/api/v1/live
+        '{"entity":"flights","sort":[{"column":"est_dep"}],"limit":5}'
+    """
+)
 @click.argument("url")
 @click.argument("livequery_json")
 @click.option("--ws", is_flag=True, help="Over WebSocket; else over SSE.")
 def tail(*, url: str, livequery_json: str, ws: bool) -> None:
-    r"""Print the frames of a live query, one per line.
-
-    \b
-    livequery-bridge tail http://127.0.0.1:8080/api/v1/live \\
-        '{"entity":"flights","sort":[{"column":"est_dep"}],"limit":5}'
-    """
+    """Print frames until the stream ends."""
     try:
         _run(run_tail(url, livequery_json, ws=ws))
     except TailError as error:

@@ -5,6 +5,7 @@ for a name that does not exist, the nearest one that does.
 """
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any
 from .options import BY_KEY, OPTIONS, Option
 
 PREFIX = "BRIDGE_"
+# What Kubernetes sets in every pod beside a Service called `bridge`: not meant for us.
+_SERVICE_LINK = re.compile(r"BRIDGE_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT|PORT_\d+_[A-Z]+(_.+)?)")
 
 
 class ConfigError(ValueError):
@@ -102,6 +105,8 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Setting]:
         if not variable.startswith(PREFIX) or variable == f"{PREFIX}CONFIG":
             continue
         option = known.get(variable)
+        if option is None and _SERVICE_LINK.fullmatch(variable):
+            continue
         if option is None:
             raise ConfigError(f"unknown variable {variable}{_nearest(variable, known)}")
         found[option.key] = Setting(text, variable)

@@ -57,7 +57,7 @@ class Intake:
         self._began = False  # any snapshot has begun
         self._cause: Batch | None = None  # the batch whose reset began the present snapshot
         self._snapshots = 0
-        self.dropped = 0
+        self._dropped = 0
 
     def widen(self, limit: int) -> None:
         """Allow snapshots of up to `limit` rows from now on: a reanchor is under way."""
@@ -68,6 +68,11 @@ class Intake:
     def waiting(self) -> bool:
         """Whether a snapshot is still to be completed."""
         return self._open or not self._began
+
+    def take_dropped(self) -> int:
+        """Return how many deltas were dropped, as old or seen before, since last asked."""
+        dropped, self._dropped = self._dropped, 0
+        return dropped
 
     def beat(self, beat: Beat) -> None:
         """Check a heartbeat against what was seen; raises Resync on a gap."""
@@ -82,14 +87,15 @@ class Intake:
 
         """
         if batch.epoch and batch.epoch < self._epoch:
-            self.dropped += len(batch.deltas)
+            self._dropped += len(batch.deltas)
             self._pass_over(batch)
             return
         deltas = self._unseen(batch)
         if batch.deltas and not deltas:
             return
         if batch.epoch > self._epoch:
-            if deltas and deltas[0].op != Op.RESET:
+            begins = bool(deltas) and deltas[0].op == Op.RESET
+            if not begins and (deltas or batch.snapshot_complete):
                 raise Resync("epoch_without_reset")
             self._epoch = batch.epoch
         yield from self._take(deltas, batch)
@@ -116,7 +122,7 @@ class Intake:
         if seen < 0:
             raise Resync("gap")
         if seen:
-            self.dropped += min(seen, len(deltas))
+            self._dropped += min(seen, len(deltas))
             deltas = deltas[seen:]
         if deltas:
             self._next_seq = batch.first_seq + len(batch.deltas)

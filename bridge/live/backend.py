@@ -35,6 +35,10 @@ class Sub(Protocol):
     def effective(self) -> LiveQuery | None:
         """The query as the tier runs it; None where it did not say."""
 
+    @property
+    def heartbeat(self) -> float:
+        """Seconds between the heartbeats that the tier promised; 0 where it promised none."""
+
     async def read(self) -> Batch | Beat | None:
         """Wait for the next message; None once the tier has ended the stream for good (OK).
 

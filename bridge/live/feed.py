@@ -7,6 +7,7 @@ for good (close codes 45xx), or a deadline ends the feed.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from bridge.core.errors import Failed, Kind
@@ -24,13 +25,51 @@ from .viewer import End
 logger = logging.getLogger(__name__)
 
 
+MISSED_BEATS = 3
+"""Heartbeats that a tier which promised them may leave out before its call is given up."""
+
+
+class Listening:
+    """Gives a call up when a tier that promised heartbeats is silent for too long."""
+
+    def __init__(self, interval: float, heard: Callable[[], float]) -> None:
+        self.silent = False
+        self._interval = interval
+        self._heard = heard
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, clock: asyncio.Timeout) -> None:
+        """Listen; `clock` is made to run out on silence."""
+        if self._interval:
+            self._timer = self._loop.call_later(self._interval, self._listen, clock)
+
+    def stop(self) -> None:
+        """Listen no more. Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _listen(self, clock: asyncio.Timeout) -> None:
+        now = self._loop.time()
+        self.silent = now - self._heard() >= MISSED_BEATS * self._interval
+        if self.silent:
+            clock.reschedule(now)
+        else:
+            self.begin(clock)
+
+
 class Target(Protocol):
     """Whom a feed is for."""
 
     query: LiveQuery
     """What the next call asks for."""
-    identity: Identity
-    """On whose behalf."""
+
+    @property
+    def identity(self) -> Identity:
+        """On whose behalf."""
+
+    def refused(self, identity: Identity) -> bool:
+        """Take note that a credential was refused; whether there is another one to try."""
 
     def started(self) -> None:
         """Take note that the tier has started a call."""
@@ -60,6 +99,8 @@ class Feed:
         self._intake: Intake | None = None
         self._started = False
         self._began = self._loop.time()
+        self._heard = 0.0
+        self._asked: Identity | None = None
         self._stale_since: float | None = None
         self._lost = self._backoff()
         self._troubled = self._backoff()
@@ -112,7 +153,10 @@ class Feed:
             finally:
                 await self._drop()
             left = self._deadline() - self._loop.time()
-            if failure.final or left <= 0 or not self._worth_another(failure):
+            final = failure.final
+            if final and failure.kind is Kind.UNAUTHENTICATED and self._started:
+                final = self._asked is None or not self._target.refused(self._asked)
+            if final or left <= 0 or not self._worth_another(failure):
                 # The last attempt is cut short by the deadline; what went before says more.
                 return End(Reason.FAILED, told if told and left <= 0 else failure)
             told = failure
@@ -137,9 +181,10 @@ class Feed:
         if not self._started:
             limit = min(limit, self._deadline() - self._loop.time())
         target = self._target
+        self._asked = target.identity
         try:
             async with asyncio.timeout(limit):
-                sub = await self._backend.subscribe(target.query, target.identity)
+                sub = await self._backend.subscribe(target.query, self._asked)
         except TimeoutError:
             raise Failed(Kind.DEADLINE, "the tier did not answer in time") from None
         self._observer.subscribed()
@@ -161,20 +206,32 @@ class Feed:
         assert self._sub is not None and self._intake is not None  # noqa: S101, PT018 - by _open
         sub, intake = self._sub, self._intake
         patience = self._settings.snapshot_timeout
+        if self._stale_since is not None:
+            patience = max(min(patience, self._deadline() - self._loop.time()), 0)
+        self._heard = self._loop.time()
+        listening = Listening(sub.heartbeat, lambda: self._heard)
         try:
             async with asyncio.timeout(patience) as clock:
+                listening.begin(clock)
                 while (message := await sub.read()) is not None:
+                    self._heard = self._loop.time()
                     if isinstance(message, Beat):
                         intake.beat(message)
                         continue
                     for event in intake.feed(message):
                         self._hand_over(event)
+                    for _ in range(intake.take_dropped()):
+                        self._observer.repaired("repeated")
+                    if clock.expired():
+                        continue  # it ran out as the message came: the next wait ends the call
                     if intake.waiting and clock.when() is None:
                         clock.reschedule(self._loop.time() + patience)
                     elif not intake.waiting and clock.when() is not None:
                         clock.reschedule(None)
         except TimeoutError:
-            raise Resync("snapshot_timeout") from None
+            raise Resync("silence" if listening.silent else "snapshot_timeout") from None
+        finally:
+            listening.stop()
 
     def _hand_over(self, event: Snapshot | Group) -> None:
         if isinstance(event, Group):

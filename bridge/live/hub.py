@@ -37,7 +37,7 @@ class Hub:
         self._observer = observer
         self._loop = asyncio.get_running_loop()
         self._by_key: dict[Key, Subscription] = {}
-        self._holders: dict[Subscription, dict[Viewer, Identity]] = {}
+        self._all: dict[Subscription, None] = {}
         self._attached: dict[Viewer, None] = {}
         self._lingering: dict[Subscription, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -48,7 +48,7 @@ class Hub:
     @property
     def subscriptions(self) -> int:
         """How many are held or linger."""
-        return len(self._holders)
+        return len(self._all)
 
     # ------------------------------------------------------------ join and leave
 
@@ -103,7 +103,7 @@ class Hub:
                 observer=self._observer,
                 on_end=self._forget,
             )
-            self._holders[subscription] = {}
+            self._all[subscription] = None
             if self._settings.sharing:
                 self._by_key.setdefault(key, subscription)
         return subscription
@@ -115,16 +115,13 @@ class Hub:
         timer = self._lingering.pop(subscription, None)
         if timer is not None:
             timer.cancel()
-        self._holders.setdefault(subscription, {})[viewer] = identity
-        subscription.identity = identity
+        subscription.holders.add(viewer, identity)
 
     def _release(self, subscription: Subscription, viewer: Viewer) -> None:
-        holders = self._holders.get(subscription)
-        if holders is None or holders.pop(viewer, None) is None:
+        held = subscription.holders.remove(viewer)
+        if not held or len(subscription.holders) or subscription not in self._all:
             return
-        if holders:
-            subscription.identity = next(reversed(holders.values()))
-        elif self._shared(subscription) and self._settings.linger:
+        if self._shared(subscription) and self._settings.linger:
             self._lingering[subscription] = self._loop.call_later(
                 self._settings.linger, self._close, subscription
             )
@@ -136,7 +133,7 @@ class Hub:
         return self._by_key.get(self._key_of(subscription)) is subscription
 
     def _key_of(self, subscription: Subscription) -> Key:
-        return self._key(subscription.query, subscription.identity)
+        return subscription.scope, subscription.query.key
 
     def _forget(self, subscription: Subscription) -> None:
         if self._shared(subscription):
@@ -144,7 +141,7 @@ class Hub:
         timer = self._lingering.pop(subscription, None)
         if timer is not None:
             timer.cancel()
-        self._holders.pop(subscription, None)
+        self._all.pop(subscription, None)
 
     def _close(self, subscription: Subscription) -> None:
         self._forget(subscription)
@@ -174,7 +171,7 @@ class Hub:
             await self._move(viewer, subscription, query, identity)
 
     def _sole(self, subscription: Subscription, viewer: Viewer) -> bool:
-        return subscription.live and list(self._holders.get(subscription, ())) == [viewer]
+        return subscription.live and subscription.holders.only(viewer)
 
     async def _slide(
         self, viewer: Viewer, subscription: Subscription, query: LiveQuery, identity: Identity
@@ -221,10 +218,10 @@ class Hub:
     def _tidy(self) -> None:
         """Keep the history of all subscriptions within bounds, the longest unused first."""
         self._tidying = self._loop.call_later(TIDY_EVERY, self._tidy)
-        total = sum(subscription.log.size for subscription in self._holders)
+        total = sum(subscription.log.size for subscription in self._all)
         if total <= HISTORY_BYTES:
             return
-        for subscription in sorted(self._holders, key=lambda s: s.used_at):
+        for subscription in sorted(self._all, key=lambda s: s.used_at):
             while total > HISTORY_BYTES:
                 before = subscription.log.size
                 if not subscription.shrink():
@@ -235,7 +232,7 @@ class Hub:
         """Close every subscription; returns when no upstream call is left."""
         self.draining = True
         self._tidying.cancel()
-        for subscription in tuple(self._holders):
+        for subscription in tuple(self._all):
             self._close(subscription)
         while self._tasks:
             await asyncio.wait(self._tasks)

@@ -19,8 +19,6 @@ class Settings:
     """How long a window may stand without its tier."""
     linger: float = 5.0
     """How long an upstream subscription is kept after its last viewer."""
-    viewer_backlog: int = 256 * 1024
-    """Bytes a viewer may lag behind before its backlog becomes a diff."""
     backoff_first: float = 0.1
     backoff_factor: float = 1.6
     backoff_most: float = 10.0

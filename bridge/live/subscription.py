@@ -10,7 +10,6 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from bridge.core.bundle import Bundle
 from bridge.core.diff import diff
@@ -24,8 +23,10 @@ from bridge.core.window import Mirror, Rows, StreamedSet, Window, digest, snapsh
 
 from .backend import Backend, Identity
 from .feed import Feed
+from .holders import Holders
 from .observer import Observer, Reason
 from .settings import Settings
+from .slide import Slide
 from .viewer import End, Viewer
 
 logger = logging.getLogger(__name__)
@@ -40,24 +41,6 @@ def _in_force(asked: LiveQuery, effective: LiveQuery | None) -> LiveQuery:
     if effective is None or not 0 < effective.limit < asked.limit:
         return asked
     return asked.reanchored(asked.cursor, effective.limit)
-
-
-@dataclass(slots=True)
-class Slide:
-    """A reanchor in place under way. `in_force` is set once the tier has agreed to it."""
-
-    query: LiveQuery
-    request_id: str
-    done: asyncio.Future[None]
-    in_force: LiveQuery | None = None
-
-    def answered_by(self, event: Snapshot) -> bool:
-        """Whether a snapshot is the window asked for."""
-        if event.first:
-            return self.in_force is not None
-        if event.reanchor is False:
-            return False
-        return not event.request_id or event.request_id == self.request_id
 
 
 class Subscription:
@@ -76,8 +59,8 @@ class Subscription:
         self._loop = asyncio.get_running_loop()
         self.query = query
         """The query asked for; its limit is the one asked for, whatever the tier makes of it."""
-        self.identity = identity
-        """On whose behalf the next upstream call is made."""
+        self.scope = identity.scope
+        self.holders = Holders(identity)
         self.observer = observer
         self.opened: asyncio.Future[None] = self._loop.create_future()
         """Done when the tier has started; failed, with what to tell, when it could not be."""
@@ -99,6 +82,15 @@ class Subscription:
         self._flushing = False
         self._feed = Feed(target=self, backend=backend, settings=settings, observer=observer)
         self._task = self._loop.create_task(self._run(), name=f"subscription to {query.entity}")
+
+    @property
+    def identity(self) -> Identity:
+        """On whose behalf the next upstream call is made."""
+        return self.holders.freshest()
+
+    def refused(self, identity: Identity) -> bool:
+        """Take note that the tier refused a credential; whether another holder has one to try."""
+        return self.holders.refused(identity)
 
     # ------------------------------------------------------------ viewers
 

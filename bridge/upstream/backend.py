@@ -91,6 +91,12 @@ class GrpcSub:
             return None
         return effective(self._query, self._started.effective_query)
 
+    @property
+    def heartbeat(self) -> float:
+        """Seconds between the heartbeats that the tier promised."""
+        interval = self._started.heartbeat_interval
+        return max(interval.seconds + interval.nanos / 1e9, 0.0)
+
     async def start(self) -> None:
         """Wait for `started`. Raises Failed."""
         response = await self._next()

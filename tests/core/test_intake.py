@@ -287,7 +287,7 @@ def test_a_sequence_seen_before_is_dropped_whole_or_in_part():
     assert len(list(taker.feed(Batch((update("1-0"), update("2-0")), first_seq=4)))) == 2
     assert list(taker.feed(Batch((update("1-0"), update("2-0")), first_seq=4))) == []
     [event] = taker.feed(Batch((update("2-0"), update("3-0")), first_seq=5))
-    assert (event.stream_id, taker.dropped) == ("3-0", 3)
+    assert (event.stream_id, taker.take_dropped()) == ("3-0", 3)
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def test_late_deltas_of_an_older_epoch_use_up_their_sequence():
     list(taker.feed(snapshot("b", epoch=2, first_seq=4, snapshot_complete=True)))
     assert list(taker.feed(Batch((update("1-0"),), epoch=1, first_seq=6))) == []
     [event] = taker.feed(Batch((update("2-0"),), epoch=2, first_seq=7))
-    assert (event.stream_id, taker.dropped) == ("2-0", 1)
+    assert (event.stream_id, taker.take_dropped()) == ("2-0", 1)
 
 
 def test_late_deltas_of_an_older_epoch_hide_no_gap():
@@ -331,6 +331,16 @@ def test_the_first_sequence_is_taken_as_it_comes():
 def test_a_new_epoch_begins_with_a_reset():
     with pytest.raises(Resync, match="epoch_without_reset"):
         list(begun(epoch=1).feed(Batch((update("1-0"),), epoch=2)))
+
+
+def test_the_end_of_a_snapshot_whose_reset_was_lost_closes_no_older_one():
+    batches = [snapshot("abc", epoch=1), Batch(epoch=2, snapshot_complete=True)]
+    assert follow(batches) == ([], "epoch_without_reset")
+
+
+def test_an_empty_batch_ahead_of_its_epochs_reset_is_harmless():
+    out, cause = follow([Batch(epoch=1), snapshot("a", epoch=1, snapshot_complete=True)])
+    assert (len(out), cause) == (1, None)
 
 
 def test_deltas_before_any_snapshot_end_the_call():

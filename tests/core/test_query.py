@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -147,6 +148,32 @@ def test_number_kinds_and_look_alikes_have_keys_of_their_own(place):
     texts = ["1", "1.0", "true", '"1"', "[1]", "[1.0]", '"true"', '"[1]"', "1.5", "-1"]
     keys = {decode('{"entity":"e","limit":1,%s}' % (place % text)).key for text in texts}
     assert len(keys) == len(texts)
+
+
+def test_every_part_of_a_query_counts_in_its_key():
+    leaf, key = Comparison("c", "eq", 1), SortKey("s", desc=False)
+    base = LiveQuery("e", (leaf,), (key,), 5, (1, "x"), 0)
+    changes = [
+        {"entity": "f"},
+        {"where": ()},
+        {"where": (leaf, leaf)},
+        {"where": (replace(leaf, column="d"),)},
+        {"where": (replace(leaf, operator="ne"),)},
+        {"where": (replace(leaf, operand=2),)},
+        {"where": (replace(leaf, operator="in", operand=(1,)),)},
+        {"where": (OrGroup((leaf,)),)},
+        {"sort": (replace(key, desc=True),)},
+        {"sort": (replace(key, column="t"),)},
+        {"sort": (key, key)},
+        {"limit": 6},
+        {"cursor": None},
+        {"cursor": (1, "y")},
+        {"cursor": (1.0, "x")},
+        {"cursor": ("x", 1)},
+        {"mode": 1},
+    ]
+    queries = [base, *(replace(base, **change) for change in changes)]
+    assert len({query.key for query in queries}) == len(queries)
 
 
 def test_the_order_of_conditions_counts():

@@ -112,8 +112,9 @@ def folded_repeats(data):
 
 
 def is_json(data):
+    """Whether it is JSON and text, which a lone surrogate is not."""
     try:
-        json.loads(data.decode())
+        json.dumps(json.loads(data.decode()), ensure_ascii=False).encode()
     except ValueError:
         return False
     return True
