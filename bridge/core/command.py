@@ -5,11 +5,11 @@ from typing import Any, TypeAlias
 
 from .errors import Failed, Kind
 from .query import LiveQuery
-from .reader import MAX_BYTES, check_limit, integer, read, read_cursor
+from .reader import MAX_BYTES, check_limit, check_size, integer, read, read_cursor, too_large
 from .value import JsonError, Members, Value, fold, parse
 
 _ENVELOPE = 1024
-"""Bytes that a command may have around its query."""
+"""Bytes that a command may have around its query; more is refused before it is parsed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def first(text: str, *, max_limit: int = 0) -> Subscribe:
 
     Raises:
         Failed: MALFORMED or BAD_QUERY (both 4500) when it is no good subscribe,
-            MESSAGE_TOO_LARGE beyond 16 KiB.
+            MESSAGE_TOO_LARGE (1009) for a query beyond 16 KiB.
 
     """
     members = _members(text)
@@ -53,6 +53,7 @@ def first(text: str, *, max_limit: int = 0) -> Subscribe:
         raise _malformed("action", "the first message must be a subscribe")
     if members.get("query") is None:
         raise _malformed("query", "a subscribe needs a query")
+    check_size(members["query"])
     return Subscribe(read(members["query"], max_limit=max_limit))
 
 
@@ -76,11 +77,7 @@ def _members(text: str) -> dict[str, Any]:
     """Check the shape that every command has, whatever its action."""
     size = len(text.encode(errors="surrogatepass"))
     if size > MAX_BYTES + _ENVELOPE:
-        raise Failed(
-            Kind.MESSAGE_TOO_LARGE,
-            f"a command may have {MAX_BYTES} bytes, not {size}",
-            field="query",
-        )
+        raise too_large(size)
     try:
         tree = parse(text)
     except JsonError as error:

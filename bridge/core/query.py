@@ -38,9 +38,12 @@ class SortKey:
     desc: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LiveQuery:
-    """A window of `limit` rows over one entity. `cursor` is the anchor; None is the head."""
+    """A window of `limit` rows over one entity. `cursor` is the anchor; None is the head.
+
+    Queries are equal if their keys are: as Python values, 1, 1.0 and True would be one.
+    """
 
     entity: str
     where: tuple[Condition, ...]
@@ -57,6 +60,12 @@ class LiveQuery:
         where = ",".join(map(_canonical_condition, self.where))
         text = f"{json.dumps(self.entity)}|{self.mode}|{self.limit}|[{where}]|[{sort}]|[{cursor}]"
         return text.encode()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LiveQuery) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
     @property
     def streamed(self) -> bool:

@@ -20,7 +20,7 @@ from .query import (
     bad_query,
     check_arity,
 )
-from .value import JsonError, Members, Number, Value, fold, parse, value_of
+from .value import JsonError, Members, Number, Value, fold, parse, text_of, value_of
 
 OPERATORS = frozenset(
     ["eq", "ne", "gt", "gte", "lt", "lte", "in", "notin", "like", "ilike", "isnull", "isnotnull"]
@@ -51,14 +51,26 @@ def decode(data: bytes | str, *, max_limit: int = 0) -> LiveQuery:
     """
     size = len(data) if isinstance(data, bytes) else len(data.encode(errors="surrogatepass"))
     if size > MAX_BYTES:
-        raise Failed(
-            Kind.MESSAGE_TOO_LARGE, f"a query may have {MAX_BYTES} bytes, not {size}", field="query"
-        )
+        raise too_large(size)
     try:
         tree = parse(data)
     except JsonError as error:
         raise Failed(Kind.MALFORMED, str(error), field="query") from None
     return read(tree, max_limit=max_limit)
+
+
+def check_size(tree: Any) -> None:
+    """Refuse a query within a message whose text, less white space, is beyond 16 KiB."""
+    size = len(text_of(tree).encode())
+    if size > MAX_BYTES:
+        raise too_large(size)
+
+
+def too_large(size: int) -> Failed:
+    """Refuse by size."""
+    return Failed(
+        Kind.MESSAGE_TOO_LARGE, f"a query may have {MAX_BYTES} bytes, not {size}", field="query"
+    )
 
 
 def read(tree: Any, *, max_limit: int = 0) -> LiveQuery:

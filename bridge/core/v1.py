@@ -9,8 +9,8 @@ from .diff import known
 from .errors import Failed, Kind
 from .frame import Frame, quote
 from .query import LiveQuery
-from .reader import MAX_BYTES, check_limit, integer, read, read_cursor
-from .value import JsonError, Members, Number, Value, fold, parse, text_of
+from .reader import check_limit, check_size, integer, read, read_cursor
+from .value import JsonError, Members, Number, Value, fold, parse
 
 SUBPROTOCOL = "livequery.v1"
 MAX_NAME = 64
@@ -116,12 +116,7 @@ class Message:
         tree = self._members.get("query")
         if tree is None:
             raise _malformed("query", "a subscribe needs a query")
-        if (size := len(_text_of(tree).encode())) > MAX_BYTES:
-            raise Failed(
-                Kind.MESSAGE_TOO_LARGE,
-                f"a query may have {MAX_BYTES} bytes, not {size}",
-                field="query",
-            )
+        check_size(tree)
         query = read(tree, max_limit=max_limit)
         resume = self._members.get("resume")
         if not isinstance(resume, str | None):
@@ -161,13 +156,6 @@ _READERS: dict[str, Callable[[Message, int], Command]] = {
     "unsubscribe": Message._unsubscribe,  # noqa: SLF001
     "ping": Message._ping,  # noqa: SLF001
 }
-
-
-def _text_of(tree: Any) -> str:
-    try:
-        return text_of(tree)
-    except ValueError as error:
-        raise Failed(Kind.BAD_QUERY, str(error), field="query") from None
 
 
 def _pair(pair: Any, at: int) -> tuple[str, int]:

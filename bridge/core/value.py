@@ -123,6 +123,7 @@ def value_of(tree: Any) -> Value:
     if isinstance(tree, Number):
         return _number(tree.text)
     if isinstance(tree, list | Members):
+        _judge(tree)
         return JsonText(text_of(tree))
     typed: bool | str | None = tree
     return typed
@@ -143,10 +144,21 @@ def _number(text: str) -> Value:
     return double if exact else JsonText(text)
 
 
+def _judge(tree: Any) -> None:
+    """Refuse numbers beyond a double wherever they stand."""
+    if isinstance(tree, Number):
+        _number(tree.text)
+    elif isinstance(tree, list):
+        for member in tree:
+            _judge(member)
+    elif isinstance(tree, Members):
+        for _, member in tree.pairs:
+            _judge(member)
+
+
 def text_of(tree: Any) -> str:
     """Print a parsed member again, compact, digits and repeated keys as they were written."""
     if isinstance(tree, Number):
-        _number(tree.text)  # for its refusal
         return tree.text
     if isinstance(tree, list):
         return "[" + ",".join(map(text_of, tree)) + "]"

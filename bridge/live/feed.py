@@ -125,14 +125,19 @@ class Feed:
 
     async def reanchor(self, query: LiveQuery, was: LiveQuery, request_id: str) -> LiveQuery | None:
         """Have the tier slide the call's window; see `Sub.reanchor`. Raises Failed."""
-        if self._sub is None or self._intake is None:
+        sub = self._sub
+        if sub is None or self._intake is None:
             raise Failed(Kind.UNAVAILABLE, "the tier is out of reach")
         self._intake.widen(query.limit)
         try:
             async with asyncio.timeout(self._settings.reanchor_timeout):
-                return await self._sub.reanchor(query, was, request_id)
+                effective = await sub.reanchor(query, was, request_id)
         except TimeoutError:
             raise Failed(Kind.DEADLINE, "the tier did not answer in time") from None
+        if self._sub is not sub:
+            # What slid is a call that is gone; the present one was asked for the old window.
+            raise Failed(Kind.UNAVAILABLE, "the tier is out of reach")
+        return effective
 
     async def run(self) -> End:
         """Feed the target until there is nothing more to come; returns why."""

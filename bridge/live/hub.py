@@ -171,7 +171,7 @@ class Hub:
             await self._move(viewer, subscription, query, identity)
 
     def _sole(self, subscription: Subscription, viewer: Viewer) -> bool:
-        return subscription.live and subscription.holders.only(viewer)
+        return subscription.slides and subscription.holders.only(viewer)
 
     async def _slide(
         self, viewer: Viewer, subscription: Subscription, query: LiveQuery, identity: Identity

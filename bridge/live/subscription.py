@@ -70,6 +70,7 @@ class Subscription:
         self.log = Log(())
         self._settings = settings
         self._on_end = on_end
+        self._in_force = query  # at the tier's own limit
         self._window = _mirror(query)
         self.stale: str | None = None
         """Why the tier is lost, while it is."""
@@ -78,6 +79,8 @@ class Subscription:
         self.used_at = self._loop.time()
         """When history was last added."""
         self._slide: Slide | None = None
+        self._overtaken: dict[str, LiveQuery] = {}
+        self._labels = False  # the tier says which Reanchor a window answers
         self._end: End | None = None
         self._flushing = False
         self._feed = Feed(target=self, backend=backend, settings=settings, observer=observer)
@@ -148,6 +151,11 @@ class Subscription:
         """Whether a reanchor in place is under way, so that the key is not that of the window."""
         return self._slide is not None
 
+    @property
+    def slides(self) -> bool:
+        """Whether the tier's Reanchor can be asked for: its answer must be told from any other."""
+        return self.live and (self._slide is None or self._labels)
+
     async def close(self) -> None:
         """End the upstream call and the task; returns when both are over. Idempotent."""
         self._task.cancel()
@@ -161,6 +169,8 @@ class Subscription:
         Raises Failed when the tier refuses or can't: the window then stays as it is, except
         after DEADLINE, when the tier may yet move it. So it may after a cancellation.
         """
+        if self._slide is not None:
+            self._overtaken[self._slide.request_id] = self._slide.query
         self._slide = slide = Slide(query, secrets.token_hex(8), self._loop.create_future())
         try:
             slide.in_force = _in_force(
@@ -236,12 +246,22 @@ class Subscription:
     def replace(self, event: Snapshot) -> None:
         """Take a whole new window: the first, one slid elsewhere, or one after a loss."""
         before = self.rows()
-        slide = self._slide if self._slide and self._slide.answered_by(event) else None
+        slide = self._slide
+        if slide is not None and not slide.answered_by(event):
+            if event.first:
+                self._slide = None  # the call that was to slide is gone
+            slide = None
         if slide is not None:
             self.query = slide.query
-            in_force = slide.in_force or slide.query
-        else:
-            in_force = _in_force(self.query, self._feed.effective)
+            self._in_force = slide.in_force or slide.query
+        elif event.first:
+            self._in_force = _in_force(self.query, self._feed.effective)
+        elif event.request_id in self._overtaken:
+            self._in_force = self._overtaken[event.request_id]
+        if slide is not None or event.first:
+            self._overtaken.clear()
+        self._labels |= bool(event.request_id)
+        in_force = self._in_force
         rows = event.rows if in_force.streamed else event.rows[: in_force.limit]
         self._window = _mirror(in_force, rows)
         self._snapshot = self._digest = None

@@ -7,6 +7,7 @@ its subscription is given back.
 
 import asyncio
 import random
+from urllib.parse import unquote_to_bytes
 
 from aiohttp import HttpVersion11, web
 
@@ -138,7 +139,7 @@ def _script(request: web.Request) -> tuple[CoreSse | V1Sse, Resume]:
 
 async def _query(request: web.Request, max_rows: int) -> LiveQuery:
     if request.method == "GET":
-        text = request.query.get("query")
+        text = _parameter(request, "query")
         if text is None:
             raise Failed(Kind.MALFORMED, "the parameter is missing", field="query")
         return decode(text, max_limit=max_rows)
@@ -148,6 +149,15 @@ async def _query(request: web.Request, max_rows: int) -> LiveQuery:
             Kind.MALFORMED, "application/json is needed beside a cookie", field="content-type"
         )
     return decode(await _body(request), max_limit=max_rows)
+
+
+def _parameter(request: web.Request, name: str) -> bytes | None:
+    """Read a parameter as bytes: what is not UTF-8 is to be refused, not mended."""
+    for pair in request.rel_url.raw_query_string.split("&"):
+        key, _, value = pair.partition("=")
+        if unquote_to_bytes(key.replace("+", " ")) == name.encode():
+            return unquote_to_bytes(value.replace("+", " "))
+    return None
 
 
 async def _body(request: web.Request) -> bytes:

@@ -40,7 +40,7 @@ async def start_bridge(tier):
 @pytest.fixture
 async def http():
     """A plain HTTP client."""
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         yield session
 
 

@@ -175,6 +175,18 @@ async def test_a_query_of_just_under_16_kib_fits_in_a_url(start_bridge, tier, ht
     response.close()
 
 
+@pytest.mark.parametrize("text", ["%FF", "%7B%22entity%22:%22%ED%A0%80%22,%22limit%22:1%7D"])
+async def test_a_query_in_a_url_that_is_not_utf8_is_400(start_bridge, http, text):
+    bridge = await start_bridge()
+    host, port = bridge.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"GET /api/v1/live?a=b&query={text} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+    answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.0 400")
+    assert b"not UTF-8" in answer
+    writer.close()
+
+
 async def test_unknown_paths_and_methods_are_problems_too(start_bridge, http):
     bridge = await start_bridge()
     for method, path, status in (("GET", "/nope", 404), ("PUT", "/api/v1/live", 405)):
