@@ -43,6 +43,7 @@ def application(context: Context, health: Health) -> web.Application:
     app.router.add_get(settings.base_path + "/ws", converse, allow_head=False)
     if settings.pages:
         app.router.add_get("/", pages.home)
+        app.router.add_get("/explorer", pages.home)
         app.router.add_get("/client/livequery.js", pages.library)
         app.router.add_get("/explorer/{name:[^/]*}", pages.explorer(settings.base_path))
     return app
@@ -84,6 +85,7 @@ async def _share(request: web.Request, response: web.StreamResponse) -> None:
     if foreign is not None:
         response.headers["Access-Control-Allow-Origin"] = foreign
         response.headers["Access-Control-Allow-Credentials"] = "true"
+        response.headers["Access-Control-Expose-Headers"] = "Retry-After"
 
 
 async def preflight(request: web.Request) -> web.Response:

@@ -16,6 +16,8 @@ from .heart import Heart
 from .sink import TransportSink
 
 MAX_MESSAGE = 64 * 1024
+COMMANDS, BURST = 10.0, 160
+"""Per second, and at once: enough to open 64 subscriptions twice over on one socket."""
 CLOSE_TIMEOUT = 2.0
 """Seconds to wait for a client's close frame."""
 GRACE = 5.0
@@ -43,6 +45,24 @@ def upgrade(*protocols: str) -> web.WebSocketResponse:
     )
 
 
+class Allowance:
+    """Commands per second that one client may give, with a burst. Who gives more has to wait."""
+
+    def __init__(self, *, rate: float, burst: int, clock: Callable[[], float]) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._clock = clock
+        self._left = float(burst)
+        self._at = clock()
+
+    def spend(self) -> float:
+        """Spend one; returns seconds to wait before it is covered."""
+        now = self._clock()
+        self._left = min(self._left + (now - self._at) * self._rate, self._burst) - 1
+        self._at = now
+        return max(-self._left / self._rate, 0.0)
+
+
 class Socket:
     """A prepared WebSocket. One task reads; `end` is called when no pong comes."""
 
@@ -61,6 +81,7 @@ class Socket:
         self._interval = ping_interval
         self._end = end
         self._loop = asyncio.get_running_loop()
+        self._allowance = Allowance(rate=COMMANDS, burst=BURST, clock=self._loop.time)
         self._pinged = self._loop.time()
         self._ponged = True
         self._pong_timer: asyncio.TimerHandle | None = None
@@ -71,6 +92,8 @@ class Socket:
         while True:
             message: WSMessage = await self._ws.receive()
             if message.type is WSMsgType.TEXT:
+                if wait := self._allowance.spend():
+                    await asyncio.sleep(wait)
                 return str(message.data)
             if message.type is WSMsgType.BINARY:
                 raise Failed(Kind.MALFORMED, "commands are text messages", field="message")

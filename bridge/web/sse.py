@@ -65,6 +65,7 @@ class Stream:
 
     async def serve(self) -> web.StreamResponse:
         """Serve the stream. Raises Failed before it has begun."""
+        _check_cookie(self._request)
         context, viewer = self._context, self._viewer
         with context.client(self._request, self._drain):
             query = await _query(self._request, context.settings.max_rows)
@@ -137,17 +138,27 @@ def _script(request: web.Request) -> tuple[CoreSse | V1Sse, Resume]:
     return script, Resume(stream_id=last)
 
 
+def _check_cookie(request: web.Request) -> None:
+    """Refuse what a foreign page may have sent along with the user's cookie."""
+    headers = request.headers
+    if "Cookie" not in headers:
+        return
+    # A same-origin GET carries no Origin; browsers that know better say so (Fetch Metadata).
+    if "Origin" not in headers and headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+        raise Failed(Kind.DENIED, "a cookie is not taken from another site", field="cookie")
+    # A plain form of a foreign page could send a cookie, but not this type.
+    if request.method == "POST" and request.content_type != "application/json":
+        raise Failed(
+            Kind.MALFORMED, "application/json is needed beside a cookie", field="content-type"
+        )
+
+
 async def _query(request: web.Request, max_rows: int) -> LiveQuery:
     if request.method == "GET":
         text = _parameter(request, "query")
         if text is None:
             raise Failed(Kind.MALFORMED, "the parameter is missing", field="query")
         return decode(text, max_limit=max_rows)
-    if "Cookie" in request.headers and request.content_type != "application/json":
-        # A plain form of a foreign page could send a cookie, but not this type.
-        raise Failed(
-            Kind.MALFORMED, "application/json is needed beside a cookie", field="content-type"
-        )
     return decode(await _body(request), max_limit=max_rows)
 
 

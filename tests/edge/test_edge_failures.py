@@ -273,6 +273,25 @@ async def test_a_rebound_host_is_403_on_a_loopback_listener(start_bridge, http):
         assert response.status == status, host
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Type": "text/plain"}, 400),
+        ({"Content-Type": "application/json", "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Content-Type": "application/json", "Sec-Fetch-Site": "same-site"}, 403),
+        ({"Content-Type": "application/json; charset=utf-8"}, 200),
+        ({"Content-Type": "application/json", "Sec-Fetch-Site": "same-origin"}, 200),
+    ],
+)
+async def test_a_cookie_is_not_taken_from_a_foreign_page(start_bridge, tier, http, headers, status):
+    bridge = await start_bridge()
+    tier.rows = []
+    headers["Cookie"] = "session=1"
+    response = await http.post(bridge.base, data=json.dumps(QUERY), headers=headers)
+    assert response.status == status
+    response.close()
+
+
 async def test_limits_hold_exactly(start_bridge, tier, http):
     bridge = await start_bridge(max_connections="3", max_connections_per_ip="0")
     tier.rows = ["a"]

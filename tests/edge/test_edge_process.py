@@ -239,6 +239,27 @@ async def test_tail_prints_frames_and_tells_a_refusal(run, tier, start_bridge, t
     assert "4500" in err if transport else "limit" in err
 
 
+async def test_a_second_process_sends_a_returning_client_only_what_it_lacks(run, tier, http):
+    tier.rows = ["a", "b", "c"]
+    urls = []
+    for _ in range(2):
+        serve = await run("serve", "--upstream", tier.address, "--listen", "127.0.0.1:0")
+        urls.append(await serve.listening())
+
+    async def told(url, **more):
+        async with http.ws_connect(url + "/api/v1/live/ws", protocols=["livequery.v1"]) as ws:
+            await ws.send_json({"action": "subscribe", "sub": "s", "query": QUERY, **more})
+            return [json.loads((await ws.receive(timeout=10)).data) for _ in range(2)]
+
+    frames, ready = await told(urls[0])
+    assert ready["resumed"] == "snapshot"
+    known = [[f["agg_id"], f["version"]] for f in frames["frames"] if "agg_id" in f]
+    tier.rows = ["b", "d", "c"]
+    frames, ready = await told(urls[1], resume=frames["pos"], known=known)
+    assert ready["resumed"] == "diff"
+    assert [(f["op"], f["agg_id"]) for f in frames["frames"]] == [("leave", "a"), ("enter", "d")]
+
+
 async def test_help_names_every_option_of_serve(run):
     code, out, _ = await words(run, "serve", "--help")
     assert code == 0

@@ -1,6 +1,7 @@
 """v1 over WebSocket and SSE, on real sockets before a real gRPC server (docs/wire.md §5)."""
 
 import asyncio
+import contextlib
 import json
 import re
 import zlib
@@ -571,3 +572,21 @@ async def test_v1_over_sse_has_positions_as_ids_and_events_of_their_own(start_br
     assert json.loads(ended["data"]) == {"type": "ended", "reason": "failed"}
     assert await client.event() is None
     back.close()
+
+
+async def test_a_client_that_floods_commands_is_slowed_and_the_others_are_not(
+    start_bridge, connect
+):
+    bridge = await start_bridge()
+    flooding, calm = await connect(bridge), await connect(bridge)
+    for _ in range(400):
+        await flooding.say(action="ping")
+    for _ in range(150):
+        await flooding.until("pong")
+    await calm.say(action="ping")
+    await calm.until("pong")
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            while await flooding.until("pong"):
+                pass
+    assert 150 <= len(flooding.messages) < 200, "the rest comes ten a second"
