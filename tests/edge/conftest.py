@@ -1,12 +1,14 @@
 """Fixtures of the edge: a scripted tier, a bridge before it, a client; and the leak check."""
 
 import asyncio
+import json
 
 import aiohttp
 import pytest
 
 from bridge.app import Bridge
 from bridge.config import resolve
+from clients import QUERY, SseClient
 from scripted_tier import ScriptedTier
 
 
@@ -42,6 +44,25 @@ async def http():
     """A plain HTTP client."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         yield session
+
+
+@pytest.fixture
+async def open_sse(tier, http):
+    """Open a stream and answer it as the tier: returns client and call, the snapshot read."""
+    clients = []
+
+    async def open_sse(bridge, *ids, started=None, **more):
+        asking = asyncio.create_task(http.post(bridge.base, data=json.dumps(QUERY), **more))
+        call = await tier.next_call()
+        call.start(**(started or {}))
+        call.snapshot(*ids)
+        clients.append(SseClient(await asking))
+        await clients[-1].frames(len(ids) + 1)
+        return clients[-1], call
+
+    yield open_sse
+    for client in clients:
+        client.close()
 
 
 @pytest.fixture(autouse=True)

@@ -24,25 +24,17 @@ async def ask(http):
         client.close()
 
 
-async def opened(ask, bridge, tier, *ids, **started):
-    asking = asyncio.create_task(ask(bridge))
-    call = await tier.next_call()
-    call.start(**started)
-    call.snapshot(*ids)
-    client = await asking
-    await client.frames(len(ids) + 1)
-    return client, call
-
-
 async def counted(http, bridge, metric):
     text = await (await http.get(bridge.url + "/metrics")).text()
     return next((line for line in text.splitlines() if line.startswith(metric)), None)
 
 
-async def test_a_tier_that_breaks_its_promise_of_heartbeats_is_left(start_bridge, tier, ask, http):
+async def test_a_tier_that_breaks_its_promise_of_heartbeats_is_left(
+    start_bridge, tier, open_sse, http
+):
     bridge = await start_bridge()
     beat = Duration(nanos=100_000_000)
-    _, call = await opened(ask, bridge, tier, "a", heartbeat_interval=beat)
+    _, call = await open_sse(bridge, "a", started={"heartbeat_interval": beat})
     again = await tier.next_call()
     async with asyncio.timeout(2):
         await call.over.wait()
@@ -52,10 +44,10 @@ async def test_a_tier_that_breaks_its_promise_of_heartbeats_is_left(start_bridge
 
 
 async def test_a_call_whose_snapshot_never_comes_ends_with_the_staleness_limit(
-    start_bridge, tier, ask
+    start_bridge, tier, open_sse
 ):
     bridge = await start_bridge(max_staleness="400ms")
-    client, call = await opened(ask, bridge, tier, "a")
+    client, call = await open_sse(bridge, "a")
     call.fail()
     (await tier.next_call()).start()
     async with asyncio.timeout(3):
@@ -86,9 +78,9 @@ async def test_an_unauthenticated_call_is_tried_with_another_viewers_credential(
     assert await second.event() is None
 
 
-async def test_what_was_seen_before_is_dropped_and_counted(start_bridge, tier, ask, http):
+async def test_what_was_seen_before_is_dropped_and_counted(start_bridge, tier, open_sse, http):
     bridge = await start_bridge()
-    client, call = await opened(ask, bridge, tier, "a")
+    client, call = await open_sse(bridge, "a")
     call.send(update("a", 0, version=2, stream_id="1-0"))
     call.seq -= 1
     call.send(update("a", 0, version=2, stream_id="1-0"))
@@ -98,10 +90,10 @@ async def test_what_was_seen_before_is_dropped_and_counted(start_bridge, tier, a
 
 
 async def test_a_row_below_the_mirrors_version_is_dropped_and_counted(
-    start_bridge, tier, ask, http
+    start_bridge, tier, open_sse, http
 ):
     bridge = await start_bridge()
-    client, call = await opened(ask, bridge, tier, "a")
+    client, call = await open_sse(bridge, "a")
     call.send(update("a", 0, version=5, stream_id="1-0"))
     call.send(update("a", 0, version=4, stream_id="2-0"))
     call.send(update("a", 0, version=6, stream_id="3-0"))
@@ -109,9 +101,9 @@ async def test_a_row_below_the_mirrors_version_is_dropped_and_counted(
     assert await counted(http, bridge, 'livequery_bridge_repairs_total{cause="stale_version"} 1')
 
 
-async def test_a_bare_reset_is_cured_by_subscribing_anew(start_bridge, tier, ask):
+async def test_a_bare_reset_is_cured_by_subscribing_anew(start_bridge, tier, open_sse):
     bridge = await start_bridge()
-    client, call = await opened(ask, bridge, tier, "a")
+    client, call = await open_sse(bridge, "a")
     call.snapshot(bare=True)
     again = await tier.next_call()
     again.start()

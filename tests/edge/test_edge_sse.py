@@ -232,14 +232,9 @@ async def test_a_late_joiner_gets_the_window_from_the_mirror(start_bridge, tier,
     late.close()
 
 
-async def test_a_lost_tier_reaches_the_client_as_the_least_diff(start_bridge, tier, http):
+async def test_a_lost_tier_reaches_the_client_as_the_least_diff(start_bridge, tier, open_sse):
     bridge = await start_bridge()
-    asking = asyncio.create_task(post(http, bridge.base))
-    call = await tier.next_call()
-    call.start()
-    call.snapshot("a", "b", "c")
-    client = SseClient(await asking)
-    await client.frames(4)
+    client, call = await open_sse(bridge, "a", "b", "c")
     call.fail(grpc.StatusCode.UNAVAILABLE)
     again = await tier.next_call()
     again.start()
@@ -265,14 +260,9 @@ async def test_a_call_cut_within_its_snapshot_never_mixes_windows(start_bridge, 
     client.close()
 
 
-async def test_a_forgotten_leave_is_repaired_and_counted(start_bridge, tier, http):
+async def test_a_forgotten_leave_is_repaired_and_counted(start_bridge, http, open_sse):
     bridge = await start_bridge()
-    asking = asyncio.create_task(post(http, bridge.base))
-    call = await tier.next_call()
-    call.start()
-    call.snapshot(*ENTERS)
-    client = SseClient(await asking)
-    await client.frames(4)
+    client, call = await open_sse(bridge, *ENTERS)
     call.send(enter("z", 0, stream_id="1-0"))
     frames = await client.frames(2)
     assert (frames[1]["op"], frames[1]["agg_id"], frames[1]["old_index"]) == ("leave", "c", 3)
@@ -285,14 +275,9 @@ async def test_a_forgotten_leave_is_repaired_and_counted(start_bridge, tier, htt
 @pytest.mark.parametrize(
     "row", [b"not json", b'{"a":NaN}', b'"\xff"', b"{}{}", b" ", b"[1,]"], ids=repr
 )
-async def test_a_row_that_is_no_json_never_reaches_a_client(start_bridge, tier, http, row):
+async def test_a_row_that_is_no_json_never_reaches_a_client(start_bridge, tier, open_sse, row):
     bridge = await start_bridge()
-    asking = asyncio.create_task(post(http, bridge.base))
-    call = await tier.next_call()
-    call.start()
-    call.snapshot("a", "b")
-    client = SseClient(await asking)
-    await client.frames(3)
+    client, call = await open_sse(bridge, "a", "b")
     call.send(update("a", 0, row=row, stream_id="1-0"))
     again = await tier.next_call()
     again.start()
@@ -302,14 +287,9 @@ async def test_a_row_that_is_no_json_never_reaches_a_client(start_bridge, tier, 
     client.close()
 
 
-async def test_a_gap_in_the_sequence_is_cured_by_subscribing_anew(start_bridge, tier, http):
+async def test_a_gap_in_the_sequence_is_cured_by_subscribing_anew(start_bridge, tier, open_sse):
     bridge = await start_bridge()
-    asking = asyncio.create_task(post(http, bridge.base))
-    call = await tier.next_call()
-    call.start()
-    call.snapshot("a", "b")
-    client = SseClient(await asking)
-    await client.frames(3)
+    client, call = await open_sse(bridge, "a", "b")
     call.seq += 1
     call.send(update("a", 0, stream_id="2-0"))
     again = await tier.next_call()
