@@ -1,99 +1,214 @@
-"""App: the composition root. Builds everything from a Config; owns the order of start and drain."""
+"""App: the composition root. Builds everything from a Config; owns the order of start and end."""
 
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from .config import Config
 from .core.origin import is_loopback
+from .descriptors import room_for
+from .drain import drain
+from .fleet import Fleet
 from .live.hub import Hub
 from .live.outlet import Watch
 from .live.settings import Settings
-from .telemetry import Metrics, bridge_version
+from .telemetry.lag import LoopLag
+from .telemetry.metrics import Metrics
+from .telemetry.version import bridge_version
 from .upstream.backend import GrpcBackend
 from .upstream.endpoints import Endpoints
 from .web.context import Context
 from .web.gate import Gate
 from .web.health import Health
-from .web.server import Listener, application
+from .web.listener import Listener, bind
+from .web.server import admin, application
 from .web.settings import WebSettings
+from .web.tls import Certificate, TlsFiles
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-DRAIN_RATE = 500
-"""Clients told per second: those who reconnect at once must not do so at once together."""
-LONGEST_SPREAD = 10.0
+LOOK = 10.0
+"""Seconds between two looks at the listener's certificate files."""
+NO_TIER = "no tier reachable"
 
 
 class Bridge:
-    """A bridge in this event loop."""
+    """A bridge in this event loop; one of several where it has a `fleet`.
 
-    def __init__(self, config: Config) -> None:
+    Raises:
+        TlsError: the listener's certificate files can't be used.
+
+    """
+
+    def __init__(self, config: Config, *, fleet: Fleet | None = None) -> None:
         self._config = config
+        self._fleet = fleet
+        self._certificate = certificate(config)
+        self._most_sockets, most = room_for(config.max_connections)
         self.metrics = Metrics()
+        self._lag = LoopLag()
         self._endpoints = Endpoints(config.upstream, keepalive=config.keepalive)
         self._hub = Hub(
             backend=GrpcBackend(self._endpoints),
             settings=_live_settings(config),
             observer=self.metrics,
         )
-        self._gate = Gate(most=config.max_connections, most_per_ip=config.max_connections_per_ip)
-        self._context = context = Context(
+        self._gate = Gate(most=most, most_per_ip=config.max_connections_per_ip)
+        self._context = Context(
             hub=self._hub,
             watch=Watch(stall=config.stall_timeout),
             gate=self._gate,
             settings=_web_settings(config),
         )
-        self.metrics.gauges.update(
-            connections=("Open client streams.", lambda: self._gate.open),
-            subscriptions=(
-                "Subscriptions held or lingering.",
-                lambda: self._hub.subscriptions,
-            ),
+        self._health = Health(
+            reasons=self._reasons, replicas=self._replicas, exposition=self._exposition
         )
-        health = Health(reasons=self._reasons, exposition=self.metrics.exposition)
-        self._listener = Listener(application(context, health))
+        self._listener: Listener | None = None
+        self._admin: Listener | None = None
+        self._upkeep: asyncio.Task[None] | None = None
+        self._bind_metrics()
+
+    # ------------------------------------------------------------ start
 
     async def start(self) -> str:
-        """Listen; returns the URL. Raises OSError where that can't be."""
-        return await self._listener.open(*self._config.listen)
+        """Listen; returns the URL. Raises OSError where that can't be.
+
+        With `wait_for_tier` only the admin port answers until a tier is reachable; may be
+        cancelled.
+        """
+        config = self._config
+        shared = self._fleet is not None
+        sockets = await bind(*config.listen, reuse_port=shared)
+        self._listener = listener = Listener(
+            application(self._context, self._health, metrics=config.admin_listen is None),
+            sockets,
+            certificate=self._certificate,
+            most=self._most_sockets,
+        )
+        if self._fleet is not None:
+            await self._fleet.join(self.metrics.exposition)
+        if config.admin_listen is not None:
+            await self._open_admin(await bind(*config.admin_listen, reuse_port=shared))
+        if config.wait_for_tier == "on":
+            logger.info("waiting for a tier at %s", ",".join(config.upstream))
+            while not await self._endpoints.reachable(within=60):
+                pass
+        await listener.open()
+        if self._certificate is not None:
+            self._upkeep = asyncio.create_task(self._look_after(), name="upkeep of certificates")
+        return listener.url
+
+    async def _open_admin(self, sockets: list[socket.socket]) -> None:
+        app = admin(self._context, self._health, loopback=is_loopback(sockets[0].getsockname()[0]))
+        self._admin = Listener(app, sockets)
+        await self._admin.open()
+        logger.info("metrics and health at %s", self._admin.url)
+
+    # ------------------------------------------------------------ while it runs
+
+    async def reload(self) -> None:
+        """Read certificate files again, the listener's and the tier's, where they have changed."""
+        if self._listener is not None:
+            await self._listener.renew()
+        await self._endpoints.reload()
+
+    async def _look_after(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK)
+            if self._listener is not None:
+                await self._listener.renew()
+
+    async def _reasons(self) -> list[str]:
+        if self._hub.draining:
+            return ["draining"]
+        reasons = []
+        if self._gate.full:
+            reasons.append("no more connections to give")
+        if not await self._endpoints.reachable():
+            reasons.append(NO_TIER)
+        # The last one waited.
+        return ["draining"] if self._hub.draining else reasons
+
+    def _replicas(self) -> list[dict[str, str | int | bool]]:
+        return [
+            {
+                "address": replica.address,
+                "state": replica.state,
+                "streams": replica.streams,
+                "leaving": replica.leaving,
+            }
+            for replica in self._endpoints.snapshot()
+        ]
+
+    async def _exposition(self) -> bytes:
+        if self._fleet is not None:
+            return await self._fleet.merged()
+        return self.metrics.exposition()
+
+    def _bind_metrics(self) -> None:
+        bind_reading = self.metrics.bind
+        journal, hub, lag, replicas = (
+            self._context.journal,
+            self._hub,
+            self._lag,
+            self._endpoints.snapshot,
+        )
+        bind_reading("connections", lambda: journal.open)
+        bind_reading("sockets", lambda: self._listener.connections if self._listener else 0)
+        bind_reading("subscriptions", lambda: hub.subscriptions)
+        bind_reading("refusals", lambda: journal.refused)
+        bind_reading("draining", lambda: float(hub.draining))
+        bind_reading("endpoint_streams", lambda: {(r.address,): r.streams for r in replicas()})
+        bind_reading(
+            "endpoint_ready", lambda: {(r.address,): float(r.state == "ready") for r in replicas()}
+        )
+        bind_reading("loop_lag_seconds", lambda: lag.histogram)
+        bind_reading("loop_lag_max_seconds", lambda: lag.most)
+        if self._certificate is not None:
+            reloads = self._certificate.reloads
+            bind_reading("certificate_reloads", lambda: reloads)
+
+    # ------------------------------------------------------------ the end
 
     async def drain(self) -> None:
         """Tell every client, spread out, while readiness says no; returns when all are gone.
 
-        Bounded by the drain timeout.
+        Bounded by the drain timeout. The port stays open until `close`, so that probes see it.
         """
         self._hub.draining = True
-        clients = list(self._context.clients)
-        spread = min(len(clients) / DRAIN_RATE, LONGEST_SPREAD, self._config.drain_timeout * 2 / 3)
-        logger.info("draining %d clients over %.1f s", len(clients), spread)
-        try:
-            async with asyncio.timeout(self._config.drain_timeout):
-                for tell in clients:
-                    if tell in self._context.clients:
-                        tell()
-                        await asyncio.sleep(spread / len(clients))
-                await self._listener.stop_accepting()
-                for tell in list(self._context.clients):
-                    tell()
-                await self._gate.empty.wait()
-        except TimeoutError:
+        if not await drain(
+            self._context.clients, gone=self._gate.empty, within=self._config.drain_timeout
+        ):
             logger.warning("%d clients had to be dropped", self._gate.open)
 
     async def close(self) -> None:
         """Release everything: upstream calls, connections, channels."""
+        self._lag.stop()
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+            await asyncio.wait([self._upkeep])
         await self._hub.close()
-        await self._listener.close()
+        for listener in (self._listener, self._admin):
+            if listener is not None:
+                await listener.close()
+        if self._fleet is not None:
+            await self._fleet.leave()
         await self._endpoints.close()
 
-    async def _reasons(self) -> list[str]:
-        reasons = []
-        if self._hub.draining:
-            reasons.append("draining")
-        elif not await self._endpoints.reachable():
-            reasons.append("no tier reachable")
-        return reasons
+
+def certificate(config: Config) -> Certificate | None:
+    """Read the listener's certificate, if it has one. Raises TlsError."""
+    if not config.tls_cert:
+        return None
+    files = TlsFiles(
+        cert=config.tls_cert, key=config.tls_key, client_ca=config.tls_client_ca or None
+    )
+    return Certificate(files)
 
 
 def _live_settings(config: Config) -> Settings:
@@ -121,26 +236,58 @@ def _web_settings(config: Config) -> WebSettings:
     )
 
 
-async def serve(config: Config, *, on_listening: Callable[[str], None]) -> None:
-    """Run a bridge until SIGTERM or SIGINT, then drain; a second signal ends it at once."""
-    stop = stop_signal()
-    bridge = Bridge(config)
+async def serve(
+    config: Config,
+    *,
+    on_listening: Callable[[str], None],
+    fleet: Fleet | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Run a bridge until SIGTERM or SIGINT, then drain; a second signal ends it at once.
+
+    SIGHUP has certificates read again. `stop` stands for the signals where somebody else watches
+    them.
+    """
+    stop = stop or stop_signal()
+    bridge = Bridge(config, fleet=fleet)
+    loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(bridge.reload(), name="reading certificates")
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
     try:
-        url = await bridge.start()
+        url = await _unless(stop, bridge.start())
+        if url is None:
+            return
         logger.info(
             "livequery-bridge %s serves %s for %s", bridge_version(), url, ",".join(config.upstream)
         )
         on_listening(url)
         await stop.wait()
         stop.clear()
-        drain = asyncio.create_task(bridge.drain())
-        force = asyncio.create_task(stop.wait())
-        await asyncio.wait((drain, force), return_when=asyncio.FIRST_COMPLETED)
-        for task in (drain, force):
-            task.cancel()
-        await asyncio.wait((drain, force))
+        await _unless(stop, bridge.drain())
     finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+        if reloads:
+            await asyncio.wait(reloads)
         await bridge.close()
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Do some work unless `stop` comes first: then it is cancelled, and None is returned."""
+    task = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        for either in (task, stopping):
+            either.cancel()
+        await asyncio.wait((task, stopping))
 
 
 def stop_signal() -> asyncio.Event:

@@ -3,21 +3,26 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
+from .app import certificate, stop_signal
 from .app import serve as run_bridge
-from .app import stop_signal
-from .config import Config, ConfigError, resolve, show
-from .demo import ANNOUNCEMENT, DemoError
+from .config import Config, ConfigError, Setting, resolve, show
+from .demo import DemoError
 from .demo import demo as run_demo
+from .fleet import Fleet
 from .options import OPTIONS
 from .tail import TailError
 from .tail import tail as run_tail
-from .telemetry import bridge_version, set_up_logging
+from .telemetry.logs import set_up_logging
+from .telemetry.version import bridge_version
 from .upstream.endpoints import Endpoints
+from .web.tls import TlsError
+from .workers import ANNOUNCEMENT, Brief, Supervisor, WorkerError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,7 +64,8 @@ def _options(command: F) -> F:
 def serve(*, file: str | None, print_config: bool, **flags: str | None) -> None:
     """Run the bridge.
 
-    Prints one line on stdout once it serves: `listening on http://HOST:PORT`. SIGTERM drains.
+    Prints one line on stdout once it serves: `listening on http://HOST:PORT`. SIGTERM drains,
+    SIGHUP reads certificates again.
     """
     try:
         config, settings = resolve(flags, os.environ, file)
@@ -70,7 +76,35 @@ def serve(*, file: str | None, print_config: bool, **flags: str | None) -> None:
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
     set_up_logging(form=config.log_format, level=config.log_level)
-    _run(run_bridge(config, on_listening=_announce))
+    try:
+        if config.workers > 1:
+            _run(_supervise(config, settings))
+        else:
+            _run(run_bridge(config, on_listening=_announce))
+    except TlsError as error:
+        raise click.UsageError(str(error)) from None
+    except WorkerError as error:
+        raise click.ClickException(str(error)) from None
+
+
+async def _supervise(config: Config, settings: Mapping[str, Setting]) -> None:
+    await Supervisor(config, settings, on_listening=_announce).run(stop_signal())
+
+
+@cli.command(hidden=True)
+def worker() -> None:
+    """Run one of several bridges; told how, by the one that started it, on standard input."""
+    brief = msgspec.json.decode(sys.stdin.buffer.readline(), type=Brief)
+    config = brief.config()
+    set_up_logging(form=config.log_format, level=config.log_level, worker=brief.name)
+    _run(_work(brief, config))
+
+
+async def _work(brief: Brief, config: Config) -> None:
+    stop = stop_signal()
+    await _watch_stdin(stop)
+    fleet = Fleet(brief.directory, brief.name)
+    await run_bridge(config, on_listening=_announce, fleet=fleet, stop=stop)
 
 
 @cli.command()
@@ -83,7 +117,8 @@ def check(*, file: str | None, **flags: str | None) -> None:
     try:
         config, _ = resolve(flags, os.environ, file)
         _need_upstream(config)
-    except ConfigError as error:
+        certificate(config)
+    except (ConfigError, TlsError) as error:
         raise click.UsageError(str(error)) from None
     click.echo("configuration: ok")
     if not _run(_reach(config)):

@@ -29,6 +29,11 @@ class Config:
 
     upstream: tuple[str, ...]
     listen: tuple[str, int]
+    admin_listen: tuple[str, int] | None
+    tls_cert: str
+    tls_key: str
+    tls_client_ca: str
+    workers: int
     base_path: str
     forward_metadata: tuple[str, ...]
     scope: tuple[str, ...]
@@ -45,6 +50,7 @@ class Config:
     open_timeout: float
     max_staleness: float
     keepalive: str
+    wait_for_tier: str
     drain_timeout: float
     explorer: str
     log_format: str
@@ -85,9 +91,14 @@ def resolve(
         for key, text in flags.items()
         if text is not None
     )
+    return build(settings), settings
+
+
+def build(settings: Mapping[str, Setting]) -> Config:
+    """Read and check settings of all options. Raises ConfigError."""
     config = Config(**{key: _read(BY_KEY[key], setting) for key, setting in settings.items()})
     _check(config)
-    return config, settings
+    return config
 
 
 def _read(option: Option, setting: Setting) -> Any:
@@ -150,6 +161,13 @@ def _check(config: Config) -> None:
     for name in config.scope:
         if name not in config.forward_metadata:
             raise ConfigError(f"--scope {name}: only what --forward-metadata names can be a scope")
+    if bool(config.tls_cert) != bool(config.tls_key):
+        given, other = ("cert", "key") if config.tls_cert else ("key", "cert")
+        raise ConfigError(f"--tls-{given} needs --tls-{other}: they go together")
+    if config.tls_client_ca and not config.tls_cert:
+        raise ConfigError("--tls-client-ca needs --tls-cert: only TLS has client certificates")
+    if config.admin_listen == config.listen and config.listen[1]:
+        raise ConfigError("--admin-listen: a port other than --listen's is needed")
     if not config.open_timeout:
         raise ConfigError("--open-timeout 0: a request must get its answer some time")
 

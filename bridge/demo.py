@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 
 from .app import serve
 from .config import Config, resolve
+from .workers import ANNOUNCEMENT
 
 TIER_START = 30.0
 STOP = 3.0
-ANNOUNCEMENT = "listening on "
 
 
 class DemoError(RuntimeError):

@@ -16,6 +16,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 _SIZE = re.compile(r"(\d+)(B|KiB|MiB|GiB)?")
 _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, None: 1}
 _PORT = 1 << 16
+MAX_WORKERS = 64
 
 
 def duration(text: str) -> float:
@@ -57,6 +58,25 @@ def metadata_names(text: str) -> tuple[str, ...]:
 def origins(text: str) -> tuple[str, ...]:
     """Read origins, normalised to scheme://host:port."""
     return tuple(normalise(origin) for origin in names(text))
+
+
+def workers(text: str) -> int:
+    """Read how many worker processes, 1 to 64."""
+    if not re.fullmatch(r"\d{1,2}", text) or not 1 <= int(text) <= MAX_WORKERS:
+        raise ValueError(f"a whole number, 1 to {MAX_WORKERS}, is needed")
+    return int(text)
+
+
+def file_path(text: str) -> str:
+    """Read the path of a file; none is fine."""
+    if "\0" in text:
+        raise ValueError("a path has no NUL")
+    return text
+
+
+def optional_address(text: str) -> tuple[str, int] | None:
+    """Read HOST:PORT, or nothing."""
+    return listen_address(text) if text else None
 
 
 def listen_address(text: str) -> tuple[str, int]:
@@ -136,6 +156,35 @@ OPTIONS = (
         "127.0.0.1:8080",
         listen_address,
         "Where browsers connect; port 0 picks one.",
+    ),
+    Option(
+        "admin-listen",
+        "HOST:PORT",
+        "",
+        optional_address,
+        "Where operators connect: /metrics, which is then here only, and health.",
+    ),
+    Option(
+        "tls-cert",
+        "FILE",
+        "",
+        file_path,
+        "Serve browsers over TLS with this certificate and its chain, in PEM form.",
+    ),
+    Option("tls-key", "FILE", "", file_path, "The certificate's private key, in PEM form."),
+    Option(
+        "tls-client-ca",
+        "FILE",
+        "",
+        file_path,
+        "Turn clients away that no authority in this PEM file vouches for.",
+    ),
+    Option(
+        "workers",
+        "N",
+        "1",
+        workers,
+        "Processes that share the port, each with subscriptions of its own.",
     ),
     Option("base-path", "PATH", "/api/v1/live", path, "Where the streams are."),
     Option(
@@ -227,6 +276,13 @@ OPTIONS = (
         "compatible",
         choice("compatible", "fast"),
         "Pings to the tier: every 330 s, or, where its servers agree, every 10 s.",
+    ),
+    Option(
+        "wait-for-tier",
+        "on|off",
+        "off",
+        choice("on", "off"),
+        "Open the port only once a tier is reachable; else at once.",
     ),
     Option(
         "drain-timeout",

@@ -12,14 +12,18 @@ from .group import Group, chunk, sse, ws
 
 
 class Bundle:
-    """Some groups in order. `positions` are those after each group, as clients are told them."""
+    """Some groups in order. `positions` are those after each group, as clients are told them.
 
-    __slots__ = ("_printed", "frames", "groups", "positions")
+    `frames` counts them; `named` is whether every group has a stream_id.
+    """
+
+    __slots__ = ("_printed", "frames", "groups", "named", "positions")
 
     def __init__(self, groups: Sequence[Group], positions: Sequence[str]) -> None:
         self.groups = tuple(groups)
         self.positions = tuple(positions)
         self.frames = sum(len(group.frames) for group in self.groups)
+        self.named = all(group.stream_id for group in self.groups)
         self._printed: dict[Form, bytes] = {}
 
     def printed(self, form: "Form") -> bytes:

@@ -116,15 +116,14 @@ class Log:
         It can if the name is that of exactly one group, and that group after any part of itself
         ends in the same window: the client may have half of it (docs/wire.md §3).
         """
-        first = max(self.tail, self._barrier)
-        found = [
-            first + at
-            for at, group in enumerate(self._slice(first, self.head))
-            if group.stream_id == stream_id
-        ]
-        if not stream_id or len(found) != 1 or not self._repeats(found[0]):
+        if not stream_id:
             return None
-        return found[0]
+        found = [
+            at for at, group in enumerate(self._groups, self.tail) if group.stream_id == stream_id
+        ]
+        if len(found) != 1 or found[0] < self._barrier:
+            return None
+        return found[0] if self._repeats(found[0]) else None
 
     def _repeats(self, position: int) -> bool:
         if self._streamed:

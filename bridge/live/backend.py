@@ -59,8 +59,12 @@ class Sub(Protocol):
 class Backend(Protocol):
     """Opens subscriptions."""
 
-    async def subscribe(self, query: LiveQuery, identity: Identity) -> Sub:
+    async def subscribe(self, query: LiveQuery, identity: Identity, *, again: bool = False) -> Sub:
         """Open one; returns when the tier has started it. Raises Failed.
 
+        `again`: there was one before, whose window stands meanwhile; such calls may be paced.
         Cancelling leaves nothing open.
         """
+
+    async def pause(self, seconds: float) -> None:
+        """Wait between two tries; may be cut short when the tier is seen to be back."""

@@ -53,7 +53,8 @@ class Listening:
         now = self._loop.time()
         self.silent = now - self._heard() >= MISSED_BEATS * self._interval
         if self.silent:
-            clock.reschedule(now)
+            if not clock.expired():
+                clock.reschedule(now)
         else:
             self.begin(clock)
 
@@ -67,6 +68,10 @@ class Target(Protocol):
     @property
     def identity(self) -> Identity:
         """On whose behalf."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody is there on whose behalf a lost call may be opened again."""
 
     def refused(self, identity: Identity) -> bool:
         """Take note that a credential was refused; whether there is another one to try."""
@@ -97,13 +102,14 @@ class Feed:
         self._loop = asyncio.get_running_loop()
         self._sub: Sub | None = None
         self._intake: Intake | None = None
-        self._started = False
+        self._tried = self._started = False
         self._began = self._loop.time()
         self._heard = 0.0
         self._asked: Identity | None = None
         self._stale_since: float | None = None
         self._lost = self._backoff()
         self._troubled = self._backoff()
+        self._whole_at = 0.0
 
     def _backoff(self) -> Backoff:
         settings = self._settings
@@ -150,6 +156,8 @@ class Feed:
             except Resync as resync:
                 cause = resync.cause
                 failure = Failed(Kind.BROKEN, "what the tier sends can't be shown")
+                if self.live and self._loop.time() - self._whole_at > self._settings.backoff_most:
+                    self._troubled.reset()  # it stood for a while: this is another trouble
                 wait = self._troubled.next()
             except Failed as failed:
                 cause = failed.code.lower()
@@ -164,11 +172,14 @@ class Feed:
             if final or left <= 0 or not self._worth_another(failure):
                 # The last attempt is cut short by the deadline; what went before says more.
                 return End(Reason.FAILED, told if told and left <= 0 else failure)
+            if not self._target.wanted:
+                return End(Reason.UNSUBSCRIBED)
             told = failure
             logger.info("subscription to %s lost: %s", self._target.query.entity, cause)
             self._observer.resubscribed(cause)
             self._target.lost(cause)
-            await asyncio.sleep(min(wait, left))
+            wait = max(wait, failure.retry_after or 0.0)
+            await self._backend.pause(min(wait, left))
 
     def _worth_another(self, failure: Failed) -> bool:
         """Once viewers have a window, every loss is; before, only that of a tier out of reach."""
@@ -183,13 +194,14 @@ class Feed:
 
     async def _open(self) -> None:
         limit = self._settings.started_timeout
-        if not self._started:
+        if not self._started or self._stale_since is not None:
             limit = min(limit, self._deadline() - self._loop.time())
         target = self._target
         self._asked = target.identity
+        again, self._tried = self._tried, True
         try:
             async with asyncio.timeout(limit):
-                sub = await self._backend.subscribe(target.query, self._asked)
+                sub = await self._backend.subscribe(target.query, self._asked, again=again)
         except TimeoutError:
             raise Failed(Kind.DEADLINE, "the tier did not answer in time") from None
         self._observer.subscribed()
@@ -210,13 +222,13 @@ class Feed:
         """Read until the tier ends the stream; raises Resync or Failed when the call is lost."""
         assert self._sub is not None and self._intake is not None  # noqa: S101, PT018 - by _open
         sub, intake = self._sub, self._intake
-        patience = self._settings.snapshot_timeout
+        patience = first = self._settings.snapshot_timeout
         if self._stale_since is not None:
-            patience = max(min(patience, self._deadline() - self._loop.time()), 0)
+            first = max(min(patience, self._deadline() - self._loop.time()), 0)
         self._heard = self._loop.time()
         listening = Listening(sub.heartbeat, lambda: self._heard)
         try:
-            async with asyncio.timeout(patience) as clock:
+            async with asyncio.timeout(first) as clock:
                 listening.begin(clock)
                 while (message := await sub.read()) is not None:
                     self._heard = self._loop.time()
@@ -243,5 +255,6 @@ class Feed:
             self._target.publish(event)
         else:
             self._stale_since = None
+            self._whole_at = self._loop.time()
             self._lost.reset()
             self._target.replace(event)

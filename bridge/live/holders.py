@@ -24,7 +24,8 @@ class Holders:
         return len(self._identities)
 
     def add(self, viewer: "Viewer", identity: Identity) -> None:
-        """Take a holder in."""
+        """Take a holder in, or its fresher credential."""
+        self._identities.pop(viewer, None)
         self._identities[viewer] = identity
 
     def remove(self, viewer: "Viewer") -> bool:

@@ -81,6 +81,11 @@ class Hub:
             await asyncio.shield(subscription.opened)
             await asyncio.sleep(0)
 
+    def refresh(self, viewer: Viewer, identity: Identity) -> None:
+        """Use a viewer's fresher credential, of the same scope, from the next call on."""
+        if viewer.subscription is not None:
+            viewer.subscription.holders.add(viewer, identity)
+
     def leave(self, viewer: Viewer, reason: Reason) -> None:
         """Give back what a viewer holds. Idempotent."""
         subscription, viewer.subscription = viewer.subscription, None
@@ -183,15 +188,14 @@ class Hub:
             await subscription.reanchor(query)
         except Failed as failure:
             if failure.kind in _REFUSED:
-                self._enter(subscription)
                 raise
             await self._move(viewer, subscription, query, identity)
-        else:
+        finally:
             self._enter(subscription)
 
     def _enter(self, subscription: Subscription) -> None:
         """Let others share a subscription under its present key, unless that is taken."""
-        if self._settings.sharing and not subscription.ended and not subscription.moving:
+        if self._settings.sharing and subscription in self._all and not subscription.moving:
             self._by_key.setdefault(self._key_of(subscription), subscription)
 
     async def _move(

@@ -1,6 +1,7 @@
 """Observer: what the live floor counts and tells, without knowing who listens."""
 
 import enum
+from collections.abc import Sequence
 
 
 class Reason(enum.Enum):
@@ -33,6 +34,9 @@ class Observer:
     def sent(self, frames: int, size: int) -> None:
         """Note frames and bytes handed to a socket."""
 
+    def written(self, times: Sequence[float]) -> None:
+        """Note changes that were just written to every viewer with room, by their times."""
+
     def conflated(self) -> None:
         """Note that a slow viewer's backlog became a diff."""
 
@@ -41,3 +45,6 @@ class Observer:
 
     def resubscribed(self, cause: str) -> None:
         """Note that an upstream call was given up and another one is opened."""
+
+    def replaced(self, cause: str) -> None:
+        """Note that the tier sent a whole window."""

@@ -80,12 +80,13 @@ class Outlet:
         """See how the socket does; returns whether it must be watched on."""
         unsent = self._sink.unsent()
         taken = self._written - unsent
-        if taken != self._taken:
+        if taken > self._taken:
             self._taken, self._taken_at = taken, now
         elif unsent and stall and now - self._taken_at >= stall:
             self._waiting.clear()
             self.stalled()
             return False
+        self._taken = taken  # less than before: others write to the socket too
         if unsent <= ROOM and self._waiting:
             waiting, self._waiting = self._waiting, {}
             for somebody in waiting:

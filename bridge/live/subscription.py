@@ -32,6 +32,10 @@ from .viewer import End, Viewer
 logger = logging.getLogger(__name__)
 
 
+# After these nobody knows whether the tier has slid the window.
+_UNANSWERED = frozenset([Kind.DEADLINE, Kind.UNAVAILABLE, Kind.BROKEN])
+
+
 def _mirror(query: LiveQuery, rows: Rows = ()) -> Mirror:
     return StreamedSet(rows) if query.streamed else Window(query.limit, rows)
 
@@ -41,6 +45,10 @@ def _in_force(asked: LiveQuery, effective: LiveQuery | None) -> LiveQuery:
     if effective is None or not 0 < effective.limit < asked.limit:
         return asked
     return asked.reanchored(asked.cursor, effective.limit)
+
+
+def _larger(one: LiveQuery, other: LiveQuery) -> LiveQuery:
+    return one if one.limit > other.limit else other
 
 
 class Subscription:
@@ -83,6 +91,7 @@ class Subscription:
         self._labels = False  # the tier says which Reanchor a window answers
         self._end: End | None = None
         self._flushing = False
+        self._unwritten: list[float] = []  # times of the changes to be written in this tick
         self._feed = Feed(target=self, backend=backend, settings=settings, observer=observer)
         self._task = self._loop.create_task(self._run(), name=f"subscription to {query.entity}")
 
@@ -90,6 +99,11 @@ class Subscription:
     def identity(self) -> Identity:
         """On whose behalf the next upstream call is made."""
         return self.holders.freshest()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody holds it; else it lingers, and is not worth another call."""
+        return len(self.holders) > 0
 
     def refused(self, identity: Identity) -> bool:
         """Take note that the tier refused a credential; whether another holder has one to try."""
@@ -167,15 +181,18 @@ class Subscription:
         """Slide the window to `query` by the tier's own Reanchor; returns once it is whole.
 
         Raises Failed when the tier refuses or can't: the window then stays as it is, except
-        after DEADLINE, when the tier may yet move it. So it may after a cancellation.
+        where no answer came, when the tier may yet move it. So it may after a cancellation.
         """
         if self._slide is not None:
             self._overtaken[self._slide.request_id] = self._slide.query
+        was, before = self.query, self._in_force
         self._slide = slide = Slide(query, secrets.token_hex(8), self._loop.create_future())
         try:
             slide.in_force = _in_force(
                 query, await self._feed.reanchor(query, self.query, slide.request_id)
             )
+            if slide.done.done():
+                self._shorten(slide.in_force)
             # From here on a call that is lost is opened again at the new anchor.
             self.query = query
             async with asyncio.timeout(self._settings.snapshot_timeout):
@@ -183,14 +200,27 @@ class Subscription:
         except TimeoutError:
             raise Failed(Kind.DEADLINE, "the tier did not send the window in time") from None
         except Failed as failure:
-            if self._slide is slide and failure.kind is not Kind.DEADLINE:
-                self._slide = None
+            if failure.kind not in _UNANSWERED:
+                self.query = was
+                if slide.done.done():  # a reset of the tier's own looked like the answer
+                    self._shorten(before)
+                if self._slide is slide:
+                    self._slide = None
             raise
+
+    def _shorten(self, in_force: LiveQuery) -> None:
+        """Take note of the tier's own limit, told when the new window was here already."""
+        self._in_force = in_force
+        if isinstance(self._window, Window):
+            self._window.limit = in_force.limit
+            if len(self._window) > in_force.limit:
+                self.publish(Group(()))  # the guard evicts what is over
 
     # ------------------------------------------------------------ what the feed brings
 
     async def _run(self) -> None:
-        end = End(Reason.UNSUBSCRIBED)
+        # Cancelled with viewers on it: by the hub's own end.
+        end = End(Reason.DRAINED, Failed(Kind.DRAINING, "the bridge is restarting"))
         try:
             end = await self._feed.run()
         except Exception:
@@ -222,6 +252,8 @@ class Subscription:
     def _append(self, group: Group) -> None:
         self._snapshot = self._digest = None
         self.log.append(group, self._window.snapshot)
+        if group.at:
+            self._unwritten.append(group.at)
         self.used_at = self._loop.time()
         self._flush_soon()
 
@@ -235,6 +267,10 @@ class Subscription:
         self._flushing = False
         for viewer in tuple(self.viewers):
             viewer.flush()
+        if self._unwritten:
+            if self.viewers:
+                self.observer.written(self._unwritten)
+            self._unwritten = []
         if self.log.full:
             self.log.trim(keep=min((v.needs for v in self.viewers), default=self.log.head))
 
@@ -246,21 +282,8 @@ class Subscription:
     def replace(self, event: Snapshot) -> None:
         """Take a whole new window: the first, one slid elsewhere, or one after a loss."""
         before = self.rows()
-        slide = self._slide
-        if slide is not None and not slide.answered_by(event):
-            if event.first:
-                self._slide = None  # the call that was to slide is gone
-            slide = None
-        if slide is not None:
-            self.query = slide.query
-            self._in_force = slide.in_force or slide.query
-        elif event.first:
-            self._in_force = _in_force(self.query, self._feed.effective)
-        elif event.request_id in self._overtaken:
-            self._in_force = self._overtaken[event.request_id]
-        if slide is not None or event.first:
-            self._overtaken.clear()
-        self._labels |= bool(event.request_id)
+        slide = self._answered(event)
+        self.observer.replaced(self._cause(event, slide))
         in_force = self._in_force
         rows = event.rows if in_force.streamed else event.rows[: in_force.limit]
         self._window = _mirror(in_force, rows)
@@ -280,6 +303,35 @@ class Subscription:
                 self._append(Group(frames))
             self.log.barrier()
             self._flush_soon()
+
+    def _cause(self, event: Snapshot, slide: Slide | None) -> str:
+        """Name why the tier sent a whole window."""
+        if slide is not None:
+            return "reanchor"
+        if event.first:
+            return "resubscribed" if self.whole.done() else "subscribed"
+        return "tier"
+
+    def _answered(self, event: Snapshot) -> Slide | None:
+        """Return the reanchor that a window answers, and take note of the limit it is at."""
+        slide = self._slide
+        if slide is not None and not slide.answered_by(event):
+            if event.first:
+                self._slide = None  # the call that was to slide is gone
+            slide = None
+        if slide is not None:
+            self.query = slide.query
+            # Before the tier's yes, a window without a label may yet be one of the old anchor.
+            likely = slide.query if event.request_id else _larger(slide.query, self._in_force)
+            self._in_force = slide.in_force or likely
+        elif event.first:
+            self._in_force = _in_force(self.query, self._feed.effective)
+        elif event.request_id in self._overtaken:
+            self._in_force = self._overtaken[event.request_id]
+        if slide is not None or event.first:
+            self._overtaken.clear()
+        self._labels |= bool(event.request_id)
+        return slide
 
     def _difference(self, before: Rows, rows: Rows) -> Sequence[Frame]:
         if self.query.streamed:

@@ -6,10 +6,12 @@ gets one diff when its socket drains (streamed: the last frame of each id). Noth
 """
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from bridge.core.bundle import Bundle
+from bridge.core.delta import Op
 from bridge.core.diff import diff
 from bridge.core.errors import Failed, Kind
 from bridge.core.frame import Frame
@@ -22,6 +24,8 @@ from .outlet import Outlet
 
 if TYPE_CHECKING:
     from .subscription import Subscription
+
+logger = logging.getLogger(__name__)
 
 MAX_FRAMES = 1024
 
@@ -99,7 +103,8 @@ class Viewer:
     @property
     def needs(self) -> int:
         """The position after which the log must be kept for this viewer."""
-        return 2**63 if self._behind or not self.begun else self._position
+        free = self._behind or not self.begun or self.ended.done()
+        return 2**63 if free else self._position
 
     @property
     def _behind(self) -> bool:
@@ -131,7 +136,7 @@ class Viewer:
 
     def move(self, log: Log) -> None:
         """Take leave of a log: what follows is another window, of which this says how to tell."""
-        if not self.begun:
+        if not self.begun or self.ended.done():
             return
         subscription = self.subscription
         if self._script.resets or subscription is None or subscription.query.streamed:
@@ -143,7 +148,17 @@ class Viewer:
             self._ready = "diff"
 
     def flush(self) -> None:
-        """Write what the log holds beyond this viewer's position, or fall behind."""
+        """Write what the log holds beyond this viewer's position, or fall behind.
+
+        Never raises: a connection that breaks is its own client's trouble and nobody else's.
+        """
+        try:
+            self._flush()
+        except Exception:
+            logger.exception("a viewer broke")
+            self.end(End(Reason.FAILED, Failed(Kind.BROKEN, "the bridge failed")))
+
+    def _flush(self) -> None:
         subscription = self.subscription
         if subscription is None or not self.begun or self.ended.done():
             return
@@ -175,7 +190,8 @@ class Viewer:
     def _bound(self, subscription: "Subscription") -> None:
         """Give the backlog up for the window last seen, once it is over the bound."""
         if self._merged is not None:
-            self._merge(subscription)
+            self._merge(subscription, self._merged)
+            self._judge(self._merged)
         if self._behind:
             return
         size, frames = subscription.log.backlog(self._position)
@@ -183,19 +199,24 @@ class Viewer:
             subscription.observer.conflated()
             if subscription.query.streamed:
                 self._merged = {}
-                self._merge(subscription)
+                self._merge(subscription, self._merged)
+                self._judge(self._merged)
             else:
                 self._seen = subscription.log.rows_at(self._position)
 
-    def _merge(self, subscription: "Subscription") -> None:
-        """Keep the last frame of each id; a client over its bound even so is too slow."""
-        assert self._merged is not None  # noqa: S101 - the caller's case
+    def _merge(self, subscription: "Subscription", merged: dict[str, Frame]) -> None:
+        """Keep the last frame of each id, and of what came before a reset nothing."""
         for group in subscription.log.since(self._position).groups:
             for frame in group.frames:
-                self._merged.pop(frame.agg_id, None)
-                self._merged[frame.agg_id] = frame
+                if frame.op == Op.RESET:
+                    merged.clear()
+                merged.pop(frame.agg_id, None)
+                merged[frame.agg_id] = frame
         self._position = subscription.log.head
-        if sum(len(frame.data) for frame in self._merged.values()) > self._backlog:
+
+    def _judge(self, merged: dict[str, Frame]) -> None:
+        """End a client that is over its bound even so: it is too slow."""
+        if sum(len(frame.data) for frame in merged.values()) > self._backlog:
             self.end(End(Reason.STALLED, Failed(Kind.TOO_SLOW, "read too slowly")))
 
     def _catch_up(self, subscription: "Subscription") -> None:
@@ -203,9 +224,14 @@ class Viewer:
         seen, merged, restart = self._seen, self._merged, self._restart
         self._restart, self._seen, self._merged = False, None, None
         if merged is not None:
-            self._merged = merged
-            self._merge(subscription)
-            frames, self._merged = list(merged.values()), None
+            self._merge(subscription, merged)
+            frames = list(merged.values())
+        elif restart and not subscription.shareable:
+            # The set has outgrown its mirror since this viewer came for it.
+            failure = Failed(Kind.UNAVAILABLE, "the set has grown too large to be shown anew")
+            self.end(End(Reason.FAILED, failure))
+            self._ready = None
+            return
         elif restart:
             self._write(subscription.snapshot(), subscription)
             frames = []

@@ -1,159 +1,145 @@
-"""The tier over gRPC: `Backend` and `Sub` of the live floor, on grpc.aio.
+"""The tier over gRPC: `Backend` of the live floor, on grpc.aio.
 
-A call that is dropped without cancel() never dies, so every path out of here cancels. A call's
-messages are read by one task; timeouts are the reader's, on its side of `read`.
+Opening is paced. A first open has someone waiting who sees nothing yet; a re-subscribe has a
+window to show meanwhile. So each kind has its own rate and its own line: first opens the larger
+one, re-subscribes the smaller one. Neither can starve the other. A second try, at another replica,
+takes another turn in its own line.
 """
 
-import base64
+import asyncio
 import secrets
-from typing import Any
+from collections.abc import Callable
+from typing import Final
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
-from bridge.core.delta import Batch
 from bridge.core.errors import Failed, Kind
-from bridge.core.intake import Beat
 from bridge.core.query import LiveQuery
 from bridge.live.backend import Identity
 from livequery.v1 import livequery_pb2 as pb
 
-from .endpoints import Endpoint, Endpoints, Lane
-from .status import translate
-from .translate import batch_from_pb, beat_from_pb, cursor_to_pb, effective, query_to_pb
+from .endpoint import Endpoint, Lane
+from .endpoints import Endpoints
+from .health import SERVICE
+from .pace import Pace
+from .sub import GrpcSub
+from .translate import query_to_pb
 
-MAX_BATCH_DELTAS = 1000
-HEARTBEAT = Duration(seconds=15)
-_SERVICE = pb.DESCRIPTOR.services_by_name["LiveQueryService"].full_name
-_SUBSCRIBE = f"/{_SERVICE}/Subscribe"
-_REANCHOR = f"/{_SERVICE}/Reanchor"
+MAX_BATCH_DELTAS: Final = 1000
+TRIES: Final = 3
+"""Replicas tried for one open before the caller is told."""
+NO_ANSWER: Final = 2.0
+"""Seconds without `started` after which a caller that gave up speaks against the replica."""
+PATIENCE: Final = 4.0
+"""Seconds anyone waits for a turn; below what the live floor allows for `started`."""
+_HEARTBEAT: Final = Duration(seconds=15)
+_SUBSCRIBE: Final = f"/{SERVICE}/Subscribe"
 
 
 class GrpcBackend:
-    """Opens subscriptions at the tier's endpoints."""
+    """Opens subscriptions at the tier's endpoints.
 
-    def __init__(self, endpoints: Endpoints) -> None:
+    Args:
+        endpoints: where; not closed with this.
+        open_rate: first opens per second, twice as many at once; 0 is no limit.
+        resubscribe_rate: later opens per second, as many at once; 0 is no limit.
+        clock: seconds, as loop.time.
+
+    """
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        *,
+        open_rate: float = 500.0,
+        resubscribe_rate: float = 50.0,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
         self._endpoints = endpoints
+        self._clock = clock or asyncio.get_running_loop().time
+        self._first = Pace(rate=open_rate, burst=2 * open_rate, patience=PATIENCE, clock=clock)
+        self._again = Pace(
+            rate=resubscribe_rate, burst=resubscribe_rate, patience=PATIENCE, clock=clock
+        )
 
-    async def subscribe(self, query: LiveQuery, identity: Identity) -> "GrpcSub":
-        """Open a subscription; see `Backend.subscribe`."""
-        endpoint = self._endpoints.pick()
-        lane = endpoint.lane()
+    @property
+    def waiting(self) -> int:
+        """How many opens wait for their turn."""
+        return self._first.waiting + self._again.waiting
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep between two tries of one subscription; cut short when a lost tier is back."""
+        await self._endpoints.pause(seconds)
+
+    async def subscribe(
+        self, query: LiveQuery, identity: Identity, *, again: bool = False
+    ) -> GrpcSub:
+        """Open a subscription; see `Backend.subscribe`. `again`: the caller had one before.
+
+        A replica that can't be reached is passed over for another at once, if there is one.
+        """
+        pace = self._again if again else self._first
+        tried: list[Endpoint] = []
+        failure: Failed | None = None
+        while True:
+            try:
+                await self._endpoints.pick(tried)
+                await pace.turn()
+                endpoint = await self._endpoints.pick(tried)
+            except Failed as nowhere:
+                raise failure or nowhere from None
+            try:
+                return await self._open(endpoint, query, identity)
+            except Failed as failed:
+                tried.append(endpoint)
+                if failed.kind is not Kind.UNAVAILABLE or len(tried) == TRIES:
+                    raise
+                failure = failed
+
+    async def _open(self, endpoint: Endpoint, query: LiveQuery, identity: Identity) -> GrpcSub:
         request = pb.SubscribeRequest(
             query=query_to_pb(query),
             request_id=secrets.token_hex(8),
             max_batch_deltas=MAX_BATCH_DELTAS,
-            heartbeat_interval=HEARTBEAT,
+            heartbeat_interval=_HEARTBEAT,
         )
-        method = lane.channel.unary_stream(
-            _SUBSCRIBE,
-            request_serializer=pb.SubscribeRequest.SerializeToString,
-            response_deserializer=pb.SubscribeResponse.FromString,
-        )
-        sub = GrpcSub(method(request, metadata=identity.metadata), endpoint, lane, query, identity)
+        ticket = endpoint.breaker.enter()
+        began = self._clock()
+        lane = endpoint.lane()
+        try:
+            call = _subscribe(lane)(request, metadata=identity.metadata)
+        except BaseException:
+            endpoint.release(lane)
+            endpoint.breaker.abandoned(ticket)
+            raise
+        sub = GrpcSub(call, endpoint=endpoint, lane=lane, query=query, identity=identity)
         try:
             await sub.start()
         except BaseException as error:
-            if isinstance(error, Failed) and error.kind is Kind.UNAVAILABLE:
-                self._endpoints.failed(endpoint)
             await sub.close()
+            lost = isinstance(error, Failed) and error.kind in (Kind.UNAVAILABLE, Kind.DEADLINE)
+            silent = not isinstance(error, Failed) and self._clock() - began >= NO_ANSWER
+            if sub.answered:
+                endpoint.breaker.succeeded()
+            elif lost or silent:
+                endpoint.breaker.failed(ticket)
+                endpoint.suspect(lane, silent=silent)
+                self._endpoints.missed()
+            else:
+                endpoint.breaker.abandoned(ticket)
+            endpoint.changed()
             raise
+        endpoint.breaker.succeeded()
+        endpoint.changed()
         return sub
 
 
-class GrpcSub:
-    """One Subscribe call."""
-
-    def __init__(
-        self,
-        call: grpc.aio.UnaryStreamCall[Any, pb.SubscribeResponse],
-        endpoint: Endpoint,
-        lane: Lane,
-        query: LiveQuery,
-        identity: Identity,
-    ) -> None:
-        self._call = call
-        self._endpoint = endpoint
-        self._lane: Lane | None = lane
-        self._query = query
-        self._identity = identity
-        self._started = pb.Started()
-
-    @property
-    def id(self) -> str:
-        """The tier's name for the subscription."""
-        return self._started.subscription_id
-
-    @property
-    def effective(self) -> LiveQuery | None:
-        """The query as the tier runs it."""
-        if not self._started.HasField("effective_query"):
-            return None
-        return effective(self._query, self._started.effective_query)
-
-    @property
-    def heartbeat(self) -> float:
-        """Seconds between the heartbeats that the tier promised."""
-        interval = self._started.heartbeat_interval
-        return max(interval.seconds + interval.nanos / 1e9, 0.0)
-
-    async def start(self) -> None:
-        """Wait for `started`. Raises Failed."""
-        response = await self._next()
-        if response is None:
-            raise Failed(Kind.UNAVAILABLE, "the tier ended the stream before it began")
-        if response.WhichOneof("message") != "started":
-            raise Failed(Kind.BROKEN, "the tier did not begin with `started`")
-        self._started = response.started
-
-    async def read(self) -> Batch | Beat | None:
-        """Wait for the next batch or heartbeat; None at the stream's end. Raises Failed."""
-        while (response := await self._next()) is not None:
-            kind = response.WhichOneof("message")
-            if kind == "batch":
-                return batch_from_pb(response.batch)
-            if kind == "heartbeat":
-                return beat_from_pb(response.heartbeat)
-        return None
-
-    async def _next(self) -> pb.SubscribeResponse | None:
-        try:
-            response = await self._call.read()
-        except grpc.aio.AioRpcError as error:
-            raise translate(error) from None
-        return response if isinstance(response, pb.SubscribeResponse) else None
-
-    async def reanchor(self, query: LiveQuery, was: LiveQuery, request_id: str) -> LiveQuery | None:
-        """Slide the window; see `Sub.reanchor`."""
-        method = self._endpoint.control.unary_unary(
-            _REANCHOR,
-            request_serializer=pb.ReanchorRequest.SerializeToString,
-            response_deserializer=pb.ReanchorResponse.FromString,
-        )
-        request = pb.ReanchorRequest(
-            subscription_id=self.id,
-            route=self._started.route,
-            query=query_to_pb(was),
-            cursor=cursor_to_pb(query.cursor),
-            limit=query.limit if query.limit != was.limit else 0,
-            request_id=request_id,
-        )
-        route = base64.urlsafe_b64encode(self._started.route).decode().rstrip("=")
-        metadata = (*self._identity.metadata, *((("livequery-route", route),) if route else ()))
-        call = method(request, metadata=metadata)
-        try:
-            response = await call
-        except grpc.aio.AioRpcError as error:
-            raise translate(error) from None
-        finally:
-            call.cancel()
-        if not response.HasField("effective_query"):
-            return None
-        return effective(query, response.effective_query)
-
-    async def close(self) -> None:
-        """Cancel the call, which is the unsubscribe. Idempotent."""
-        self._call.cancel()
-        if self._lane is not None:
-            self._endpoint.release(self._lane)
-            self._lane = None
+def _subscribe(
+    lane: Lane,
+) -> grpc.aio.UnaryStreamMultiCallable[pb.SubscribeRequest, pb.SubscribeResponse]:
+    return lane.channel.unary_stream(
+        _SUBSCRIBE,
+        request_serializer=pb.SubscribeRequest.SerializeToString,
+        response_deserializer=pb.SubscribeResponse.FromString,
+    )

@@ -1,132 +1,221 @@
-"""Endpoints: the tier's addresses, their channels, and which one to ask next.
+"""Endpoints: every replica of the tier, and which one to ask next.
 
-Beyond a server's limit of concurrent streams a call would queue silently, so streams are spread
-over channels of their own connections, at most 80 each; Reanchor has a channel to itself.
+Laws: an address given is always an endpoint; an address found by a name is one for as long as
+the name leads to it, and after that until its last stream has ended. Streams go where the fewest
+are (those being opened count), ties at random, so that a recovery spreads; never where the
+circuit is open; to a replica that is out of reach or not serving only when there is no other.
+One task looks after channels and certificates, one after names; `close` ends both.
 """
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Coroutine, Iterable
 
-import grpc
+from bridge.core.errors import Failed, Kind
+
+from .address import Name, Place, parse
+from .channel import Connector
+from .endpoint import Endpoint, EndpointInfo, State, log_failure
+from .resolver import INTERVAL, Lookup, Resolver, lookup
+from .tls import Credentials, TlsFiles
 
 STREAMS_PER_CHANNEL = 80
-COOL_DOWN = 2.0
-"""Seconds an endpoint that could not be reached comes last in the choice."""
-
-MAX_MESSAGE = 4 * 1024 * 1024
-
-KEEPALIVE: dict[str, tuple[tuple[str, int], ...]] = {
-    # Stock servers punish pings more often than every 300 s.
-    "compatible": (
-        ("grpc.keepalive_time_ms", 330_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
-        ("grpc.http2.ping_timeout_ms", 20_000),
-    ),
-    # grpc.keepalive_timeout_ms alone does nothing: the ping timeout is what finds a dead peer.
-    "fast": (
-        ("grpc.keepalive_time_ms", 10_000),
-        ("grpc.keepalive_timeout_ms", 5_000),
-        ("grpc.http2.ping_timeout_ms", 5_000),
-    ),
-}
-
-_OPTIONS: tuple[tuple[str, int | str], ...] = (
-    ("grpc.primary_user_agent", "livequery-bridge"),
-    ("grpc.enable_retries", 0),
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.max_receive_message_length", MAX_MESSAGE),
-    # Bounds how far a fast tier may run ahead of us.
-    ("grpc.http2.bdp_probe", 0),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
-    ("grpc.service_config", '{"loadBalancingConfig":[{"round_robin":{}}]}'),
-)
-
-
-@dataclass(slots=True, eq=False)
-class Lane:
-    """One channel and how many streams it carries."""
-
-    channel: grpc.aio.Channel
-    streams: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class Endpoint:
-    """One address of the tier."""
-
-    address: str
-    connect: Callable[[str], grpc.aio.Channel]
-    control: grpc.aio.Channel = field(init=False)
-    lanes: list[Lane] = field(default_factory=list)
-    failed_at: float = float("-inf")
-
-    def __post_init__(self) -> None:
-        self.control = self.connect(self.address)
-
-    @property
-    def streams(self) -> int:
-        """How many streams it carries."""
-        return sum(lane.streams for lane in self.lanes)
-
-    def lane(self) -> Lane:
-        """Take a place on a channel; give it back with `release`."""
-        lane = next((lane for lane in self.lanes if lane.streams < STREAMS_PER_CHANNEL), None)
-        if lane is None:
-            lane = Lane(self.connect(self.address))
-            self.lanes.append(lane)
-        lane.streams += 1
-        return lane
-
-    def release(self, lane: Lane) -> None:
-        """Give a place back."""
-        lane.streams -= 1
-
-    async def close(self) -> None:
-        """Close every channel, cancelling what still runs on them."""
-        await asyncio.gather(self.control.close(), *(lane.channel.close() for lane in self.lanes))
+IDLE = 60.0
+"""Seconds a channel is kept without streams."""
+SPREAD = 0.5
+"""Seconds over which those who wait for a tier's return call it again."""
+UPKEEP = 5.0
+"""Seconds between two looks at idle channels and at certificate files."""
 
 
 class Endpoints:
-    """All addresses of the tier."""
+    """All replicas, connected to and watched from the start until `close`.
+
+    Args:
+        addresses: `HOST:PORT` and `unix:/PATH` for one replica each, `dns:///NAME:PORT` for every
+            one behind a name.
+        keepalive: `compatible` or `fast`, see KEEPALIVE.
+        tls: certificate files; None for clear text.
+        streams_per_channel: below what the tier's servers allow on one connection.
+        clock: seconds, as loop.time.
+        lookup: finds the addresses of a name.
+        lookup_interval: seconds between two look-ups.
+        idle: seconds a channel is kept without streams.
+
+    Raises:
+        ValueError: an address that is none; TlsError, one too, files that can't be used.
+
+    """
 
     def __init__(
         self,
         addresses: Iterable[str],
         *,
         keepalive: str = "compatible",
+        tls: TlsFiles | None = None,
+        streams_per_channel: int = STREAMS_PER_CHANNEL,
         clock: Callable[[], float] | None = None,
+        lookup: Lookup = lookup,
+        lookup_interval: float = INTERVAL,
+        idle: float = IDLE,
     ) -> None:
-        options = [*_OPTIONS, *KEEPALIVE[keepalive]]
+        parsed = tuple(dict.fromkeys(map(parse, addresses)))
+        self._credentials = Credentials(tls) if tls else None
+        self._connector = Connector(keepalive=keepalive, credentials=self._credentials)
+        self._streams_per_channel = streams_per_channel
         self._clock = clock or asyncio.get_running_loop().time
-        self._all = [
-            Endpoint(address, lambda a: grpc.aio.insecure_channel(a, options=options))
-            for address in addresses
+        self._idle = idle
+        self._given = [place for place in parsed if isinstance(place, Place)]
+        self._found: dict[Name, tuple[Place, ...]] = {}
+        self._all: dict[Place, Endpoint] = {}
+        self._changed = asyncio.Event()
+        self._upkeep = asyncio.Event()
+        self._place()
+        self._resolver = Resolver(
+            (name for name in parsed if isinstance(name, Name)),
+            on_found=self._on_found,
+            lookup=lookup,
+            interval=lookup_interval,
+        )
+        self._tasks = [
+            self._keep(self._resolver.run(), "look-up of the tier's names"),
+            self._keep(self._look_after(), "upkeep of the tier's channels"),
         ]
 
-    def pick(self) -> Endpoint:
-        """Choose the least loaded, those that failed just now last."""
-        cool = self._clock() - COOL_DOWN
-        return min(self._all, key=lambda e: (e.failed_at > cool, e.streams, random.random()))  # noqa: S311 - spreads load, guards nothing
+    # ------------------------------------------------------------ choice
 
-    def failed(self, endpoint: Endpoint) -> None:
-        """Note that an endpoint could not be reached."""
-        endpoint.failed_at = self._clock()
+    async def pick(self, avoid: Collection[Endpoint] = ()) -> Endpoint:
+        """Choose a replica for one more stream, none of `avoid`.
+
+        Waits for the first look-up of names alone. Raises Failed (UNAVAILABLE), without a call,
+        where no replica may be called now.
+        """
+        if not self._all:
+            await self._resolver.looked.wait()
+        choice = [e for e in self._here if e.breaker.admits and e not in avoid]
+        if not choice:
+            wait = min((e.breaker.wait for e in self._here if e.breaker.wait), default=1.0)
+            raise Failed(Kind.UNAVAILABLE, "the tier is out of reach", retry_after=max(wait, 1.0))
+        return min(choice, key=lambda e: (e.rank, e.streams, random.random()))  # noqa: S311 - spreads load, guards nothing
+
+    @property
+    def _here(self) -> list[Endpoint]:
+        return [endpoint for endpoint in self._all.values() if not endpoint.leaving]
+
+    def missed(self) -> None:
+        """Take note that a replica could not be reached: its name may lead elsewhere by now."""
+        self._resolver.hurry()
+
+    # ------------------------------------------------------------ what operators need
+
+    def snapshot(self) -> list[EndpointInfo]:
+        """Return every replica in plain values."""
+        return [endpoint.info for endpoint in self._all.values()]
+
+    def troubles(self) -> list[str]:
+        """Say of each replica that is not ready why: `tier 10.0.0.3:50051: circuit open`."""
+        if not self._all:
+            return ["tier: no address found"]
+        return [
+            f"tier {endpoint.place.address}: {endpoint.state.value}"
+            for endpoint in self._here
+            if endpoint.state is not State.READY
+        ]
 
     async def reachable(self, within: float = 1.0) -> bool:
-        """Tell whether any address can be connected to within so many seconds."""
-        waits = [asyncio.ensure_future(e.control.channel_ready()) for e in self._all]
+        """Tell whether any replica can be called, or can be within so many seconds."""
         try:
-            done, _ = await asyncio.wait(waits, timeout=within, return_when=asyncio.FIRST_COMPLETED)
-            return bool(done)
-        finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+            async with asyncio.timeout(within):
+                while not any(endpoint.usable for endpoint in self._here):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep so long between two tries; less where no replica can be called and one comes back.
+
+        Back-off spares a tier in trouble. One that was gone and has returned needs callers.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        if any(endpoint.usable for endpoint in self._here):
+            await asyncio.sleep(seconds)
+        elif await self.reachable(seconds):
+            left = max(end - loop.time(), 0)
+            await asyncio.sleep(random.uniform(0, min(left, SPREAD)))  # noqa: S311 - a spread
+
+    # ------------------------------------------------------------ upkeep
+
+    async def reload(self) -> bool:
+        """Read the certificate files again now; tells whether new ones are in use.
+
+        Streams open go on under the old ones until they end.
+        """
+        if self._credentials is None or not await self._credentials.renew():
+            return False
+        for endpoint in self._all.values():
+            endpoint.renew()
+        return True
 
     async def close(self) -> None:
-        """Close every channel."""
-        await asyncio.gather(*(endpoint.close() for endpoint in self._all))
+        """Close every channel and end every task. Idempotent."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+        self._resolver.looked.set()  # nobody may wait for a look-up that will not come
+        await asyncio.gather(*(endpoint.close() for endpoint in self._all.values()))
+        self._all.clear()
+
+    def _on_found(self, name: Name, numbers: tuple[str, ...]) -> None:
+        self._found[name] = tuple(map(name.at, numbers))
+        self._place()
+
+    def _place(self) -> None:
+        """Have an endpoint for every place there is now."""
+        wanted = dict.fromkeys(
+            [*self._given, *(p for found in self._found.values() for p in found)]
+        )
+        for place in wanted:
+            if place not in self._all:
+                self._all[place] = self._endpoint(place)
+        for place, endpoint in self._all.items():
+            endpoint.leaving = place not in wanted
+        self._stir()
+
+    def _endpoint(self, place: Place) -> Endpoint:
+        return Endpoint(
+            place,
+            connect=self._connector.connect,
+            clock=self._clock,
+            on_change=self._stir,
+            streams_per_channel=self._streams_per_channel,
+        )
+
+    def _stir(self) -> None:
+        self._changed.set()
+        self._upkeep.set()
+
+    async def _look_after(self) -> None:
+        loop = asyncio.get_running_loop()
+        looked_at = loop.time()
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(UPKEEP):
+                    await self._upkeep.wait()
+            if loop.time() - looked_at >= UPKEEP:  # however often there is other work
+                looked_at = loop.time()
+                await self.reload()
+            self._upkeep.clear()
+            for place, endpoint in list(self._all.items()):
+                await endpoint.sweep(self._idle)
+                if endpoint.leaving and not endpoint.streams:
+                    del self._all[place]
+                    await endpoint.close()
+
+    def _keep(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        task.add_done_callback(log_failure)
+        return task

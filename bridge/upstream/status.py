@@ -13,7 +13,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from bridge.core.errors import FROM_GRPC, TABLE, Failed, Kind
+from bridge.core.errors import FROM_GRPC, Failed, Kind
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,6 @@ _DETAILS_KEY = "grpc-status-details-bin"
 _REASON = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 _MAX_TEXT = 300
-_RETRY_DEFAULT = 1.0
 _MESSAGES = {
     Kind.BAD_QUERY: "the tier refused the query",
     Kind.UNAUTHENTICATED: "the tier wants a valid credential",
@@ -49,8 +48,6 @@ def translate(error: grpc.aio.AioRpcError) -> Failed:
     message = _clean(localized) or _MESSAGES[kind]
     if not localized and _REASON.fullmatch(info.reason):
         message = f"{message}: {info.reason.lower().replace('_', ' ')}"
-    if retry is None and TABLE[kind].status in (429, 503):
-        retry = _RETRY_DEFAULT
     return Failed(
         kind,
         message,
@@ -58,6 +55,13 @@ def translate(error: grpc.aio.AioRpcError) -> Failed:
         retry_after=retry,
         code=code if code in FROM_GRPC else None,
     )
+
+
+def said_by_tier(error: grpc.aio.AioRpcError) -> bool:
+    """Whether a status is the tier's own word, and no connection's or proxy's."""
+    silent = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+    unclear = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DEADLINE_EXCEEDED)
+    return error.code() not in (*silent, *unclear) or _details(error)[0].domain == DOMAIN
 
 
 def _own_limit(error: grpc.aio.AioRpcError) -> bool:

@@ -2,7 +2,7 @@
 
 from bridge.core.delta import Batch, Cursor, LiveDelta
 from bridge.core.intake import Beat
-from bridge.core.query import Comparison, Condition, LiveQuery, OrGroup, SortKey
+from bridge.core.query import Comparison, Condition, LiveQuery, OrGroup
 from bridge.core.value import JsonText, Value
 from livequery.v1 import livequery_pb2 as pb
 
@@ -125,16 +125,3 @@ def batch_from_pb(batch: pb.DeltaBatch) -> Batch:
 def beat_from_pb(heartbeat: pb.Heartbeat) -> Beat:
     """Read a heartbeat."""
     return Beat(epoch=heartbeat.epoch, last_seq=heartbeat.last_seq)
-
-
-__all__ = [
-    "SortKey",
-    "batch_from_pb",
-    "beat_from_pb",
-    "cursor_to_pb",
-    "delta_from_pb",
-    "effective",
-    "query_to_pb",
-    "value_from_pb",
-    "value_to_pb",
-]

@@ -15,6 +15,7 @@ from bridge.live.viewer import End, Resume, Script, Viewer
 
 from .gate import Gate
 from .identity import identify
+from .journal import Journal, Talk
 from .settings import WebSettings
 from .sink import TransportSink
 
@@ -29,6 +30,7 @@ class Context:
     watch: Watch
     gate: Gate
     settings: WebSettings
+    journal: Journal = field(default_factory=Journal)
     clients: dict[Callable[[], None], None] = field(default_factory=dict)
     """How to tell each open stream that the bridge drains."""
 
@@ -46,9 +48,9 @@ class Context:
         return Viewer(outlet=outlet, script=script, backlog=backlog, resume=resume)
 
     @contextmanager
-    def client(self, request: web.Request, drain: Callable[[], None]) -> Iterator[None]:
+    def client(self, request: web.Request, talk: Talk, drain: Callable[[], None]) -> Iterator[None]:
         """Admit a stream and know how to end it. Raises Failed over a limit."""
-        with self.gate.admit(request.remote or ""):
+        with self.gate.admit(request.remote or ""), self.journal.connection(talk):
             self.clients[drain] = None
             try:
                 yield

@@ -20,6 +20,11 @@ class Gate:
         """Set while nobody is inside."""
         self.empty.set()
 
+    @property
+    def full(self) -> bool:
+        """Whether there is no place for anybody."""
+        return bool(self._most) and self.open >= self._most
+
     @contextmanager
     def admit(self, ip: str) -> Iterator[None]:
         """Hold a place for one stream.
@@ -28,7 +33,7 @@ class Gate:
             Failed: QUOTA when there is none.
 
         """
-        if self._most and self.open >= self._most:
+        if self.full:
             raise Failed(Kind.QUOTA, "the bridge has no more connections to give", retry_after=5)
         if self._most_per_ip and self._by_ip[ip] >= self._most_per_ip:
             raise Failed(Kind.QUOTA, "too many connections from this address", retry_after=5)

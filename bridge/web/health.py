@@ -1,7 +1,7 @@
 """Health: is the process alive, can it serve, what has it counted."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -13,12 +13,14 @@ _NO_STORE = {"Cache-Control": "no-store"}
 class Health:
     """Handlers over what the root knows.
 
-    `reasons` tells why the bridge can't serve now, none if it can; `exposition` prints all
-    metrics in Prometheus text format 0.0.4.
+    `reasons` tells why the bridge can't serve now, none if it can; `replicas` tells of each
+    replica of the tier, for operators' eyes only; `exposition` prints all metrics in Prometheus
+    text format 0.0.4.
     """
 
     reasons: Callable[[], Awaitable[list[str]]]
-    exposition: Callable[[], bytes]
+    replicas: Callable[[], Sequence[dict[str, str | int | bool]]]
+    exposition: Callable[[], Awaitable[bytes]]
 
     async def healthz(self, _: web.Request) -> web.Response:
         """Answer 200 while the process lives."""
@@ -27,16 +29,26 @@ class Health:
     async def readyz(self, _: web.Request) -> web.Response:
         """Answer 200 while the bridge can serve, else 503 with the reasons."""
         reasons = await self.reasons()
-        return web.Response(
-            status=503 if reasons else 200,
-            text=json.dumps({"ready": not reasons, "reasons": reasons}) + "\n",
-            content_type="application/json",
-            headers=_NO_STORE,
-        )
+        return _answer(reasons, {"ready": not reasons, "reasons": reasons})
+
+    async def readyz_in_full(self, _: web.Request) -> web.Response:
+        """Answer as `readyz` does, and name every replica of the tier."""
+        reasons = await self.reasons()
+        replicas = list(self.replicas())
+        return _answer(reasons, {"ready": not reasons, "reasons": reasons, "tier": replicas})
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Answer with every metric."""
         return web.Response(
-            body=self.exposition(),
+            body=await self.exposition(),
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
+
+
+def _answer(reasons: list[str], body: dict[str, object]) -> web.Response:
+    return web.Response(
+        status=503 if reasons else 200,
+        text=json.dumps(body) + "\n",
+        content_type="application/json",
+        headers=_NO_STORE,
+    )

@@ -25,9 +25,12 @@ class CoreWs:
     """Each frame is one text message."""
 
     resets = True
+    told = 0
+    """Frames printed so far."""
 
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups."""
+        self.told += bundle.frames
         return bundle.printed(core_ws)
 
     def ready(self, rows: int, resumed: str, digest: str | None) -> bytes:
@@ -52,7 +55,8 @@ class CoreSse(CoreWs):
 
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups; before one without a name, the id that the client holds is cleared."""
-        if all(bool(g.stream_id) for g in bundle.groups):
+        self.told += bundle.frames
+        if bundle.named:
             self._holds_id = True
             return bundle.printed(self._form)
         parts = []
@@ -69,6 +73,8 @@ class V1Ws:
     """A client's subscription on a v1 socket, under the client's own name for it."""
 
     resets = False
+    told = 0
+    """Frames printed so far."""
 
     def __init__(self, sub: str) -> None:
         self._sub = sub
@@ -76,6 +82,7 @@ class V1Ws:
 
     def frames(self, bundle: Bundle) -> bytes:
         """Print one `frames` message: what is the client's own is a small head."""
+        self.told += bundle.frames
         tail = bundle.printed(v1_tail)
         head = message_head(_TEXT, len(self._head) + len(tail))
         return b"".join((head, self._head, tail))
@@ -97,6 +104,8 @@ class V1Sse:
     """v1 over SSE: frames are events, and so is every other message, under its own name."""
 
     resets = False
+    told = 0
+    """Frames printed so far."""
 
     def __init__(self, *, chunked: bool) -> None:
         self._form = v1_sse_chunked if chunked else v1_sse
@@ -105,6 +114,7 @@ class V1Sse:
 
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups; the last frame of each has its position as `id:`."""
+        self.told += bundle.frames
         return bundle.printed(self._form)
 
     def ready(self, rows: int, resumed: str, digest: str | None) -> bytes:

@@ -1,11 +1,10 @@
-"""Server: routes, the rules at the edge, and the listener."""
+"""Server: routes, and the rules at the edge."""
 
-import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.origin import check_loopback_host, check_origin
@@ -13,6 +12,7 @@ from bridge.core.origin import check_loopback_host, check_origin
 from . import pages
 from .context import CONTEXT, Context
 from .health import Health
+from .journal import request_id
 from .problem import http_problem, problem
 from .settings import WebSettings
 from .sse import stream
@@ -20,23 +20,19 @@ from .ws import converse
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# A query of 16 KiB may triple in a URL; other lines are judged as headers are.
-MAX_LINE = 64 * 1024
-MAX_HEADER = 8 * 1024
-MAX_HEADERS = 64
-KEEPALIVE = 10.0
 FOREIGN_ORIGIN = web.RequestKey("foreign_origin", str)
 
 
-def application(context: Context, health: Health) -> web.Application:
-    """Build the application."""
+def application(context: Context, health: Health, *, metrics: bool = True) -> web.Application:
+    """Build what browsers see; `metrics`: and operators too, who have no port of their own."""
     settings = context.settings
     app = web.Application(middlewares=[edge])
     app[CONTEXT] = context
     app.on_response_prepare.append(_share)
     app.router.add_get("/healthz", health.healthz)
     app.router.add_get("/readyz", health.readyz)
-    app.router.add_get("/metrics", health.metrics)
+    if metrics:
+        app.router.add_get("/metrics", health.metrics)
     app.router.add_get(settings.base_path, stream, allow_head=False)
     app.router.add_post(settings.base_path, stream)
     app.router.add_options(settings.base_path, preflight)
@@ -49,14 +45,26 @@ def application(context: Context, health: Health) -> web.Application:
     return app
 
 
+def admin(context: Context, health: Health, *, loopback: bool) -> web.Application:
+    """Build what operators see on a port of its own. `loopback`: of a loopback address."""
+    app = web.Application(middlewares=[edge])
+    app[CONTEXT] = replace(context, settings=replace(context.settings, loopback=loopback))
+    app.on_response_prepare.append(_share)
+    app.router.add_get("/healthz", health.healthz)
+    app.router.add_get("/readyz", health.readyz_in_full)
+    app.router.add_get("/metrics", health.metrics)
+    return app
+
+
 @web.middleware
 async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Judge Host and Origin before anything else; tell every failure as a problem."""
+    context = request.app[CONTEXT]
     try:
-        settings = request.app[CONTEXT].settings
-        _judge(request, settings)
+        _judge(request, context.settings)
         return await handler(request)
     except Failed as failure:
+        context.journal.refuse(request, "http", failure)
         return problem(failure)
     except web.HTTPException as error:
         if error.status < 400:  # noqa: PLR2004 - a redirect is no failure
@@ -77,9 +85,15 @@ def _judge(request: web.Request, settings: WebSettings) -> None:
 
 
 async def _share(request: web.Request, response: web.StreamResponse) -> None:
-    """Let a listed foreign page read the answer (Fetch standard, CORS protocol)."""
+    """Name the answer, and let a listed foreign page read it (Fetch standard, CORS protocol)."""
+    context = request.app[CONTEXT]
     response.headers["Server"] = "livequery-bridge"
-    if request.app[CONTEXT].settings.allowed_origins:
+    response.headers["X-Request-Id"] = request_id(request)
+    if context.hub.draining and response.status != 101:  # noqa: PLR2004 - an upgrade says its own
+        # Or a client would keep this connection for its next request, which would be refused.
+        response.force_close()
+        response.headers["Connection"] = "close"
+    if context.settings.allowed_origins:
         response.headers.add("Vary", "Origin")
     foreign = request.get(FOREIGN_ORIGIN)
     if foreign is not None:
@@ -101,58 +115,3 @@ async def preflight(request: web.Request) -> web.Response:
             "Access-Control-Max-Age": "600",
         },
     )
-
-
-class _NoTraceback(logging.Filter):
-    """Keeps what clients send malformed from filling the log: one line, no traceback."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, HttpProcessingError | ConnectionError):
-            record.exc_info = None
-            record.levelno, record.levelname = logging.INFO, "INFO"
-            record.msg = f"{record.msg}: {type(error).__name__}"
-        return True
-
-
-def _logger() -> logging.Logger:
-    logger = logging.getLogger("bridge.http")
-    if not logger.filters:
-        logger.addFilter(_NoTraceback())
-    return logger
-
-
-class Listener:
-    """The open port. Streams are ended by the hub before it is closed."""
-
-    def __init__(self, app: web.Application) -> None:
-        self._runner = web.AppRunner(
-            app,
-            handler_cancellation=True,
-            access_log=None,
-            logger=_logger(),
-            keepalive_timeout=KEEPALIVE,
-            max_line_size=MAX_LINE,
-            max_field_size=MAX_HEADER,
-            max_headers=MAX_HEADERS,
-            shutdown_timeout=1.0,
-        )
-        self._site: web.TCPSite | None = None
-
-    async def open(self, host: str, port: int) -> str:
-        """Listen; returns the URL, with the port that was picked where 0 was asked for."""
-        await self._runner.setup()
-        self._site = web.TCPSite(self._runner, host, port, backlog=1024)
-        await self._site.start()
-        # The one place that knows the port is the socket; [host, port, …] for either family.
-        host, port = self._runner.addresses[0][:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-    async def stop_accepting(self) -> None:
-        """Close the port; connections stay."""
-        if self._site is not None:
-            await self._site.stop()
-
-    async def close(self) -> None:
-        """End what is left."""
-        await self._runner.cleanup()

@@ -20,10 +20,13 @@ from bridge.live.viewer import End, Resume, Viewer
 
 from .context import CONTEXT, Context
 from .heart import Heart
+from .journal import Talk
 from .problem import retry_after
 from .scripts import CoreSse, V1Sse
 from .sink import TransportSink
 
+BODY_TIMEOUT = 10.0
+"""Seconds that the query of a POST may take to come."""
 RETRY_MS = (2000, 4000)
 _SOFT = (429, 503, 504)
 _HEADERS = {
@@ -39,6 +42,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
         return await Stream(request).serve()
     except Failed as failure:
         if request.query.get("soft") == "1" and failure.row.status in _SOFT:
+            request.app[CONTEXT].journal.refuse(request, "http", failure)
             return _soft(failure)
         raise
 
@@ -56,6 +60,8 @@ class Stream:
         self._script, resume = _script(request)
         outlet = self._context.outlet(self._sink, self._end)
         self._viewer: Viewer = self._context.viewer(outlet, self._script, resume)
+        self._talk = Talk("sse", "v1" if isinstance(self._script, V1Sse) else "core")
+        self._began: float | None = None
 
     def _end(self, end: End) -> None:
         self._viewer.end(end)
@@ -67,7 +73,9 @@ class Stream:
         """Serve the stream. Raises Failed before it has begun."""
         _check_cookie(self._request)
         context, viewer = self._context, self._viewer
-        with context.client(self._request, self._drain):
+        if context.hub.draining:
+            raise Failed(Kind.UNAVAILABLE, "the bridge is draining", retry_after=1)
+        with context.client(self._request, self._talk, self._drain):
             query = await _query(self._request, context.settings.max_rows)
             identity = context.identity(self._request)
             end = End(Reason.CLIENT_GONE)
@@ -80,6 +88,7 @@ class Stream:
             finally:
                 context.hub.leave(viewer, end.reason)
                 context.watch.remove(viewer.outlet)
+                self._note(query, end)
             if end.reason is Reason.STALLED:
                 self._sink.abort()
             else:
@@ -93,7 +102,7 @@ class Stream:
             last=lambda: outlet.written_at,
             beat=lambda: outlet.write(self._script.ping),
         )
-        began = asyncio.get_running_loop().time()
+        self._began = began = asyncio.get_running_loop().time()
         sums = Heart(
             interval=self._context.settings.ping_interval, last=lambda: began, beat=self._beat
         )
@@ -105,6 +114,18 @@ class Stream:
             sums.stop()
         self._say_goodbye(end)
         return end
+
+    def _note(self, query: LiveQuery, end: End) -> None:
+        """Leave the stream's line in the log, if it had begun."""
+        if self._began is not None:
+            self._context.journal.ended(
+                self._request,
+                self._talk,
+                entity=query.entity,
+                end=end,
+                seconds=asyncio.get_running_loop().time() - self._began,
+                frames=self._script.told,
+            )
 
     def _beat(self) -> None:
         """Let a v1 client verify its window."""
@@ -159,7 +180,12 @@ async def _query(request: web.Request, max_rows: int) -> LiveQuery:
         if text is None:
             raise Failed(Kind.MALFORMED, "the parameter is missing", field="query")
         return decode(text, max_limit=max_rows)
-    return decode(await _body(request), max_limit=max_rows)
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            body = await _body(request)
+    except TimeoutError:
+        raise Failed(Kind.NO_FIRST_MESSAGE, "the query did not come in time") from None
+    return decode(body, max_limit=max_rows)
 
 
 def _parameter(request: web.Request, name: str) -> bytes | None:

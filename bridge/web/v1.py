@@ -24,6 +24,7 @@ from bridge.live.viewer import End, Resume, Viewer
 from .context import STALLED, Context
 from .heart import Heart
 from .identity import with_token
+from .journal import Talk
 from .scripts import V1Ws
 from .socket import Socket, cancel
 
@@ -39,10 +40,12 @@ class Seat:
     name: str
     query: LiveQuery
     viewer: Viewer
+    script: V1Ws
     holding: asyncio.Task[None] | None = None
     moving: asyncio.Task[None] | None = None
     asked: bool = False  # the client wants it ended
     refused: bool = False  # it never came to be, and the client was told
+    began: float | None = None  # when its window was first due
 
 
 class Session:
@@ -65,7 +68,9 @@ class Session:
         self._identity: Identity | None = None
         self._seats: dict[str, Seat] = {}
         self._over = False
-        began = asyncio.get_running_loop().time()
+        self._how = End(Reason.CLIENT_GONE)
+        self._loop = asyncio.get_running_loop()
+        began = self._loop.time()
         self._heart = Heart(
             interval=context.settings.ping_interval, last=lambda: began, beat=self._beat
         )
@@ -82,15 +87,17 @@ class Session:
                 except Failed as failure:
                     if failure.kind is Kind.EXPIRED:
                         return End(Reason.EXPIRED, failure)
+                    self._context.journal.refuse(self._request, "ws", failure)
                     self._say("error", **v1.error(failure, message.sub))
                 text = await self._socket.text()
         except Failed as failure:
             return End(Reason.FAILED, failure)
         return End(Reason.CLIENT_GONE)
 
-    async def leave(self) -> None:
-        """Give back all that is held."""
+    async def leave(self, how: End) -> None:
+        """Give back all that is held; what is still open ends the way the socket does."""
         self._over = True
+        self._how = how
         self._heart.stop()
         tasks = [task for s in self._seats.values() for task in (s.holding, s.moving) if task]
         await cancel(*tasks)
@@ -126,6 +133,8 @@ class Session:
         if self._seats and identity.scope != self._who().scope:
             raise Failed(Kind.EXPIRED, "a credential of another scope", field="token")
         self._identity = identity
+        for seat in self._seats.values():
+            self._context.hub.refresh(seat.viewer, identity)
         self._say("authenticated")
 
     def _subscribe(self, said: v1.Subscribe) -> None:
@@ -137,8 +146,9 @@ class Session:
             )
         identity = self._who()
         resume = Resume(pos=said.resume, known=said.known)
-        viewer = self._context.viewer(self._outlet, V1Ws(said.sub), resume)
-        seat = Seat(said.sub, said.query, viewer)
+        script = V1Ws(said.sub)
+        viewer = self._context.viewer(self._outlet, script, resume)
+        seat = Seat(said.sub, said.query, viewer, script)
         self._seats[said.sub] = seat
         seat.holding = asyncio.create_task(self._hold(seat, identity), name="holding a window")
 
@@ -176,16 +186,17 @@ class Session:
 
     async def _hold(self, seat: Seat, identity: Identity) -> None:
         hub, viewer = self._context.hub, seat.viewer
-        reason = Reason.CLIENT_GONE
+        end: End | None = None
         try:
             end = await self._live(seat, identity)
-            reason = end.reason
             if seat.moving is not None:
                 await cancel(seat.moving)
             self._tell_end(seat, end)
         finally:
-            hub.leave(viewer, reason)
+            end = end or self._how
+            hub.leave(viewer, end.reason)
             del self._seats[seat.name]
+            self._note(seat, end)
 
     async def _live(self, seat: Seat, identity: Identity) -> End:
         """Join, show, and wait for the end; an unsubscribe ends it at any point."""
@@ -195,10 +206,12 @@ class Session:
             await asyncio.wait((joining, viewer.ended), return_when=asyncio.FIRST_COMPLETED)
             if not viewer.ended.done():
                 joining.result()
+                seat.began = self._loop.time()
                 hub.attach(viewer)
             return await viewer.ended
         except Failed as failure:
             seat.refused = True
+            self._context.journal.refuse(self._request, "ws", failure)
             self._say("error", **v1.error(failure, seat.name))
             return End(Reason.FAILED, failure)
         finally:
@@ -212,6 +225,18 @@ class Session:
                 self._say("error", **v1.error(end.failure, seat.name))
             reason = v1.ended_reason(end.failure, asked=seat.asked)
             self._say("ended", sub=seat.name, reason=reason)
+
+    def _note(self, seat: Seat, end: End) -> None:
+        """Leave the subscription's line in the log, if it had begun."""
+        if seat.began is not None:
+            self._context.journal.ended(
+                self._request,
+                Talk("ws", "v1"),
+                entity=seat.query.entity,
+                end=end,
+                seconds=self._loop.time() - seat.began,
+                frames=seat.script.told,
+            )
 
     # ------------------------------------------------------------ messages
 

@@ -20,6 +20,7 @@ from bridge.live.outlet import Outlet
 from bridge.live.viewer import End
 
 from .context import CONTEXT, Context
+from .journal import Talk
 from .scripts import CoreWs
 from .sink import TransportSink
 from .socket import Socket, cancel, race, upgrade
@@ -38,7 +39,9 @@ async def converse(request: web.Request) -> web.StreamResponse:
     def drain() -> None:
         end(End(Reason.DRAINED, Failed(Kind.DRAINING, "the bridge is restarting")))
 
-    with context.client(request, drain):
+    offered = request.headers.get("Sec-WebSocket-Protocol", "").replace(" ", "").split(",")
+    talk = Talk("ws", "v1" if SUBPROTOCOL in offered else "core")
+    with context.client(request, talk, drain):
         ws = upgrade(SUBPROTOCOL)
         await ws.prepare(request)
         if request.transport is None:
@@ -52,14 +55,19 @@ async def converse(request: web.Request) -> web.StreamResponse:
             ping_interval=context.settings.ping_interval,
             end=end,
         )
-        talk = Session if ws.ws_protocol == SUBPROTOCOL else Conversation
-        client = talk(context=context, request=request, socket=socket, outlet=outlet, end=end)
+        if context.hub.draining:
+            end(End(Reason.FAILED, Failed(Kind.UNAVAILABLE, "the bridge is draining")))
+        speak = Session if ws.ws_protocol == SUBPROTOCOL else Conversation
+        client = speak(context=context, request=request, socket=socket, outlet=outlet, end=end)
+        how = End(Reason.CLIENT_GONE)
         try:
             how = await race(client.read(), ending)
+            if how.failure is not None and how.reason is Reason.FAILED:
+                context.journal.refuse(request, "ws", how.failure)
             if isinstance(client, Session):
                 client.goodbye(how)
         finally:
-            await client.leave()
+            await client.leave(how)
             socket.stop()
             context.watch.remove(outlet)
         await socket.close(how)
@@ -82,7 +90,10 @@ class Conversation:
         self._request = request
         self._socket = socket
         self._end = end
-        self._viewer = context.viewer(outlet, CoreWs())
+        self._script = CoreWs()
+        self._viewer = context.viewer(outlet, self._script)
+        self._began: float | None = None
+        self._entity = ""
         self._viewer.ended.add_done_callback(lambda ended: end(ended.result()))
         self._showing: asyncio.Task[None] | None = None
         self._reanchoring: asyncio.Task[None] | None = None
@@ -95,6 +106,7 @@ class Conversation:
             if text is None:
                 return End(Reason.CLIENT_GONE)
             query = command.first(text, max_limit=settings.max_rows).query
+            self._entity = query.entity
             identity = self._context.identity(self._request)
             self._showing = asyncio.create_task(self._show(query, identity), name="joining")
             while (text := await self._socket.text()) is not None:
@@ -108,12 +120,21 @@ class Conversation:
             return End(Reason.FAILED, failure)
         return End(Reason.CLIENT_GONE)
 
-    async def leave(self) -> None:
+    async def leave(self, how: End) -> None:
         """Give back all that is held."""
         await cancel(*filter(None, (self._showing, self._reanchoring)))
         ended = self._viewer.ended
-        reason = ended.result().reason if ended.done() else Reason.CLIENT_GONE
-        self._context.hub.leave(self._viewer, reason)
+        end = ended.result() if ended.done() else how
+        self._context.hub.leave(self._viewer, end.reason)
+        if self._began is not None:
+            self._context.journal.ended(
+                self._request,
+                Talk("ws", "core"),
+                entity=self._entity,
+                end=end,
+                seconds=asyncio.get_running_loop().time() - self._began,
+                frames=self._script.told,
+            )
 
     async def _show(self, query: LiveQuery, identity: Identity) -> None:
         try:
@@ -121,6 +142,7 @@ class Conversation:
         except Failed as failure:
             self._end(End(Reason.FAILED, failure))
         else:
+            self._began = asyncio.get_running_loop().time()
             self._context.hub.attach(self._viewer)
 
     def _reanchor(self, query: LiveQuery, identity: Identity) -> None:

@@ -1,0 +1,108 @@
+"""Logs: how lines look, and what must never be in one.
+
+One line per record, on stderr, as text or JSON. Whatever foreign text is in it, it can't begin a
+line of its own: control characters are escaped, and a traceback's lines are indented (text) or
+part of the object (JSON). Credentials and tickets are struck out of the finished line. A record's
+`fields` (`extra={"fields": {…}}`) are printed as `key=value`, or as members.
+"""
+
+import json
+import logging
+import re
+import sys
+import time
+from typing import Any
+
+# Any traceback may quote a URL or a header. Struck out: what follows the names of credentials.
+_SECRETS = (
+    (re.compile(r"(?i)\b(access_token|ticket|token)(=|%3D)[^&\s\"'#;,)]*"), r"\1\2***"),
+    (re.compile(r"(?i)(\\?\"(?:access_token|ticket|token)\\?\"\s*:\s*\\?\")[^\"\\]*"), r"\1***"),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{4,}"), r"\1 ***"),
+    (
+        re.compile(
+            r"(?i)(\b(?:proxy-)?authorization\b['\"]?\s*[:=,]\s*['\"]?)(?!bearer|basic)[^\s'\",)]+"
+        ),
+        r"\1***",
+    ),
+)
+_PLAIN = re.compile(r"[!#-~]+")
+
+
+def redact(text: str) -> str:
+    """Strike credentials and tickets out of a text."""
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def one_line(text: str) -> str:
+    """Print control characters, line separators among them, as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class Text(logging.Formatter):
+    """`time level logger: message key=value …`; `worker` is printed before the logger."""
+
+    default_msec_format = "%s.%03d"
+
+    def __init__(self, worker: str = "") -> None:
+        name = f"[{worker}] %(name)s" if worker else "%(name)s"
+        super().__init__(f"%(asctime)s %(levelname)-7s {name}: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Print a record."""
+        record.message = record.getMessage()
+        record.asctime = self.formatTime(record)
+        line = redact(one_line(self.formatMessage(record)))
+        line += "".join(f" {key}={_value(value)}" for key, value in _fields(record).items())
+        if not record.exc_info:
+            return line
+        trace = self.formatException(record.exc_info).split("\n")
+        return "\n".join([line, *(f"    {redact(one_line(part))}" for part in trace)])
+
+
+class Json(logging.Formatter):
+    """One object: time (UTC), level, logger, message, the record's fields, exception."""
+
+    def __init__(self, worker: str = "") -> None:
+        super().__init__()
+        self._worker = worker
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Print a record."""
+        entry: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+            + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": redact(record.getMessage()),
+        }
+        if self._worker:
+            entry["worker"] = self._worker
+        for key, value in _fields(record).items():
+            entry.setdefault(key, redact(value) if isinstance(value, str) else value)
+        if record.exc_info:
+            entry["exception"] = redact(self.formatException(record.exc_info))
+        return json.dumps(entry)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    fields: dict[str, Any] = getattr(record, "fields", {})
+    return fields
+
+
+def _value(value: Any) -> str:
+    """Print a field: bare where nothing in it could be mistaken, else as a JSON text."""
+    text = redact(str(value))
+    return text if _PLAIN.fullmatch(text) and "=" not in text else json.dumps(text)
+
+
+def set_up_logging(*, form: str, level: str, worker: str = "") -> None:
+    """Log to stderr; called once, by the root. `worker` tells one process of several."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Json(worker) if form == "json" else Text(worker))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())

@@ -1,0 +1,141 @@
+"""Metrics: what is counted, printed as Prometheus text.
+
+Counting is an addition to a plain integer or list, here or wherever the count belongs; a family
+is bound to what reads its value, and the exposition is made when it is asked for.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+from prometheus_client.metrics_core import Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from bridge.live.observer import Observer, Reason
+
+from .families import BY_NAME, FAMILIES, PREFIX, Family
+from .histogram import Histogram
+from .version import bridge_version
+
+Reading: TypeAlias = float | Mapping[tuple[str, ...], float] | Histogram
+"""A family's value; by label values, in the family's order, where it has labels."""
+
+WRITE_LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics(Observer, Collector):
+    """Counts what the live floor tells, and asks others for the rest at each scrape."""
+
+    def __init__(self, *, process: bool = True) -> None:
+        self._upstream = 0
+        self._viewers = 0
+        self._frames = 0
+        self._bytes = 0
+        self._conflations = 0
+        self._ends: Counter[tuple[str, ...]] = Counter({(reason.value,): 0 for reason in Reason})
+        self._repairs: Counter[tuple[str, ...]] = Counter()
+        self._resubscribes: Counter[tuple[str, ...]] = Counter()
+        self._resets: Counter[tuple[str, ...]] = Counter()
+        self._write_lag = Histogram(WRITE_LAG)
+        self._readings: dict[str, Callable[[], Reading]] = {}
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        if process:
+            ProcessCollector(namespace=PREFIX.rstrip("_"), registry=self._registry)
+            self._bind_own()
+
+    def bind(self, name: str, read: Callable[[], Reading]) -> None:
+        """Have a family of the table read by `read` at each scrape; unbound ones are left out."""
+        self._readings[BY_NAME[name].name] = read
+
+    def _bind_own(self) -> None:
+        self.bind("build_info", lambda: {(bridge_version(),): 1})
+        self.bind("upstream_subscriptions", lambda: self._upstream)
+        self.bind("viewers", lambda: self._viewers)
+        self.bind("frames", lambda: self._frames)
+        self.bind("bytes", lambda: self._bytes)
+        self.bind("conflations", lambda: self._conflations)
+        self.bind("streams_ended", lambda: self._ends)
+        self.bind("repairs", lambda: self._repairs)
+        self.bind("resubscribes", lambda: self._resubscribes)
+        self.bind("resets", lambda: self._resets)
+        self.bind("write_lag_seconds", lambda: self._write_lag)
+
+    # ------------------------------------------------------------ the live floor's calls
+
+    def subscribed(self) -> None:
+        """Count an upstream subscription."""
+        self._upstream += 1
+
+    def unsubscribed(self) -> None:
+        """Count an upstream subscription less."""
+        self._upstream -= 1
+
+    def attached(self) -> None:
+        """Count a viewer."""
+        self._viewers += 1
+
+    def detached(self, reason: Reason) -> None:
+        """Count a viewer less, and why."""
+        self._viewers -= 1
+        self._ends[reason.value,] += 1
+
+    def sent(self, frames: int, size: int) -> None:
+        """Count frames and bytes handed to a socket."""
+        self._frames += frames
+        self._bytes += size
+
+    def written(self, times: Sequence[float]) -> None:
+        """Count how long ago changes were made that have just been written to every viewer."""
+        self._write_lag.add_since(time.time(), times)
+
+    def conflated(self) -> None:
+        """Count a slow viewer's backlog that became a diff."""
+        self._conflations += 1
+
+    def repaired(self, cause: str) -> None:
+        """Count a repair of the guard's."""
+        self._repairs[cause,] += 1
+
+    def resubscribed(self, cause: str) -> None:
+        """Count an upstream call given up for another."""
+        self._resubscribes[cause,] += 1
+
+    def replaced(self, cause: str) -> None:
+        """Count a whole window from the tier."""
+        self._resets[cause,] += 1
+
+    # ------------------------------------------------------------ scrapes
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family that is bound; called by the registry at each scrape."""
+        for family in FAMILIES:
+            read = self._readings.get(family.name)
+            if read is not None:
+                yield _metric(family, read())
+
+    def exposition(self) -> bytes:
+        """Print every metric in Prometheus text format 0.0.4."""
+        return generate_latest(self._registry)
+
+
+def _metric(family: Family, reading: Reading) -> Metric:
+    name = PREFIX + family.name
+    if isinstance(reading, Histogram):
+        histogram = HistogramMetricFamily(name, family.help)
+        histogram.add_metric((), reading.buckets(), reading.sum)
+        return histogram
+    make = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    metric: CounterMetricFamily | GaugeMetricFamily = make(name, family.help, labels=family.labels)
+    values = reading if isinstance(reading, Mapping) else {(): reading}
+    for labels, value in values.items():
+        metric.add_metric(labels, value)
+    return metric

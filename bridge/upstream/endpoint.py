@@ -1,0 +1,223 @@
+"""Endpoint: one replica of the tier; its channels, its health, its circuit.
+
+Laws: a stream holds a place on a lane from before its call begins until it is closed; a lane
+takes no more streams than it was made for, since beyond a server's limit a call queues silently;
+a retired lane takes none, and is closed when its last has ended. Reanchor and health have a
+channel of their own, so that no number of streams can hold them up.
+"""
+
+import asyncio
+import enum
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import grpc
+
+from .address import Place
+from .breaker import Breaker
+from .health import Health, HealthWatch
+
+logger = logging.getLogger(__name__)
+
+GRACE = 5.0
+"""Seconds a replaced control channel is kept for the calls on it."""
+
+
+class State(enum.Enum):
+    """What operators are told of a replica."""
+
+    READY = "ready"
+    CONNECTING = "connecting"
+    CIRCUIT_OPEN = "circuit open"
+    NOT_SERVING = "not serving"
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointInfo:
+    """A replica in plain values. `leaving`: its name no longer leads to it; it gets no streams."""
+
+    address: str
+    state: str
+    streams: int
+    leaving: bool
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """One channel and how many streams it carries."""
+
+    channel: grpc.aio.Channel
+    streams: int = 0
+    retired: bool = False
+    idle_since: float = 0.0
+
+
+class Endpoint:
+    """One replica. Watches its health from the start, until `close`.
+
+    `on_change` is told, in passing, when its state may have changed or a lane can be closed.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        *,
+        connect: Callable[[Place], grpc.aio.Channel],
+        clock: Callable[[], float],
+        on_change: Callable[[], None],
+        streams_per_channel: int,
+    ) -> None:
+        self.place = place
+        self.breaker = Breaker(clock=clock)
+        self.leaving = False
+        self._connect = connect
+        self._clock = clock
+        self._on_change = on_change
+        self._most = streams_per_channel
+        self._health = Health.UNKNOWN
+        self._told = State.CONNECTING
+        self._lanes: list[Lane] = []
+        self._old: list[tuple[asyncio.Task[None], grpc.aio.Channel]] = []
+        self.control = connect(place)
+        self._watch = self._begin_watch()
+
+    # ------------------------------------------------------------ what it is worth
+
+    @property
+    def streams(self) -> int:
+        """How many streams it carries or is being asked for."""
+        return sum(lane.streams for lane in self._lanes)
+
+    @property
+    def channels(self) -> int:
+        """How many channels carry streams, or did a while ago."""
+        return len(self._lanes)
+
+    @property
+    def state(self) -> State:
+        """What operators are told."""
+        if self.breaker.open:
+            return State.CIRCUIT_OPEN
+        if self._health is Health.NOT_SERVING:
+            return State.NOT_SERVING
+        return State.READY if self._health is Health.SERVING else State.CONNECTING
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is connected, serves, and may be called now."""
+        return self._health is Health.SERVING and self.breaker.admits
+
+    @property
+    def rank(self) -> int:
+        """How far back it stands in the choice: 0 with the best."""
+        if self._health is Health.NOT_SERVING:
+            return 2
+        return 1 if self._health is Health.UNREACHABLE else 0
+
+    @property
+    def info(self) -> EndpointInfo:
+        """What operators are told, in plain values."""
+        return EndpointInfo(self.place.address, self.state.value, self.streams, self.leaving)
+
+    # ------------------------------------------------------------ places for streams
+
+    def lane(self) -> Lane:
+        """Take a place on a channel; give it back with `release`."""
+        for lane in self._lanes:
+            if not lane.retired and lane.streams < self._most:
+                break
+        else:
+            lane = Lane(self._connect(self.place))
+            self._lanes.append(lane)
+        lane.streams += 1
+        return lane
+
+    def release(self, lane: Lane) -> None:
+        """Give a place back."""
+        lane.streams -= 1
+        lane.idle_since = self._clock()
+        if not lane.streams and (lane.retired or self.leaving):
+            self._on_change()
+
+    def suspect(self, lane: Lane, *, silent: bool) -> None:
+        """Retire a lane that carried a call nowhere: the next dials anew, without gRPC's wait.
+
+        `silent`: there was no answer of any kind; the connection may be dead and not know it.
+        Otherwise one that stands is kept: the tier, or a proxy, has answered on it.
+        """
+        if silent or lane.channel.get_state() is not grpc.ChannelConnectivity.READY:
+            lane.retired = True
+
+    def changed(self) -> None:
+        """Take note that health or breaker was told something; logs a new state once."""
+        state = self.state
+        if state is not self._told:
+            level = logging.INFO if state is State.READY else logging.WARNING
+            logger.log(level, "tier %s: %s", self.place.address, state.value)
+            self._told = state
+            self._on_change()
+
+    # ------------------------------------------------------------ upkeep
+
+    def renew(self) -> None:
+        """Leave every present connection: new streams get new ones, old streams go on."""
+        for lane in self._lanes:
+            lane.retired = True
+        self._watch.cancel()
+        self._old.append((self._watch, self.control))
+        self.control = self._connect(self.place)
+        self._watch = self._begin_watch()
+        self._on_change()
+
+    async def sweep(self, idle: float) -> None:
+        """Close lanes that are empty, if retired or for so many seconds."""
+        due = self._clock() - idle
+        empty = [
+            lane
+            for lane in self._lanes
+            if not lane.streams and (lane.retired or self.leaving or lane.idle_since <= due)
+        ]
+        self._lanes = [lane for lane in self._lanes if lane not in empty]
+        await asyncio.gather(*(lane.channel.close() for lane in empty))
+        await self._close_old(GRACE)
+
+    async def close(self) -> None:
+        """Stop watching and close every channel, cancelling what still runs on them."""
+        self._watch.cancel()
+        await asyncio.wait([self._watch])
+        lanes, self._lanes = self._lanes, []
+        await asyncio.gather(self.control.close(), *(lane.channel.close() for lane in lanes))
+        await self._close_old(None)
+
+    async def _close_old(self, grace: float | None) -> None:
+        while self._old:
+            watch, channel = self._old[-1]
+            await asyncio.wait([watch])
+            await channel.close(grace)
+            # Only now: a sweep that is cancelled half-way leaves it to `close`.
+            self._old.remove((watch, channel))
+
+    def _begin_watch(self) -> asyncio.Task[None]:
+        watch = HealthWatch(self.control, on_change=self._learn)
+        task = asyncio.get_running_loop().create_task(
+            watch.run(), name=f"health of {self.place.address}"
+        )
+        task.add_done_callback(log_failure)
+        return task
+
+    def _learn(self, health: Health) -> None:
+        if health is Health.SERVING:
+            if self._health is Health.UNREACHABLE:
+                self.breaker.succeeded()  # it was lost, and is back
+            else:
+                self.breaker.retry_now()
+        self._health = health
+        self.changed()
+        self._on_change()  # usable or not, even where operators are told the same
+
+
+def log_failure(task: asyncio.Task[None]) -> None:
+    """Say in the log that a background task has failed: nobody awaits it before the end."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("%s has failed", task.get_name(), exc_info=error)

@@ -1,0 +1,163 @@
+"""GrpcSub: one Subscribe call.
+
+A call that is dropped without cancel() never dies, so every path out of here cancels. A call's
+messages are read by one task; timeouts are the reader's, on its side of `read`. gRPC reports a
+call that was cut on our side (its channel closed) as CancelledError, as if the task had been
+cancelled: only a task that really is may see that.
+"""
+
+import asyncio
+import base64
+import random
+from typing import Any, Final
+
+import grpc
+
+from bridge.core.delta import Batch
+from bridge.core.errors import Failed, Kind
+from bridge.core.intake import Beat
+from bridge.core.query import LiveQuery
+from bridge.live.backend import Identity
+from livequery.v1 import livequery_pb2 as pb
+
+from .endpoint import Endpoint, Lane
+from .health import SERVICE
+from .status import said_by_tier, translate
+from .translate import batch_from_pb, beat_from_pb, cursor_to_pb, effective, query_to_pb
+
+_REANCHOR = f"/{SERVICE}/Reanchor"
+REANCHOR_TRIES: Final = 3
+REANCHOR_TIMEOUT: Final = 3.0
+
+
+class GrpcSub:
+    """One Subscribe call, on a lane of an endpoint's; `close` gives its place back."""
+
+    def __init__(
+        self,
+        call: grpc.aio.UnaryStreamCall[Any, pb.SubscribeResponse],
+        *,
+        endpoint: Endpoint,
+        lane: Lane,
+        query: LiveQuery,
+        identity: Identity,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._call = call
+        self._endpoint = endpoint
+        self._lane: Lane | None = lane
+        self._query = query
+        self._identity = identity
+        self._started = pb.Started()
+        self.answered = False
+        """Whether the tier itself has said anything, if only a refusal."""
+
+    @property
+    def id(self) -> str:
+        """The tier's name for the subscription."""
+        return self._started.subscription_id
+
+    @property
+    def effective(self) -> LiveQuery | None:
+        """The query as the tier runs it."""
+        if not self._started.HasField("effective_query"):
+            return None
+        return effective(self._query, self._started.effective_query)
+
+    @property
+    def heartbeat(self) -> float:
+        """Seconds between the heartbeats that the tier promised; 0 where it promised none."""
+        promised = self._started.heartbeat_interval
+        return max(promised.seconds + promised.nanos / 1e9, 0.0)
+
+    async def start(self) -> None:
+        """Wait for `started`. Raises Failed."""
+        response = await self._next()
+        if response is None:
+            raise Failed(Kind.UNAVAILABLE, "the tier ended the stream before it began")
+        if response.WhichOneof("message") != "started":
+            raise Failed(Kind.BROKEN, "the tier did not begin with `started`")
+        self._started = response.started
+
+    async def read(self) -> Batch | Beat | None:
+        """Wait for the next batch or heartbeat; None at the stream's end. Raises Failed."""
+        while (response := await self._next()) is not None:
+            kind = response.WhichOneof("message")
+            if kind == "batch":
+                return batch_from_pb(response.batch)
+            if kind == "heartbeat":
+                return beat_from_pb(response.heartbeat)
+        return None
+
+    async def _next(self) -> pb.SubscribeResponse | None:
+        try:
+            response = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            self.answered = self.answered or said_by_tier(error)
+            raise translate(error) from None
+        except asyncio.CancelledError:
+            raise_if_cancelled()
+            raise Failed(Kind.UNAVAILABLE, "the call was cut") from None
+        if not isinstance(response, pb.SubscribeResponse):
+            return None
+        self.answered = True
+        return response
+
+    async def reanchor(self, query: LiveQuery, was: LiveQuery, request_id: str) -> LiveQuery | None:
+        """Slide the window; see `Sub.reanchor`.
+
+        Asked again, under the same request id, only when the tier could not be reached.
+        """
+        request = pb.ReanchorRequest(
+            subscription_id=self.id,
+            route=self._started.route,
+            query=query_to_pb(was),
+            cursor=cursor_to_pb(query.cursor),
+            limit=query.limit if query.limit != was.limit else 0,
+            request_id=request_id,
+        )
+        deadline = self._loop.time() + REANCHOR_TIMEOUT
+        tries = REANCHOR_TRIES
+        while True:
+            tries -= 1
+            try:
+                response = await self._reanchor(request, deadline - self._loop.time())
+            except grpc.aio.AioRpcError as error:
+                if not tries or error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise translate(error) from None
+            else:
+                if not response.HasField("effective_query"):
+                    return None
+                return effective(query, response.effective_query)
+            await asyncio.sleep(random.uniform(0.05, 0.25))  # noqa: S311 - a spread
+
+    async def _reanchor(self, request: pb.ReanchorRequest, timeout: float) -> pb.ReanchorResponse:  # noqa: ASYNC109 - gRPC's deadline, which the tier is told
+        method = self._endpoint.control.unary_unary(
+            _REANCHOR,
+            request_serializer=pb.ReanchorRequest.SerializeToString,
+            response_deserializer=pb.ReanchorResponse.FromString,
+        )
+        route = base64.urlsafe_b64encode(request.route).decode().rstrip("=")
+        metadata = (*self._identity.metadata, *((("livequery-route", route),) if route else ()))
+        call = method(request, metadata=metadata, timeout=max(timeout, 0.001))
+        try:
+            return await call
+        except asyncio.CancelledError:
+            raise_if_cancelled()
+            raise Failed(Kind.UNAVAILABLE, "the call was cut") from None
+        finally:
+            call.cancel()
+
+    async def close(self) -> None:
+        """Cancel the call, which is the unsubscribe. Idempotent."""
+        self._call.cancel()
+        if self._lane is not None:
+            self._endpoint.release(self._lane)
+            self._lane = None
+
+
+def raise_if_cancelled() -> None:
+    """Raise CancelledError in a task that was told to end."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

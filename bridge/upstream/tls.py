@@ -1,0 +1,124 @@
+"""TLS towards the tier: certificate files, read again when they change.
+
+Files are checked with Python's ssl before gRPC sees them: gRPC takes anything and fails at the
+handshake, without naming a file.
+"""
+
+import asyncio
+import logging
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+logger = logging.getLogger(__name__)
+
+
+class TlsError(ValueError):
+    """A certificate or key that can't be used; the message names the file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """What TLS to the tier is made of: paths of PEM files.
+
+    `ca` is whom to trust, None for gRPC's built-in roots. `cert` (with its chain) and `key` are
+    shown to a tier that asks who we are; both or neither. `server_name` is what the tier's
+    certificate must hold, where that is not the name it is reached by.
+    """
+
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    server_name: str | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files named."""
+        return tuple(path for path in (self.ca, self.cert, self.key) if path)
+
+
+def load(files: TlsFiles) -> grpc.ChannelCredentials:
+    """Read and check the files; raises TlsError. Blocks."""
+    if (files.cert is None) != (files.key is None):
+        raise TlsError(f"{files.cert or files.key}: a certificate and its key go together")
+    ca = _read(files.ca) if files.ca else None
+    if ca is not None and files.ca:
+        _check_certificates(files.ca, ca)
+    if files.cert is None or files.key is None:
+        return grpc.ssl_channel_credentials(ca)
+    cert, key = _read(files.cert), _read(files.key)
+    _check_certificates(files.cert, cert)
+    _check_key(files.cert, files.key)
+    return grpc.ssl_channel_credentials(ca, key, cert)
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise TlsError(f"{path}: {error.strerror}") from None
+
+
+def _check_certificates(path: str, pem: bytes) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cadata=pem.decode("ascii", errors="replace"))
+    except (ssl.SSLError, ValueError):
+        raise TlsError(f"{path}: not a certificate in PEM form") from None
+
+
+def _check_key(cert: str, key: str) -> None:
+    def ask() -> str:
+        raise TlsError(f"{key}: the key is encrypted; there is nobody to ask for its password")
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key, ask)
+    except (OSError, ValueError) as error:
+        if isinstance(error, TlsError):
+            raise
+        raise TlsError(f"{key}: not the private key, in PEM form, of {cert}") from None
+
+
+Marks = tuple[tuple[int, int, int] | None, ...]
+
+
+def _marks(files: TlsFiles) -> Marks:
+    """Tell what the files look like from outside; a changed one looks different. Blocks."""
+    found: list[tuple[int, int, int] | None] = []
+    for path in files.paths:
+        try:
+            # stat follows links: a mounted secret is renewed by moving a link.
+            stat = Path(path).stat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((stat.st_mtime_ns, stat.st_ino, stat.st_size))
+    return tuple(found)
+
+
+class Credentials:
+    """The credentials in use. Raises TlsError when the files can't be used from the start."""
+
+    def __init__(self, files: TlsFiles) -> None:
+        self.files = files
+        self._marks = _marks(files)
+        self.current = load(files)
+
+    async def renew(self) -> bool:
+        """Read the files again if they have changed; tells whether there are new credentials.
+
+        Files that can't be used are logged, once, and change nothing.
+        """
+        marks = await asyncio.to_thread(_marks, self.files)
+        if marks == self._marks:
+            return False
+        self._marks = marks
+        try:
+            self.current = await asyncio.to_thread(load, self.files)
+        except TlsError as error:
+            logger.warning("TLS files can't be used, the old ones stay: %s", error)
+            return False
+        logger.info("TLS files read again: %s", ", ".join(self.files.paths))
+        return True

@@ -1,0 +1,113 @@
+"""Journal: what the web floor counts of its clients, and the line each stream leaves in the log.
+
+Counts are plain integers, read by whoever prints them. A stream that had begun leaves one line
+when it ends: at `info` where the bridge or the tier cut it, at `debug` where all went as the
+client or the operator wished. A refusal leaves one at `debug`.
+"""
+
+import logging
+import re
+import secrets
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from bridge.core.errors import Failed
+from bridge.live.observer import Reason
+from bridge.live.viewer import End
+
+logger = logging.getLogger("bridge.streams")
+
+REQUEST_ID = web.RequestKey("request_id", str)
+_VISIBLE = re.compile(r"[!-~]{1,128}")
+_CUT = frozenset([Reason.STALLED, Reason.EXPIRED, Reason.FAILED])
+
+
+def request_id(request: web.Request) -> str:
+    """Return what a request is called in logs and in its answer.
+
+    The client's own X-Request-Id if that is 1 to 128 characters of visible ASCII, else a new one.
+    """
+    known: str | None = request.get(REQUEST_ID)
+    if known is None:
+        asked = request.headers.get("X-Request-Id", "")
+        known = asked if _VISIBLE.fullmatch(asked) else secrets.token_hex(8)
+        request[REQUEST_ID] = known
+    return known
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """How a client is spoken to: `sse` or `ws`; `core` or `v1`."""
+
+    transport: str
+    protocol: str
+
+
+TALKS = tuple(
+    Talk(transport, protocol) for transport in ("sse", "ws") for protocol in ("core", "v1")
+)
+
+
+class Journal:
+    """One per bridge."""
+
+    def __init__(self) -> None:
+        self.open: Counter[tuple[str, ...]] = Counter(
+            {(talk.transport, talk.protocol): 0 for talk in TALKS}
+        )
+        """Open streams (SSE) and sockets (WebSocket) by transport and protocol."""
+        self.refused: Counter[tuple[str, ...]] = Counter()
+        """Failures that clients were told, by transport and kind."""
+
+    @contextmanager
+    def connection(self, talk: Talk) -> Iterator[None]:
+        """Count a connection while the block lasts."""
+        key = talk.transport, talk.protocol
+        self.open[key] += 1
+        try:
+            yield
+        finally:
+            self.open[key] -= 1
+
+    def refuse(self, request: web.Request, transport: str, failure: Failed) -> None:
+        """Take note that a client was told a failure."""
+        self.refused[transport, failure.kind.name.lower()] += 1
+        if logger.isEnabledFor(logging.DEBUG):
+            fields = {
+                "request": request_id(request),
+                "transport": transport,
+                "status": failure.row.status,
+                "code": failure.code,
+                "detail": failure.text(),
+            }
+            logger.debug("refused", extra={"fields": fields})
+
+    def ended(
+        self,
+        request: web.Request,
+        talk: Talk,
+        *,
+        entity: str,
+        end: End,
+        seconds: float,
+        frames: int,
+    ) -> None:
+        """Take note that a stream that had begun is over."""
+        level = logging.INFO if end.reason in _CUT else logging.DEBUG
+        if not logger.isEnabledFor(level):
+            return
+        fields: dict[str, str | int | float] = {
+            "request": request_id(request),
+            "transport": f"{talk.transport}/{talk.protocol}",
+            "entity": entity,
+            "reason": end.reason.value,
+            "seconds": round(seconds, 3),
+            "frames": frames,
+        }
+        if end.failure is not None and end.reason is Reason.FAILED:
+            fields["detail"] = end.failure.text()
+        logger.log(level, "stream ended", extra={"fields": fields})

@@ -1,0 +1,190 @@
+"""Listener: the open port, with or without TLS, and the limits below HTTP.
+
+Laws: the sockets are bound before anything is served, and kept until the end: the server that
+accepts on them can be exchanged for one with another certificate without a connection lost,
+waiting ones included. A connection that has not finished its handshake or its header within
+`KEEPALIVE` seconds is closed, and so is one that is idle for as long.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Sequence
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from .tls import Certificate
+
+# A query of 16 KiB may triple in a URL; other lines are judged as headers are.
+MAX_LINE = 64 * 1024
+MAX_HEADER = 8 * 1024
+MAX_HEADERS = 64
+KEEPALIVE = 10.0
+BACKLOG = 1024
+TLS_SHUTDOWN = 2.0
+
+
+async def bind(host: str, port: int, *, reuse_port: bool = False) -> list[socket.socket]:
+    """Bind every address behind a host, at one port, which is picked where 0 is asked for.
+
+    Raises:
+        OSError: the address is in use, or not this machine's; the message names it.
+
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    bound: list[socket.socket] = []
+    try:
+        for family, kind, number, _, address in dict.fromkeys(found):
+            sock = socket.socket(family, kind, number)
+            bound.append(sock)
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if reuse_port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            picked = port or (bound[0].getsockname()[1] if len(bound) > 1 else 0)
+            try:
+                sock.bind((address[0], picked, *address[2:]))
+            except OSError as error:
+                told = f"can't listen on {host}:{picked}: {error.strerror}"
+                raise OSError(error.errno, told) from None
+    except BaseException:
+        for sock in bound:
+            sock.close()
+        raise
+    return bound
+
+
+def url_of(sock: socket.socket, *, tls: bool = False) -> str:
+    """Return the URL of a bound socket."""
+    scheme = "https" if tls else "http"
+    host, port = sock.getsockname()[:2]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+class _NoTraceback(logging.Filter):
+    """Keeps what clients send malformed from filling the log: one line, no traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError | ConnectionError):
+            record.exc_info = None
+            record.levelno, record.levelname = logging.INFO, "INFO"
+            record.msg = f"{record.msg}: {type(error).__name__}"
+        return True
+
+
+def _logger() -> logging.Logger:
+    logger = logging.getLogger("bridge.http")
+    if not logger.filters:
+        logger.addFilter(_NoTraceback())
+    return logger
+
+
+class _Refused(asyncio.Protocol):
+    """What a connection over the limit gets: its end."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()
+
+
+class Listener:
+    """Serves one application on sockets that are bound already, and closes them at the end.
+
+    `most` is how many connections may be open, streams or not; 0 is no limit. Streams are ended
+    by the hub before the listener is closed.
+    """
+
+    def __init__(
+        self,
+        app: web.Application,
+        sockets: Sequence[socket.socket],
+        *,
+        certificate: Certificate | None = None,
+        most: int = 0,
+    ) -> None:
+        self._sockets = list(sockets)
+        self._certificate = certificate
+        self._most = most
+        self._room = most
+        self._servers: list[asyncio.Server] = []
+        self._runner = web.AppRunner(
+            app,
+            handler_cancellation=True,
+            access_log=None,
+            logger=_logger(),
+            keepalive_timeout=KEEPALIVE,
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_HEADER,
+            max_headers=MAX_HEADERS,
+            shutdown_timeout=0.5,
+        )
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return url_of(self._sockets[0], tls=self._certificate is not None)
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open, idle ones included."""
+        server = self._runner.server
+        return len(server.connections) if server is not None else 0
+
+    async def open(self) -> None:
+        """Serve. Raises OSError where another process has come to listen there meanwhile."""
+        await self._runner.setup()
+        await self._serve()
+
+    async def renew(self) -> None:
+        """Serve with the certificate as its files now are, if they have changed."""
+        if self._certificate is not None and await self._certificate.renew() and self._servers:
+            await self._serve()
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        before, self._servers = self._servers, []
+        certificate = self._certificate
+        for sock in self._sockets:
+            # A copy: closing a server closes what it was given, and ours must stay open.
+            server = await loop.create_server(
+                self._accept,
+                sock=sock.dup(),
+                backlog=BACKLOG,
+                ssl=certificate.context if certificate else None,
+                ssl_handshake_timeout=KEEPALIVE if certificate else None,
+                ssl_shutdown_timeout=TLS_SHUTDOWN if certificate else None,
+            )
+            self._servers.append(server)
+        for server in before:
+            server.close()
+
+    def _accept(self) -> asyncio.Protocol:
+        server = self._runner.server
+        if server is None:
+            return _Refused()
+        if self._most:
+            # Counted anew only when as many have come as there was room for.
+            if self._room <= 0:
+                self._room = self._most - len(server.connections)
+            if self._room <= 0:
+                return _Refused()
+            self._room -= 1
+        return server()
+
+    def stop_accepting(self) -> None:
+        """Close the port; connections stay. Idempotent."""
+        for server in self._servers:
+            server.close()
+        self._servers = []
+        for sock in self._sockets:
+            sock.close()
+
+    async def close(self) -> None:
+        """End what is left."""
+        self.stop_accepting()
+        await self._runner.cleanup()

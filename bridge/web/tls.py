@@ -1,0 +1,119 @@
+"""TLS of the listener: certificate files, checked before use, read again when they change.
+
+A renewed certificate makes a new SSLContext, never a change of the one in use: a file that turns
+out bad half-way must not break handshakes, and an authority that was taken out of the client CA
+file must not stay trusted, nor a session be resumed that it vouched for.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+logger = logging.getLogger(__name__)
+
+
+class TlsError(ValueError):
+    """A file that can't be used; the message names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """Paths of PEM files: certificate (with its chain), its key, and who may vouch for clients.
+
+    With `client_ca` a client without a certificate of one of these authorities is turned away.
+    """
+
+    cert: str
+    key: str
+    client_ca: str | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files named."""
+        return tuple(path for path in (self.cert, self.key, self.client_ca) if path)
+
+
+def load(files: TlsFiles) -> ssl.SSLContext:
+    """Read and check the files; raises TlsError. Blocks."""
+    for path in files.paths:
+        try:
+            Path(path).read_bytes()
+        except OSError as error:
+            raise TlsError(f"{path}: {error.strerror}") from None
+    _check_certificates(files.cert)
+
+    def ask() -> str:
+        raise TlsError(f"{files.key}: the key is encrypted, and there is nobody to ask")
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(files.cert, files.key, ask)
+    except TlsError:
+        raise
+    except (OSError, ValueError):
+        raise TlsError(f"{files.key}: not the private key, in PEM form, of {files.cert}") from None
+    if files.client_ca:
+        _check_certificates(files.client_ca)
+        context.load_verify_locations(files.client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _check_certificates(path: str) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(path)
+    except (OSError, ValueError):
+        raise TlsError(f"{path}: not a certificate in PEM form") from None
+
+
+Marks: TypeAlias = tuple[tuple[int, int, int] | None, ...]
+
+
+def _marks(files: TlsFiles) -> Marks:
+    """Tell what the files look like from outside: a changed one looks different. Blocks."""
+    found: list[tuple[int, int, int] | None] = []
+    for path in files.paths:
+        try:
+            # stat follows links: a mounted secret is renewed by moving a link.
+            stat = Path(path).stat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((stat.st_mtime_ns, stat.st_ino, stat.st_size))
+    return tuple(found)
+
+
+class Certificate:
+    """The context in use. Raises TlsError when the files can't be used from the start."""
+
+    def __init__(self, files: TlsFiles) -> None:
+        self.files = files
+        self.reloads: Counter[tuple[str, ...]] = Counter({("ok",): 0, ("failed",): 0})
+        """How often files were read anew, by outcome."""
+        self._marks = _marks(files)
+        self.context = load(files)
+
+    async def renew(self) -> bool:
+        """Read the files again if they have changed; tells whether there is a new context.
+
+        Files that can't be used are logged, once, and change nothing.
+        """
+        marks = await asyncio.to_thread(_marks, self.files)
+        if marks == self._marks:
+            return False
+        self._marks = marks
+        try:
+            self.context = await asyncio.to_thread(load, self.files)
+        except TlsError as error:
+            self.reloads["failed",] += 1
+            logger.warning("certificate can't be used, the old one stays: %s", error)
+            return False
+        self.reloads["ok",] += 1
+        logger.info("certificate read again: %s", ", ".join(self.files.paths))
+        return True

@@ -1,0 +1,559 @@
+import asyncio
+import gc
+import tracemalloc
+from itertools import groupby
+
+import pytest
+from live_traces import TRACES, trace_batch
+
+from bridge.core import bundle as bundles
+from bridge.core import group as groups
+from bridge.core.delta import LiveDelta, Op
+from bridge.core.errors import Failed, Kind
+from bridge.live.observer import Reason
+from bridge.live.viewer import Resume
+from fake_tier import SOMEBODY, House, query, resume, turns, virtually
+
+
+def house(**settings):
+    made = House(**settings)
+    for at, agg_id in enumerate("abcde"):
+        made.tier.put(agg_id, at)
+    return made
+
+
+def ops(client):
+    return [frame["op"] for frame in client.frames]
+
+
+# ---------------------------------------------------------------- joining
+
+
+@pytest.mark.parametrize("trace", list(TRACES))
+def test_whoever_joins_a_recorded_engine_at_any_step_sees_its_window(trace):
+    @virtually
+    async def play():
+        config, *steps = TRACES[trace]
+        wanted = config["query"]
+        streamed = bool(config["mode"])
+        async with house() as home:
+            home.tier.mute = True
+            q = query(wanted["Limit"], mode=config["mode"])
+            clients = [home.client(v1=False), home.client(v1=True)]
+            await asyncio.gather(*(c.join(q) for c in clients))
+            for step in steps:
+                if step.get("limit", wanted["Limit"]) != wanted["Limit"]:
+                    break  # a Reanchor that nobody here asked for
+                if step["deltas"]:
+                    home.tier.sub.raw(trace_batch(step["deltas"]))
+                await turns()
+                clients += [await home.joined(q, v1=v1) for v1 in (False, True)]
+                if streamed or "engine_window" not in step or step.get("limit"):
+                    continue
+                for client in clients:
+                    client.whole()
+                    assert [f"{i}@{v}" for i, v in client.rows] == step["engine_window"], step
+            assert len({tuple(sorted(c.rows)) for c in clients}) == 1
+
+    play()
+
+
+@virtually
+async def test_fan_out_of_a_group_is_one_synchronous_step_and_prints_each_form_once(monkeypatch):
+    printed = []
+    for module, name in ((groups, "ws"), (bundles, "v1_tail")):
+        real = getattr(module, name)
+
+        def counted(thing, real=real, name=name):
+            printed.append(name)
+            return real(thing)
+
+        monkeypatch.setattr(bundles, name, counted)
+    # The forms are dictionary keys of what is printed: scripts must see the counted ones.
+    monkeypatch.setattr("bridge.web.scripts.v1_tail", bundles.v1_tail)
+    async with house() as home:
+        clients = [await home.joined(query(), v1=n % 2 == 0) for n in range(200)]
+        printed.clear()
+        marks = []
+        loop = asyncio.get_running_loop()
+        for client in clients:
+            client.checks.append(lambda _: marks.append("written"))
+
+        def tick():
+            marks.append("tick")
+            if marks.count("written") < 200 and len(marks) < 2000:
+                loop.call_soon(tick)
+
+        home.tier.put("a", 0)
+        loop.call_soon(tick)
+        await turns()
+        assert [(mark, len(list(run))) for mark, run in groupby(marks) if mark == "written"] == [
+            ("written", 200)
+        ]
+        assert sorted(printed) == ["v1_tail", "ws"]
+
+
+@virtually
+async def test_groups_of_one_tick_are_one_write():
+    async with house() as home:
+        client = await home.joined(query())
+        writes = []
+        client.checks.append(lambda c: writes.append(len(c.frames)))
+        before = len(client.frames)
+        for n in range(10):
+            home.tier.put("a", -1 - n % 2)
+        await turns()
+        assert writes == [before + 10]
+
+
+# ---------------------------------------------------------------- lagging
+
+
+@virtually
+async def test_a_stalled_viewer_lands_on_the_exact_window_in_few_frames_and_little_memory():
+    async with house(stall=0) as home:
+        limit = 50
+        for n in range(limit):
+            home.tier.put(f"r{n:03}", n)
+        quick = await home.joined(query(limit))
+        slow = await home.joined(query(limit), v1=True)
+        quick_seen = len(quick.frames)
+        slow.sink.taking = False
+        sizes = []
+        tracemalloc.start()
+        for n in range(20_000):
+            home.tier.put(f"r{n * 7 % 60:03}", n * 31 % 90)
+            if n % 50 == 49:
+                await asyncio.sleep(0.01)
+            if n in (4_999, 19_999):
+                quick.frames.clear()
+                gc.collect()
+                sizes.append(tracemalloc.get_traced_memory()[0])
+                assert quick.rows == home.tier.window(quick.query)
+        tracemalloc.stop()
+        assert quick_seen
+        growth = sizes[1] - sizes[0]
+        print(f"memory grew by {growth} bytes over 15,000 deltas; unsent {slow.sink.most}")
+        assert growth < 2_000_000
+        assert home.counts.conflations == 1
+        assert slow.sink.most < 32 * 1024 + 50 * 300
+        assert len(slow.viewer._seen) <= limit
+        slow.frames.clear()
+        slow.sink.take()
+        backlog = len(slow.frames)
+        await asyncio.sleep(0.1)
+        assert len(slow.frames) - backlog <= 3 * limit
+        slow.whole()
+        assert slow.rows == home.tier.window(slow.query) == quick.rows
+
+
+@virtually
+async def test_within_its_bound_a_slow_viewer_gets_every_frame_in_order():
+    async with house() as home:
+        quick, slow = await home.joined(query()), await home.joined(query())
+        slow.sink.taking = False
+        for n in range(300):
+            home.tier.put("a", -1 - n % 2)
+        await turns()
+        slow.sink.take()
+        await asyncio.sleep(0.1)
+        assert slow.frames == quick.frames
+        assert home.counts.conflations == 0
+
+
+@virtually
+async def test_a_client_that_reads_nothing_is_cut_when_the_limit_is_up_and_the_others_are_not():
+    async with house(stall=5.0) as home:
+        dead, alive = await home.joined(query()), await home.joined(query())
+        dead.sink.taking = False
+        home.tier.put("a", -1)
+        began = asyncio.get_running_loop().time()
+        end = await dead.viewer.ended
+        assert end.reason is Reason.STALLED
+        assert end.failure.row.close == 4000
+        assert 5.0 <= asyncio.get_running_loop().time() - began < 5.2
+        assert alive.end is None
+        dead.leave()
+        assert home.counts.reasons == [Reason.STALLED]
+
+
+@virtually
+async def test_a_client_that_keeps_reading_a_little_is_never_cut():
+    async with house(stall=5.0) as home:
+        slow = await home.joined(query())
+        slow.sink.taking = False
+        for n in range(100):
+            home.tier.put("a", -1 - n % 2)
+        for _ in range(10):
+            await asyncio.sleep(4)
+            slow.sink.take(1)
+        assert slow.end is None
+
+
+@virtually
+async def test_what_others_write_to_its_socket_does_not_save_a_client_that_reads_nothing():
+    async with house(stall=5.0) as home:
+        dead = await home.joined(query())
+        dead.sink.taking = False
+        home.tier.put("a", -1)
+        await turns()
+        for _ in range(4):
+            await asyncio.sleep(2)
+            dead.sink.write(b"\x8a\x00")  # pongs, past the outlet
+        assert dead.stalled
+
+
+@virtually
+async def test_a_connection_that_breaks_under_a_write_is_its_own_clients_trouble_only():
+    async with house() as home:
+        others = [await home.joined(query())]
+        broken = await home.joined(query())
+        others.append(await home.joined(query()))
+
+        def write(data):
+            raise RuntimeError("cannot write after eof")
+
+        broken.sink.write = write
+        home.tier.drop("a")
+        await turns()
+        assert [c.ids for c in others] == ["bcd", "bcd"]
+        assert broken.end.failure.kind is Kind.BROKEN
+        assert len(home.tier.asked) == 1
+
+
+@virtually
+async def test_one_clients_troubles_change_nothing_of_what_another_is_sent():
+    async def frames_beside(trouble):
+        async with house(stall=0) as home:
+            watchers = [await home.joined(query(), v1=v1) for v1 in (False, True)]
+            other = await home.joined(query(), v1=True)
+            for n in range(400):
+                home.tier.put("abcdefg"[n % 7], n * 5 % 11)
+                if n % 40 == 20:
+                    trouble(home, other, n)
+                if n == 200:
+                    home.tier.subs[0].break_off(Failed(Kind.UNAVAILABLE, "lost"))
+                await asyncio.sleep(0.3 if n == 200 else 0.01)
+            if not other.sink.taking:
+                other.sink.take()
+            await asyncio.sleep(1)
+            return [(c.frames, [n["type"] for n in c.notices]) for c in watchers]
+
+    def stall(home, other, n):
+        other.sink.taking = False
+
+    def leave(home, other, n):
+        other.leave()
+
+    def reanchor(home, other, n):
+        task = asyncio.ensure_future(other.reanchor(query(2 + n % 3, cursor=(n % 5, "b"))))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    tasks = set()
+    alone = await frames_beside(lambda *_: None)
+    for trouble in (stall, leave, reanchor):
+        assert await frames_beside(trouble) == alone
+    await asyncio.gather(*tasks)
+
+
+# ---------------------------------------------------------------- failover
+
+
+@virtually
+async def test_a_failover_is_told_as_the_fewest_frames_and_no_reset():
+    async with house() as home:
+        core, v1 = await home.joined(query()), await home.joined(query(), v1=True)
+        seen = len(core.frames)
+        home.tier.down = Failed(Kind.UNAVAILABLE, "down")
+        home.tier.sub.break_off(Failed(Kind.UNAVAILABLE, "killed"))
+        await turns()
+        home.tier.drop("b")
+        home.tier.put("c", 2)
+        late = home.client(v1=True)
+        await late.join(query())
+        assert late.ids == "abc"
+        assert [n["type"] for n in late.notices] == ["ready", "stale"]
+        await asyncio.sleep(3)
+        home.tier.down = None
+        await asyncio.sleep(10)
+        for client in (core, v1, late):
+            client.whole()
+            assert client.rows == home.tier.window(query())
+        told = [(f["op"], f["agg_id"]) for f in core.frames[seen:]]
+        assert told == [("leave", "b"), ("enter", "d"), ("update", "c")]
+        assert v1.frames == core.frames
+        assert v1.notices[0]["type"] == "ready"
+        assert v1.notices[-1]["type"] == "live"
+
+
+@virtually
+async def test_a_failover_that_changed_nothing_says_nothing():
+    async with house() as home:
+        core = await home.joined(query())
+        seen = len(core.frames)
+        home.tier.sub.break_off(Failed(Kind.BROKEN, "reset"))
+        await asyncio.sleep(1)
+        assert len(home.tier.asked) == 2
+        assert len(core.frames) == seen
+
+
+# ---------------------------------------------------------------- resume
+
+
+@virtually
+async def test_a_position_is_replayed_from_exactly_there():
+    async with house() as home:
+        first = await home.joined(query(), v1=True)
+        home.tier.put("a", 0)
+        await turns()
+        first.leave()
+        home.tier.drop("a")
+        home.tier.put("b", 1)
+        await turns()
+        again = await home.joined(query(), v1=True, resume=resume(first), rows=first.rows)
+        assert ops(again) == ["leave", "enter", "update"]
+        assert again.ready["resumed"] == "replay"
+        assert again.rows == home.tier.window(query())
+        again.whole()
+
+
+@virtually
+async def test_a_position_from_before_a_failover_is_not_replayed_and_the_known_window_is():
+    async with house() as home:
+        first = await home.joined(query(), v1=True)
+        home.tier.sub.break_off(Failed(Kind.UNAVAILABLE, "lost"))
+        await asyncio.sleep(1)
+        home.tier.drop("a")
+        await turns()
+        stale = Resume(pos=first.notices and "0.0")
+        snapshot = await home.joined(query(), v1=True, resume=stale)
+        assert snapshot.ready["resumed"] == "snapshot"
+        old = await home.joined(
+            query(),
+            v1=True,
+            resume=Resume(pos="x.1", known=resume(first, known=True).known),
+            rows=first.rows,
+        )
+        assert old.ready["resumed"] == "diff"
+        for client in (snapshot, old):
+            client.whole()
+            assert client.rows == home.tier.window(query())
+
+
+@virtually
+async def test_a_position_told_before_a_failover_is_forgotten_by_it():
+    async with house() as home:
+        first = await home.joined(query(), v1=True)
+        told = resume(first)
+        home.tier.sub.break_off(Failed(Kind.UNAVAILABLE, "lost"))
+        await asyncio.sleep(1)
+        again = await home.joined(query(), v1=True, resume=told, rows=first.rows)
+        assert again.ready["resumed"] == "snapshot"
+
+
+@pytest.mark.parametrize("again", [False, True])
+@virtually
+async def test_a_stream_id_is_not_replayed_across_a_failover(again):
+    async with house() as home:
+        first = await home.joined(query())
+        home.tier.drop("a")
+        await turns()
+        name = first.frames[-1]["stream_id"]
+        last = home.tier.sub.last
+        home.tier.sub.break_off(Failed(Kind.UNAVAILABLE, "lost"))
+        home.tier.drop("b")
+        await asyncio.sleep(1)
+        if again:  # the tier's next replica says the same change once more
+            home.tier.sub.raw(last.__class__(last.deltas))
+            await turns()
+        late = await home.joined(query(), resume=Resume(stream_id=name))
+        assert ops(late)[0] == "reset"
+
+
+@virtually
+async def test_history_is_not_kept_for_a_viewer_whose_stream_is_over():
+    async with house() as home:
+        over, alive = await home.joined(query()), await home.joined(query())
+        over._cut()
+        for n in range(3000):
+            home.tier.put("a", -1 - n % 2)
+            if n % 100 == 0:
+                await turns(2)
+        await turns()
+        assert len(home.subscription.log._groups) < 1200
+        assert alive.rows == home.tier.window(query())
+        over.leave()
+
+
+@virtually
+async def test_a_position_is_not_replayed_across_a_reanchor_in_place():
+    async with house() as home:
+        first = await home.joined(query(), v1=True)
+        told = resume(first)
+        await first.reanchor(query(cursor=(1, "b")))
+        again = await home.joined(first.query, v1=True, resume=told)
+        assert len(home.tier.asked) == 1
+        assert again.ready["resumed"] == "snapshot"
+        assert again.ids == "cde"
+
+
+@virtually
+async def test_a_stream_id_is_replayed_from_its_group_on_after_any_part_of_it():
+    async with house() as home:
+        whole = await home.joined(query())
+        seen = len(whole.frames)
+        home.tier.drop("a")
+        home.tier.put("c", 2)
+        await turns()
+        group = whole.frames[seen : seen + 2]
+        name = group[0]["stream_id"]
+        for part in (1, 2):
+            rows = [("a", 1), ("b", 1), ("c", 1)]
+            again = home.client(resume=Resume(stream_id=name), rows=rows)
+            for frame in group[:part]:
+                again.by_id.apply(frame)
+            again.splices = False
+            await again.join(query())
+            assert ops(again) == ["leave", "enter", "update"]
+            assert again.rows == home.tier.window(query())
+
+
+@virtually
+async def test_a_stream_id_of_two_groups_or_of_none_begins_anew():
+    async with house() as home:
+        first = await home.joined(query())
+        seen = len(first.frames)
+        home.tier.put("a", 0)
+        await turns()
+        home.tier.sub.raw(home.tier.sub.last.__class__(home.tier.sub.last.deltas))
+        await turns()
+        twice = first.frames[seen]["stream_id"]
+        for name in (twice, "1-1", ""):
+            again = await home.joined(query(), resume=Resume(stream_id=name))
+            assert ops(again) == ["reset", "enter", "enter", "enter"]
+
+
+@virtually
+async def test_an_sse_client_holds_no_id_once_a_failover_was_told():
+    async with house() as home:
+        client = await home.joined(query(), sse=True)
+        home.tier.put("a", 0)
+        await turns()
+        assert client.pos
+        home.tier.down = Failed(Kind.UNAVAILABLE, "down")
+        home.tier.sub.break_off(Failed(Kind.UNAVAILABLE, "lost"))
+        home.tier.drop("b")
+        home.tier.down = None
+        await asyncio.sleep(1)
+        assert client.pos == ""
+        client.whole()
+        assert client.rows == home.tier.window(query())
+
+
+# ---------------------------------------------------------------- streamed
+
+
+PAGE = query(3, mode=1)
+
+
+def streamed(home, op, agg_id, version=9):
+    row = b"" if op == "UNMATCH" else b'{"v":%d}' % version
+    shown = 0 if op == "UNMATCH" else version
+    return LiveDelta(Op[op], agg_id, shown, row, stream_id=f"{version}-{agg_id}")
+
+
+@virtually
+async def test_streamed_changes_pass_through_and_newcomers_get_the_known_set():
+    async with house() as home:
+        first = await home.joined(PAGE, v1=True)
+        for said in [("MATCH", "x"), ("UNMATCH", "a"), ("UPDATE", "unknown"), ("UPDATE", "b")]:
+            home.tier.sub.send([streamed(home, *said)])
+        await turns()
+        assert ops(first)[4:] == ["match", "unmatch", "update", "update"]
+        late = await home.joined(PAGE)
+        assert len(home.tier.asked) == 1
+        assert sorted(late.rows) == sorted(first.rows) == [("b", 9), ("c", 1), ("x", 9)]
+        assert late.end is first.end is None
+        assert "digest" not in first.ready
+
+
+@virtually
+async def test_a_slow_streamed_client_gets_the_last_frame_of_each_id_and_then_is_exact(monkeypatch):
+    monkeypatch.setattr("bridge.live.viewer.MAX_FRAMES", 50)
+    monkeypatch.setattr("bridge.live.outlet.ROOM", 500)
+    async with house(stall=0) as home:
+        quick, slow = await home.joined(PAGE), await home.joined(PAGE)
+        slow.sink.taking = False
+        for n in range(500):
+            agg_id = f"m{n % 20}"
+            home.tier.sub.send([streamed(home, "MATCH" if n % 3 else "UNMATCH", agg_id, n + 10)])
+            if n % 10 == 0:
+                await asyncio.sleep(0.01)
+        before = len(slow.frames)
+        slow.sink.take()
+        await asyncio.sleep(0.1)
+        assert len(slow.frames) - before < 80
+        assert sorted(slow.rows) == sorted(quick.rows)
+        assert home.counts.conflations == 1
+
+
+@virtually
+async def test_a_streamed_client_over_its_bound_even_merged_is_cut(monkeypatch):
+    monkeypatch.setattr("bridge.live.outlet.ROOM", 500)
+    async with house(stall=0) as home:
+        slow = await home.joined(PAGE, backlog=3000)
+        quick = await home.joined(PAGE, backlog=3000)
+        slow.sink.taking = False
+        for n in range(200):
+            home.tier.sub.send([streamed(home, "MATCH", f"m{n}")])
+            await turns(3)
+        assert slow.end.reason is Reason.STALLED
+        assert quick.end is None
+
+
+@virtually
+async def test_a_failover_in_streamed_mode_is_a_reset_and_a_page_even_to_a_slow_client(monkeypatch):
+    monkeypatch.setattr("bridge.live.viewer.MAX_FRAMES", 5)
+    monkeypatch.setattr("bridge.live.outlet.ROOM", 500)
+    async with house(stall=0) as home:
+        quick, slow = await home.joined(PAGE), await home.joined(PAGE)
+        slow.sink.taking = False
+        for n in range(30):
+            home.tier.sub.send([streamed(home, "MATCH", f"m{n}")])
+            await turns(3)
+        home.tier.sub.break_off(Failed(Kind.UNAVAILABLE, "lost"))
+        home.tier.drop("a")
+        await asyncio.sleep(1)
+        seen = len(slow.frames)
+        slow.sink.take()
+        await asyncio.sleep(0.1)
+        assert ops(quick)[-4:] == ["reset", "enter", "enter", "enter"]
+        assert len(slow.viewer._merged or ()) == 0
+        assert ops(slow)[-4:] == ["reset", "enter", "enter", "enter"]
+        assert len(slow.frames) - seen < 25
+        assert sorted(slow.rows) == sorted(quick.rows) == sorted(home.tier.window(PAGE))
+
+
+@virtually
+async def test_beyond_the_cap_those_inside_stay_and_newcomers_get_their_own(monkeypatch):
+    async with house() as home:
+        inside = await home.joined(PAGE)
+        subscription = inside.viewer.subscription
+        subscription._window._cap = 10
+        waiting = home.client()
+        await home.hub.join(waiting.viewer, PAGE, SOMEBODY)
+        for n in range(20):
+            home.tier.sub.send([streamed(home, "MATCH", f"m{n}")])
+        await turns()
+        assert not subscription.shareable
+        late = await home.joined(PAGE)
+        assert len(home.tier.asked) == 2
+        assert sorted(late.ids) == ["a", "b", "c"]
+        assert len(inside.rows) == 23
+        # Who had joined, but was not yet shown the set, can't be any more: an honest end.
+        waiting.query = PAGE
+        home.hub.attach(waiting.viewer)
+        assert waiting.frames == []
+        assert waiting.end.failure.kind is Kind.UNAVAILABLE
+        waiting.leave()

@@ -1,0 +1,166 @@
+"""What is logged: a line per stream, no secrets, no forged lines."""
+
+import json
+import logging
+import sys
+
+import pytest
+
+from bridge.telemetry.logs import Json, Text, redact
+from clients import QUERY, SseClient
+
+
+def record(message, *arguments, fields=None, error=None):
+    made = logging.LogRecord("bridge.x", logging.INFO, "", 0, message, arguments, error)
+    if fields:
+        made.fields = fields
+    return made
+
+
+def broken(text):
+    try:
+        raise ValueError(text)
+    except ValueError:
+        return sys.exc_info()
+
+
+FORGERIES = ["a\nb", "a\r\nb", "a\x00b", "a\x1b[2Jb", "a\u2028b", "a\x85b", "a\u202eb", "a\x7fb"]
+
+
+@pytest.mark.parametrize("text", FORGERIES)
+def test_foreign_text_never_makes_a_line_of_its_own(text):
+    made = record("told %s", text, fields={"entity": text})
+    for form in (Text(), Json()):
+        line = form.format(made)
+        assert len(line.splitlines()) == 1
+        assert line.isprintable()
+    assert json.loads(Json().format(made))["entity"] == text
+
+
+def test_a_message_within_a_traceback_can_not_pass_for_a_line():
+    made = record(
+        "failed", error=broken("x\n2026-01-01 00:00:00,000 INFO    bridge.app: all is well")
+    )
+    first, *rest = Text().format(made).split("\n")
+    assert first.endswith("failed")
+    assert all(line.startswith("    ") for line in rest)
+    assert len(Json().format(made).splitlines()) == 1
+
+
+SECRETS = [
+    "GET /api/v1/live?query=x&ticket=SECRET&soft=1",
+    "GET /api/v1/live?TOKEN=SECRET",
+    "ws://h/api/v1/live/ws?access_token=SECRET HTTP/1.1",
+    "Authorization: Bearer SECRET",
+    "('authorization', 'Bearer SECRET')",
+    "{'Authorization': 'Basic SECRET=='}",
+    "Authorization: SECRET",
+    'said {"action":"authenticate","token":"SECRET"}',
+    '"{\\"token\\": \\"SECRET\\"}"',
+]
+
+
+@pytest.mark.parametrize("text", SECRETS)
+def test_credentials_and_tickets_are_struck_out_wherever_they_stand(text):
+    assert "SECRET" not in redact(text)
+    made = record("%s", text, fields={"detail": text}, error=broken(text))
+    for form in (Text(), Json()):
+        assert "SECRET" not in form.format(made)
+
+
+@pytest.mark.parametrize(
+    "text", ["a token of thanks", "ticket 7 closed", "bearer of news", "entity=flights"]
+)
+def test_words_that_only_sound_like_secrets_stay(text):
+    assert redact(text) == text or text == "bearer of news"
+
+
+def test_fields_are_members_in_json_and_quoted_where_they_must_be_in_text():
+    made = record("stream ended", fields={"entity": 'x" reason=drained', "seconds": 1.5})
+    assert json.loads(Json("w1").format(made)) | {"time": ""} == {
+        "time": "",
+        "level": "info",
+        "logger": "bridge.x",
+        "message": "stream ended",
+        "worker": "w1",
+        "entity": 'x" reason=drained',
+        "seconds": 1.5,
+    }
+    line = Text("w1").format(made)
+    assert line.endswith('[w1] bridge.x: stream ended entity="x\\" reason=drained" seconds=1.5')
+
+
+async def test_a_streams_end_is_one_line_with_the_clients_request_id(serve, http):
+    program = await serve("--log-format", "json", "--log-level", "debug")
+    url = await program.listening()
+    base = url + "/api/v1/live"
+    headers = {"X-Request-Id": "abc-123", "Authorization": "Bearer hush-hush"}
+    response = await http.post(base + "?ticket=hush-hush", data=json.dumps(QUERY), headers=headers)
+    assert response.headers["X-Request-Id"] == "abc-123"
+    client = SseClient(response)
+    await client.frames(3)
+    client.close()
+    line = json.loads(await program.says("stream ended"))
+    assert line["seconds"] >= 0
+    assert {
+        key: line[key] for key in ("level", "request", "transport", "entity", "reason", "frames")
+    } == {
+        "level": "debug",
+        "request": "abc-123",
+        "transport": "sse/core",
+        "entity": "flights",
+        "reason": "client_gone",
+        "frames": 3,
+    }
+    async with http.ws_connect(base + "/ws", protocols=["livequery.v1"], headers=headers) as ws:
+        for sub in ("one", "two"):
+            await ws.send_json({"action": "subscribe", "sub": sub, "query": QUERY})
+        await ws.receive(timeout=5)
+        await ws.send_json({"action": "authenticate", "token": "hush-hush"})
+        await ws.send_json({"action": "unsubscribe", "sub": "one"})
+        while json.loads((await ws.receive(timeout=5)).data)["type"] != "ended":
+            pass
+    lines = [json.loads(await program.says('"ws/v1"', count=count)) for count in (1, 2)]
+    assert [line["reason"] for line in lines] == ["unsubscribed", "client_gone"]
+    await program.stop()
+    assert not any("hush" in line for line in program.err)
+
+
+@pytest.mark.parametrize("asked", ["", "with space", "x" * 129, "ümlaut", "x\ty"])
+async def test_a_request_id_that_is_no_visible_ascii_is_replaced(start_bridge, http, asked):
+    bridge = await start_bridge()
+    async with http.get(bridge.url + "/healthz", headers={"X-Request-Id": asked}) as response:
+        given = response.headers["X-Request-Id"]
+    assert given != asked
+    assert len(given) == 16
+
+
+async def test_every_kind_of_answer_carries_the_request_id(start_bridge, http):
+    bridge = await start_bridge()
+    headers = {"X-Request-Id": "x" * 128}
+    for method, path in (("GET", "/healthz"), ("GET", "/nope"), ("POST", "/api/v1/live")):
+        async with http.request(method, bridge.url + path, headers=headers) as response:
+            assert response.headers["X-Request-Id"] == "x" * 128, path
+    async with http.ws_connect(bridge.base + "/ws", headers=headers) as ws:
+        assert ws._response.headers["X-Request-Id"] == "x" * 128
+
+
+async def test_a_cut_stream_is_told_at_info_and_a_willing_end_is_not(
+    start_bridge, http, tier, caplog
+):
+    caplog.set_level(logging.INFO)
+    bridge = await start_bridge(linger="0")
+    tier.rows = None
+    for end in ("close", "fail"):
+        async with http.ws_connect(bridge.base + "/ws") as ws:
+            await ws.send_json({"action": "subscribe", "query": QUERY})
+            call = await tier.next_call()
+            call.start()
+            call.snapshot("a")
+            await ws.receive(timeout=5)
+            if end == "fail":
+                await ws.send_str("{")
+                while (await ws.receive(timeout=5)).data != 4500:
+                    pass
+    told = [r.fields["reason"] for r in caplog.records if r.name == "bridge.streams"]
+    assert told == ["failed"]

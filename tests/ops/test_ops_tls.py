@@ -1,0 +1,198 @@
+"""TLS of the listener: served, checked at the start, renewed without a connection lost."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import ssl
+import time
+from pathlib import Path
+
+import aiohttp
+import pytest
+from ops_support import until
+
+from clients import QUERY, SseClient
+
+
+def trust(authority, cert=None):
+    context = ssl.create_default_context(cafile=authority.ca)
+    if cert:
+        context.load_cert_chain(*cert)
+    return context
+
+
+async def serial(url, context):
+    """Which certificate a new connection is shown."""
+    host, port = url.removeprefix("https://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port), ssl=context)
+    number = int(writer.get_extra_info("peercert")["serialNumber"], 16)
+    writer.close()
+    with contextlib.suppress(ssl.SSLError, ConnectionError):
+        await writer.wait_closed()
+    return number
+
+
+@pytest.fixture
+async def secure(serve, authority):
+    """Start `serve` with a certificate of serial 1."""
+
+    async def start(*arguments):
+        cert, key = authority.issue("server", 1)
+        program = await serve("--tls-cert", cert, "--tls-key", key, *arguments)
+        return program, await program.listening()
+
+    return start
+
+
+async def test_browsers_are_served_over_https_on_both_transports(secure, authority, http):
+    _, url = await secure()
+    assert url.startswith("https://127.0.0.1:")
+    context = trust(authority)
+    headers = {"Origin": url}
+    response = await http.post(
+        url + "/api/v1/live", data=json.dumps(QUERY), ssl=context, headers=headers
+    )
+    client = SseClient(response)
+    assert [frame["op"] for frame in await client.frames(3)] == ["reset", "enter", "enter"]
+    client.close()
+    async with http.ws_connect(url + "/api/v1/live/ws", ssl=context, headers=headers) as ws:
+        await ws.send_json({"action": "subscribe", "query": QUERY})
+        assert json.loads((await ws.receive(timeout=5)).data)["op"] == "reset"
+    foreign = {"Origin": "https://evil.example"}
+    async with http.post(url + "/api/v1/live", ssl=context, headers=foreign) as response:
+        assert response.status == 403
+    with pytest.raises(aiohttp.ClientError):
+        await http.get(url.replace("https", "http") + "/healthz")
+
+
+async def test_old_protocols_are_refused(secure, authority, http):
+    _, url = await secure()
+    context = trust(authority)
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await http.get(url + "/healthz", ssl=context)
+
+
+@pytest.mark.parametrize("how", ["hangup", "look"])
+async def test_a_renewed_certificate_is_used_and_no_stream_is_lost(secure, authority, http, how):
+    program, url = await secure("--admin-listen", "127.0.0.1:0")
+    context = trust(authority)
+    assert await serial(url, context) == 1
+    client = SseClient(await http.post(url + "/api/v1/live", data=json.dumps(QUERY), ssl=context))
+    await client.frames(3)
+    authority.issue("server", 2)
+    if how == "hangup":
+        program.send(signal.SIGHUP)
+    await until(lambda: _is(serial(url, context), 2), within=15)
+    program.send()
+    assert await client.event() is None, "the old stream lived on, and ended properly"
+    assert (await program.ended())[0] == 0
+
+
+async def _is(work, value):
+    return await work == value
+
+
+async def test_a_bad_certificate_at_a_reload_is_told_once_and_the_old_one_stays(
+    secure, authority, http
+):
+    program, url = await secure()
+    (authority.directory / "server.pem").write_text("rubbish")
+    for _ in range(3):
+        program.send(signal.SIGHUP)
+    assert "server.pem" in await program.says("the old one stays")
+    context = trust(authority)
+    assert await serial(url, context) == 1
+    authority.issue("server", 3)
+    program.send(signal.SIGHUP)
+    await until(lambda: _is(serial(url, context), 3))
+    assert sum("the old one stays" in line for line in program.err) == 1
+
+
+async def test_clients_without_a_certificate_of_the_authority_are_turned_away(
+    secure, authority, http
+):
+    _, url = await secure("--tls-client-ca", authority.ca)
+    with pytest.raises((aiohttp.ClientError, OSError)):
+        await http.get(url + "/healthz", ssl=trust(authority))
+    stranger = type(authority)(authority.directory / "other")
+    stranger.directory.mkdir()
+    stranger.found()
+    with pytest.raises((aiohttp.ClientError, OSError)):
+        await http.get(url + "/healthz", ssl=trust(authority, stranger.issue("client", 8)))
+    known = trust(authority, authority.issue("client", 9))
+    assert (await http.get(url + "/healthz", ssl=known)).status == 200
+
+
+async def test_an_authority_taken_out_of_the_file_is_trusted_no_more(serve, authority, http):
+    cert, key = authority.issue("server", 1)
+    known = trust(authority, authority.issue("client", 9))
+    ca = authority.directory / "clients.pem"
+    ca.write_bytes(Path(authority.ca).read_bytes())
+    program = await serve("--tls-cert", cert, "--tls-key", key, "--tls-client-ca", str(ca))
+    url = await program.listening()
+    assert await serial(url, known) == 1
+    stranger = type(authority)(authority.directory / "other")
+    stranger.directory.mkdir()
+    os.replace(stranger.found().ca, ca)
+    program.send(signal.SIGHUP)
+    await program.says("certificate read again")
+
+    async def turned_away():
+        # In TLS 1.3 a client learns that it is refused when it reads (RFC 8446 §4.4.2.4).
+        try:
+            response = await http.get(url + "/healthz", ssl=known, headers={"Connection": "close"})
+        except (aiohttp.ClientError, OSError):
+            return True
+        response.close()
+        return False
+
+    await until(turned_away)
+
+
+async def test_a_handshake_that_is_never_finished_is_given_up(secure):
+    import asyncio
+
+    _, url = await secure()
+    host, port = url.removeprefix("https://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"\x16\x03\x01")
+    began = time.monotonic()
+    assert await asyncio.wait_for(reader.read(), 15) == b""
+    assert time.monotonic() - began < 12
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--tls-cert", "{cert}"], "--tls-cert needs --tls-key"),
+        (["--tls-key", "{key}"], "--tls-key needs --tls-cert"),
+        (["--tls-client-ca", "{ca}"], "--tls-client-ca needs --tls-cert"),
+        (["--tls-cert", "/nope.pem", "--tls-key", "{key}"], "/nope.pem: No such file"),
+        (["--tls-cert", "{cert}", "--tls-key", "/nope.key"], "/nope.key: No such file"),
+        (["--tls-cert", "{key}", "--tls-key", "{key}"], "{key}: not a certificate"),
+        (["--tls-cert", "{cert}", "--tls-key", "{other}"], "{other}: not the private key"),
+        (
+            ["--tls-cert", "{cert}", "--tls-key", "{key}", "--tls-client-ca", "{key}"],
+            "{key}: not a cert",
+        ),
+        (
+            ["--tls-cert", "{cert}", "--tls-key", "{other}", "--workers", "2"],
+            "{other}: not the private",
+        ),
+    ],
+)
+async def test_files_that_can_not_be_used_exit_2_and_are_named(serve, authority, arguments, says):
+    cert, key = authority.issue("server", 1)
+    _, other = authority.issue("other", 2)
+    names = {"cert": cert, "key": key, "ca": authority.ca, "other": other}
+    program = await serve(*(argument.format(**names) for argument in arguments))
+    code, out = await program.ended()
+    assert (code, out) == (2, "")
+    assert says.format(**names) in "\n".join(program.err)

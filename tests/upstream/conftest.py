@@ -1,0 +1,65 @@
+"""Fixtures of the upstream floor: replicas, endpoints before them, and the leak check."""
+
+import asyncio
+import contextlib
+
+import pytest
+from upstream_tier import Replica
+
+from bridge.upstream.backend import GrpcBackend
+from bridge.upstream.endpoints import Endpoints
+
+
+@pytest.fixture
+async def replica():
+    """Start replicas: `await replica(...)`; keywords as Replica and its start take them."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(port=0, *, options=(), credentials=None, where=None, **more):
+            tier = await Replica(**more).start(
+                port, options=options, credentials=credentials, where=where
+            )
+            stack.push_async_callback(tier.stop)
+            return tier
+
+        yield start
+
+
+@pytest.fixture
+async def bridge_to():
+    """Make endpoints and a backend before replicas or addresses; keywords go to Endpoints."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        def connect(*tiers, pace=None, **more):
+            addresses = [tier if isinstance(tier, str) else tier.address for tier in tiers]
+            endpoints = Endpoints(addresses, **more)
+            stack.push_async_callback(endpoints.close)
+            return endpoints, GrpcBackend(endpoints, **(pace or {}))
+
+        yield connect
+
+
+@pytest.fixture
+async def opened():
+    """Subs to be closed in the end."""
+    subs = []
+    yield subs
+    for sub in subs:
+        await sub.close()
+
+
+@pytest.fixture(autouse=True)
+async def no_leaked_tasks():
+    """Every task that a test's work began is over when the test is."""
+    before = asyncio.all_tasks()
+    yield
+    async with asyncio.timeout(5):
+        while leaked := {task for task in asyncio.all_tasks() - before if not _is_library(task)} - {
+            asyncio.current_task()
+        }:
+            await asyncio.wait(leaked, timeout=0.05)
+
+
+def _is_library(task):
+    # grpc.aio keeps a poller per loop; it is the library's to end.
+    return "grpc" in (getattr(task.get_coro(), "__module__", "") or repr(task.get_coro()))

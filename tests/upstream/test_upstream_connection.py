@@ -1,0 +1,157 @@
+"""What connections do to calls: aging, dead peers, peers that accept and say nothing."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+
+import pytest
+from upstream_tier import NOBODY, QUERY, SERVING, until
+
+from bridge.core.errors import Failed, Kind
+from bridge.upstream.health import SERVICE
+
+
+async def test_a_connection_that_ends_for_its_age_is_a_loss_that_a_new_one_mends(
+    replica, bridge_to, opened, caplog
+):
+    caplog.set_level(logging.INFO, "bridge.upstream")
+    tier = await replica(
+        healthy={SERVICE: SERVING},
+        options=(("grpc.max_connection_age_ms", 2000), ("grpc.max_connection_age_grace_ms", 300)),
+    )
+    endpoints, backend = bridge_to(tier)
+    sub = await backend.subscribe(QUERY, NOBODY)
+    opened.append(sub)
+    with pytest.raises(Failed) as failed:
+        async with asyncio.timeout(5):
+            await sub.read()
+    assert failed.value.kind is Kind.UNAVAILABLE
+    again = await backend.subscribe(QUERY, NOBODY, again=True)
+    opened.append(again)
+    assert len(set(tier.peers)) == 2
+    # It is routine: nobody is told of a replica lost.
+    await until(lambda: endpoints.snapshot()[0].state == "ready")
+    assert [r.message for r in caplog.records] == [f"tier {tier.address}: ready"]
+
+
+async def test_streams_opened_all_through_an_aging_connections_life_all_open(
+    replica, bridge_to, opened
+):
+    tier = await replica(
+        options=(("grpc.max_connection_age_ms", 200), ("grpc.max_connection_age_grace_ms", 50))
+    )
+    _, backend = bridge_to(tier)
+    end = time.monotonic() + 1.5
+    failures = 0
+    while time.monotonic() < end:
+        try:
+            opened.append(await backend.subscribe(QUERY, NOBODY))
+        except Failed:
+            failures += 1
+        await asyncio.sleep(0.002)
+    assert len(set(tier.peers)) >= 4
+    assert failures <= len(set(tier.peers))
+
+
+@contextlib.contextmanager
+def mute():
+    """A port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+async def test_a_peer_that_accepts_and_says_nothing_is_given_up_in_a_few_seconds(
+    replica, bridge_to, opened
+):
+    with mute() as address:
+        _, backend = bridge_to(address)
+        began = time.monotonic()
+        with pytest.raises(Failed) as failed:
+            await backend.subscribe(QUERY, NOBODY)
+        assert failed.value.kind is Kind.UNAVAILABLE
+        assert time.monotonic() - began < 3.5
+
+
+async def test_it_is_avoided_once_it_is_known(replica, bridge_to, opened):
+    tier = await replica()
+    with mute() as address:
+        endpoints, backend = bridge_to(address, tier)
+        async with asyncio.timeout(4.5):
+            opened += await asyncio.gather(*(backend.subscribe(QUERY, NOBODY) for _ in range(10)))
+        assert len(tier.open) == 10
+        async with asyncio.timeout(0.5):
+            opened += await asyncio.gather(*(backend.subscribe(QUERY, NOBODY) for _ in range(10)))
+        assert endpoints.troubles()[0].startswith(f"tier {address}: ")
+
+
+SERVER = """
+import asyncio, sys
+from upstream_tier import SERVICE, SERVING, Replica
+
+async def main():
+    # A server that agrees to pings every 10 s.
+    options = [("grpc.http2.min_ping_interval_without_data_ms", 5000),
+               ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000)]
+    tier = await Replica(healthy={SERVICE: SERVING}).start(options=options)
+    print(tier.address, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@contextlib.asynccontextmanager
+async def process():
+    """A replica in a process of its own; yields the process and its address."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SERVER, stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    try:
+        yield child, (await child.stdout.readline()).decode().strip()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
+
+
+async def test_a_replica_that_is_killed_is_noticed_at_once(bridge_to, opened):
+    async with process() as (child, address):
+        endpoints, backend = bridge_to(address)
+        sub = await backend.subscribe(QUERY, NOBODY)
+        opened.append(sub)
+        await until(lambda: endpoints.snapshot()[0].state == "ready")
+        reading = asyncio.create_task(sub.read())
+        began = time.monotonic()
+        child.kill()
+        with pytest.raises(Failed) as failed:
+            await reading
+        assert failed.value.kind is Kind.UNAVAILABLE
+        assert time.monotonic() - began < 0.5
+        await until(lambda: endpoints.snapshot()[0].state == "connecting")
+
+
+@pytest.mark.soak
+async def test_a_replica_that_stands_still_is_noticed_in_15_s_in_fast_mode(bridge_to, opened):
+    async with process() as (child, address):
+        endpoints, backend = bridge_to(address, keepalive="fast")
+        sub = await backend.subscribe(QUERY, NOBODY)
+        opened.append(sub)
+        await until(lambda: endpoints.snapshot()[0].state == "ready")
+        child.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        with pytest.raises(Failed) as failed:
+            async with asyncio.timeout(16):
+                await sub.read()
+        took = time.monotonic() - began
+        print(f"noticed after {took:.1f} s")
+        assert failed.value.kind is Kind.UNAVAILABLE
+        assert took <= 15.5
+        await until(lambda: endpoints.snapshot()[0].state == "connecting")
+        child.send_signal(signal.SIGCONT)
+        assert await endpoints.reachable(5)

@@ -1,0 +1,523 @@
+"""Many replicas: where streams go, and where they no longer go."""
+
+import asyncio
+import logging
+import time
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2
+from upstream_tier import NOBODY, NOT_SERVING, QUERY, SERVING, FakeTime, until
+
+from bridge.core.errors import Failed, Kind
+from bridge.upstream.breaker import FAILURES
+from bridge.upstream.endpoints import Endpoints
+from bridge.upstream.health import SERVICE
+from scripted_tier import Refusal
+
+DEAD = "127.0.0.1:1"
+SERVES = {SERVICE: SERVING}
+
+
+async def open_many(backend, opened, count):
+    subs = await asyncio.gather(*(backend.subscribe(QUERY, NOBODY) for _ in range(count)))
+    opened.extend(subs)
+    return subs
+
+
+def states(endpoints):
+    return {info.address: info.state for info in endpoints.snapshot()}
+
+
+async def all_ready(endpoints):
+    await until(lambda: all(info.state == "ready" for info in endpoints.snapshot()))
+
+
+# ------------------------------------------------------------------ placement
+
+
+async def test_60_streams_spread_over_3_replicas(replica, bridge_to, opened):
+    tiers = [await replica() for _ in range(3)]
+    endpoints, backend = bridge_to(*tiers)
+    await open_many(backend, opened, 60)
+    assert all(19 <= len(tier.open) <= 21 for tier in tiers)
+    assert sorted(info.streams for info in endpoints.snapshot()) == [20, 20, 20]
+
+
+async def test_200_streams_to_one_replica_use_3_connections_and_none_queues(
+    replica, bridge_to, opened
+):
+    tier = await replica(options=(("grpc.max_concurrent_streams", 100),))
+    endpoints, backend = bridge_to(tier)
+    async with asyncio.timeout(5):
+        await open_many(backend, opened, 200)
+    assert len(tier.open) == 200
+    assert len(set(tier.peers)) >= 3
+    # A Reanchor is not held up by them either.
+    tier.reanchored = lambda *_: None
+    async with asyncio.timeout(1):
+        await opened[0].reanchor(QUERY, QUERY, "r")
+    assert endpoints.snapshot()[0].streams == 200
+
+
+async def test_streams_per_channel_can_be_fewer(replica, bridge_to, opened):
+    tier = await replica(options=(("grpc.max_concurrent_streams", 5),))
+    _, backend = bridge_to(tier, streams_per_channel=5)
+    async with asyncio.timeout(5):
+        await open_many(backend, opened, 20)
+    assert len(set(tier.peers)) == 4
+
+
+async def test_idle_channels_are_closed_after_a_while(replica, bridge_to, opened):
+    clock = FakeTime()
+    tier = await replica()
+    endpoints, backend = bridge_to(tier, clock=clock, streams_per_channel=2)
+    subs = await open_many(backend, opened, 6)
+    (endpoint,) = endpoints._all.values()
+    assert endpoint.channels == 3
+    for sub in subs[2:]:
+        await sub.close()
+    clock.advance(59)
+    await endpoint.sweep(60)
+    assert endpoint.channels == 3
+    clock.advance(2)
+    await endpoint.sweep(60)
+    assert endpoint.channels == 1
+    assert endpoint.streams == 2
+
+
+# ------------------------------------------------------------------ health
+
+
+async def test_a_replica_that_turns_not_serving_gets_no_new_streams_and_keeps_its_own(
+    replica, bridge_to, opened, caplog
+):
+    caplog.set_level(logging.INFO, "bridge.upstream")
+    one, two = await replica(healthy=SERVES), await replica(healthy=SERVES)
+    endpoints, backend = bridge_to(one, two)
+    await open_many(backend, opened, 10)
+    await all_ready(endpoints)
+    await one.say(NOT_SERVING)
+    await until(lambda: states(endpoints)[one.address] == "not serving")
+    await open_many(backend, opened, 10)
+    assert (len(one.open), len(two.open)) == (5, 15)
+    assert endpoints.troubles() == [f"tier {one.address}: not serving"]
+    await one.say(SERVING)
+    await all_ready(endpoints)
+    await open_many(backend, opened, 10)
+    assert len(one.open) == len(two.open) == 15
+    told = [r.message for r in caplog.records if one.address in r.message]
+    assert told == [f"tier {one.address}: {state}" for state in ("ready", "not serving", "ready")]
+
+
+async def test_not_serving_is_better_than_nothing(replica, bridge_to, opened):
+    tier = await replica(healthy={SERVICE: NOT_SERVING})
+    endpoints, backend = bridge_to(tier)
+    await until(lambda: states(endpoints)[tier.address] == "not serving")
+    assert not await endpoints.reachable(0.05)
+    await open_many(backend, opened, 1)
+
+
+async def test_the_service_unknown_the_whole_server_is_asked(replica, bridge_to):
+    tier = await replica(healthy={"": NOT_SERVING})
+    endpoints, _ = bridge_to(tier)
+    await until(lambda: states(endpoints)[tier.address] == "not serving")
+    await tier.say(SERVING, "")
+    await all_ready(endpoints)
+
+
+@pytest.mark.parametrize("healthy", [None, {}], ids=["no health service", "knows neither name"])
+async def test_unknown_is_usable(replica, bridge_to, opened, healthy):
+    tier = await replica(healthy=healthy)
+    if healthy == {}:
+        await tier.health.set("", health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
+    endpoints, backend = bridge_to(tier)
+    await all_ready(endpoints)
+    assert await endpoints.reachable()
+    await open_many(backend, opened, 1)
+
+
+async def test_a_lost_replica_is_noticed_without_a_call_and_so_is_its_return(
+    replica, bridge_to, opened
+):
+    tier = await replica(healthy=SERVES)
+    endpoints, backend = bridge_to(tier)
+    await all_ready(endpoints)
+    await tier.stop()
+    await until(lambda: states(endpoints)[tier.address] == "connecting")
+    assert endpoints.troubles() == [f"tier {tier.address}: connecting"]
+    assert not await endpoints.reachable(0.05)
+    await tier.start(tier.port)
+    assert await endpoints.reachable(5)
+    await open_many(backend, opened, 1)
+
+
+# ------------------------------------------------------------------ failure
+
+
+async def test_a_killed_replicas_open_moves_to_another_at_once(replica, bridge_to, opened):
+    tier = await replica()
+    _, backend = bridge_to(DEAD, tier)
+    async with asyncio.timeout(1):
+        await open_many(backend, opened, 20)
+    assert len(tier.open) == 20
+
+
+async def test_a_replica_that_stops_is_left_for_the_others(replica, bridge_to, opened):
+    one, two = await replica(), await replica()
+    endpoints, backend = bridge_to(one, two)
+    first = await open_many(backend, opened, 10)
+    reading = [asyncio.create_task(sub.read()) for sub in first]
+    await one.stop()
+    await until(lambda: sum(task.done() for task in reading) == 5)
+    for task, sub in zip(reading, first, strict=True):
+        if task.done():
+            with pytest.raises(Failed) as failed:
+                task.result()
+            assert failed.value.kind is Kind.UNAVAILABLE
+            await sub.close()
+    async with asyncio.timeout(1):
+        await open_many(backend, opened, 5)
+    assert len(two.open) == 10
+    await until(lambda: states(endpoints)[one.address] in ("connecting", "circuit open"))
+    for task in reading:
+        task.cancel()
+    await asyncio.wait(reading)
+
+
+async def test_all_circuits_open_is_told_at_once_and_when_to_come_back(bridge_to, caplog):
+    caplog.set_level(logging.INFO, "bridge.upstream")
+    clock = FakeTime()
+    endpoints, backend = bridge_to(DEAD, clock=clock)
+    for _ in range(FAILURES):
+        with pytest.raises(Failed):
+            await backend.subscribe(QUERY, NOBODY)
+    (endpoint,) = endpoints._all.values()
+    assert states(endpoints) == {DEAD: "circuit open"}
+    assert endpoints.troubles() == [f"tier {DEAD}: circuit open"]
+    made = endpoint.channels
+    with pytest.raises(Failed) as failed:
+        await backend.subscribe(QUERY, NOBODY)
+    assert failed.value.kind is Kind.UNAVAILABLE
+    assert 1 <= failed.value.retry_after <= 2
+    assert endpoint.channels == made
+    told = [r for r in caplog.records if r.name.startswith("bridge.upstream")]
+    assert [r.message for r in told] == [f"tier {DEAD}: circuit open"]
+    assert not [r for r in told if r.exc_info]
+    # Half-open after its time, and open again, longer, when the probe fails.
+    clock.advance(2)
+    with pytest.raises(Failed):
+        await backend.subscribe(QUERY, NOBODY)
+    assert endpoint.breaker.wait >= 2
+
+
+async def test_an_open_circuit_makes_no_call_and_a_half_open_one_makes_one(
+    replica, bridge_to, opened
+):
+    clock = FakeTime()
+    tier = await replica(started=False)
+    tier.refusal = Refusal(grpc.StatusCode.UNAVAILABLE)
+    endpoints, backend = bridge_to(tier, clock=clock)
+    await all_ready(endpoints)
+    (endpoint,) = endpoints._all.values()
+    for _ in range(FAILURES):
+        with pytest.raises(Failed):
+            await backend.subscribe(QUERY, NOBODY)
+    calls = len(tier.peers)
+    with pytest.raises(Failed):
+        await backend.subscribe(QUERY, NOBODY)
+    assert len(tier.peers) == calls
+    clock.advance(endpoint.breaker.wait)
+    tier.refusal = None
+    probe = asyncio.create_task(backend.subscribe(QUERY, NOBODY))
+    call = await tier.next_call()
+    with pytest.raises(Failed):
+        await backend.subscribe(QUERY, NOBODY)
+    call.start()
+    opened.append(await probe)
+    assert states(endpoints)[tier.address] == "ready"
+    assert len(tier.peers) == calls + 1
+
+
+async def test_a_replica_back_closes_its_circuit_without_waiting_its_time(
+    replica, bridge_to, opened
+):
+    clock = FakeTime()  # stands: only the sign of life can end the wait
+    tier = await replica()
+    endpoints, backend = bridge_to(tier, clock=clock)
+    await all_ready(endpoints)
+    await tier.stop()
+    for _ in range(FAILURES):
+        with pytest.raises(Failed):
+            await backend.subscribe(QUERY, NOBODY)
+    assert states(endpoints)[tier.address] == "circuit open"
+    await tier.start(tier.port)
+    assert await endpoints.reachable(5)
+    assert states(endpoints)[tier.address] == "ready"
+    await open_many(backend, opened, 1)
+
+
+async def test_a_pause_between_tries_ends_when_a_lost_tier_is_back(replica, bridge_to):
+    tier = await replica()
+    endpoints, backend = bridge_to(tier)
+    await all_ready(endpoints)
+    began = time.monotonic()
+    await backend.pause(0.1)  # nothing is lost: a pause is a pause
+    assert time.monotonic() - began >= 0.1
+    await tier.stop()
+    await until(lambda: states(endpoints)[tier.address] == "connecting")
+    pausing = asyncio.create_task(backend.pause(60))
+    await asyncio.sleep(0)
+    await tier.start(tier.port)
+    async with asyncio.timeout(5):
+        await pausing
+    assert await endpoints.reachable(0)
+    await tier.stop()
+    await until(lambda: states(endpoints)[tier.address] == "connecting")
+    async with asyncio.timeout(1):
+        await backend.pause(0.05)
+
+
+async def test_what_the_tier_refuses_does_not_open_its_circuit(replica, bridge_to, opened):
+    tier = await replica()
+    endpoints, backend = bridge_to(tier)
+    for code, reason in (("NOT_FOUND", ""), ("UNAVAILABLE", "STOPPING"), ("INTERNAL", "")):
+        tier.refusal = Refusal(grpc.StatusCode[code], reason=reason)
+        for _ in range(FAILURES + 1):
+            with pytest.raises(Failed):
+                await backend.subscribe(QUERY, NOBODY)
+    await all_ready(endpoints)
+    tier.refusal = None
+    await open_many(backend, opened, 1)
+
+
+async def test_a_tier_that_never_answers_opens_its_circuit(replica, bridge_to, monkeypatch):
+    monkeypatch.setattr("bridge.upstream.backend.NO_ANSWER", 0.05)
+    tier = await replica(started=False)
+    endpoints, backend = bridge_to(tier)
+    for _ in range(FAILURES):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await backend.subscribe(QUERY, NOBODY)
+    assert states(endpoints)[tier.address] == "circuit open"
+
+
+async def test_clients_that_leave_at_once_do_not_open_it(replica, bridge_to):
+    tier = await replica(started=False)
+    endpoints, backend = bridge_to(tier)
+    for _ in range(FAILURES + 1):
+        opening = asyncio.create_task(backend.subscribe(QUERY, NOBODY))
+        await tier.next_call()
+        opening.cancel()
+        await asyncio.wait([opening])
+    await all_ready(endpoints)
+    assert endpoints.snapshot()[0].streams == 0
+
+
+@pytest.fixture
+async def storm():
+    """Re-subscribe `count` times at once; what is still under way in the end is cancelled."""
+    tasks = []
+
+    def begin(backend, count):
+        tasks.extend(
+            asyncio.create_task(backend.subscribe(QUERY, NOBODY, again=True)) for _ in range(count)
+        )
+
+    yield begin
+    for task in tasks:
+        task.cancel()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if not isinstance(outcome, BaseException):
+            await outcome.close()
+
+
+async def test_resubscribes_are_paced_and_first_opens_do_not_wait_behind_them(
+    replica, bridge_to, opened, storm
+):
+    tier = await replica()
+    _, backend = bridge_to(tier, pace={"resubscribe_rate": 2})
+    storm(backend, 5)
+    await until(lambda: len(tier.open) == 2)
+    assert backend.waiting == 3
+    async with asyncio.timeout(0.4):
+        await open_many(backend, opened, 5)
+    assert backend.waiting >= 2
+
+
+async def test_a_first_opens_second_try_does_not_wait_behind_them_either(
+    replica, bridge_to, opened, storm
+):
+    stopping, tier = await replica(), await replica()
+    stopping.refusal = Refusal(grpc.StatusCode.UNAVAILABLE, reason="STOPPING")
+    # The one that refuses has the fewest streams, so that every open is tried there first.
+    _, backend = bridge_to(stopping, tier, pace={"resubscribe_rate": 2})
+    await open_many(backend, opened, 2)
+    storm(backend, 5)
+    await until(lambda: backend.waiting == 5)
+    async with asyncio.timeout(0.4):
+        await open_many(backend, opened, 5)
+    assert len(tier.open) == 7
+
+
+# ------------------------------------------------------------------ names
+
+
+class Dns:
+    """A name's addresses, as the test has them; `asked` counts the look-ups."""
+
+    def __init__(self, *addresses):
+        self.addresses = addresses
+        self.asked = 0
+
+    async def __call__(self, host, port):
+        assert host == "tier.svc"
+        self.asked += 1
+        if isinstance(self.addresses, OSError):
+            raise self.addresses
+        return self.addresses
+
+
+@pytest.fixture
+async def named(replica):
+    """Replicas of one name: one port on several loopback addresses."""
+    first = await replica(host="127.0.0.1")
+    return [first, *[await replica(first.port, host=f"127.0.0.{n}") for n in (2, 3)]]
+
+
+async def test_a_name_is_all_its_addresses_and_follows_them(named, bridge_to, opened, monkeypatch):
+    monkeypatch.setattr("bridge.upstream.resolver.SHORTEST", 0.02)
+    one, two, three = named
+    dns = Dns("127.0.0.1", "127.0.0.2")
+    endpoints, backend = bridge_to(f"dns:///tier.svc:{one.port}", lookup=dns, lookup_interval=0.05)
+    held = await open_many(backend, opened, 10)
+    assert (len(one.open), len(two.open)) == (5, 5)
+    dns.addresses = ("127.0.0.2", "127.0.0.3")
+    await until(lambda: three.address in states(endpoints))
+    await open_many(backend, opened, 10)
+    # The one that vanished keeps its streams and gets no more; the new one catches up.
+    assert (len(one.open), len(two.open), len(three.open)) == (5, 8, 7) or (
+        len(one.open),
+        len(two.open),
+        len(three.open),
+    ) == (5, 7, 8)
+    assert {info.address: info.leaving for info in endpoints.snapshot()} == {
+        one.address: True,
+        two.address: False,
+        three.address: False,
+    }
+    for sub in held:
+        await sub.close()
+    await until(lambda: one.address not in states(endpoints))
+
+
+async def test_an_address_that_comes_back_is_used_again(named, bridge_to, opened, monkeypatch):
+    monkeypatch.setattr("bridge.upstream.resolver.SHORTEST", 0.02)
+    one, two, _ = named
+    dns = Dns("127.0.0.1")
+    endpoints, backend = bridge_to(f"dns:///tier.svc:{one.port}", lookup=dns, lookup_interval=0.05)
+    await open_many(backend, opened, 2)
+    dns.addresses = ("127.0.0.2",)
+    await until(lambda: two.address in states(endpoints))
+    dns.addresses = ("127.0.0.1",)
+    await until(lambda: two.address not in states(endpoints))
+    assert [info.leaving for info in endpoints.snapshot()] == [False]
+    await open_many(backend, opened, 2)
+    assert len(one.open) == 4
+
+
+async def test_a_name_that_fails_keeps_its_addresses_and_is_logged_once(
+    named, bridge_to, opened, monkeypatch, caplog
+):
+    monkeypatch.setattr("bridge.upstream.resolver.SHORTEST", 0.02)
+    dns = Dns("127.0.0.1")
+    _, backend = bridge_to(f"dns:///tier.svc:{named[0].port}", lookup=dns, lookup_interval=0.03)
+    await open_many(backend, opened, 1)
+    for trouble in (OSError("no such name"), ()):
+        dns.addresses = trouble
+        seen = dns.asked
+        await until(lambda seen=seen: dns.asked > seen + 3)
+    await open_many(backend, opened, 1)
+    assert len([r for r in caplog.records if "can't be resolved" in r.message]) == 1
+
+
+async def test_a_name_that_was_never_found_is_unavailable_at_once(bridge_to):
+    endpoints, backend = bridge_to("dns:///tier.svc:1", lookup=Dns())
+    async with asyncio.timeout(1):
+        with pytest.raises(Failed) as failed:
+            await backend.subscribe(QUERY, NOBODY)
+    assert failed.value.kind is Kind.UNAVAILABLE
+    assert endpoints.troubles() == ["tier: no address found"]
+    assert not await endpoints.reachable(0.05)
+
+
+async def test_a_replica_out_of_reach_has_its_name_looked_up_again_soon(bridge_to, monkeypatch):
+    monkeypatch.setattr("bridge.upstream.resolver.SHORTEST", 0.02)
+    dns = Dns("127.0.0.1")
+    _, backend = bridge_to("dns:///tier.svc:1", lookup=dns, lookup_interval=3600)
+    with pytest.raises(Failed):
+        await backend.subscribe(QUERY, NOBODY)
+    await until(lambda: dns.asked == 2)
+
+
+async def test_the_systems_resolver_is_used_and_the_name_is_what_the_tier_is_asked_as(
+    replica, bridge_to, opened
+):
+    tier = await replica()
+    endpoints, backend = bridge_to(f"dns:///localhost:{tier.port}")
+    await open_many(backend, opened, 1)
+    assert tier.address in states(endpoints)
+
+
+async def test_a_unix_socket_is_an_address(replica, bridge_to, opened, tmp_path):
+    tier = await replica(where=f"unix:{tmp_path}/tier.sock")
+    endpoints, backend = bridge_to(tier)
+    await open_many(backend, opened, 1)
+    await all_ready(endpoints)
+
+
+async def test_what_is_no_address_is_refused_at_the_start():
+    with pytest.raises(ValueError, match="'nope' is no address"):
+        Endpoints(["nope"])
+
+
+async def test_an_address_given_twice_is_one(replica, bridge_to):
+    tier = await replica()
+    endpoints, _ = bridge_to(tier, tier)
+    assert len(endpoints.snapshot()) == 1
+
+
+async def test_a_closed_tier_is_out_of_reach_and_nobody_waits_for_its_names(bridge_to):
+    async def never(*_):
+        await asyncio.Event().wait()
+
+    endpoints, backend = bridge_to("dns:///tier.svc:1", lookup=never)
+    opening = asyncio.create_task(backend.subscribe(QUERY, NOBODY))
+    await asyncio.sleep(0)
+    await endpoints.close()
+    with pytest.raises(Failed):
+        await opening
+
+
+async def test_a_connection_that_answers_is_kept_when_a_call_on_it_fails(
+    replica, bridge_to, opened
+):
+    tier = await replica()
+    _, backend = bridge_to(tier)
+    await open_many(backend, opened, 1)
+    tier.refusal = Refusal(grpc.StatusCode.UNAVAILABLE)
+    with pytest.raises(Failed):
+        await backend.subscribe(QUERY, NOBODY)
+    tier.refusal = None
+    await open_many(backend, opened, 1)
+    assert len(set(tier.peers)) == 1
+
+
+async def test_closing_is_idempotent_and_ends_what_is_open(replica, bridge_to):
+    tier = await replica()
+    endpoints, backend = bridge_to(tier)
+    sub = await backend.subscribe(QUERY, NOBODY)
+    await endpoints.close()
+    await endpoints.close()
+    await until(lambda: not tier.open, within=1)
+    await sub.close()

@@ -1,0 +1,251 @@
+"""TLS to the tier: whom it trusts, who it says it is, and files that change under it."""
+
+import asyncio
+import logging
+import os
+import shutil
+import subprocess
+
+import grpc
+import pytest
+from upstream_tier import NOBODY, QUERY, until
+
+from bridge.core.errors import Failed, Kind
+from bridge.upstream.endpoints import Endpoints
+from bridge.upstream.tls import TlsError, TlsFiles
+from scripted_tier import reset
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="NO TLS TEST HAS RUN: openssl is not installed"
+)
+
+
+def openssl(*words, cwd):
+    subprocess.run(["openssl", *words], cwd=cwd, check=True, capture_output=True)
+
+
+def issue(folder, ca, name, subject, san):
+    """Make `name`.pem and `name`.key, signed by `ca`."""
+    openssl(
+        "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+        "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={subject}", cwd=folder,
+    )  # fmt: skip
+    (folder / f"{name}.ext").write_text(f"subjectAltName={san}\n")
+    openssl(
+        "x509", "-req", "-in", f"{name}.csr", "-CA", f"{ca}.pem", "-CAkey", f"{ca}.key",
+        "-CAcreateserial", "-days", "2", "-extfile", f"{name}.ext", "-out", f"{name}.pem",
+        cwd=folder,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def issued(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pki")
+    for ca in ("ca", "stranger"):
+        openssl(
+            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-keyout", f"{ca}.key", "-out", f"{ca}.pem", "-subj", f"/CN={ca}", "-days", "2",
+            cwd=folder,
+        )  # fmt: skip
+    issue(folder, "ca", "tier", "tier", "DNS:tier.svc,IP:127.0.0.1")
+    issue(folder, "ca", "named", "tier", "DNS:tier.svc")
+    issue(folder, "ca", "one", "one", "DNS:one")
+    issue(folder, "ca", "two", "two", "DNS:two")
+    openssl(
+        "pkey", "-in", "one.key", "-aes128", "-passout", "pass:x", "-out", "locked.key", cwd=folder
+    )
+    return folder
+
+
+@pytest.fixture
+def pki(issued, tmp_path):
+    """The files, a copy for one test to spoil; `cert.pem` and `cert.key` are `one`'s."""
+    shutil.copytree(issued, tmp_path, dirs_exist_ok=True)
+    put(tmp_path, "one")
+    return tmp_path
+
+
+def put(folder, name):
+    """Put a certificate and its key in use, as a mounted secret is: by renaming."""
+    for end in ("pem", "key"):
+        shutil.copy(folder / f"{name}.{end}", folder / f"new.{end}")
+        os.replace(folder / f"new.{end}", folder / f"cert.{end}")
+
+
+def serve_as(folder, name="tier", *, ask=False):
+    return grpc.ssl_server_credentials(
+        [((folder / f"{name}.key").read_bytes(), (folder / f"{name}.pem").read_bytes())],
+        root_certificates=(folder / "ca.pem").read_bytes() if ask else None,
+        require_client_auth=ask,
+    )
+
+
+def files(folder, **more):
+    return TlsFiles(**{"ca": str(folder / "ca.pem"), **more})
+
+
+def mutual(folder):
+    return files(folder, cert=str(folder / "cert.pem"), key=str(folder / "cert.key"))
+
+
+async def refused(backend):
+    with pytest.raises(Failed) as failed:
+        await backend.subscribe(QUERY, NOBODY)
+    return failed.value.kind is Kind.UNAVAILABLE
+
+
+async def test_a_tier_of_our_ca_is_served_over_tls(replica, bridge_to, opened, pki):
+    tier = await replica(credentials=serve_as(pki))
+    endpoints, backend = bridge_to(tier, tls=files(pki))
+    opened.append(await backend.subscribe(QUERY, NOBODY))
+    assert await endpoints.reachable()
+
+
+async def test_a_stranger_a_wrong_name_and_clear_text_are_out_of_reach(replica, bridge_to, pki):
+    tier = await replica(credentials=serve_as(pki))
+    for tls in (
+        files(pki, ca=str(pki / "stranger.pem")),
+        files(pki, server_name="other.svc"),
+        TlsFiles(),
+        None,
+    ):
+        endpoints, backend = bridge_to(tier, tls=tls)
+        assert await refused(backend)
+        await endpoints.close()
+
+
+async def test_the_server_name_stands_in_for_the_address(replica, bridge_to, opened, pki):
+    tier = await replica(credentials=serve_as(pki, "named"))
+    _, backend = bridge_to(tier, tls=files(pki))
+    assert await refused(backend)
+    _, backend = bridge_to(tier, tls=files(pki, server_name="tier.svc"))
+    opened.append(await backend.subscribe(QUERY, NOBODY))
+
+
+async def test_a_name_found_by_dns_is_what_the_certificate_must_hold(
+    replica, bridge_to, opened, pki
+):
+    async def lookup(*_):
+        return ("127.0.0.1",)
+
+    tier = await replica(credentials=serve_as(pki, "named"))
+    _, backend = bridge_to(f"dns:///tier.svc:{tier.port}", tls=files(pki), lookup=lookup)
+    opened.append(await backend.subscribe(QUERY, NOBODY))
+    _, backend = bridge_to(f"dns:///other.svc:{tier.port}", tls=files(pki), lookup=lookup)
+    assert await refused(backend)
+
+
+async def test_the_tier_learns_who_we_are(replica, bridge_to, opened, pki):
+    tier = await replica(credentials=serve_as(pki, ask=True))
+    _, backend = bridge_to(tier, tls=files(pki))
+    assert await refused(backend)
+    _, backend = bridge_to(tier, tls=mutual(pki))
+    sub = await backend.subscribe(QUERY, NOBODY)
+    opened.append(sub)
+    assert tier.names == ["one"]
+    tier.reanchored = lambda *_: None
+    assert await sub.reanchor(QUERY, QUERY, "r") is None
+
+
+async def test_files_rotated_under_load(replica, bridge_to, opened, pki, caplog):
+    caplog.set_level(logging.INFO, "bridge.upstream")
+    tier = await replica(credentials=serve_as(pki, ask=True))
+    endpoints, backend = bridge_to(tier, tls=mutual(pki))
+    old = [await backend.subscribe(QUERY, NOBODY) for _ in range(10)]
+    opened.extend(old)
+    calls = list(tier.open.values())
+    assert not await endpoints.reload()
+    put(pki, "two")
+    reading = [asyncio.create_task(sub.read()) for sub in old]
+    assert await endpoints.reload()
+    opened.append(await backend.subscribe(QUERY, NOBODY))
+    assert tier.names == ["one"] * 10 + ["two"]
+    for call in calls:
+        call.send(reset(), complete=True)
+    assert all(batch.snapshot_complete for batch in await asyncio.gather(*reading))
+    # Reanchor, too, goes with the new one, and the health watch has not taken it for a loss.
+    tier.reanchored = lambda *_: None
+    assert await old[0].reanchor(QUERY, QUERY, "r") is None
+    assert [info.state for info in endpoints.snapshot()] == ["ready"]
+    told = [r.message for r in caplog.records]
+    assert len([text for text in told if "read again" in text]) == 1
+    assert not [text for text in told if "connecting" in text]
+    # Once the old streams have ended, their channels are closed.
+    (endpoint,) = endpoints._all.values()
+    assert endpoint.channels == 2
+    for sub in old:
+        await sub.close()
+    await until(lambda: endpoint.channels == 1)
+
+
+async def test_files_are_looked_at_every_now_and_then(replica, bridge_to, opened, pki, monkeypatch):
+    monkeypatch.setattr("bridge.upstream.endpoints.UPKEEP", 0.02)
+    tier = await replica(credentials=serve_as(pki, ask=True))
+    endpoints, backend = bridge_to(tier, tls=mutual(pki))
+    await until(lambda: endpoints.snapshot()[0].state == "ready")
+    (endpoint,) = endpoints._all.values()
+    before = endpoint.control
+    put(pki, "two")
+    await until(lambda: endpoint.control is not before)
+    opened.append(await backend.subscribe(QUERY, NOBODY))
+    assert tier.names == ["two"]
+
+
+async def test_files_are_looked_at_however_busy_the_bridge_is(replica, bridge_to, pki, monkeypatch):
+    monkeypatch.setattr("bridge.upstream.endpoints.UPKEEP", 0.05)
+    tier = await replica(credentials=serve_as(pki, ask=True))
+    endpoints, backend = bridge_to(tier, tls=mutual(pki))
+    put(pki, "two")
+
+    async def busy():
+        while "two" not in tier.names:
+            sub = await backend.subscribe(QUERY, NOBODY)
+            endpoints._stir()
+            await sub.close()
+
+    async with asyncio.timeout(5):
+        await busy()
+
+
+async def test_bad_files_on_reload_change_nothing_and_are_logged_once(
+    replica, bridge_to, opened, pki, caplog
+):
+    tier = await replica(credentials=serve_as(pki, ask=True))
+    endpoints, backend = bridge_to(tier, tls=mutual(pki))
+    shutil.copy(pki / "two.pem", pki / "cert.pem")  # its key is not there yet
+    assert not await endpoints.reload()
+    assert not await endpoints.reload()
+    (line,) = [r.message for r in caplog.records if "TLS" in r.message]
+    assert str(pki / "cert.key") in line
+    opened.append(await backend.subscribe(QUERY, NOBODY))
+    shutil.copy(pki / "two.key", pki / "cert.key")
+    assert await endpoints.reload()
+    opened.append(await backend.subscribe(QUERY, NOBODY))
+    assert tier.names == ["one", "two"]
+    (pki / "cert.pem").unlink()
+    assert not await endpoints.reload()
+    opened.append(await backend.subscribe(QUERY, NOBODY))
+    assert tier.names[-1] == "two"
+
+
+BAD = [
+    ({"ca": "gone.pem"}, "gone.pem: No such file"),
+    ({"ca": "ca.key"}, "ca.key: not a certificate"),
+    ({"ca": "tier.ext"}, "tier.ext: not a certificate"),
+    ({"cert": "one.pem"}, "one.pem: a certificate and its key go together"),
+    ({"key": "one.key"}, "one.key: a certificate and its key go together"),
+    ({"cert": "one.key", "key": "one.key"}, "one.key: not a certificate"),
+    ({"cert": "one.pem", "key": "two.key"}, "two.key: not the private key"),
+    ({"cert": "one.pem", "key": "one.pem"}, "one.pem: not the private key"),
+    ({"cert": "one.pem", "key": "gone.key"}, "gone.key: No such file"),
+    ({"cert": "one.pem", "key": "locked.key"}, "locked.key: the key is encrypted"),
+]
+
+
+@pytest.mark.parametrize(("named", "message"), BAD)
+async def test_bad_files_are_refused_at_the_start_by_name(pki, named, message):
+    paths = {key: str(pki / name) for key, name in named.items()}
+    with pytest.raises(TlsError) as told:
+        Endpoints(["127.0.0.1:1"], tls=TlsFiles(**paths))
+    assert str(told.value).startswith(str(pki / message.split(":", 1)[0]))
+    assert message in str(told.value)
