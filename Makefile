@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROTO  := proto/livequery/v1/livequery.proto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format generate lock browser soak clean
+.PHONY: help demo test bench bench-quick check format generate lock browser soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,12 @@ test: $(VENV)/.dev browser ## the whole suite
 
 soak: $(VENV)/.dev browser ## the longer runs
 	$(BIN)/python -m pytest -m soak --timeout 3600
+
+bench: $(VENV)/.dev ## the bridge beside its peers: bench/report.md (an hour; installs Envoy, nginx, Nchan)
+	$(BIN)/python -m bench run
+
+bench-quick: $(VENV)/.dev ## guard against regressions, by ratio (under 3 minutes)
+	$(BIN)/python -m bench quick
 
 check: $(VENV)/.dev ## format, lint, types, floors, contract, stubs, Dockerfile
 	$(BIN)/ruff format --check .

@@ -1,0 +1,109 @@
+"""Command line: run (the report), quick (the guard: exits 1 when it is not held), profile."""
+
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from . import machine, report, scenarios
+from .bars import Verdict, judge
+from .case import FULL, QUICK, Scenario
+from .native import build
+from .paths import OUT, ROOT
+from .peers import BridgePeer, available
+from .profiler import SUBJECTS, profile
+from .runner import run, say
+from .tools import Tools, gather
+
+
+def main() -> None:
+    """Run the command line; SIGTERM ends it as Ctrl-C does, with everything torn down."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    cli(prog_name="python -m bench")
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+@click.group(help=__doc__)
+def cli() -> None:
+    """Gather the commands."""
+
+
+def _prepare(*, install: bool) -> Tools:
+    OUT.mkdir(parents=True, exist_ok=True)
+    for log in (OUT / "logs").glob("*.log"):
+        log.unlink()
+    build()
+    tools = gather(install=install)
+    for name, why in tools.missing.items():
+        say(f"{name} is missing: {why}")
+    return tools
+
+
+def _chosen(all_of_them: Iterable[Scenario], names: tuple[str, ...]) -> list[Scenario]:
+    return [scenario for scenario in all_of_them if not names or scenario.name in names]
+
+
+_only = click.option("--only", multiple=True, metavar="SCENARIO", help="Measure this one alone.")
+_checkout = click.option(
+    "--checkout",
+    default=str(ROOT),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Measure the bridge of another checkout (of a revision before, say).",
+)
+_no_install = click.option(
+    "--install/--no-install", default=True, help="Whether missing peers are installed."
+)
+
+
+@cli.command(name="run")
+@_only
+@_checkout
+@_no_install
+def run_command(*, only: tuple[str, ...], checkout: Path, install: bool) -> None:
+    """Measure everything and write bench/report.md, report.json and plots/."""
+    tools = _prepare(install=install)
+    facts = machine.describe()
+    results = run(_chosen(scenarios.full(), only), available(tools, BridgePeer(checkout)), FULL)
+    folder = OUT if only else report.BENCH  # a part of a run is no report
+    verdicts = report.write(results, tools, facts, folder)
+    click.echo(report.bars_table(verdicts))
+
+
+@cli.command()
+@_only
+@_checkout
+@_no_install
+def quick(*, only: tuple[str, ...], checkout: Path, install: bool) -> None:
+    """Guard against regressions: by ratio against the peers, in short windows."""
+    began = time.monotonic()
+    tools = _prepare(install=install)
+    results = run(_chosen(scenarios.quick(), only), available(tools, BridgePeer(checkout)), QUICK)
+    verdicts = [verdict for verdict in judge(results) if verdict.bar.guard]
+    for verdict in verdicts:
+        click.echo(_guarded(verdict))
+    say(f"{time.monotonic() - began:.0f} s")
+    broken = any(outcome.broken for outcome in results.outcomes.values())
+    sys.exit(0 if all(verdict.guarded for verdict in verdicts) and not broken else 1)
+
+
+def _guarded(verdict: Verdict) -> str:
+    measured = "-" if verdict.measured is None else report.number(verdict.measured)
+    word = "ok  " if verdict.guarded else "FAIL"
+    bar = verdict.bar
+    return f"{word} {bar.promise}: {measured} {bar.unit} (guard {bar.guard:g}, bar {bar.limit:g})"
+
+
+@cli.command(name="profile")
+@click.argument("subject", type=click.Choice(list(SUBJECTS)), default="sse")
+@click.option("--seconds", default=5, show_default=True, type=click.IntRange(1, 60))
+@_checkout
+def profile_command(*, subject: str, seconds: int, checkout: Path) -> None:
+    """Sample the bridge under load and tell where its time goes."""
+    click.echo(profile(_prepare(install=True), BridgePeer(checkout), subject, seconds))

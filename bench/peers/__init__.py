@@ -1,0 +1,22 @@
+"""Peers: who is measured, and how each is started."""
+
+from bench.tools import Tools
+
+from .bridge import BridgePeer
+from .envoy import EnvoyPeer
+from .nchan import NchanPeer
+from .peer import Job, Peer, Running
+from .sendloop import SendLoopPeer
+
+
+def available(tools: Tools, bridge: BridgePeer) -> dict[str, Peer]:
+    """Return the peers that can be run here, the bridge first."""
+    peers: list[Peer] = [bridge, SendLoopPeer()]
+    if tools.nchan:
+        peers.append(NchanPeer(tools))
+    if tools.envoy:
+        peers.append(EnvoyPeer(tools))
+    return {peer.name: peer for peer in peers}
+
+
+__all__ = ["BridgePeer", "Job", "Peer", "Running", "available"]

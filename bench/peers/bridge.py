@@ -1,0 +1,69 @@
+"""The bridge itself, as an operator starts it, its limits on one address lifted."""
+
+import json
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import quote
+
+from bench.paths import ROOT
+from bench.process import SERVER_CORE, process
+
+from .peer import Job, Running, entity, get, text_message, tier, upgrade
+
+BASE = "/api/v1/live"
+LIFTED = ("--max-connections-per-ip", "0", "--max-connections", "0", "--max-rows", "0")
+
+
+class BridgePeer:
+    """`python -m bridge serve` before the load tier, from the checkout at `folder`."""
+
+    name = "bridge"
+    transports = ("sse", "ws")
+
+    def __init__(self, folder: Path = ROOT) -> None:
+        self._folder = folder
+
+    def start(self, job: Job, stack: ExitStack) -> Running:
+        """Start tier and bridge."""
+        load, port = tier(stack)
+        child = stack.enter_context(
+            process(
+                sys.executable,
+                "-m",
+                "bridge",
+                "serve",
+                "--upstream",
+                f"127.0.0.1:{port}",
+                "--listen",
+                "127.0.0.1:0",
+                *LIFTED,
+                *job.bridge_options,
+                core=SERVER_CORE,
+                name="bridge",
+                environ=clean_environ(),
+                folder=self._folder,
+            )
+        )
+        query = json.dumps({"entity": entity(job), "limit": job.plan.rows})
+        if job.transport == "sse":
+            request, message = get(f"{BASE}?query={quote(query, safe='{},')}"), b""
+            request = request.replace(b"{", b"%7B").replace(b"}", b"%7D")
+            request = request.replace(b"%7Bi%7D", b"{i}")
+        else:
+            request = upgrade(f"{BASE}/ws")
+            message = text_message(f'{{"action":"subscribe","query":{query}}}'.encode())
+        return Running(
+            port=child.port(),
+            request=request,
+            message=message,
+            rows=job.plan.rows,
+            servers=[child],
+            tier=load,
+        )
+
+
+def clean_environ() -> dict[str, str]:
+    """Return the environment without options of the bridge that a shell may hold."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}

@@ -1,0 +1,177 @@
+"""Report: what a run came to, as Markdown, as JSON and as plots."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import msgspec
+
+from . import plot
+from .bars import Verdict, judge
+from .case import Scenario
+from .paths import BENCH, PLOTS
+from .runner import Results
+from .tools import Tools
+
+_COLUMNS = {
+    "cpu_us": ("CPU/frame", "µs"),
+    "tier_us": ("at the tier", "µs"),
+    "p50_ms": ("p50", "ms"),
+    "p99_ms": ("p99", "ms"),
+    "p50_max_ms": ("worst p50", "ms"),
+    "behind_early": ("frames under way, early", ""),
+    "behind_late": ("late", ""),
+    "frames_per_s": ("frames/s", ""),
+    "frames_per_read": ("frames/read", ""),
+    "busy": ("of a core", ""),
+    "delivered": ("delivered", ""),
+    "accept_us": ("CPU/accept", "µs"),
+    "kib_per_client": ("memory/client", "KiB"),
+    "join_us": ("CPU/join", "µs"),
+    "join_ms": ("join to last row", "ms"),
+    "tier_calls": ("tier calls/join", ""),
+    "ready_s": ("ready after", "s"),
+    "cpu_s": ("CPU", "s"),
+    "memory_kib": ("memory", "KiB"),
+}
+_PLOTTED = (
+    ("clients", "cpu_us", "CPU per delivered frame, more clients", "clients", "µs"),
+    ("clients", "p50_ms", "Median latency, more clients", "clients", "ms"),
+    ("clients", "p99_ms", "p99 latency, more clients", "clients", "ms"),
+    ("rows", "cpu_us", "CPU per delivered frame, larger windows", "rows of the window", "µs"),
+    ("rate", "cpu_us", "CPU per delivered frame, more frames", "frames/s for each client", "µs"),
+)
+
+
+_ABOUT = """\
+Made by `make bench`; what each figure means is in [docs/performance.md](../docs/performance.md).
+Ratios against peers of the same run travel between machines; microseconds do not.
+"""
+
+
+def number(value: float) -> str:
+    """Print with three significant digits, and no exponent."""
+    if value == 0:
+        return "0"
+    if abs(value) >= 100:  # noqa: PLR2004 - whole numbers say enough from here on
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def bars_table(verdicts: list[Verdict]) -> str:
+    """Print the bars as a Markdown table."""
+    words = {True: "met", False: "**not met**", None: "not measured"}
+    lines = ["| promise | bar | measured | |", "|---|---:|---:|---|"]
+    for verdict in verdicts:
+        bar = verdict.bar
+        measured = "-" if verdict.measured is None else number(verdict.measured)
+        unit = f" {bar.unit}" if bar.unit else ""
+        lines.append(
+            f"| {bar.promise} | ≤ {number(bar.limit)}{unit} | {measured}{unit} "
+            f"| {words[verdict.met]} |"
+        )
+    return "\n".join(lines)
+
+
+def _scenario(scenario: Scenario, results: Results) -> str:
+    outcomes = {case.label: results.outcomes[scenario.name, case.label] for case in scenario.cases}
+    present = {name for outcome in outcomes.values() for name in outcome.median}
+    columns = [name for name in _COLUMNS if name in present]
+    heads = [" ".join(filter(None, _COLUMNS[name])) for name in columns]
+    lines = [
+        f"### {scenario.title}\n",
+        f"| | {' | '.join(heads)} |",
+        f"|---|{'---:|' * len(columns)}",
+    ]
+    for label, outcome in outcomes.items():
+        values = outcome.median
+        cells = [number(values[name]) if name in values else "-" for name in columns]
+        if outcome.failure:
+            cells = [f"{outcome.failure[:120]}", *[""] * (len(columns) - 1)]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _draw(results: Results) -> list[str]:
+    names = []
+    PLOTS.mkdir(parents=True, exist_ok=True)
+    for scenario, metric, title, across, unit in _PLOTTED:
+        lines: dict[str, list[tuple[float, float]]] = {}
+        for (name, _), outcome in results.outcomes.items():
+            case = outcome.case
+            if name == scenario and metric in outcome.median:
+                line = lines.setdefault(f"{case.peer} {case.job.transport}", [])
+                line.append((case.note[name], outcome.median[metric]))
+        if lines:
+            file = PLOTS / f"{scenario}-{metric}.svg"
+            file.write_text(plot.draw(title, across, unit, lines))
+            names.append(f"![{title}]({file.relative_to(BENCH)})")
+    return names
+
+
+def write(
+    results: Results, tools: Tools, machine: Mapping[str, str], folder: Path = BENCH
+) -> list[Verdict]:
+    """Write report.md, report.json and the plots; returns the verdicts."""
+    verdicts = judge(results)
+    versions = ", ".join(f"{name} {_short(text)}" for name, text in tools.versions.items())
+    missing = [f"- **{name} is missing**: {why}" for name, why in tools.missing.items()]
+    facts = "; ".join(f"{name}: {value}" for name, value in machine.items())
+    parts = [
+        "# The bridge beside its peers\n",
+        f"{time.strftime('%Y-%m-%d', time.gmtime())}. {facts}. {versions}.\n",
+        _ABOUT,
+        *missing,
+        "## Bars\n",
+        bars_table(verdicts) + "\n",
+        "## Figures\n",
+        *(_scenario(scenario, results) for scenario in results.scenarios),
+        "## Growth\n",
+        *_draw(results),
+    ]
+    (folder / "report.md").write_text("\n".join(parts) + "\n")
+    (folder / "report.json").write_bytes(_as_json(results, tools, machine, verdicts))
+    return verdicts
+
+
+def _short(text: str) -> str:
+    """Keep of what a program says of its version what is no path and no hash."""
+    word = text.rsplit(maxsplit=1)[-1] if text else ""
+    parts = word.split("/")
+    return next((part for part in parts if part[:1].isdigit() and "." in part), word)
+
+
+def _as_json(
+    results: Results, tools: Tools, machine: Mapping[str, str], verdicts: list[Verdict]
+) -> bytes:
+    document = {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "machine": dict(machine),
+        "versions": {name: _short(text) for name, text in tools.versions.items()},
+        "missing": tools.missing,
+        "bars": [
+            {
+                "promise": verdict.bar.promise,
+                "limit": verdict.bar.limit,
+                "unit": verdict.bar.unit,
+                "measured": verdict.measured,
+                "met": verdict.met,
+            }
+            for verdict in verdicts
+        ],
+        "cases": [
+            {
+                "scenario": scenario,
+                "case": label,
+                "clients": outcome.case.clients,
+                "transport": outcome.case.job.transport,
+                "plan": asdict(outcome.case.job.plan),
+                "median": outcome.median,
+                "windows": outcome.windows,
+                "failure": outcome.failure,
+            }
+            for (scenario, label), outcome in results.outcomes.items()
+        ],
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
