@@ -20,6 +20,7 @@ from .telemetry.metrics import Metrics
 from .telemetry.version import bridge_version
 from .upstream.backend import GrpcBackend
 from .upstream.endpoints import Endpoints
+from .upstream.tls import TlsFiles as UpstreamTls
 from .web.context import Context
 from .web.gate import Gate
 from .web.health import Health
@@ -52,9 +53,9 @@ class Bridge:
         self._most_sockets, most = room_for(config.max_connections)
         self.metrics = Metrics()
         self._lag = LoopLag()
-        self._endpoints = Endpoints(config.upstream, keepalive=config.keepalive)
+        self._endpoints = endpoints(config)
         self._hub = Hub(
-            backend=GrpcBackend(self._endpoints),
+            backend=GrpcBackend(self._endpoints, resubscribe_rate=config.resubscribe_rate),
             settings=_live_settings(config),
             observer=self.metrics,
         )
@@ -209,6 +210,19 @@ def certificate(config: Config) -> Certificate | None:
         cert=config.tls_cert, key=config.tls_key, client_ca=config.tls_client_ca or None
     )
     return Certificate(files)
+
+
+def endpoints(config: Config) -> Endpoints:
+    """Make the tier's endpoints; raises ValueError, naming the file, where TLS can't be had."""
+    files = UpstreamTls(
+        ca=config.upstream_ca or None,
+        cert=config.upstream_cert or None,
+        key=config.upstream_key or None,
+        server_name=config.upstream_server_name or None,
+    )
+    secure = config.upstream_tls == "on" or files != UpstreamTls()
+    tls = files if secure else None
+    return Endpoints(config.upstream, keepalive=config.keepalive, tls=tls)
 
 
 def _live_settings(config: Config) -> Settings:

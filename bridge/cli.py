@@ -4,12 +4,13 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
-from .app import certificate, stop_signal
+from .app import certificate, endpoints, stop_signal
 from .app import serve as run_bridge
 from .config import Config, ConfigError, Setting, resolve, show
 from .demo import DemoError
@@ -20,7 +21,7 @@ from .tail import TailError
 from .tail import tail as run_tail
 from .telemetry.logs import set_up_logging
 from .telemetry.version import bridge_version
-from .upstream.endpoints import Endpoints
+from .upstream.tls import TlsError as UpstreamTlsError
 from .web.tls import TlsError
 from .workers import ANNOUNCEMENT, Brief, Supervisor, WorkerError
 
@@ -81,7 +82,7 @@ def serve(*, file: str | None, print_config: bool, **flags: str | None) -> None:
             _run(_supervise(config, settings))
         else:
             _run(run_bridge(config, on_listening=_announce))
-    except TlsError as error:
+    except (TlsError, UpstreamTlsError) as error:
         raise click.UsageError(str(error)) from None
     except WorkerError as error:
         raise click.ClickException(str(error)) from None
@@ -121,16 +122,20 @@ def check(*, file: str | None, **flags: str | None) -> None:
     except (ConfigError, TlsError) as error:
         raise click.UsageError(str(error)) from None
     click.echo("configuration: ok")
-    if not _run(_reach(config)):
+    try:
+        reached = _run(_reach(config))
+    except UpstreamTlsError as error:
+        raise click.UsageError(str(error)) from None
+    if not reached:
         raise click.ClickException(f"no tier reachable at {', '.join(config.upstream)}")
 
 
 async def _reach(config: Config) -> bool:
     reached = False
     for address in config.upstream:
-        endpoints = Endpoints([address])
-        answers = await endpoints.reachable(within=5)
-        await endpoints.close()
+        tier = endpoints(replace(config, upstream=(address,)))
+        answers = await tier.reachable(within=5)
+        await tier.close()
         click.echo(f"{address}: {'reachable' if answers else 'not reachable'}")
         reached |= answers
     return reached

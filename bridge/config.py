@@ -28,6 +28,12 @@ class Config:
     """One attribute per option of the table: durations in seconds, sizes in bytes."""
 
     upstream: tuple[str, ...]
+    upstream_tls: str
+    upstream_ca: str
+    upstream_cert: str
+    upstream_key: str
+    upstream_server_name: str
+    resubscribe_rate: int
     listen: tuple[str, int]
     admin_listen: tuple[str, int] | None
     tls_cert: str
@@ -161,6 +167,9 @@ def _check(config: Config) -> None:
     for name in config.scope:
         if name not in config.forward_metadata:
             raise ConfigError(f"--scope {name}: only what --forward-metadata names can be a scope")
+    if bool(config.upstream_cert) != bool(config.upstream_key):
+        given, other = ("cert", "key") if config.upstream_cert else ("key", "cert")
+        raise ConfigError(f"--upstream-{given} needs --upstream-{other}: they go together")
     if bool(config.tls_cert) != bool(config.tls_key):
         given, other = ("cert", "key") if config.tls_cert else ("key", "cert")
         raise ConfigError(f"--tls-{given} needs --tls-{other}: they go together")

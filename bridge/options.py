@@ -93,9 +93,9 @@ def upstreams(text: str) -> tuple[str, ...]:
     """Read the tier's addresses."""
     found = names(text)
     for address in found:
-        if address.startswith(("unix:", "dns:///")):
+        if address.startswith("unix:"):
             continue
-        host, colon, port = address.rpartition(":")
+        host, colon, port = address.removeprefix("dns:///").rpartition(":")
         if not colon or not host or not re.fullmatch(r"\d{1,5}", port) or "/" in host:
             raise ValueError(
                 f"{address!r} is no address of a tier: HOST:PORT, dns:///NAME:PORT or unix:/PATH"
@@ -149,6 +149,38 @@ OPTIONS = (
         "",
         upstreams,
         "The tier: HOST:PORT, dns:///NAME:PORT or unix:/PATH, several split by commas.",
+    ),
+    Option(
+        "upstream-tls",
+        "on|off",
+        "off",
+        choice("on", "off"),
+        "TLS to the tier; on by itself when any file below is named.",
+    ),
+    Option(
+        "upstream-ca",
+        "FILE",
+        "",
+        file_path,
+        "Whom to trust as a tier, in PEM form; without it, gRPC's built-in roots.",
+    ),
+    Option(
+        "upstream-cert", "FILE", "", file_path, "The certificate the tier is shown, in PEM form."
+    ),
+    Option("upstream-key", "FILE", "", file_path, "That certificate's private key, in PEM form."),
+    Option(
+        "upstream-server-name",
+        "NAME",
+        "",
+        file_path,
+        "What the tier's certificate must hold, where that is not the name it is reached by.",
+    ),
+    Option(
+        "resubscribe-rate",
+        "N",
+        "50",
+        count,
+        "Lost subscriptions opened again per second; 0 is no limit.",
     ),
     Option(
         "listen",
