@@ -40,6 +40,8 @@ class Outlet:
 
     def __init__(self, sink: Sink, watch: "Watch", *, stalled: Callable[[], None]) -> None:
         self.stalled = stalled
+        self.gone = False
+        """Set when its client is gone: it is not looked at any more."""
         self.written_at = watch.now()
         self._sink = sink
         self._watch = watch
@@ -63,8 +65,7 @@ class Outlet:
         self._sink.write(data)
         self._written += len(data)
         self.written_at = self._watch.now()
-        if self._sink.unsent():
-            self._watch.add(self)
+        self._watch.touch(self)
 
     def when_roomy(self, waiting: Waiting) -> None:
         """Flush somebody once there is room again."""
@@ -108,11 +109,28 @@ class Watch:
         self._loop = loop or asyncio.get_running_loop()
         self.now = clock or self._loop.time
         self._lagging: dict[Outlet, None] = {}
+        self._touched: list[Outlet] = []
         self._timer: asyncio.TimerHandle | None = None
+
+    def touch(self, outlet: Outlet) -> None:
+        """Watch an outlet that was written to, if its socket has not taken all by the next tick.
+
+        Not at once: event loops may hand what is written to the kernel at the end of a tick, and
+        then every socket would seem to lag.
+        """
+        self._touched.append(outlet)
+        if len(self._touched) == 1:
+            self._loop.call_soon(self._settle)
+
+    def _settle(self) -> None:
+        touched, self._touched = self._touched, []
+        for outlet in touched:
+            if outlet.unsent:
+                self.add(outlet)
 
     def add(self, outlet: Outlet) -> None:
         """Watch an outlet until its socket has taken everything."""
-        if outlet in self._lagging:
+        if outlet in self._lagging or outlet.gone:
             return
         outlet.watched(self.now())
         self._lagging[outlet] = None
@@ -121,6 +139,7 @@ class Watch:
 
     def remove(self, outlet: Outlet) -> None:
         """Forget an outlet: its client is gone."""
+        outlet.gone = True
         self._lagging.pop(outlet, None)
 
     def sweep(self) -> None:
