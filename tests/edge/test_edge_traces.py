@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import zlib
 from collections import defaultdict
 from pathlib import Path
 
@@ -93,6 +94,12 @@ async def join(http, base, transport, query):
     return Client(read), ws.close
 
 
+def digest(rows):
+    """As a v1 client sums its window up (docs/wire.md §5)."""
+    text = "".join(f"{agg_id}\n{version}\n" for agg_id, version in rows)
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
 async def all_show(clients, window):
     try:
         async with asyncio.timeout(5):
@@ -129,6 +136,9 @@ async def test_whoever_joins_at_whatever_step_shows_the_engines_window_ever_afte
         if complete:
             await coming
         await all_show(clients, step["engine_window"])
+        [subscription] = bridge._hub._all
+        for client in clients:
+            assert digest(client.by_id.rows) == subscription.digest(), step["step"]
         await come()
     assert tier.opened == 1
     for client in clients:
