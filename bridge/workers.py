@@ -93,7 +93,7 @@ class Supervisor:
         certificate(self._config)  # told once, and before anything is started
         held = await self._hold_ports()
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, self._signal, signal.SIGHUP)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
         try:
             with tempfile.TemporaryDirectory(prefix="livequery-bridge-") as directory:
                 fleet = Fleet(directory, "supervisor")
@@ -160,6 +160,9 @@ class Supervisor:
             began = loop.time()
             code = await self._one(seat, directory)
             if self._stopping.is_set():
+                # One that was still starting has no ear yet: a signal ends it there and then.
+                if code not in (0, -signal.SIGTERM):
+                    self._fail(f"worker {seat.name} ended with {code}")
                 return
             if not self._told:
                 self._fail(f"worker {seat.name} did not start")
@@ -182,6 +185,8 @@ class Supervisor:
             start_new_session=True,
         )
         seat.process = process
+        if self._stopping.is_set():
+            process.terminate()  # it was on its way when all were told
         try:
             await self._attend(seat, process, directory)
             return await process.wait()
@@ -233,6 +238,12 @@ class Supervisor:
     def _stop(self) -> None:
         self._stopping.set()
         self._signal(signal.SIGTERM)
+
+    def _reload(self) -> None:
+        """Have those that serve read certificates again; one that starts reads them anyway."""
+        for seat in self._seats:
+            if seat.process is not None and seat.serves:
+                seat.process.send_signal(signal.SIGHUP)
 
     def _signal(self, number: signal.Signals) -> None:
         for seat in self._seats:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Sequence
+from typing import cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -22,6 +23,8 @@ MAX_HEADER = 8 * 1024
 MAX_HEADERS = 64
 KEEPALIVE = 10.0
 BACKLOG = 1024
+LINGER = 1.0
+"""Seconds that the rest of a refused body is read for, so that its sender can read the answer."""
 TLS_SHUTDOWN = 2.0
 
 
@@ -88,8 +91,8 @@ class _Refused(asyncio.Protocol):
     """What a connection over the limit gets: its end."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
-            transport.abort()
+        # No isinstance: uvloop's transports are none of asyncio's classes.
+        cast("asyncio.Transport", transport).abort()
 
 
 class Listener:
@@ -118,6 +121,7 @@ class Listener:
             access_log=None,
             logger=_logger(),
             keepalive_timeout=KEEPALIVE,
+            lingering_time=LINGER,
             max_line_size=MAX_LINE,
             max_field_size=MAX_HEADER,
             max_headers=MAX_HEADERS,

@@ -56,8 +56,11 @@ async def run():
     """Start the program with arguments; killed at the end if it still runs."""
     started = []
 
-    async def run(*arguments, environ=None, **more):
+    async def run(*arguments, environ=None, files=None, **more):
+        """`files`: (soft, hard) limit of open files, set by a shell: no fork beside gRPC."""
+        limits = "ulimit -Sn {} && ulimit -Hn {} && ".format(*files) if files else ""
         process = await asyncio.create_subprocess_exec(
+            *("sh", "-c", limits + 'exec "$@"', "sh"),
             *PROGRAM,
             *arguments,
             stdout=asyncio.subprocess.PIPE,

@@ -6,9 +6,14 @@ from pathlib import Path
 import pytest
 
 from bridge.options import OPTIONS
+from bridge.telemetry.families import FAMILIES, PREFIX
 from bridge.telemetry.metrics import Metrics
 
 TEXT = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+METRICS = [
+    line for line in TEXT.split("## Metrics")[1].split("\n## ")[0].split("\n") if line[:3] == "| `"
+]
+METRICS = [line for line in METRICS if "livequery_bridge_…" not in line]
 OTHERS = {"ws", "listen", "config", "print-config", "help"}
 
 
@@ -25,11 +30,21 @@ def test_no_option_is_named_that_does_not_exist():
     assert named - {option.name for option in OPTIONS} <= OTHERS
 
 
-def test_every_metric_is_named():
-    names = re.findall(
-        r"^# TYPE livequery_bridge_(\S+)", Metrics().exposition().decode(), re.MULTILINE
-    )
-    assert len(names) > 10
-    for name in names:
-        if not name.startswith("process_"):
-            assert re.search(rf"`{name}[`{{]", TEXT), name
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_every_metric_stands_in_the_table_with_its_labels(family):
+    labels = "{" + ",".join(family.labels) + "}" if family.labels else ""
+    name = family.printed.removeprefix(PREFIX) + labels
+    [row] = [line for line in METRICS if f"`{name}`" in line.split("|")[1]]
+    assert row.split("|")[2].strip() == family.kind
+
+
+def test_no_metric_is_named_that_does_not_exist():
+    printed = {family.printed.removeprefix(PREFIX) for family in FAMILIES}
+    named = {name for row in METRICS for name in re.findall(r"`([a-z_]+)", row.split("|")[1])}
+    assert named - {"process_"} == printed
+
+
+def test_every_metric_of_a_bridge_is_of_the_table():
+    printed = re.findall(r"^# TYPE (\S+)", Metrics().exposition().decode(), re.MULTILINE)
+    known = {family.printed for family in FAMILIES}
+    assert {name for name in printed if not name.startswith(f"{PREFIX}process_")} <= known

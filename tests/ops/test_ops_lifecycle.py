@@ -201,7 +201,7 @@ async def test_nothing_is_left_upstream_after_a_drain(serve, http, tier):
 
 
 @pytest.mark.soak
-async def test_thousands_of_clients_are_told_over_seconds_and_all_of_them(serve, tmp_path):
+async def test_thousands_of_clients_are_told_over_seconds_and_all_of_them(serve):
     program = await serve("--max-connections-per-ip", "0", "--log-level", "warning")
     url = await program.listening()
     connector = aiohttp.TCPConnector(limit=0)
