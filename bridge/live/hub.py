@@ -203,8 +203,13 @@ class Hub:
     ) -> None:
         new = self._acquire(query, identity)
         self._hold(new, viewer, identity)
+        patience = self._settings.open_timeout + self._settings.snapshot_timeout
         try:
-            await asyncio.shield(new.whole)
+            async with asyncio.timeout(patience):
+                await asyncio.shield(new.whole)
+        except TimeoutError:
+            self._release(new, viewer)
+            raise Failed(Kind.DEADLINE, "the tier did not send the window in time") from None
         except BaseException:
             self._release(new, viewer)
             raise

@@ -25,6 +25,8 @@ from .problem import retry_after
 from .scripts import CoreSse, V1Sse
 from .sink import TransportSink
 
+GRACE = 5.0
+"""Seconds that the end of a stream waits for a client which has not read what came before."""
 BODY_TIMEOUT = 10.0
 """Seconds that the query of a POST may take to come."""
 RETRY_MS = (2000, 4000)
@@ -89,11 +91,19 @@ class Stream:
                 context.hub.leave(viewer, end.reason)
                 context.watch.remove(viewer.outlet)
                 self._note(query, end)
-            if end.reason is Reason.STALLED:
-                self._sink.abort()
-            else:
-                await response.write_eof()
+            await self._finish(response, end)
             return response
+
+    async def _finish(self, response: web.StreamResponse, end: End) -> None:
+        """End the body. A client that does not read is given a moment, then dropped."""
+        if end.reason is Reason.STALLED:
+            self._sink.abort()
+            return
+        try:
+            async with asyncio.timeout(GRACE):
+                await response.write_eof()
+        except TimeoutError:
+            self._sink.abort()
 
     async def _follow(self) -> End:
         outlet = self._viewer.outlet
@@ -104,7 +114,9 @@ class Stream:
         )
         self._began = began = asyncio.get_running_loop().time()
         sums = Heart(
-            interval=self._context.settings.ping_interval, last=lambda: began, beat=self._beat
+            interval=self._context.settings.ping_interval if self._talk.protocol == "v1" else 0,
+            last=lambda: began,
+            beat=self._beat,
         )
         try:
             self._context.hub.attach(self._viewer)

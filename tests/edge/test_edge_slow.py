@@ -6,12 +6,12 @@ import socket
 import struct
 
 from clients import QUERY, IdClient, SseClient, parse_sse
-from scripted_tier import update
+from scripted_tier import enter, reset, update
 
 ROW = b'"' + b"x" * 2000 + b'"'
 
 
-async def open_slow(bridge):
+async def open_slow(bridge, version="1.0"):
     """Ask by SSE on a socket with a tiny receive buffer, and do not read."""
     host, port = bridge.url.removeprefix("http://").split(":")
     raw = socket.socket()
@@ -19,10 +19,8 @@ async def open_slow(bridge):
     raw.setblocking(False)
     await asyncio.get_running_loop().sock_connect(raw, (host, int(port)))
     body = json.dumps(QUERY).encode()
-    head = b"POST /api/v1/live HTTP/1.0\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(
-        body
-    )
-    await asyncio.get_running_loop().sock_sendall(raw, head + body)
+    head = f"POST /api/v1/live HTTP/{version}\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    await asyncio.get_running_loop().sock_sendall(raw, head.encode() + body)
     return raw
 
 
@@ -129,3 +127,27 @@ async def test_a_websocket_that_stops_reading_is_told_4000_once_it_reads(start_b
         "!BBH", 0x88, 2 + len("read too slowly"), 4000
     )
     raw.close()
+
+
+async def test_a_stream_that_ends_does_not_wait_for_a_client_that_does_not_read(
+    start_bridge, tier, http, monkeypatch
+):
+    monkeypatch.setattr("bridge.web.sse.GRACE", 0.2)
+    bridge = await start_bridge(stall_timeout="30s")
+    slow = await open_slow(bridge, "1.1")
+    call = await tier.next_call()
+    call.start()
+    row = b'"' + b"x" * 2_000_000 + b'"'
+    call.send(reset(), enter("a", 0, row=row), complete=True)
+    await asyncio.sleep(0.1)
+    call.end()
+    async with asyncio.timeout(5):
+        while await open_streams(http, bridge):
+            await asyncio.sleep(0.02)
+    slow.close()
+
+
+async def open_streams(http, bridge):
+    text = await (await http.get(bridge.url + "/metrics")).text()
+    lines = [line for line in text.splitlines() if line.startswith("livequery_bridge_connections{")]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)

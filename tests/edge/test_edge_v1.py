@@ -490,11 +490,16 @@ async def test_a_token_outside_the_scope_is_refreshed_in_place(start_bridge, tie
     bridge = await start_bridge(forward_metadata="authorization,x-tenant", scope="x-tenant")
     client = await connect(bridge, headers={"X-Tenant": "acme"})
     await client.say(action="authenticate", token="t1")
-    await opened(client, tier, "s", "a")
+    call = await opened(client, tier, "s", "a")
+    assert call.metadata["authorization"] == "Bearer t1"
     await client.say(action="authenticate", token="t2")
     await client.until("authenticated")
-    await client.say(action="ping")
-    await client.until("pong")
+    call.fail(grpc.StatusCode.UNAVAILABLE)
+    again = await tier.next_call()
+    assert again.metadata["authorization"] == "Bearer t2"
+    again.start()
+    again.snapshot("a")
+    await client.until("live")
 
 
 async def test_beats_carry_the_digest_of_every_window(start_bridge, tier, connect):
