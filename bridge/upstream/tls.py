@@ -12,6 +12,8 @@ from pathlib import Path
 
 import grpc
 
+from bridge.marks import Marks
+
 logger = logging.getLogger(__name__)
 
 
@@ -81,29 +83,12 @@ def _check_key(cert: str, key: str) -> None:
         raise TlsError(f"{key}: not the private key, in PEM form, of {cert}") from None
 
 
-Marks = tuple[tuple[int, int, int] | None, ...]
-
-
-def _marks(files: TlsFiles) -> Marks:
-    """Tell what the files look like from outside; a changed one looks different. Blocks."""
-    found: list[tuple[int, int, int] | None] = []
-    for path in files.paths:
-        try:
-            # stat follows links: a mounted secret is renewed by moving a link.
-            stat = Path(path).stat()
-        except OSError:
-            found.append(None)
-        else:
-            found.append((stat.st_mtime_ns, stat.st_ino, stat.st_size))
-    return tuple(found)
-
-
 class Credentials:
     """The credentials in use. Raises TlsError when the files can't be used from the start."""
 
     def __init__(self, files: TlsFiles) -> None:
         self.files = files
-        self._marks = _marks(files)
+        self._marks = Marks(files.paths)
         self.current = load(files)
 
     async def renew(self) -> bool:
@@ -111,10 +96,8 @@ class Credentials:
 
         Files that can't be used are logged, once, and change nothing.
         """
-        marks = await asyncio.to_thread(_marks, self.files)
-        if marks == self._marks:
+        if not await self._marks.changed():
             return False
-        self._marks = marks
         try:
             self.current = await asyncio.to_thread(load, self.files)
         except TlsError as error:

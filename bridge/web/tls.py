@@ -11,7 +11,8 @@ import ssl
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+
+from bridge.marks import Marks
 
 logger = logging.getLogger(__name__)
 
@@ -72,23 +73,6 @@ def _check_certificates(path: str) -> None:
         raise TlsError(f"{path}: not a certificate in PEM form") from None
 
 
-Marks: TypeAlias = tuple[tuple[int, int, int] | None, ...]
-
-
-def _marks(files: TlsFiles) -> Marks:
-    """Tell what the files look like from outside: a changed one looks different. Blocks."""
-    found: list[tuple[int, int, int] | None] = []
-    for path in files.paths:
-        try:
-            # stat follows links: a mounted secret is renewed by moving a link.
-            stat = Path(path).stat()
-        except OSError:
-            found.append(None)
-        else:
-            found.append((stat.st_mtime_ns, stat.st_ino, stat.st_size))
-    return tuple(found)
-
-
 class Certificate:
     """The context in use. Raises TlsError when the files can't be used from the start."""
 
@@ -96,7 +80,7 @@ class Certificate:
         self.files = files
         self.reloads: Counter[tuple[str, ...]] = Counter({("ok",): 0, ("failed",): 0})
         """How often files were read anew, by outcome."""
-        self._marks = _marks(files)
+        self._marks = Marks(files.paths)
         self.context = load(files)
 
     async def renew(self) -> bool:
@@ -104,10 +88,8 @@ class Certificate:
 
         Files that can't be used are logged, once, and change nothing.
         """
-        marks = await asyncio.to_thread(_marks, self.files)
-        if marks == self._marks:
+        if not await self._marks.changed():
             return False
-        self._marks = marks
         try:
             self.context = await asyncio.to_thread(load, self.files)
         except TlsError as error:

@@ -5,12 +5,10 @@ import os
 import shutil
 import sys
 
-import aiohttp
 import pytest
 from ops_support import Authority, Program
 
-from bridge.app import Bridge
-from bridge.config import resolve
+from house_fixtures import http, start_bridge  # noqa: F401 - fixtures
 from scripted_tier import ScriptedTier
 
 PROGRAM = (sys.executable, "-m", "bridge")
@@ -23,32 +21,6 @@ async def tier():
     tier.rows = ["a", "b"]
     yield tier
     await tier.stop()
-
-
-@pytest.fixture
-async def start_bridge(tier):
-    """Start a bridge in this loop; options as keywords."""
-    bridges = []
-
-    async def start(**options):
-        flags = {"upstream": tier.address, "listen": "127.0.0.1:0", "linger": "50ms"}
-        flags.update(options)
-        bridge = Bridge(resolve(flags, environ={})[0])
-        bridges.append(bridge)
-        bridge.url = await bridge.start()
-        bridge.base = bridge.url + "/api/v1/live"
-        return bridge
-
-    yield start
-    for bridge in bridges:
-        await bridge.close()
-
-
-@pytest.fixture
-async def http():
-    """A plain HTTP client."""
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        yield session
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Fixtures of the upstream floor: replicas, endpoints before them, and the leak check."""
 
-import asyncio
 import contextlib
 
 import pytest
@@ -8,6 +7,7 @@ from upstream_tier import Replica
 
 from bridge.upstream.backend import GrpcBackend
 from bridge.upstream.endpoints import Endpoints
+from house_fixtures import no_leaked_tasks  # noqa: F401 - fixtures
 
 
 @pytest.fixture
@@ -46,20 +46,3 @@ async def opened():
     yield subs
     for sub in subs:
         await sub.close()
-
-
-@pytest.fixture(autouse=True)
-async def no_leaked_tasks():
-    """Every task that a test's work began is over when the test is."""
-    before = asyncio.all_tasks()
-    yield
-    async with asyncio.timeout(5):
-        while leaked := {task for task in asyncio.all_tasks() - before if not _is_library(task)} - {
-            asyncio.current_task()
-        }:
-            await asyncio.wait(leaked, timeout=0.05)
-
-
-def _is_library(task):
-    # grpc.aio keeps a poller per loop; it is the library's to end.
-    return "grpc" in (getattr(task.get_coro(), "__module__", "") or repr(task.get_coro()))
