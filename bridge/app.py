@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from .fleet import Fleet
 from .live.hub import Hub
 from .live.outlet import Watch
 from .live.settings import Settings
+from .renewal import Renewal
 from .telemetry.lag import LoopLag
 from .telemetry.metrics import Metrics
 from .telemetry.version import bridge_version
@@ -27,7 +29,8 @@ from .web.health import Health
 from .web.listener import Listener, bind
 from .web.server import admin, application
 from .web.settings import WebSettings
-from .web.tls import Certificate, TlsFiles
+from .web.tls import TlsFiles
+from .web.tls import certificate as read_certificate
 
 T = TypeVar("T")
 
@@ -202,14 +205,14 @@ class Bridge:
         await self._endpoints.close()
 
 
-def certificate(config: Config) -> Certificate | None:
+def certificate(config: Config) -> Renewal[ssl.SSLContext] | None:
     """Read the listener's certificate, if it has one. Raises TlsError."""
     if not config.tls_cert:
         return None
     files = TlsFiles(
         cert=config.tls_cert, key=config.tls_key, client_ca=config.tls_client_ca or None
     )
-    return Certificate(files)
+    return read_certificate(files)
 
 
 def endpoints(config: Config) -> Endpoints:

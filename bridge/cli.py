@@ -17,12 +17,11 @@ from .demo import DemoError
 from .demo import demo as run_demo
 from .fleet import Fleet
 from .options import OPTIONS
+from .renewal import TlsError
 from .tail import TailError
 from .tail import tail as run_tail
 from .telemetry.logs import set_up_logging
 from .telemetry.version import bridge_version
-from .upstream.tls import TlsError as UpstreamTlsError
-from .web.tls import TlsError
 from .workers import ANNOUNCEMENT, Brief, Supervisor, WorkerError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -82,7 +81,7 @@ def serve(*, file: str | None, print_config: bool, **flags: str | None) -> None:
             _run(_supervise(config, settings))
         else:
             _run(run_bridge(config, on_listening=_announce))
-    except (TlsError, UpstreamTlsError) as error:
+    except TlsError as error:
         raise click.UsageError(str(error)) from None
     except WorkerError as error:
         raise click.ClickException(str(error)) from None
@@ -124,7 +123,7 @@ def check(*, file: str | None, **flags: str | None) -> None:
     click.echo("configuration: ok")
     try:
         reached = _run(_reach(config))
-    except UpstreamTlsError as error:
+    except TlsError as error:
         raise click.UsageError(str(error)) from None
     if not reached:
         raise click.ClickException(f"no tier reachable at {', '.join(config.upstream)}")

@@ -45,11 +45,17 @@ _OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
 
 
 class Connector:
-    """Makes channels. `keepalive` is a key of KEEPALIVE; without `credentials`, in clear text."""
+    """Makes channels. `keepalive` is a key of KEEPALIVE; without `credentials`, in clear text.
 
-    def __init__(self, *, keepalive: str, credentials: Credentials | None) -> None:
+    `server_name` is what the tier's certificate must hold, None for the name it is reached by.
+    """
+
+    def __init__(
+        self, *, keepalive: str, credentials: Credentials | None, server_name: str | None = None
+    ) -> None:
         self._options = (*_OPTIONS, *KEEPALIVE[keepalive])
         self._credentials = credentials
+        self._server_name = server_name
 
     def connect(self, place: Place) -> grpc.aio.Channel:
         """Make a channel; it connects when it is used."""
@@ -58,7 +64,7 @@ class Connector:
             options.append(("grpc.default_authority", f"{place.host}:{place.port}"))
         if self._credentials is None:
             return grpc.aio.insecure_channel(place.address, options=options)
-        name = self._credentials.files.server_name or place.host
+        name = self._server_name or place.host
         if name:
             options.append(("grpc.ssl_target_name_override", name))
         return grpc.aio.secure_channel(place.address, self._credentials.current, options=options)

@@ -18,7 +18,7 @@ from .address import Name, Place, parse
 from .channel import Connector
 from .endpoint import Endpoint, EndpointInfo, State, log_failure
 from .resolver import INTERVAL, Lookup, Resolver, lookup
-from .tls import Credentials, TlsFiles
+from .tls import TlsFiles, credentials
 
 STREAMS_PER_CHANNEL = 80
 IDLE = 60.0
@@ -61,8 +61,12 @@ class Endpoints:
         idle: float = IDLE,
     ) -> None:
         parsed = tuple(dict.fromkeys(map(parse, addresses)))
-        self._credentials = Credentials(tls) if tls else None
-        self._connector = Connector(keepalive=keepalive, credentials=self._credentials)
+        self._credentials = credentials(tls) if tls else None
+        self._connector = Connector(
+            keepalive=keepalive,
+            credentials=self._credentials,
+            server_name=tls.server_name if tls else None,
+        )
         self._streams_per_channel = streams_per_channel
         self._clock = clock or asyncio.get_running_loop().time
         self._idle = idle

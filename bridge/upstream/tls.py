@@ -4,21 +4,14 @@ Files are checked with Python's ssl before gRPC sees them: gRPC takes anything a
 handshake, without naming a file.
 """
 
-import asyncio
-import logging
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import grpc
 
-from bridge.marks import Marks
-
-logger = logging.getLogger(__name__)
-
-
-class TlsError(ValueError):
-    """A certificate or key that can't be used; the message names the file."""
+from bridge.renewal import Renewal, TlsError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,25 +76,9 @@ def _check_key(cert: str, key: str) -> None:
         raise TlsError(f"{key}: not the private key, in PEM form, of {cert}") from None
 
 
-class Credentials:
-    """The credentials in use. Raises TlsError when the files can't be used from the start."""
+Credentials: TypeAlias = Renewal[grpc.ChannelCredentials]
 
-    def __init__(self, files: TlsFiles) -> None:
-        self.files = files
-        self._marks = Marks(files.paths)
-        self.current = load(files)
 
-    async def renew(self) -> bool:
-        """Read the files again if they have changed; tells whether there are new credentials.
-
-        Files that can't be used are logged, once, and change nothing.
-        """
-        if not await self._marks.changed():
-            return False
-        try:
-            self.current = await asyncio.to_thread(load, self.files)
-        except TlsError as error:
-            logger.warning("TLS files can't be used, the old ones stay: %s", error)
-            return False
-        logger.info("TLS files read again: %s", ", ".join(self.files.paths))
-        return True
+def credentials(files: TlsFiles) -> Credentials:
+    """Return the credentials in use, to be renewed; raises TlsError. Blocks."""
+    return Renewal(files.paths, lambda: load(files), what="TLS files")

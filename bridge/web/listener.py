@@ -9,13 +9,14 @@ waiting ones included. A connection that has not finished its handshake or its h
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Sequence
 from typing import cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from .tls import Certificate
+from bridge.renewal import Renewal
 
 # A query of 16 KiB may triple in a URL; other lines are judged as headers are.
 MAX_LINE = 64 * 1024
@@ -107,7 +108,7 @@ class Listener:
         app: web.Application,
         sockets: Sequence[socket.socket],
         *,
-        certificate: Certificate | None = None,
+        certificate: Renewal[ssl.SSLContext] | None = None,
         most: int = 0,
     ) -> None:
         self._sockets = list(sockets)
@@ -159,7 +160,7 @@ class Listener:
                 self._accept,
                 sock=sock.dup(),
                 backlog=BACKLOG,
-                ssl=certificate.context if certificate else None,
+                ssl=certificate.current if certificate else None,
                 ssl_handshake_timeout=KEEPALIVE if certificate else None,
                 ssl_shutdown_timeout=TLS_SHUTDOWN if certificate else None,
             )

@@ -5,20 +5,11 @@ out bad half-way must not break handshakes, and an authority that was taken out 
 file must not stay trusted, nor a session be resumed that it vouched for.
 """
 
-import asyncio
-import logging
 import ssl
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.marks import Marks
-
-logger = logging.getLogger(__name__)
-
-
-class TlsError(ValueError):
-    """A file that can't be used; the message names it."""
+from bridge.renewal import Renewal, TlsError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,29 +64,6 @@ def _check_certificates(path: str) -> None:
         raise TlsError(f"{path}: not a certificate in PEM form") from None
 
 
-class Certificate:
-    """The context in use. Raises TlsError when the files can't be used from the start."""
-
-    def __init__(self, files: TlsFiles) -> None:
-        self.files = files
-        self.reloads: Counter[tuple[str, ...]] = Counter({("ok",): 0, ("failed",): 0})
-        """How often files were read anew, by outcome."""
-        self._marks = Marks(files.paths)
-        self.context = load(files)
-
-    async def renew(self) -> bool:
-        """Read the files again if they have changed; tells whether there is a new context.
-
-        Files that can't be used are logged, once, and change nothing.
-        """
-        if not await self._marks.changed():
-            return False
-        try:
-            self.context = await asyncio.to_thread(load, self.files)
-        except TlsError as error:
-            self.reloads["failed",] += 1
-            logger.warning("certificate can't be used, the old one stays: %s", error)
-            return False
-        self.reloads["ok",] += 1
-        logger.info("certificate read again: %s", ", ".join(self.files.paths))
-        return True
+def certificate(files: TlsFiles) -> Renewal[ssl.SSLContext]:
+    """Return the context in use, to be renewed; raises TlsError. Blocks."""
+    return Renewal(files.paths, lambda: load(files), what="certificate")

@@ -11,8 +11,9 @@ import pytest
 from upstream_tier import NOBODY, QUERY, until
 
 from bridge.core.errors import Failed, Kind
+from bridge.renewal import TlsError
 from bridge.upstream.endpoints import Endpoints
-from bridge.upstream.tls import TlsError, TlsFiles
+from bridge.upstream.tls import TlsFiles
 from scripted_tier import reset
 
 pytestmark = pytest.mark.skipif(
@@ -148,7 +149,7 @@ async def test_the_tier_learns_who_we_are(replica, bridge_to, opened, pki):
 
 
 async def test_files_rotated_under_load(replica, bridge_to, opened, pki, caplog):
-    caplog.set_level(logging.INFO, "bridge.upstream")
+    caplog.set_level(logging.INFO, "bridge")
     tier = await replica(credentials=serve_as(pki, ask=True))
     endpoints, backend = bridge_to(tier, tls=mutual(pki))
     old = [await backend.subscribe(QUERY, NOBODY) for _ in range(10)]
