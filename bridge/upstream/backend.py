@@ -1,4 +1,4 @@
-"""The tier over gRPC: `Backend` of the live floor, on grpc.aio.
+"""The tier over gRPC: `Backend` of the live floor, on HTTP/2 and grpc.aio.
 
 Opening is paced. A first open has someone waiting who sees nothing yet; a re-subscribe has a
 window to show meanwhile. So each kind has its own rate and its own line: first opens the larger
@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
-import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from bridge.core.errors import Failed, Kind
@@ -19,9 +18,8 @@ from bridge.core.query import LiveQuery
 from bridge.live.backend import Identity
 from livequery.v1 import livequery_pb2 as pb
 
-from .endpoint import Endpoint, Lane
+from .endpoint import Endpoint
 from .endpoints import Endpoints
-from .health import SERVICE
 from .pace import Pace
 from .sub import GrpcSub
 from .translate import query_to_pb
@@ -34,7 +32,6 @@ NO_ANSWER: Final = 2.0
 PATIENCE: Final = 4.0
 """Seconds anyone waits for a turn; below what the live floor allows for `started`."""
 _HEARTBEAT: Final = Duration(seconds=15)
-_SUBSCRIBE: Final = f"/{SERVICE}/Subscribe"
 
 
 class GrpcBackend:
@@ -106,16 +103,9 @@ class GrpcBackend:
         )
         ticket = endpoint.breaker.enter()
         began = self._clock()
-        lane = endpoint.lane()
+        sub = GrpcSub(endpoint=endpoint, query=query, identity=identity)
         try:
-            call = _subscribe(lane)(request, metadata=identity.metadata)
-        except BaseException:
-            endpoint.release(lane)
-            endpoint.breaker.abandoned(ticket)
-            raise
-        sub = GrpcSub(call, endpoint=endpoint, lane=lane, query=query, identity=identity)
-        try:
-            await sub.start()
+            await sub.start(request)
         except BaseException as error:
             await sub.close()
             lost = isinstance(error, Failed) and error.kind in (Kind.UNAVAILABLE, Kind.DEADLINE)
@@ -124,7 +114,9 @@ class GrpcBackend:
                 endpoint.breaker.succeeded()
             elif lost or silent:
                 endpoint.breaker.failed(ticket)
-                endpoint.suspect(lane, silent=silent)
+                if silent and sub.lane is not None:
+                    # No answer of any kind: the connection may be dead and not know it.
+                    sub.lane.retired = True
                 self._endpoints.missed()
             else:
                 endpoint.breaker.abandoned(ticket)
@@ -133,13 +125,3 @@ class GrpcBackend:
         endpoint.breaker.succeeded()
         endpoint.changed()
         return sub
-
-
-def _subscribe(
-    lane: Lane,
-) -> grpc.aio.UnaryStreamMultiCallable[pb.SubscribeRequest, pb.SubscribeResponse]:
-    return lane.channel.unary_stream(
-        _SUBSCRIBE,
-        request_serializer=pb.SubscribeRequest.SerializeToString,
-        response_deserializer=pb.SubscribeResponse.FromString,
-    )

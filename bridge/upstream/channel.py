@@ -1,28 +1,18 @@
-"""Channels: how every connection to the tier is made."""
+"""Channels: how grpc connects to the tier, for everything but Subscribe."""
 
 from typing import Final
 
 import grpc
 
 from .address import Place
+from .http2.inbox import MAX_MESSAGE
+from .http2.keepalive import Keepalive
 from .tls import Credentials
 
-MAX_MESSAGE: Final = 4 * 1024 * 1024
-"""Bytes of the largest message, either way."""
-
-KEEPALIVE: Final[dict[str, tuple[tuple[str, int], ...]]] = {
+KEEPALIVE: Final = {
     # Stock servers punish pings more often than every 300 s.
-    "compatible": (
-        ("grpc.keepalive_time_ms", 330_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
-        ("grpc.http2.ping_timeout_ms", 20_000),
-    ),
-    # grpc.keepalive_timeout_ms alone does nothing: the ping timeout is what finds a dead peer.
-    "fast": (
-        ("grpc.keepalive_time_ms", 10_000),
-        ("grpc.keepalive_timeout_ms", 5_000),
-        ("grpc.http2.ping_timeout_ms", 5_000),
-    ),
+    "compatible": Keepalive(silence=330, patience=20),
+    "fast": Keepalive(silence=10, patience=5),
 }
 
 _OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
@@ -32,8 +22,6 @@ _OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.max_send_message_length", MAX_MESSAGE),
-    # Bounds how far a fast tier may run ahead of us.
-    ("grpc.http2.bdp_probe", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
     # Also the deadline of one attempt to connect: TCP, TLS and the tier's first settings.
     ("grpc.min_reconnect_backoff_ms", 2_000),
@@ -45,15 +33,19 @@ _OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
 
 
 class Connector:
-    """Makes channels. `keepalive` is a key of KEEPALIVE; without `credentials`, in clear text.
+    """Makes channels. Without `credentials`, in clear text.
 
     `server_name` is what the tier's certificate must hold, None for the name it is reached by.
     """
 
     def __init__(
-        self, *, keepalive: str, credentials: Credentials | None, server_name: str | None = None
+        self,
+        *,
+        keepalive: Keepalive,
+        credentials: Credentials | None,
+        server_name: str | None = None,
     ) -> None:
-        self._options = (*_OPTIONS, *KEEPALIVE[keepalive])
+        self._options = (*_OPTIONS, *_pings(keepalive))
         self._credentials = credentials
         self._server_name = server_name
 
@@ -67,4 +59,15 @@ class Connector:
         name = self._server_name or place.host
         if name:
             options.append(("grpc.ssl_target_name_override", name))
-        return grpc.aio.secure_channel(place.address, self._credentials.current, options=options)
+        return grpc.aio.secure_channel(
+            place.address, self._credentials.current.channel, options=options
+        )
+
+
+def _pings(keepalive: Keepalive) -> tuple[tuple[str, int], ...]:
+    return (
+        ("grpc.keepalive_time_ms", int(keepalive.silence * 1000)),
+        ("grpc.keepalive_timeout_ms", int(keepalive.patience * 1000)),
+        # The timeout alone does nothing: this is what finds a dead peer.
+        ("grpc.http2.ping_timeout_ms", int(keepalive.patience * 1000)),
+    )

@@ -1,9 +1,9 @@
-"""Endpoint: one replica of the tier; its channels, its health, its circuit.
+"""Endpoint: one replica of the tier; its connections, its health, its circuit.
 
 Laws: a stream holds a place on a lane from before its call begins until it is closed; a lane
-takes no more streams than it was made for, since beyond a server's limit a call queues silently;
-a retired lane takes none, and is closed when its last has ended. Reanchor and health have a
-channel of their own, so that no number of streams can hold them up.
+takes no more streams than it was made for, nor than its server allows; a lane that is retired, or
+whose connection is gone or leaving, takes none, and is closed when its last has ended. Reanchor and
+health go over a grpc channel of their own, so that no number of streams can hold them up.
 """
 
 import asyncio
@@ -17,6 +17,9 @@ import grpc
 from .address import Place
 from .breaker import Breaker
 from .health import Health, HealthWatch
+from .http2.call import CallEnded
+from .http2.connection import Connection
+from .status import Status
 
 logger = logging.getLogger(__name__)
 
@@ -45,12 +48,21 @@ class EndpointInfo:
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """One channel and how many streams it carries."""
+    """One connection and how many streams have a place on it."""
 
-    channel: grpc.aio.Channel
+    connection: Connection
     streams: int = 0
     retired: bool = False
     idle_since: float = 0.0
+
+    @property
+    def spent(self) -> bool:
+        """Whether it takes no more streams, ever."""
+        return self.retired or not self.connection.usable
+
+    def has_room(self, most: int) -> bool:
+        """Whether one more stream may go on it, as far as can be told."""
+        return not self.spent and self.streams < min(most, self.connection.limit)
 
 
 class Endpoint:
@@ -64,17 +76,19 @@ class Endpoint:
         place: Place,
         *,
         connect: Callable[[Place], grpc.aio.Channel],
+        dial: Callable[[Place], Connection],
         clock: Callable[[], float],
         on_change: Callable[[], None],
-        streams_per_channel: int,
+        streams_per_lane: int,
     ) -> None:
         self.place = place
         self.breaker = Breaker(clock=clock)
         self.leaving = False
         self._connect = connect
+        self._dial = dial
         self._clock = clock
         self._on_change = on_change
-        self._most = streams_per_channel
+        self._most = streams_per_lane
         self._health = Health.UNKNOWN
         self._told = State.CONNECTING
         self._lanes: list[Lane] = []
@@ -90,8 +104,8 @@ class Endpoint:
         return sum(lane.streams for lane in self._lanes)
 
     @property
-    def channels(self) -> int:
-        """How many channels carry streams, or did a while ago."""
+    def lanes(self) -> int:
+        """How many connections carry streams, or did a while ago."""
         return len(self._lanes)
 
     @property
@@ -122,13 +136,32 @@ class Endpoint:
 
     # ------------------------------------------------------------ places for streams
 
-    def lane(self) -> Lane:
-        """Take a place on a channel; give it back with `release`."""
+    async def lane(self) -> Lane:
+        """Take a place on a connection that stands; give it back with `release`.
+
+        Raises CallEnded (UNAVAILABLE) where none can be made.
+        """
+        while True:
+            lane = self._take()
+            try:
+                await lane.connection.ready()
+            except BaseException:
+                self.release(lane)
+                raise
+            if not lane.connection.full:
+                return lane
+            # Only now has the server said how few it takes: those over go elsewhere.
+            self._most = max(min(self._most, lane.connection.limit), 1)
+            self.release(lane)
+            if not lane.connection.limit:
+                raise CallEnded(Status("UNAVAILABLE", "the tier takes no streams"))
+
+    def _take(self) -> Lane:
         for lane in self._lanes:
-            if not lane.retired and lane.streams < self._most:
+            if lane.has_room(self._most):
                 break
         else:
-            lane = Lane(self._connect(self.place))
+            lane = Lane(self._dial(self.place))
             self._lanes.append(lane)
         lane.streams += 1
         return lane
@@ -137,17 +170,8 @@ class Endpoint:
         """Give a place back."""
         lane.streams -= 1
         lane.idle_since = self._clock()
-        if not lane.streams and (lane.retired or self.leaving):
+        if not lane.streams and (lane.spent or self.leaving):
             self._on_change()
-
-    def suspect(self, lane: Lane, *, silent: bool) -> None:
-        """Retire a lane that carried a call nowhere: the next dials anew, without gRPC's wait.
-
-        `silent`: there was no answer of any kind; the connection may be dead and not know it.
-        Otherwise one that stands is kept: the tier, or a proxy, has answered on it.
-        """
-        if silent or lane.channel.get_state() is not grpc.ChannelConnectivity.READY:
-            lane.retired = True
 
     def changed(self) -> None:
         """Take note that health or breaker was told something; logs a new state once."""
@@ -176,10 +200,10 @@ class Endpoint:
         empty = [
             lane
             for lane in self._lanes
-            if not lane.streams and (lane.retired or self.leaving or lane.idle_since <= due)
+            if not lane.streams and (lane.spent or self.leaving or lane.idle_since <= due)
         ]
         self._lanes = [lane for lane in self._lanes if lane not in empty]
-        await asyncio.gather(*(lane.channel.close() for lane in empty))
+        await asyncio.gather(*(lane.connection.close() for lane in empty))
         await self._close_old(GRACE)
 
     async def close(self) -> None:
@@ -187,7 +211,7 @@ class Endpoint:
         self._watch.cancel()
         await asyncio.wait([self._watch])
         lanes, self._lanes = self._lanes, []
-        await asyncio.gather(self.control.close(), *(lane.channel.close() for lane in lanes))
+        await asyncio.gather(self.control.close(), *(lane.connection.close() for lane in lanes))
         await self._close_old(None)
 
     async def _close_old(self, grace: float | None) -> None:

@@ -15,18 +15,19 @@ from collections.abc import Callable, Collection, Coroutine, Iterable
 from bridge.core.errors import Failed, Kind
 
 from .address import Name, Place, parse
-from .channel import Connector
+from .channel import KEEPALIVE, Connector
 from .endpoint import Endpoint, EndpointInfo, State, log_failure
+from .http2.dial import Dialler
 from .resolver import INTERVAL, Lookup, Resolver, lookup
 from .tls import TlsFiles, credentials
 
-STREAMS_PER_CHANNEL = 80
+STREAMS_PER_LANE = 80
 IDLE = 60.0
-"""Seconds a channel is kept without streams."""
+"""Seconds a connection is kept without streams."""
 SPREAD = 0.5
 """Seconds over which those who wait for a tier's return call it again."""
 UPKEEP = 5.0
-"""Seconds between two looks at idle channels and at certificate files."""
+"""Seconds between two looks at idle connections and at certificate files."""
 
 
 class Endpoints:
@@ -37,11 +38,11 @@ class Endpoints:
             one behind a name.
         keepalive: `compatible` or `fast`, see KEEPALIVE.
         tls: certificate files; None for clear text.
-        streams_per_channel: below what the tier's servers allow on one connection.
+        streams_per_lane: below what the tier's servers allow on one connection.
         clock: seconds, as loop.time.
         lookup: finds the addresses of a name.
         lookup_interval: seconds between two look-ups.
-        idle: seconds a channel is kept without streams.
+        idle: seconds a connection is kept without streams.
 
     Raises:
         ValueError: an address that is none; TlsError, one too, files that can't be used.
@@ -54,7 +55,7 @@ class Endpoints:
         *,
         keepalive: str = "compatible",
         tls: TlsFiles | None = None,
-        streams_per_channel: int = STREAMS_PER_CHANNEL,
+        streams_per_lane: int = STREAMS_PER_LANE,
         clock: Callable[[], float] | None = None,
         lookup: Lookup = lookup,
         lookup_interval: float = INTERVAL,
@@ -62,12 +63,18 @@ class Endpoints:
     ) -> None:
         parsed = tuple(dict.fromkeys(map(parse, addresses)))
         self._credentials = credentials(tls) if tls else None
+        server_name = tls.server_name if tls else None
         self._connector = Connector(
-            keepalive=keepalive,
+            keepalive=KEEPALIVE[keepalive],
             credentials=self._credentials,
-            server_name=tls.server_name if tls else None,
+            server_name=server_name,
         )
-        self._streams_per_channel = streams_per_channel
+        self._dialler = Dialler(
+            keepalive=KEEPALIVE[keepalive],
+            credentials=self._credentials,
+            server_name=server_name,
+        )
+        self._streams_per_lane = streams_per_lane
         self._clock = clock or asyncio.get_running_loop().time
         self._idle = idle
         self._given = [place for place in parsed if isinstance(place, Place)]
@@ -193,9 +200,10 @@ class Endpoints:
         return Endpoint(
             place,
             connect=self._connector.connect,
+            dial=self._dialler.dial,
             clock=self._clock,
             on_change=self._stir,
-            streams_per_channel=self._streams_per_channel,
+            streams_per_lane=self._streams_per_lane,
         )
 
     def _stir(self) -> None:

@@ -7,6 +7,7 @@ log only: it may name hosts or quote internals.
 
 import logging
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -22,6 +23,8 @@ _DETAILS_KEY = "grpc-status-details-bin"
 _REASON = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 _MAX_TEXT = 300
+# Statuses that a connection or a proxy makes up as well.
+_UNCLEAR = ("UNAVAILABLE", "CANCELLED", "INTERNAL", "UNKNOWN", "DEADLINE_EXCEEDED")
 _MESSAGES = {
     Kind.BAD_QUERY: "the tier refused the query",
     Kind.UNAUTHENTICATED: "the tier wants a valid credential",
@@ -37,14 +40,35 @@ _MESSAGES = {
 }
 
 
-def translate(error: grpc.aio.AioRpcError) -> Failed:
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a call ended, whoever carried it.
+
+    `code` is gRPC's name. `text` is for whoever debugs. `details` is a serialized
+    google.rpc.Status, empty where there is none.
+    """
+
+    code: str
+    text: str = ""
+    details: bytes = b""
+
+
+def status_of(error: grpc.aio.AioRpcError) -> Status:
+    """Read the status of a call that grpc carried."""
+    for key, value in error.trailing_metadata() or ():
+        if key == _DETAILS_KEY and isinstance(value, bytes):
+            return Status(error.code().name, error.details() or "", value)
+    return Status(error.code().name, error.details() or "")
+
+
+def translate(status: Status) -> Failed:
     """Make a failure out of a status. Never raises, whatever the details hold."""
-    code: str = error.code().name
-    info, retry, localized = _details(error)
+    code = status.code
+    info, retry, localized = _details(status)
     kind = FROM_GRPC.get(code, Kind.BROKEN)
-    if code == "RESOURCE_EXHAUSTED" and (info.reason == "TOO_LARGE" or _own_limit(error)):
+    if code == "RESOURCE_EXHAUSTED" and (info.reason == "TOO_LARGE" or _own_limit(status)):
         kind = Kind.TOO_LARGE
-    logger.debug("tier answered %s: %s", code, _clean(error.details() or ""))
+    logger.debug("tier answered %s: %s", code, _clean(status.text))
     message = _clean(localized) or _MESSAGES[kind]
     if not localized and _REASON.fullmatch(info.reason):
         message = f"{message}: {info.reason.lower().replace('_', ' ')}"
@@ -57,25 +81,21 @@ def translate(error: grpc.aio.AioRpcError) -> Failed:
     )
 
 
-def said_by_tier(error: grpc.aio.AioRpcError) -> bool:
+def said_by_tier(status: Status) -> bool:
     """Whether a status is the tier's own word, and no connection's or proxy's."""
-    silent = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-    unclear = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DEADLINE_EXCEEDED)
-    return error.code() not in (*silent, *unclear) or _details(error)[0].domain == DOMAIN
+    return status.code not in _UNCLEAR or _details(status)[0].domain == DOMAIN
 
 
-def _own_limit(error: grpc.aio.AioRpcError) -> bool:
+def _own_limit(status: Status) -> bool:
     """Whether our side refused the message for its size: grpc says so in words alone."""
-    return "larger than max" in (error.details() or "")
+    return "larger than max" in status.text
 
 
-def _details(
-    error: grpc.aio.AioRpcError,
-) -> tuple[error_details_pb2.ErrorInfo, float | None, str]:
+def _details(status: Status) -> tuple[error_details_pb2.ErrorInfo, float | None, str]:
     info = error_details_pb2.ErrorInfo()
     retry: float | None = None
     localized = ""
-    for packed in _packed(error):
+    for packed in _packed(status):
         try:
             if packed.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
                 candidate = error_details_pb2.ErrorInfo()
@@ -96,14 +116,11 @@ def _details(
     return info, retry, localized
 
 
-def _packed(error: grpc.aio.AioRpcError) -> list[Any]:
-    for key, value in error.trailing_metadata() or ():
-        if key == _DETAILS_KEY and isinstance(value, bytes):
-            try:
-                return list(status_pb2.Status.FromString(value).details)
-            except DecodeError:
-                return []
-    return []
+def _packed(status: Status) -> list[Any]:
+    try:
+        return list(status_pb2.Status.FromString(status.details).details)
+    except DecodeError:
+        return []
 
 
 def _clean(text: str) -> str:

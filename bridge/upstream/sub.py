@@ -1,17 +1,17 @@
 """GrpcSub: one Subscribe call.
 
-A call that is dropped without cancel() never dies, so every path out of here cancels. A call's
-messages are read by one task; timeouts are the reader's, on its side of `read`. gRPC reports a
-call that was cut on our side (its channel closed) as CancelledError, as if the task had been
-cancelled: only a task that really is may see that.
+Every path out of here cancels the call. Its messages are read by one task; timeouts are the
+reader's, on its side of `read`. grpc reports a call that was cut on our side (its channel closed)
+as CancelledError, as if the task had been cancelled: only a task that really is may see that.
 """
 
 import asyncio
 import base64
 import random
-from typing import Any, Final
+from typing import Final
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from bridge.core.delta import Batch
 from bridge.core.errors import Failed, Kind
@@ -22,10 +22,13 @@ from livequery.v1 import livequery_pb2 as pb
 
 from .endpoint import Endpoint, Lane
 from .health import SERVICE
-from .status import said_by_tier, translate
+from .http2.call import Call, CallEnded
+from .http2.inbox import MAX_MESSAGE
+from .status import Status, said_by_tier, status_of, translate
 from .translate import batch_from_pb, beat_from_pb, cursor_to_pb, effective, query_to_pb
 
-_REANCHOR = f"/{SERVICE}/Reanchor"
+_SUBSCRIBE: Final = f"/{SERVICE}/Subscribe"
+_REANCHOR: Final = f"/{SERVICE}/Reanchor"
 REANCHOR_TRIES: Final = 3
 REANCHOR_TIMEOUT: Final = 3.0
 
@@ -33,19 +36,13 @@ REANCHOR_TIMEOUT: Final = 3.0
 class GrpcSub:
     """One Subscribe call, on a lane of an endpoint's; `close` gives its place back."""
 
-    def __init__(
-        self,
-        call: grpc.aio.UnaryStreamCall[Any, pb.SubscribeResponse],
-        *,
-        endpoint: Endpoint,
-        lane: Lane,
-        query: LiveQuery,
-        identity: Identity,
-    ) -> None:
+    def __init__(self, *, endpoint: Endpoint, query: LiveQuery, identity: Identity) -> None:
         self._loop = asyncio.get_running_loop()
-        self._call = call
         self._endpoint = endpoint
-        self._lane: Lane | None = lane
+        self._call: Call | None = None
+        self.lane: Lane | None = None
+        """The connection it was sent on; kept after `close`."""
+        self._closed = False
         self._query = query
         self._identity = identity
         self._started = pb.Started()
@@ -70,8 +67,16 @@ class GrpcSub:
         promised = self._started.heartbeat_interval
         return max(promised.seconds + promised.nanos / 1e9, 0.0)
 
-    async def start(self) -> None:
-        """Wait for `started`. Raises Failed."""
+    async def start(self, request: pb.SubscribeRequest) -> None:
+        """Send the request and wait for `started`. Raises Failed."""
+        message = request.SerializeToString()
+        try:
+            if len(message) > MAX_MESSAGE:
+                raise CallEnded(Status("RESOURCE_EXHAUSTED", "Sent message larger than max"))
+            self.lane = await self._endpoint.lane()
+            self._call = self.lane.connection.call(_SUBSCRIBE, message, self._identity.metadata)
+        except CallEnded as ended:
+            raise self._failed(ended.status) from None
         response = await self._next()
         if response is None:
             raise Failed(Kind.UNAVAILABLE, "the tier ended the stream before it began")
@@ -90,18 +95,22 @@ class GrpcSub:
         return None
 
     async def _next(self) -> pb.SubscribeResponse | None:
+        if self._call is None:
+            raise Failed(Kind.UNAVAILABLE, "the call was cut")
         try:
-            response = await self._call.read()
-        except grpc.aio.AioRpcError as error:
-            self.answered = self.answered or said_by_tier(error)
-            raise translate(error) from None
-        except asyncio.CancelledError:
-            raise_if_cancelled()
-            raise Failed(Kind.UNAVAILABLE, "the call was cut") from None
-        if not isinstance(response, pb.SubscribeResponse):
-            return None
-        self.answered = True
-        return response
+            message = await self._call.read()
+            if message is None:
+                return None
+            self.answered = True
+            return pb.SubscribeResponse.FromString(message)
+        except CallEnded as ended:
+            raise self._failed(ended.status) from None
+        except DecodeError:
+            raise self._failed(Status("INTERNAL", "a message that is none")) from None
+
+    def _failed(self, status: Status) -> Failed:
+        self.answered = self.answered or said_by_tier(status)
+        return translate(status)
 
     async def reanchor(self, query: LiveQuery, was: LiveQuery, request_id: str) -> LiveQuery | None:
         """Slide the window; see `Sub.reanchor`.
@@ -124,7 +133,7 @@ class GrpcSub:
                 response = await self._reanchor(request, deadline - self._loop.time())
             except grpc.aio.AioRpcError as error:
                 if not tries or error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise translate(error) from None
+                    raise translate(status_of(error)) from None
             else:
                 if not response.HasField("effective_query"):
                     return None
@@ -150,10 +159,11 @@ class GrpcSub:
 
     async def close(self) -> None:
         """Cancel the call, which is the unsubscribe. Idempotent."""
-        self._call.cancel()
-        if self._lane is not None:
-            self._endpoint.release(self._lane)
-            self._lane = None
+        if self._call is not None:
+            self._call.cancel()
+        if self.lane is not None and not self._closed:
+            self._endpoint.release(self.lane)
+        self._closed = True
 
 
 def raise_if_cancelled() -> None:

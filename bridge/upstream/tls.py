@@ -18,7 +18,8 @@ from bridge.renewal import Renewal, TlsError
 class TlsFiles:
     """What TLS to the tier is made of: paths of PEM files.
 
-    `ca` is whom to trust, None for gRPC's built-in roots. `cert` (with its chain) and `key` are
+    `ca` is whom to trust, None for the system's roots (Reanchor
+    and health: gRPC's built-in ones). `cert` (with its chain) and `key` are
     shown to a tier that asks who we are; both or neither. `server_name` is what the tier's
     certificate must hold, where that is not the name it is reached by.
     """
@@ -34,19 +35,29 @@ class TlsFiles:
         return tuple(path for path in (self.ca, self.cert, self.key) if path)
 
 
-def load(files: TlsFiles) -> grpc.ChannelCredentials:
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """What the files make: for grpc's channels, and for connections of our own."""
+
+    channel: grpc.ChannelCredentials
+    context: ssl.SSLContext
+
+
+def load(files: TlsFiles) -> Tls:
     """Read and check the files; raises TlsError. Blocks."""
     if (files.cert is None) != (files.key is None):
         raise TlsError(f"{files.cert or files.key}: a certificate and its key go together")
     ca = _read(files.ca) if files.ca else None
     if ca is not None and files.ca:
         _check_certificates(files.ca, ca)
+    context = ssl.create_default_context(cadata=ca.decode("ascii", "replace") if ca else None)
+    context.set_alpn_protocols(["h2"])
     if files.cert is None or files.key is None:
-        return grpc.ssl_channel_credentials(ca)
+        return Tls(grpc.ssl_channel_credentials(ca), context)
     cert, key = _read(files.cert), _read(files.key)
     _check_certificates(files.cert, cert)
-    _check_key(files.cert, files.key)
-    return grpc.ssl_channel_credentials(ca, key, cert)
+    _take_key(context, files.cert, files.key)
+    return Tls(grpc.ssl_channel_credentials(ca, key, cert), context)
 
 
 def _read(path: str) -> bytes:
@@ -64,19 +75,19 @@ def _check_certificates(path: str, pem: bytes) -> None:
         raise TlsError(f"{path}: not a certificate in PEM form") from None
 
 
-def _check_key(cert: str, key: str) -> None:
+def _take_key(context: ssl.SSLContext, cert: str, key: str) -> None:
     def ask() -> str:
         raise TlsError(f"{key}: the key is encrypted; there is nobody to ask for its password")
 
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key, ask)
+        context.load_cert_chain(cert, key, ask)
     except (OSError, ValueError) as error:
         if isinstance(error, TlsError):
             raise
         raise TlsError(f"{key}: not the private key, in PEM form, of {cert}") from None
 
 
-Credentials: TypeAlias = Renewal[grpc.ChannelCredentials]
+Credentials: TypeAlias = Renewal[Tls]
 
 
 def credentials(files: TlsFiles) -> Credentials:

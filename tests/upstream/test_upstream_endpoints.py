@@ -60,9 +60,9 @@ async def test_200_streams_to_one_replica_use_3_connections_and_none_queues(
     assert endpoints.snapshot()[0].streams == 200
 
 
-async def test_streams_per_channel_can_be_fewer(replica, bridge_to, opened):
+async def test_streams_per_lane_can_be_fewer(replica, bridge_to, opened):
     tier = await replica(options=(("grpc.max_concurrent_streams", 5),))
-    _, backend = bridge_to(tier, streams_per_channel=5)
+    _, backend = bridge_to(tier, streams_per_lane=5)
     async with asyncio.timeout(5):
         await open_many(backend, opened, 20)
     assert len(set(tier.peers)) == 4
@@ -71,18 +71,18 @@ async def test_streams_per_channel_can_be_fewer(replica, bridge_to, opened):
 async def test_idle_channels_are_closed_after_a_while(replica, bridge_to, opened):
     clock = FakeTime()
     tier = await replica()
-    endpoints, backend = bridge_to(tier, clock=clock, streams_per_channel=2)
+    endpoints, backend = bridge_to(tier, clock=clock, streams_per_lane=2)
     subs = await open_many(backend, opened, 6)
     (endpoint,) = endpoints._all.values()
-    assert endpoint.channels == 3
+    assert endpoint.lanes == 3
     for sub in subs[2:]:
         await sub.close()
     clock.advance(59)
     await endpoint.sweep(60)
-    assert endpoint.channels == 3
+    assert endpoint.lanes == 3
     clock.advance(2)
     await endpoint.sweep(60)
-    assert endpoint.channels == 1
+    assert endpoint.lanes == 1
     assert endpoint.streams == 2
 
 
@@ -195,12 +195,12 @@ async def test_all_circuits_open_is_told_at_once_and_when_to_come_back(bridge_to
     (endpoint,) = endpoints._all.values()
     assert states(endpoints) == {DEAD: "circuit open"}
     assert endpoints.troubles() == [f"tier {DEAD}: circuit open"]
-    made = endpoint.channels
+    made = endpoint.lanes
     with pytest.raises(Failed) as failed:
         await backend.subscribe(QUERY, NOBODY)
     assert failed.value.kind is Kind.UNAVAILABLE
     assert 1 <= failed.value.retry_after <= 2
-    assert endpoint.channels == made
+    assert endpoint.lanes == made
     told = [r for r in caplog.records if r.name.startswith("bridge.upstream")]
     assert [r.message for r in told] == [f"tier {DEAD}: circuit open"]
     assert not [r for r in told if r.exc_info]

@@ -6,7 +6,7 @@ from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from bridge.core.errors import Kind
-from bridge.upstream.status import said_by_tier, translate
+from bridge.upstream.status import said_by_tier, status_of, translate
 
 SECRET = "panic at tier-7.internal:5000"
 
@@ -19,7 +19,7 @@ def error(code, *details, text=SECRET, raw=None):
         status.details.append(packed)
     wire = status.SerializeToString() if raw is None else raw
     trailing = grpc.aio.Metadata(("grpc-status-details-bin", wire))
-    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, text)
+    return status_of(grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, text))
 
 
 def info(reason="", *, domain="livequery.v1", **metadata):
@@ -77,7 +77,7 @@ def test_a_detail_that_is_not_what_its_type_says_is_passed_over():
 
 
 def test_no_trailing_metadata_at_all_is_fine():
-    bare = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, None, None, None)
+    bare = status_of(grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, None, None, None))
     assert translate(bare).kind is Kind.UNAVAILABLE
     assert not said_by_tier(bare)
 

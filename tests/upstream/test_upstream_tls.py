@@ -173,10 +173,10 @@ async def test_files_rotated_under_load(replica, bridge_to, opened, pki, caplog)
     assert not [text for text in told if "connecting" in text]
     # Once the old streams have ended, their channels are closed.
     (endpoint,) = endpoints._all.values()
-    assert endpoint.channels == 2
+    assert endpoint.lanes == 2
     for sub in old:
         await sub.close()
-    await until(lambda: endpoint.channels == 1)
+    await until(lambda: endpoint.lanes == 1)
 
 
 async def test_files_are_looked_at_every_now_and_then(replica, bridge_to, opened, pki, monkeypatch):

@@ -1,0 +1,77 @@
+"""Dial: how a replica is connected to for streams, over TCP, TLS or a Unix socket."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from ..address import Place
+from ..tls import Credentials
+from .connection import FAREWELL, Connection
+from .keepalive import Keepalive
+
+
+class Dialler:
+    """Makes connections. Without `credentials`, in clear text.
+
+    `server_name` is what the tier's certificate must hold, None for the name it is reached by.
+    """
+
+    def __init__(
+        self,
+        *,
+        keepalive: Keepalive,
+        credentials: Credentials | None,
+        server_name: str | None = None,
+    ) -> None:
+        self._keepalive = keepalive
+        self._credentials = credentials
+        self._server_name = server_name
+
+    def dial(self, place: Place) -> Connection:
+        """Begin to connect, with the credentials there are now."""
+        context = self._credentials.current.context if self._credentials else None
+        name = self._server_name or place.host
+        return Connection(
+            lambda protocol: _connect(place, protocol, context, name),
+            authority=_authority(place, name if context else ""),
+            scheme="https" if context else "http",
+            keepalive=self._keepalive,
+            name=place.address,
+        )
+
+
+async def _connect(
+    place: Place,
+    protocol: Callable[[], asyncio.Protocol],
+    context: ssl.SSLContext | None,
+    name: str,
+) -> None:
+    loop = asyncio.get_running_loop()
+    tls: dict[str, Any] = {}
+    host, port = _target(place)
+    if context is not None:
+        tls = {
+            "ssl": context,
+            "server_hostname": name or host or "localhost",
+            "ssl_shutdown_timeout": FAREWELL,
+        }
+    if port is None:
+        await loop.create_unix_connection(protocol, host, **tls)
+    else:
+        await loop.create_connection(protocol, host, port, **tls)
+
+
+def _target(place: Place) -> tuple[str, int | None]:
+    """Return host and port, or the path of a Unix socket and None."""
+    if place.address.startswith("unix:"):
+        return place.address.removeprefix("unix:").removeprefix("//"), None
+    host, _, port = place.address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _authority(place: Place, name: str) -> str:
+    """Return what a replica is asked as: as gRPC would."""
+    if place.host:
+        return f"{place.host}:{place.port}"
+    return name or ("localhost" if place.address.startswith("unix:") else place.address)
