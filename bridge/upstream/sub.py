@@ -70,9 +70,9 @@ class GrpcSub:
     async def start(self, request: pb.SubscribeRequest) -> None:
         """Send the request and wait for `started`. Raises Failed."""
         message = request.SerializeToString()
+        if len(message) > MAX_MESSAGE:
+            raise self._failed(Status("RESOURCE_EXHAUSTED", "Sent message larger than max"))
         try:
-            if len(message) > MAX_MESSAGE:
-                raise CallEnded(Status("RESOURCE_EXHAUSTED", "Sent message larger than max"))
             self.lane = await self._endpoint.lane()
             self._call = self.lane.connection.call(_SUBSCRIBE, message, self._identity.metadata)
         except CallEnded as ended:

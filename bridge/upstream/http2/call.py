@@ -7,7 +7,8 @@ from typing import Final
 
 import h2
 
-from ..status import Status
+from bridge.upstream.status import Status
+
 from .inbox import Inbox
 
 TURN: Final = 16

@@ -5,8 +5,9 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from ..address import Place
-from ..tls import Credentials
+from bridge.upstream.address import Place
+from bridge.upstream.tls import Credentials
+
 from .connection import FAREWELL, Connection
 from .keepalive import Keepalive
 

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from ..status import Status
+from bridge.upstream.status import Status
 
 MAX_MESSAGE: Final = 4 * 1024 * 1024
 """Bytes of the largest message, either way."""
