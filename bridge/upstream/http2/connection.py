@@ -7,7 +7,7 @@ deadline to connect, and one to say goodbye.
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from .call import Call, CallEnded, Metadata
 from .keepalive import Keepalive, Pulse
@@ -102,8 +102,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say hello."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - it is, for a Protocol
-        self._transport = transport
+        # uvloop's are no asyncio.Transport by descent.
+        self._transport = cast("asyncio.Transport", transport)
         self._heard = self._loop.time()
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != "h2":
