@@ -15,7 +15,7 @@ DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6
 END_STREAM, PADDED = 0x1, 0x8
 MAX_FRAME: Final = 16_384
 """Bytes of the largest frame: what every peer may send, and we ask for no more."""
-CONNECTION_WINDOW: Final = 16 * 1024 * 1024
+CONNECTION_WINDOW: Final = 8 * 1024 * 1024
 _HEAD: Final = struct.Struct(">HBBBI")
 _UPDATE: Final = struct.Struct(">HBBBII")
 HEAD_SIZE: Final = _HEAD.size

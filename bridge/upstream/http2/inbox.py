@@ -16,8 +16,8 @@ from bridge.upstream.status import Status
 
 MAX_MESSAGE: Final = 4 * 1024 * 1024
 """Bytes of the largest message, either way."""
-WINDOW: Final = 256 * 1024
-"""Bytes that a stream may have under way and unread."""
+WINDOW: Final = 64 * 1024
+"""Bytes that a stream may have under way and unread: bounds how far a fast tier may run ahead."""
 _HALF: Final = WINDOW // 2
 _PREFIX: Final = struct.Struct(">BI")
 PREFIX_SIZE: Final = _PREFIX.size

@@ -1,0 +1,113 @@
+"""A server whose every HTTP/2 frame is the test's, before a session in memory."""
+
+import asyncio
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import RequestReceived, StreamReset
+from h2.settings import SettingCodes, Settings
+from hyperframe.frame import Frame
+
+from bridge.upstream.http2.inbox import framed
+from bridge.upstream.http2.session import Session
+
+ANSWER = [(":status", "200"), ("content-type", "application/grpc")]
+PATH = "/livequery.v1.LiveQueryService/Subscribe"
+
+
+def ok(*more):
+    return [("grpc-status", "0"), *more]
+
+
+class Server(H2Connection):
+    """h2's server side; `settings` are what it says first."""
+
+    def __init__(self, **settings):
+        config = H2Configuration(
+            client_side=False, header_encoding="utf-8", validate_outbound_headers=False
+        )
+        super().__init__(config)
+        if settings:
+            named = {SettingCodes[name]: value for name, value in settings.items()}
+            self.local_settings = Settings(client=False, initial_values=named)
+
+
+class Pair:
+    """A session and its peer, joined in memory. `settled` and `over` count the session's word."""
+
+    def __init__(self, *, hello=True, **settings):
+        self.server = Server(**settings)
+        self.requests = {}
+        self.events = []
+        self.to_server = []
+        self.settled = self.over = 0
+        self.session = Session(
+            authority="tier:1",
+            scheme="http",
+            name="tier:1",
+            write=self.to_server.append,
+            on_settings=lambda: setattr(self, "settled", self.settled + 1),
+            on_end=lambda: setattr(self, "over", self.over + 1),
+        )
+        self.session.hello()
+        if hello:
+            self.server.initiate_connection()
+            self.pump()
+
+    def pump(self):
+        """Carry bytes both ways until there are none."""
+        while True:
+            sent, self.to_server[:] = b"".join(self.to_server), []
+            for event in self.server.receive_data(sent) if sent else ():
+                self.events.append(event)
+                if isinstance(event, RequestReceived):
+                    self.requests[event.stream_id] = dict(event.headers)
+            back = self.server.data_to_send()
+            if back:
+                self.session.feed(back)
+            if not self.to_server:
+                return
+
+    def call(self, message=b"ask", metadata=()):
+        """Begin a call; returns it and its stream."""
+        call = self.session.call(PATH, message, metadata)
+        self.pump()
+        return call, self.server.highest_inbound_stream_id
+
+    def answered(self):
+        """Begin a call and answer it with headers; returns it and its stream."""
+        call, stream = self.call()
+        self.server.send_headers(stream, ANSWER)
+        self.pump()
+        return call, stream
+
+    def say(self, stream, *messages, **more):
+        self.server.send_data(stream, b"".join(map(framed, messages)), **more)
+        self.pump()
+
+    def end(self, stream, *trailers):
+        self.server.send_headers(stream, [*trailers] or ok(), end_stream=True)
+        self.pump()
+
+    def raw(self, *frames):
+        """Send frames past h2."""
+        self.session.feed(b"".join(f.serialize() if isinstance(f, Frame) else f for f in frames))
+
+    def resets(self, stream):
+        self.pump()
+        return [
+            event.error_code
+            for event in self.events
+            if isinstance(event, StreamReset) and event.stream_id == stream
+        ]
+
+
+async def drain(call):
+    """Read to the end."""
+    return [message async for message in until_end(call)]
+
+
+async def until_end(call):
+    async with asyncio.timeout(5):
+        while (message := await call.read()) is not None:
+            yield message

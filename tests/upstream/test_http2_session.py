@@ -1,0 +1,374 @@
+"""One connection's talk: calls, their ends, and a peer that may say anything."""
+
+import asyncio
+import logging
+
+import pytest
+from h2.errors import ErrorCodes
+from h2_peer import ANSWER, PATH, Pair, drain, ok
+from hyperframe.frame import ContinuationFrame, GoAwayFrame, HeadersFrame, PushPromiseFrame
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.upstream.http2.call import TURN, CallEnded
+from bridge.upstream.http2.inbox import MAX_MESSAGE, WINDOW, framed
+
+
+async def ended(call):
+    with pytest.raises(CallEnded) as told:
+        await drain(call)
+    return told.value.status
+
+
+async def test_a_call_is_asked_as_grpc_asks_and_answered_in_order():
+    pair = Pair()
+    call, stream = pair.call(b"question", (("x-a", "1"), ("x-raw-bin", b"\xff\x00")))
+    assert pair.requests[stream] == {
+        ":method": "POST",
+        ":scheme": "http",
+        ":path": PATH,
+        ":authority": "tier:1",
+        "te": "trailers",
+        "content-type": "application/grpc",
+        "user-agent": pair.requests[stream]["user-agent"],
+        "grpc-accept-encoding": "identity",
+        "x-a": "1",
+        "x-raw-bin": "/wA",
+    }
+    asked = b"".join(e.data for e in pair.events if type(e).__name__ == "DataReceived")
+    assert asked == framed(b"question")
+    pair.server.send_headers(stream, ANSWER)
+    pair.say(stream, b"one", b"", b"three")
+    pair.end(stream)
+    assert await drain(call) == [b"one", b"", b"three"]
+    assert await call.read() is None
+
+
+async def test_reading_what_is_there_does_not_suspend_and_lets_others_have_their_turn():
+    pair = Pair()
+    call, stream = pair.answered()
+    pair.say(stream, *([b"x"] * 3 * TURN))
+    turns = []
+    asyncio.get_running_loop().call_soon(turns.append, 1)
+    for _ in range(TURN - 1):
+        await call.read()
+    assert not turns
+    await call.read()
+    assert turns
+
+
+async def test_a_reader_that_waits_is_woken_and_one_cancelled_loses_nothing():
+    pair = Pair()
+    call, stream = pair.answered()
+    reading = asyncio.create_task(call.read())
+    await asyncio.sleep(0)
+    pair.say(stream, b"a")
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert await call.read() == b"a"
+    reading = asyncio.create_task(call.read())
+    await asyncio.sleep(0)
+    pair.say(stream, b"b")
+    assert await reading == b"b"
+
+
+async def test_cancelling_resets_the_stream_and_what_crosses_it_is_nothing():
+    pair = Pair()
+    call, stream = pair.answered()
+    other, second = pair.answered()
+    call.cancel()
+    call.cancel()
+    # The peer has not read it yet.
+    pair.server.send_data(stream, framed(b"late"))
+    pair.server.send_headers(stream, ok(), end_stream=True)
+    pair.session.feed(pair.server.data_to_send())
+    assert pair.resets(stream) == []  # it had ended when the reset came
+    pair.say(second, b"still")
+    assert await other.read() == b"still"
+    assert pair.session.calls == 1
+    third, stream = pair.answered()
+    third.cancel()
+    assert pair.resets(stream) == [ErrorCodes.CANCEL]
+    assert (await ended(third)).code == "CANCELLED"
+
+
+# ------------------------------------------------------------------ how a call ends
+
+TOLD = [
+    ([("grpc-status", "5"), ("grpc-message", "no%20such%0Aday%20%C3%A9")], "NOT_FOUND", "no such\nday é", b""),
+    ([("grpc-status", "8"), ("grpc-status-details-bin", "CAgSAXg")], "RESOURCE_EXHAUSTED", "", b"\x08\x08\x12\x01x"),
+    ([("grpc-status", "8"), ("grpc-status-details-bin", "CAgSAXg=")], "RESOURCE_EXHAUSTED", "", b"\x08\x08\x12\x01x"),
+    ([("grpc-status", "8"), ("grpc-status-details-bin", "?")], "RESOURCE_EXHAUSTED", "", b""),
+    ([("grpc-status", "99")], "UNKNOWN", "", b""),
+    ([("grpc-status", "minus one")], "UNKNOWN", "", b""),
+    ([("x-other", "1")], "UNKNOWN", "the peer ended the stream without a status", b""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("trailers", "code", "text", "details"), TOLD)
+async def test_trailers_are_the_status(trailers, code, text, details):
+    pair = Pair()
+    call, stream = pair.answered()
+    pair.say(stream, b"before")
+    pair.end(stream, *trailers)
+    assert await call.read() == b"before"
+    status = await ended(call)
+    assert (status.code, status.text, status.details) == (code, text, details)
+    only, stream = pair.call()
+    pair.end(stream, *ANSWER, *trailers)  # trailers alone
+    assert (await ended(only)).code == code
+
+
+async def test_a_stream_that_ends_with_data_and_no_trailers_is_unknown():
+    pair = Pair()
+    call, stream = pair.answered()
+    pair.say(stream, b"last", end_stream=True)
+    assert await call.read() == b"last"
+    assert (await ended(call)).code == "UNKNOWN"
+    assert pair.session.calls == 0
+
+
+HTTP = {400: "INTERNAL", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "UNIMPLEMENTED"}
+HTTP |= dict.fromkeys((429, 502, 503, 504), "UNAVAILABLE") | {500: "UNKNOWN", 302: "UNKNOWN"}
+
+
+@pytest.mark.parametrize(("http", "code"), HTTP.items())
+async def test_an_answer_that_is_no_grpc_ends_the_call_by_its_http_status(http, code):
+    pair = Pair()
+    call, stream = pair.call()
+    pair.server.send_headers(stream, [(":status", str(http)), ("content-type", "text/html")])
+    pair.server.send_data(stream, b"<html>sorry</html>", end_stream=True)
+    pair.pump()
+    assert (await ended(call)).code == code
+    other, stream = pair.answered()
+    pair.say(stream, b"fine")
+    assert await other.read() == b"fine"
+
+
+async def test_html_with_status_200_is_unknown():
+    pair = Pair()
+    call, stream = pair.call()
+    pair.server.send_headers(stream, [(":status", "200"), ("content-type", "text/html")])
+    pair.pump()
+    assert (await ended(call)).code == "UNKNOWN"
+    assert pair.resets(stream) == [ErrorCodes.CANCEL]
+
+
+RESETS = {
+    ErrorCodes.NO_ERROR: "INTERNAL",
+    ErrorCodes.PROTOCOL_ERROR: "INTERNAL",
+    ErrorCodes.REFUSED_STREAM: "UNAVAILABLE",
+    ErrorCodes.CANCEL: "CANCELLED",
+    ErrorCodes.ENHANCE_YOUR_CALM: "RESOURCE_EXHAUSTED",
+    ErrorCodes.INADEQUATE_SECURITY: "PERMISSION_DENIED",
+    ErrorCodes.STREAM_CLOSED: "UNKNOWN",
+    99: "UNKNOWN",
+}
+
+
+@pytest.mark.parametrize(("error", "code"), RESETS.items())
+async def test_a_reset_is_translated_after_what_came_before_it(error, code):
+    pair = Pair()
+    call, stream = pair.answered()
+    pair.say(stream, b"before")
+    pair.server.reset_stream(stream, error)
+    pair.pump()
+    assert await call.read() == b"before"
+    assert (await ended(call)).code == code
+
+
+async def test_early_hints_are_passed_over_and_continuation_is_put_together():
+    pair = Pair()
+    call, stream = pair.call()
+    pair.server.send_headers(stream, [(":status", "103")])
+    pair.pump()
+    block = pair.server.encoder.encode([*ANSWER, ("x-long", "y" * 400)])
+    frames = [HeadersFrame(stream, block[:10])]
+    frames += [ContinuationFrame(stream, block[at : at + 50]) for at in range(10, len(block), 50)]
+    frames[-1].flags.add("END_HEADERS")
+    for frame in frames:
+        pair.raw(frame)
+    pair.session.feed(b"\x00\x00\x06\x00\x00" + stream.to_bytes(4, "big") + framed(b"m"))
+    assert await call.read() == b"m"
+
+
+# ------------------------------------------------------------------ requests and windows
+
+
+async def test_a_request_waits_for_the_peers_window():
+    pair = Pair(INITIAL_WINDOW_SIZE=10)
+    call, stream = pair.call(b"x" * 1000)
+    got = lambda: sum(len(e.data) for e in pair.events if type(e).__name__ == "DataReceived")  # noqa: E731
+    assert got() == 10
+    pair.server.increment_flow_control_window(500, stream)
+    pair.pump()
+    assert got() == 510
+    pair.server.update_settings({4: 5000})
+    pair.pump()
+    assert got() == 1005
+    pair.server.send_headers(stream, ANSWER)
+    pair.say(stream, b"m")
+    assert await call.read() == b"m"
+
+
+async def test_an_answer_before_the_request_is_through_ends_both():
+    pair = Pair(INITIAL_WINDOW_SIZE=10)
+    call, stream = pair.call(b"x" * 1000)
+    pair.end(stream, *ANSWER, ("grpc-status", "3"))
+    assert (await ended(call)).code == "INVALID_ARGUMENT"
+    assert pair.session.calls == 0
+    assert not pair.session._unsent
+
+
+async def test_a_peer_is_held_back_until_messages_are_read():
+    pair = Pair()
+    call, stream = pair.answered()
+    message = bytes(1019)
+    for _ in range(WINDOW // 1024):
+        pair.say(stream, message)
+    assert pair.server.local_flow_control_window(stream) == 0
+    for _ in range(WINDOW // 1024):
+        await call.read()
+    pair.pump()
+    assert pair.server.local_flow_control_window(stream) == WINDOW
+
+
+async def test_a_message_of_4_mib_passes_and_one_octet_more_does_not():
+    pair = Pair()
+    call, stream = pair.answered()
+    other, second = pair.answered()
+
+    def send(wire):
+        while wire and stream in pair.server.streams:
+            size = min(pair.server.local_flow_control_window(stream), 16_384, len(wire))
+            if not size:
+                return wire
+            pair.server.send_data(stream, wire[:size])
+            wire = wire[size:]
+            pair.pump()
+        return wire
+
+    assert send(framed(bytes(MAX_MESSAGE))) == b""
+    assert len(await call.read()) == MAX_MESSAGE
+    pair.pump()
+    pair.server.send_data(stream, framed(bytes(MAX_MESSAGE + 1))[:1000])
+    pair.pump()
+    assert (await ended(call)).code == "RESOURCE_EXHAUSTED"
+    assert pair.resets(stream) == [ErrorCodes.CANCEL]
+    pair.say(second, b"untouched")
+    assert await other.read() == b"untouched"
+
+
+async def test_more_metadata_than_the_peer_takes_is_not_sent():
+    pair = Pair(MAX_HEADER_LIST_SIZE=600)
+    with pytest.raises(CallEnded) as told:
+        pair.session.call(PATH, b"", (("x-a", "y" * 600),))
+    assert told.value.status.code == "RESOURCE_EXHAUSTED"
+    assert not pair.session.calls
+
+
+async def test_the_peers_limit_of_calls_is_known():
+    assert Pair(MAX_CONCURRENT_STREAMS=7).session.limit == 7
+    assert Pair().session.limit > 1_000_000
+
+
+# ------------------------------------------------------------------ how a connection ends
+
+
+async def test_goaway_lets_those_it_names_go_on_and_fails_the_others(caplog):
+    pair = Pair()
+    first, one = pair.answered()
+    second, _ = pair.answered()
+    pair.raw(GoAwayFrame(0, last_stream_id=one))
+    assert (await ended(second)).code == "UNAVAILABLE"
+    assert pair.session.leaving
+    with pytest.raises(CallEnded):
+        pair.session.call(PATH, b"", ())
+    pair.say(one, b"still here")
+    assert await first.read() == b"still here"
+    assert not pair.over
+    pair.end(one)
+    assert await drain(first) == []
+    assert pair.over == 1
+    assert not caplog.records
+
+
+async def test_a_goaway_in_two_steps_is_how_servers_leave():
+    pair = Pair()
+    first, one = pair.answered()
+    pair.raw(GoAwayFrame(0, last_stream_id=2**31 - 1))
+    pair.raw(GoAwayFrame(0, last_stream_id=one))
+    pair.server.ping(b"12345678")
+    pair.say(one, b"x")
+    assert await first.read() == b"x"
+    first.cancel()
+    assert pair.over == 1
+
+
+async def test_the_end_is_the_end_of_every_call():
+    pair = Pair()
+    calls = [pair.answered()[0] for _ in range(3)]
+    pair.session.end("lost")
+    pair.session.end("again")
+    assert [(await ended(call)).code for call in calls] == ["UNAVAILABLE"] * 3
+    assert pair.over == 1
+    for call in calls:
+        call.cancel()
+
+
+VIOLATIONS = {
+    "http1": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "zero": bytes(9 + 16),
+    "huge frame": b"\xff\xff\xff\x00\x00\x00\x00\x00\x01",
+    "headers of no stream": b"\x00\x00\x01\x01\x05\x00\x00\x00\x63\x88",
+    "bad hpack": b"\x00\x00\x02\x01\x05\x00\x00\x00\x01\xff\xff",
+    "ping too short": b"\x00\x00\x01\x06\x00\x00\x00\x00\x00x",
+    "goaway too short": b"\x00\x00\x01\x07\x00\x00\x00\x00\x00x",
+    "window of 0": b"\x00\x00\x04\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+    "bad setting": b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x01",
+    "naked continuation": b"\x00\x00\x01\x09\x04\x00\x00\x00\x01\x88",
+    "push": PushPromiseFrame(1, 2, b"\x82", flags=["END_HEADERS"]).serialize(),
+    "window overflow": b"\x00\x00\x04\x08\x00\x00\x00\x00\x00\x7f\xff\xff\xff",
+}
+
+
+@pytest.mark.parametrize("name", VIOLATIONS)
+async def test_what_breaks_the_rules_ends_the_connection_without_a_traceback(name, caplog):
+    caplog.set_level(logging.DEBUG)
+    pair = Pair()
+    call, _ = pair.answered()
+    pair.to_server.clear()
+    pair.session.feed(VIOLATIONS[name])
+    if name == "zero":  # settings of nothing, data of stream 0: harmless
+        assert not pair.over
+        return
+    assert (await ended(call)).code == "UNAVAILABLE"
+    assert pair.over == 1
+    assert b"\x00\x00\x08\x07\x00" in b"".join(pair.to_server)  # GOAWAY
+    assert not [record for record in caplog.records if record.exc_info]
+    pair.session.feed(VIOLATIONS[name])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_no_bytes_whatever_raise_and_every_call_ends_or_goes_on(data):
+    async def run():
+        pair = Pair()
+        call, stream = pair.answered()
+        pair.server.send_data(stream, framed(b"abc"))
+        pair.server.send_headers(stream, ok(), end_stream=True)
+        pair.server.ping(b"12345678")
+        wire = bytearray(pair.server.data_to_send())
+        for _ in range(data.draw(st.integers(0, 4))):
+            wire[data.draw(st.integers(0, len(wire) - 1))] = data.draw(st.integers(0, 255))
+        wire += data.draw(st.binary(max_size=60))
+        pair.session.feed(bytes(wire))
+        pair.session.end("done")
+        try:
+            await drain(call)
+        except CallEnded:
+            pass
+        assert not pair.session.calls
+
+    asyncio.run(run())
