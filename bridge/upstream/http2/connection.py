@@ -82,9 +82,9 @@ class Connection(asyncio.Protocol):
 
     async def close(self) -> None:
         """End it, and every call on it. Idempotent."""
+        self._session.end("the call was cut")
         self._connecting.cancel()
         await asyncio.wait([self._connecting])
-        self._session.end("the call was cut")
         if self._transport is not None:
             await self._gone.wait()
 
@@ -105,6 +105,9 @@ class Connection(asyncio.Protocol):
         # uvloop's are no asyncio.Transport by descent.
         self._transport = cast("asyncio.Transport", transport)
         self._heard = self._loop.time()
+        if self._session.ended is not None:  # closed in the moment it was made
+            self._transport.abort()
+            return
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != "h2":
             self._cut("the peer speaks no HTTP/2")

@@ -1,0 +1,328 @@
+"""Connections over real sockets: made, kept alive, and ended, by asyncio's loop and uvloop's."""
+
+import asyncio
+import contextlib
+import gc
+import ssl
+import time
+
+import grpc
+import pytest
+import uvloop
+from h2.events import PingReceived, RequestReceived
+from h2_peer import ANSWER, PATH, Server, ok
+from hyperframe.frame import GoAwayFrame
+from upstream_tier import NOBODY, QUERY, Replica, until
+
+from bridge.core.errors import Failed, Kind
+from bridge.upstream.address import Place
+from bridge.upstream.http2.call import CallEnded
+from bridge.upstream.http2.dial import Dialler
+from bridge.upstream.http2.inbox import WINDOW, framed
+from bridge.upstream.http2.keepalive import Keepalive
+from livequery.v1 import livequery_pb2 as pb
+from scripted_tier import enter, reset
+
+STARTED = pb.SubscribeResponse(started=pb.Started(subscription_id="s")).SerializeToString()
+BEAT = pb.SubscribeResponse(heartbeat=pb.Heartbeat(last_seq=7)).SerializeToString()
+NEVER = Keepalive(silence=300, patience=20)
+
+
+class RawServer:
+    """Takes connections; each is a Server whose frames are the test's.
+
+    `answers`: whether requests are answered with headers. `speaks`: whether it says anything.
+    """
+
+    def __init__(self, *, answers=True, speaks=True, **settings):
+        self.answers = answers
+        self.speaks = speaks
+        self.settings = settings
+        self.links = []
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.place = Place(f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}")
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+        for link in self.links:
+            link.writer.transport.abort()
+            await asyncio.wait([link.task])
+
+    async def _serve(self, reader, writer):
+        link = Link(self, reader, writer)
+        self.links.append(link)
+        with contextlib.suppress(OSError):
+            await link.run()
+
+
+class Link:
+    def __init__(self, server, reader, writer):
+        self.h2 = Server(**server.settings)
+        self.server = server
+        self.reader, self.writer = reader, writer
+        self.streams = []
+        self.pings = 0
+        self.task = asyncio.current_task()
+        self.over = asyncio.Event()
+
+    async def run(self):
+        try:
+            if self.server.speaks:
+                self.h2.initiate_connection()
+                self.flush()
+            while data := await self.reader.read(65_536):
+                if not self.server.speaks:
+                    continue
+                for event in self.h2.receive_data(data):
+                    self.pings += isinstance(event, PingReceived)
+                    if isinstance(event, RequestReceived) and (":path", PATH) in event.headers:
+                        self.streams.append(event.stream_id)
+                        if self.server.answers:
+                            self.h2.send_headers(event.stream_id, ANSWER)
+                self.flush()
+        finally:
+            self.over.set()
+
+    def flush(self):
+        self.writer.write(self.h2.data_to_send())
+
+    def say(self, stream, message):
+        self.h2.send_data(stream, framed(message))
+        self.flush()
+
+
+@pytest.fixture
+async def dial():
+    """Connect to a place; connections are closed in the end."""
+    made = []
+
+    def connect(place, keepalive=NEVER, credentials=None):
+        connection = Dialler(keepalive=keepalive, credentials=credentials).dial(place)
+        made.append(connection)
+        return connection
+
+    yield connect
+    for connection in made:
+        await connection.close()
+
+
+async def refusal(connection):
+    with pytest.raises(CallEnded) as told:
+        await connection.ready()
+    return told.value.status
+
+
+async def test_a_call_from_its_request_to_its_end(dial):
+    async with RawServer() as server:
+        connection = dial(server.place)
+        await connection.ready()
+        call = connection.call(PATH, b"ask", ())
+        (link,) = server.links
+        await until(lambda: link.streams)
+        link.say(1, b"one")
+        assert await call.read() == b"one"
+        link.h2.send_headers(1, ok(), end_stream=True)
+        link.flush()
+        assert await call.read() is None
+        await connection.close()
+        await link.over.wait()
+
+
+async def test_a_peer_that_says_no_settings_is_given_up_in_2_s(dial, monkeypatch):
+    monkeypatch.setattr("bridge.upstream.http2.connection.DEADLINE", 0.1)
+    async with RawServer(speaks=False) as server:
+        status = await refusal(dial(server.place))
+        assert (status.code, status.text) == ("UNAVAILABLE", "no connection in time")
+        await server.links[0].over.wait()
+
+
+async def test_nobody_there_a_bad_name_and_no_socket_are_unavailable(dial, tmp_path):
+    for address in ("127.0.0.1:1", f"{'x' * 70}.test:1", f"unix:{tmp_path}/none.sock"):
+        assert (await refusal(dial(Place(address)))).code == "UNAVAILABLE"
+
+
+async def test_a_lost_connection_ends_all_its_calls_at_once(dial):
+    async with RawServer() as server:
+        connection = dial(server.place)
+        await connection.ready()
+        calls = [connection.call(PATH, b"", ()) for _ in range(3)]
+        reading = [asyncio.create_task(call.read()) for call in calls]
+        await until(lambda: len(server.links[0].streams) == 3)
+        server.links[0].writer.transport.abort()
+        for outcome in await asyncio.gather(*reading, return_exceptions=True):
+            assert outcome.status.code == "UNAVAILABLE"
+        assert not connection.usable
+        assert (await refusal(connection)).code == "UNAVAILABLE"
+
+
+async def test_a_peer_that_stands_still_is_found_by_a_ping(dial):
+    async with RawServer() as server:
+        connection = dial(server.place, Keepalive(silence=0.1, patience=0.1))
+        await connection.ready()
+        call = connection.call(PATH, b"", ())
+        (link,) = server.links
+        await until(lambda: link.pings == 2)  # it answers: nothing happens
+        server.speaks = False
+        began = time.monotonic()
+        with pytest.raises(CallEnded) as told:
+            await call.read()
+        assert told.value.status.text == "the peer does not answer"
+        assert time.monotonic() - began < 0.5
+
+
+async def test_no_ping_is_sent_without_calls_nor_while_there_is_traffic(dial):
+    async with RawServer() as server:
+        connection = dial(server.place, Keepalive(silence=0.1, patience=0.1))
+        await connection.ready()
+        (link,) = server.links
+        await asyncio.sleep(0.3)
+        assert link.pings == 0
+        call = connection.call(PATH, b"", ())
+        await until(lambda: link.streams)
+        for _ in range(15):
+            link.say(1, b"x")
+            await call.read()
+            await asyncio.sleep(0.02)
+        assert link.pings == 0
+        assert connection.usable
+
+
+async def test_a_fast_peer_is_held_back_by_a_slow_reader(dial):
+    async with RawServer() as server:
+        connection = dial(server.place)
+        await connection.ready()
+        call = connection.call(PATH, b"", ())
+        (link,) = server.links
+        await until(lambda: link.streams)
+        sent = 0
+        while link.h2.local_flow_control_window(1) >= 1029:
+            link.say(1, bytes(1024))
+            sent += 1
+        await asyncio.sleep(0.05)
+        assert link.h2.local_flow_control_window(1) < 1029
+        assert sent <= WINDOW // 1024
+        for _ in range(sent):
+            await call.read()
+        await until(lambda: link.h2.local_flow_control_window(1) > WINDOW // 2)
+
+
+async def test_closing_while_it_connects_leaves_nothing(dial):
+    async with RawServer(speaks=False) as server:
+        connection = dial(server.place)
+        waiting = asyncio.create_task(connection.ready())
+        await until(lambda: server.links)
+        await connection.close()
+        with pytest.raises(CallEnded):
+            await waiting
+        await server.links[0].over.wait()
+
+
+async def test_a_peer_of_tls_that_speaks_no_http2_is_out_of_reach(dial, tmp_path):
+    class Plain:
+        context = ssl.create_default_context()
+
+    class Credentials:
+        current = Plain
+
+    async with RawServer() as server:  # no TLS there at all
+        status = await refusal(dial(server.place, credentials=Credentials))
+    assert status.code == "UNAVAILABLE"
+
+
+async def test_garbage_on_connecting_is_unavailable_and_no_traceback(dial, caplog):
+    async def serve(reader, writer):
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 10)
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        place = Place(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        assert (await refusal(dial(place))).code == "UNAVAILABLE"
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+# ------------------------------------------------------------------ lanes
+
+
+async def test_a_servers_own_limit_of_streams_is_kept(replica, bridge_to, opened):
+    tier = await replica(options=(("grpc.max_concurrent_streams", 5),))
+    endpoints, backend = bridge_to(tier)
+    async with asyncio.timeout(5):
+        opened += await asyncio.gather(*(backend.subscribe(QUERY, NOBODY) for _ in range(23)))
+    assert len(tier.open) == 23
+    assert len(set(tier.peers)) == 5
+    assert endpoints.snapshot()[0].streams == 23
+
+
+async def test_a_server_that_takes_no_streams_is_unavailable(bridge_to):
+    async with RawServer(MAX_CONCURRENT_STREAMS=0) as server:
+        _, backend = bridge_to(server.place.address)
+        with pytest.raises(Failed) as failed:
+            await backend.subscribe(QUERY, NOBODY)
+    assert failed.value.kind is Kind.UNAVAILABLE
+
+
+async def test_after_a_goaway_new_streams_get_a_new_connection_and_old_ones_go_on(
+    bridge_to, opened
+):
+    async with RawServer() as server:
+        endpoints, backend = bridge_to(server.place.address)
+
+        async def subscribe(number):
+            opening = asyncio.create_task(backend.subscribe(QUERY, NOBODY))
+            link = await until(lambda: next((x for x in server.links[number:] if x.streams), None))
+            link.say(1, STARTED)
+            opened.append(await opening)
+            return link, opened[-1]
+
+        (endpoint,) = endpoints._all.values()
+        link, sub = await subscribe(0)
+        link.writer.write(GoAwayFrame(0, last_stream_id=1).serialize())
+        (lane,) = endpoint._lanes
+        await until(lambda: not lane.connection.usable)
+        other, _ = await subscribe(len(server.links))
+        assert other is not link
+        assert endpoint.lanes == 2
+        link.say(1, BEAT)
+        assert (await sub.read()).last_seq == 7
+        await sub.close()
+        await until(lambda: endpoint.lanes == 1)
+        await link.over.wait()
+
+
+async def test_a_unix_socket_and_ipv6_are_places_too(replica, bridge_to, opened, tmp_path):
+    for tier in (
+        await replica(where=f"unix:{tmp_path}/tier.sock"),
+        await replica(host="[::1]"),
+    ):
+        _, backend = bridge_to(tier)
+        opened.append(await backend.subscribe(QUERY, NOBODY))
+
+
+def test_it_works_on_uvloop_as_well():
+    async def run():
+        tier = await Replica(started=False).start()
+        connection = Dialler(keepalive=NEVER, credentials=None).dial(Place(tier.address))
+        try:
+            await connection.ready()
+            call = connection.call(PATH, b"", ())
+            asked = await tier.next_call()
+            asked.start()
+            asked.send(reset(), enter("a", 0, row=b'"%b"' % (b"x" * 300_000)), complete=True)
+            asked.fail(grpc.StatusCode.NOT_FOUND, "no")
+            assert len(await call.read()) < 100
+            assert len(await call.read()) > 300_000
+            with pytest.raises(CallEnded) as told:
+                await call.read()
+            assert told.value.status.code == "NOT_FOUND"
+            assert told.value.status.text == "no"
+            assert told.value.status.details
+        finally:
+            await connection.close()
+            await tier.stop()
+
+    uvloop.run(run())
+    gc.collect()
