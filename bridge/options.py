@@ -162,7 +162,7 @@ OPTIONS = (
         "FILE",
         "",
         file_path,
-        "Whom to trust as a tier, in PEM form; without it, gRPC's built-in roots.",
+        "Whom to trust as a tier, in PEM form; without it, the system's roots and gRPC's own.",
     ),
     Option(
         "upstream-cert", "FILE", "", file_path, "The certificate the tier is shown, in PEM form."

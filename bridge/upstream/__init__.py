@@ -1,4 +1,4 @@
-"""Floor 2: the gRPC side. Everything that knows grpc lives here."""
+"""Floor 2: the gRPC side. Everything that knows grpc or h2 lives here."""
 
 import os
 

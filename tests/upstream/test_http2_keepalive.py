@@ -1,0 +1,98 @@
+"""When a ping is sent, and when a peer counts as gone. The clock is the test's."""
+
+import itertools
+
+import pytest
+from upstream_tier import FakeTime
+
+from bridge.upstream.http2.keepalive import Keepalive, Pulse
+
+
+class Loop(FakeTime):
+    """What a pulse needs of a loop."""
+
+    def time(self):
+        return self.now
+
+    def call_later(self, delay, call, *args):
+        timer = Timer(lambda: call(*args))
+        self.later(delay, timer)
+        return timer
+
+
+class Timer:
+    def __init__(self, call):
+        self._call = call
+
+    def __call__(self):
+        self._call()
+
+    def cancel(self):
+        self._call = lambda: None
+
+
+class Peer:
+    def __init__(self, loop, keepalive):
+        self.loop = loop
+        self.heard = loop.now
+        self.busy = True
+        self.pings = []
+        self.gone_at = None
+        self.pulse = Pulse(
+            keepalive,
+            heard=lambda: self.heard,
+            busy=lambda: self.busy,
+            ping=lambda: self.pings.append(loop.now),
+            gone=lambda: setattr(self, "gone_at", loop.now),
+        )
+        self.pulse.begin()
+
+
+@pytest.fixture
+def peer(monkeypatch):
+    loop = Loop()
+    monkeypatch.setattr("asyncio.get_running_loop", lambda: loop)
+    return Peer(loop, Keepalive(silence=10, patience=5))
+
+
+def test_a_silent_peer_is_gone_15_s_after_it_was_heard_last(peer):
+    peer.loop.advance(4)
+    peer.heard = peer.loop.now
+    peer.loop.advance(9.9)
+    assert not peer.pings
+    peer.loop.advance(5.2)
+    assert peer.pings == [1014.0]
+    assert peer.gone_at == 1019.0
+    peer.loop.advance(100)
+    assert len(peer.pings) == 1
+
+
+def test_whatever_is_heard_is_an_answer(peer):
+    for _ in range(5):
+        peer.loop.advance(12)
+        peer.heard = peer.loop.now
+        peer.loop.advance(2)
+    assert peer.gone_at is None
+    assert all(b - a >= 10 for a, b in itertools.pairwise(peer.pings))
+
+
+def test_no_ping_is_sent_while_there_is_traffic_nor_without_calls(peer):
+    for _ in range(100):
+        peer.loop.advance(1)
+        peer.heard = peer.loop.now
+    assert not peer.pings
+    peer.busy = False
+    peer.loop.advance(100)
+    assert not peer.pings
+    assert peer.gone_at is None
+    peer.busy = True
+    peer.loop.advance(10)
+    assert len(peer.pings) == 1
+
+
+def test_a_stopped_pulse_says_nothing(peer):
+    peer.pulse.stop()
+    peer.pulse.stop()
+    peer.loop.advance(100)
+    assert not peer.pings
+    assert peer.gone_at is None
