@@ -19,7 +19,7 @@ from .breaker import Breaker
 from .health import Health, HealthWatch
 from .http2.call import CallEnded
 from .http2.connection import Connection
-from .status import Status
+from .http2.status import Status
 
 logger = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ One task looks after channels and certificates, one after names; `close` ends bo
 import asyncio
 import contextlib
 import random
+import ssl
 from collections.abc import Callable, Collection, Coroutine, Iterable
 
 from bridge.core.errors import Failed, Kind
@@ -71,7 +72,7 @@ class Endpoints:
         )
         self._dialler = Dialler(
             keepalive=KEEPALIVE[keepalive],
-            credentials=self._credentials,
+            context=self._context if tls else None,
             server_name=server_name,
         )
         self._streams_per_lane = streams_per_lane
@@ -205,6 +206,10 @@ class Endpoints:
             on_change=self._stir,
             streams_per_lane=self._streams_per_lane,
         )
+
+    def _context(self) -> ssl.SSLContext:
+        assert self._credentials is not None  # noqa: S101 - with TLS there are
+        return self._credentials.current.context
 
     def _stir(self) -> None:
         self._changed.set()

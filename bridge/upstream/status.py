@@ -7,7 +7,6 @@ log only: it may name hosts or quote internals.
 
 import logging
 import re
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -15,6 +14,8 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from bridge.core.errors import FROM_GRPC, Failed, Kind
+
+from .http2.status import Status
 
 logger = logging.getLogger(__name__)
 
@@ -38,19 +39,6 @@ _MESSAGES = {
     Kind.DEADLINE: "the tier did not answer in time",
     Kind.BROKEN: "the tier failed",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """How a call ended, whoever carried it.
-
-    `code` is gRPC's name. `text` is for whoever debugs. `details` is a serialized
-    google.rpc.Status, empty where there is none.
-    """
-
-    code: str
-    text: str = ""
-    details: bytes = b""
 
 
 def status_of(error: grpc.aio.AioRpcError) -> Status:

@@ -24,7 +24,8 @@ from .endpoint import Endpoint, Lane
 from .health import SERVICE
 from .http2.call import Call, CallEnded
 from .http2.inbox import MAX_MESSAGE
-from .status import Status, said_by_tier, status_of, translate
+from .http2.status import Status
+from .status import said_by_tier, status_of, translate
 from .translate import batch_from_pb, beat_from_pb, cursor_to_pb, effective, query_to_pb
 
 _SUBSCRIBE: Final = f"/{SERVICE}/Subscribe"

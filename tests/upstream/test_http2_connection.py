@@ -98,8 +98,8 @@ async def dial():
     """Connect to a place; connections are closed in the end."""
     made = []
 
-    def connect(place, keepalive=NEVER, credentials=None):
-        connection = Dialler(keepalive=keepalive, credentials=credentials).dial(place)
+    def connect(place, keepalive=NEVER, context=None):
+        connection = Dialler(keepalive=keepalive, context=context).dial(place)
         made.append(connection)
         return connection
 
@@ -201,15 +201,9 @@ async def test_closing_while_it_connects_leaves_nothing(dial):
         await server.links[0].over.wait()
 
 
-async def test_a_peer_of_tls_that_speaks_no_http2_is_out_of_reach(dial, tmp_path):
-    class Plain:
-        context = ssl.create_default_context()
-
-    class Credentials:
-        current = Plain
-
+async def test_a_peer_that_speaks_no_tls_is_out_of_reach(dial):
     async with RawServer() as server:  # no TLS there at all
-        status = await refusal(dial(server.place, credentials=Credentials))
+        status = await refusal(dial(server.place, context=ssl.create_default_context))
     assert status.code == "UNAVAILABLE"
 
 
@@ -286,7 +280,7 @@ async def test_a_unix_socket_and_ipv6_are_places_too(replica, bridge_to, opened,
 def test_it_works_on_uvloop_as_well():
     async def run():
         tier = await Replica(started=False).start()
-        connection = Dialler(keepalive=NEVER, credentials=None).dial(Place(tier.address))
+        connection = Dialler(keepalive=NEVER).dial(Place(tier.address))
         try:
             await connection.ready()
             call = connection.call(PATH, b"", ())

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import shutil
+import ssl
 import subprocess
 
 import grpc
@@ -113,6 +114,19 @@ async def test_a_stranger_a_wrong_name_and_clear_text_are_out_of_reach(replica, 
         endpoints, backend = bridge_to(tier, tls=tls)
         assert await refused(backend)
         await endpoints.close()
+
+
+async def test_a_server_that_agrees_on_no_http2_is_out_of_reach(bridge_to, pki):
+    async def serve(reader, writer):
+        await reader.read()
+        writer.close()
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pki / "tier.pem", pki / "tier.key")
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        _, backend = bridge_to(f"127.0.0.1:{port}", tls=files(pki))
+        assert await refused(backend)
 
 
 async def test_the_server_name_stands_in_for_the_address(replica, bridge_to, opened, pki):

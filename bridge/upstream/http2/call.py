@@ -7,9 +7,8 @@ from typing import Final
 
 import h2
 
-from bridge.upstream.status import Status
-
 from .inbox import Inbox
+from .status import Status
 
 TURN: Final = 16
 """Messages read before others get their turn: a full inbox would keep the loop from all else."""
@@ -53,7 +52,7 @@ class Call:
                     return None
                 raise CallEnded(end)
             self._turn = 0
-            await inbox.wait()
+            await inbox.news()
         return inbox.take()
 
     def cancel(self) -> None:

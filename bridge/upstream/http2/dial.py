@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.upstream.address import Place
-from bridge.upstream.tls import Credentials
 
 from .connection import FAREWELL, Connection
 from .keepalive import Keepalive
 
 
 class Dialler:
-    """Makes connections. Without `credentials`, in clear text.
+    """Makes connections.
 
+    `context` tells what TLS to make one with; where it is None, they are in clear text.
     `server_name` is what the tier's certificate must hold, None for the name it is reached by.
     """
 
@@ -22,16 +22,16 @@ class Dialler:
         self,
         *,
         keepalive: Keepalive,
-        credentials: Credentials | None,
+        context: Callable[[], ssl.SSLContext] | None = None,
         server_name: str | None = None,
     ) -> None:
         self._keepalive = keepalive
-        self._credentials = credentials
+        self._context = context
         self._server_name = server_name
 
     def dial(self, place: Place) -> Connection:
-        """Begin to connect, with the credentials there are now."""
-        context = self._credentials.current.context if self._credentials else None
+        """Begin to connect, with the TLS context there is now."""
+        context = self._context() if self._context else None
         name = self._server_name or place.host
         return Connection(
             lambda protocol: _connect(place, protocol, context, name),

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from bridge.upstream.status import Status
+from .status import Status
 
 MAX_MESSAGE: Final = 4 * 1024 * 1024
 """Bytes of the largest message, either way."""
@@ -129,10 +129,10 @@ class Inbox:
             self._consume(0)
         return message
 
-    async def wait(self) -> None:
-        """Wait for a message or the end. One reader at a time; cancelling changes nothing."""
+    def news(self) -> asyncio.Future[None]:
+        """Return what is done with the next message or the end. One reader at a time."""
         self._waiter = asyncio.get_running_loop().create_future()
-        await self._waiter
+        return self._waiter
 
     def _consume(self, size: int) -> None:
         self._consumed += size

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from h2.errors import ErrorCodes
 
-from bridge.upstream.status import Status
+from .status import Status
 
 _NAMES: Final = (
     "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",

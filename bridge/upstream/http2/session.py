@@ -24,13 +24,12 @@ from h2.events import (
 )
 from h2.exceptions import H2Error
 
-from bridge.upstream.status import Status
-
 from . import outcome
 from .call import Call, CallEnded, Metadata, list_size, request_headers
 from .engine import Engine
 from .frames import CONNECTION_WINDOW, GOAWAY, HEAD_SIZE, Splitter, window_update
 from .inbox import Inbox, Refused, ViolationError, framed
+from .status import Status
 
 logger = logging.getLogger(__name__)
 
