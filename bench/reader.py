@@ -1,4 +1,4 @@
-"""Reader: the least that a Python process can do with the tier's streams: read and count.
+"""Reader: the least that a Python process can do with the tier's streams on grpc.aio: read and count.
 
 `python -m bench.reader PORT STREAMS PLAN BATCH`: what grpc.aio costs before there is any bridge.
 A line on stdin is answered by what was read so far; the end of stdin is the end.
@@ -13,7 +13,7 @@ import uvloop
 from livequery.v1 import livequery_pb2 as pb
 
 _METHOD = "/livequery.v1.LiveQueryService/Subscribe"
-# The bridge's own, so that the two differ in nothing but what is done with a message.
+# As a bridge on grpc.aio would have them.
 _OPTIONS = (("grpc.http2.bdp_probe", 0), ("grpc.use_local_subchannel_pool", 1))
 
 

@@ -65,7 +65,7 @@ def _burst() -> Scenario:
 def _distinct() -> Scenario:
     pairs = (("bridge", "sse"), ("envoy", "sse"), ("bridge", "ws"))
     plan = Plan(rows=20, spread=True)
-    # What grpc.aio alone takes of it: the bridge can't cost less.
+    # What grpc.aio alone would take of it: why the bridge reads by itself.
     floor = Case(
         label="reader", peer="reader", job=Job(plan=plan), clients=300, measure=measure.read
     )
