@@ -1,4 +1,4 @@
-"""Reader: the least that a Python process can do with the tier's streams on grpc.aio: read and count.
+"""Reader: the least that Python and grpc.aio can do with the tier's streams: read and count.
 
 `python -m bench.reader PORT STREAMS PLAN BATCH`: what grpc.aio costs before there is any bridge.
 A line on stdin is answered by what was read so far; the end of stdin is the end.

@@ -269,6 +269,18 @@ async def test_more_metadata_than_the_peer_takes_is_not_sent():
     assert not pair.session.calls
 
 
+async def test_a_connection_out_of_stream_numbers_takes_no_more_calls_and_keeps_its_own():
+    pair = Pair()
+    call, stream = pair.answered()
+    pair.session._engine.highest_outbound_stream_id = 2**31 - 1
+    with pytest.raises(CallEnded) as told:
+        pair.session.call(PATH, b"", ())
+    assert told.value.status.code == "UNAVAILABLE"
+    assert pair.session.leaving
+    pair.say(stream, b"x")
+    assert await call.read() == b"x"
+
+
 async def test_the_peers_limit_of_calls_is_known():
     assert Pair(MAX_CONCURRENT_STREAMS=7).session.limit == 7
     assert Pair(hello=False).session.limit > 1_000_000

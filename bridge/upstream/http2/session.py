@@ -104,10 +104,9 @@ class Session:
         """Take what has arrived. Never raises: what breaks the rules is the end."""
         try:
             self._split(data)
-        except (ViolationError, H2Error) as error:
-            self._violated(error)
-        except Exception as error:  # noqa: BLE001 - h2's own faults, on bytes it did not foresee
-            self._violated(error)
+        except Exception as error:  # noqa: BLE001 - h2 may stumble over bytes it did not foresee
+            logger.info("tier %s breaks HTTP/2's rules: %r", self._name, error)
+            self.end("the peer breaks HTTP/2's rules", ErrorCodes.PROTOCOL_ERROR)
 
     def ping(self) -> None:
         """Ask for a sign of life."""
@@ -128,10 +127,6 @@ class Session:
             self._engine.close_connection(error)
         self._flush()
         self._on_end()
-
-    def _violated(self, error: Exception) -> None:
-        logger.info("tier %s breaks HTTP/2's rules: %r", self._name, error)
-        self.end("the peer breaks HTTP/2's rules", ErrorCodes.PROTOCOL_ERROR)
 
     def _grant(self, stream: int, size: int) -> None:
         if self.ended is None:
@@ -156,7 +151,9 @@ class Session:
         try:
             stream = self._engine.get_next_available_stream_id()
             self._engine.send_headers(stream, headers)
-        except H2Error as error:
+        except H2Error as error:  # out of stream numbers, say: another connection has some
+            self.leaving = True
+            self._leave()
             raise CallEnded(outcome.lost(f"no call can begin: {error}")) from None
         inbox = self._inboxes[stream] = Inbox(lambda size: self._grant(stream, size))
         self._unsent[stream] = memoryview(framed(message))
