@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 
 from bridge.upstream.http2.frames import (
     CONNECTION_WINDOW,
-    DATA,
     MAX_FRAME,
     PING,
     Splitter,
-    end_of_stream,
     window_update,
 )
 from bridge.upstream.http2.inbox import MAX_MESSAGE, WINDOW, Inbox, Refused, ViolationError, framed
@@ -28,12 +26,14 @@ class Heard:
         self.inboxes = {}
         self.grants = []
         self.control = []
+        self.ended = []
         self.refused = []
         for stream in streams:
             self.inboxes[stream] = Inbox(lambda size, at=stream: self.grants.append((at, size)))
         self.splitter = Splitter(
             self.inboxes,
             control=lambda *frame: self.control.append(frame),
+            ended=self.ended.append,
             refuse=lambda *refusal: self.refused.append(refusal),
             grant=lambda size: self.grants.append((0, size)),
         )
@@ -114,7 +114,7 @@ def test_a_stream_that_ends_with_data_is_told_after_its_messages():
     heard = Heard(1)
     heard.feed(data(framed(b"last"), end=True))
     assert heard.messages() == [b"last"]
-    assert heard.control == [(DATA, 1, end_of_stream(1))]
+    assert heard.ended == [1]
 
 
 @pytest.mark.parametrize(

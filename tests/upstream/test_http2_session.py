@@ -7,7 +7,16 @@ import logging
 import pytest
 from h2.errors import ErrorCodes
 from h2_peer import ANSWER, PATH, Pair, drain, ok
-from hyperframe.frame import ContinuationFrame, GoAwayFrame, HeadersFrame, PushPromiseFrame
+from hyperframe.frame import (
+    ContinuationFrame,
+    DataFrame,
+    GoAwayFrame,
+    HeadersFrame,
+    PriorityFrame,
+    PushPromiseFrame,
+    RstStreamFrame,
+    WindowUpdateFrame,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -124,10 +133,23 @@ async def test_trailers_are_the_status(trailers, code, text, details):
 async def test_a_stream_that_ends_with_data_and_no_trailers_is_unknown():
     pair = Pair()
     call, stream = pair.answered()
-    pair.say(stream, b"last", end_stream=True)
+    pair.server.send_data(stream, framed(b"last"), end_stream=True)
+    pair.session.feed(pair.server.data_to_send())
     assert await call.read() == b"last"
     assert (await ended(call)).code == "UNKNOWN"
     assert pair.session.calls == 0
+    other, stream = pair.answered()
+    pair.say(stream, b"fine")
+    assert await other.read() == b"fine"
+
+
+async def test_a_length_that_is_announced_and_true_is_no_trouble():
+    pair = Pair()
+    call, stream = pair.call()
+    pair.server.send_headers(stream, [*ANSWER, ("content-length", "8")])
+    pair.server.send_data(stream, framed(b"abc"))
+    pair.end(stream)
+    assert await drain(call) == [b"abc"]
 
 
 HTTP = {400: "INTERNAL", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "UNIMPLEMENTED"}
@@ -383,3 +405,28 @@ def test_no_bytes_whatever_raise_and_every_call_ends_or_goes_on(data):
         assert not pair.session.calls
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("cleaned", [False, True])
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_frames_that_follow_a_streams_end_harm_no_other(cancelled, cleaned):
+    pair = Pair()
+    call, stream = pair.answered()
+    other, second = pair.answered()
+    if cancelled:
+        call.cancel()
+    else:
+        pair.end(stream)
+    if cleaned:  # h2 forgets closed streams when a call begins
+        pair.answered()
+    number = stream.to_bytes(4, "big")
+    pair.raw(RstStreamFrame(stream, 0), WindowUpdateFrame(stream, 1000), RstStreamFrame(stream, 8))
+    pair.raw(DataFrame(stream, framed(b"late")), PriorityFrame(stream, depends_on=0))
+    pair.raw(b"\x00\x00\x03\xfb\x00" + number + b"new")  # a type of frame nobody knows
+    if cancelled:
+        pair.raw(HeadersFrame(stream, b"\x88", flags=["END_HEADERS"]))
+        pair.raw(HeadersFrame(stream, b"\x88", flags=["END_HEADERS", "END_STREAM"]))
+    assert not pair.over
+    pair.server.send_data(second, framed(b"untouched"))
+    pair.session.feed(pair.server.data_to_send())
+    assert await other.read() == b"untouched"

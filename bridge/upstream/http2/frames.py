@@ -11,7 +11,7 @@ from typing import Final
 
 from .inbox import Inbox, Refused, ViolationError
 
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
+PING, GOAWAY, WINDOW_UPDATE = 6, 7, 8
 END_STREAM, PADDED = 0x1, 0x8
 MAX_FRAME: Final = 16_384
 """Bytes of the largest frame: what every peer may send, and we ask for no more."""
@@ -26,18 +26,14 @@ def window_update(stream: int, grant: int) -> bytes:
     return _UPDATE.pack(0, 4, WINDOW_UPDATE, 0, stream, grant)
 
 
-def end_of_stream(stream: int) -> bytes:
-    """Return an empty DATA frame that ends a stream."""
-    return _HEAD.pack(0, 0, DATA, END_STREAM, stream)
-
-
 class Splitter:
     """Splits what a peer sends.
 
     Args:
         inboxes: stream → where its messages go; the owner adds and removes.
-        control: takes the kind, the stream and all bytes of every other frame, and an empty DATA
-            frame where a known stream ends with one. May raise; the rest is then left.
+        control: takes the kind, the stream and all bytes of every other frame. May raise; the
+            rest is then left.
+        ended: takes a stream that has ended with DATA, after its messages.
         refuse: takes the stream and why its call can't go on.
         grant: takes bytes by which the connection's window is to be widened.
 
@@ -48,11 +44,13 @@ class Splitter:
         inboxes: dict[int, Inbox],
         *,
         control: Callable[[int, int, bytes], None],
+        ended: Callable[[int], None],
         refuse: Callable[[int, Refused], None],
         grant: Callable[[int], None],
     ) -> None:
         self._inboxes = inboxes
         self._control = control
+        self._ended = ended
         self._refuse = refuse
         self._grant = grant
         self._rest = b""
@@ -104,4 +102,4 @@ class Splitter:
             body += 1
         inbox.put(data, body, stop)
         if flags & END_STREAM:
-            self._control(DATA, stream, end_of_stream(stream))
+            self._ended(stream)

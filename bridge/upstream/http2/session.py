@@ -78,6 +78,7 @@ class Session:
         self._split = Splitter(
             self._inboxes,
             control=self._control,
+            ended=self._on_data_ended,
             refuse=self._refuse,
             grant=lambda size: self._grant(0, size),
         ).feed
@@ -255,6 +256,10 @@ class Session:
 
     def _on_ended(self, event: StreamEnded) -> None:
         self._finish(event.stream_id, _SILENT)
+
+    def _on_data_ended(self, stream: int) -> None:
+        self._finish(stream, _SILENT)
+        self._reset(stream, ErrorCodes.NO_ERROR)  # h2 has not seen the end
 
     def _on_reset(self, event: StreamReset) -> None:
         self._finish(event.stream_id, outcome.reset(event.error_code))
