@@ -10,10 +10,10 @@ import time
 from dataclasses import dataclass
 
 import pytest
-from ops_support import free_port
 
 from clients import IdClient, SpliceClient
-from scripted_tier import ScriptedTier
+from ops_support import free_port
+from scripted_tier import enter, reset, update
 
 KINDS = ("sse", "sse/v1", "ws", "ws/v1")
 
@@ -177,7 +177,7 @@ class Client(asyncio.Protocol):
             if "op" in data:
                 self._apply(data)
             else:
-                self.notices.append({"type": lines["event"], **data})
+                self.notices.append({**data, "event": lines["event"]})
 
     def _read_messages(self):
         while len(self._in) >= 2:
@@ -278,18 +278,57 @@ async def answering(tier, scripts):
             task.result()
 
 
-class Shelves(ScriptedTier):
-    """A tier whose every entity shows the rows of `shown`; `opened_at` are the calls' moments."""
+class Table:
+    """What a tier shows to every entity: rows a and b, a in a version that `change` raises.
 
-    def __init__(self, rows=("a", "b")) -> None:
-        super().__init__()
-        self.rows = list(rows)
+    A mapping of entities to scripts, as `answering` takes it.
+    """
+
+    def __init__(self) -> None:
+        self.versions = {}
+        self.calls = {}
         self.opened_at = []
 
-    async def Subscribe(self, request, context):  # noqa: N802 - the service says so
+    def __getitem__(self, _):
+        return self.answer
+
+    def answer(self, call):
+        entity = call.request.query.entity
+        version = self.versions.setdefault(entity, 1)
+        self.calls[entity] = call
         self.opened_at.append(time.monotonic())
-        async for response in super().Subscribe(request, context):
-            yield response
+        call.start()
+        first = enter("a", 0, version=version, row=b'{"v":%d}' % version)
+        call.send(reset(), first, enter("b", 1), complete=True)
+
+    def change(self):
+        """Change row a of every entity."""
+        for entity in self.versions:
+            self.versions[entity] += 1
+            version = self.versions[entity]
+            row = b'{"v":%d}' % version
+            call = self.calls[entity]
+            call.send(update("a", 0, version=version, row=row, stream_id=f"{version}-0"))
+
+    async def keep_changing(self, every=0.05):
+        while True:
+            await asyncio.sleep(every)
+            self.change()
+
+
+@contextlib.asynccontextmanager
+async def running(*works):
+    """Run works beside the test; one that fails fails it."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+        for task in tasks:
+            if task.done():
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 class TierProcess:

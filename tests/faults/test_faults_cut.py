@@ -5,8 +5,8 @@ import asyncio
 import grpc
 import pytest
 from faults_support import KINDS, answering, query
-from ops_support import until
 
+from ops_support import until
 from scripted_tier import enter, reset, update
 
 ROWS = 20
@@ -62,11 +62,10 @@ async def test_a_first_snapshot_cut_at_any_row_is_never_seen(tier, viewers):
             cut(call, OLD, int(entity.removeprefix("cut")))
 
     async with answering(tier, Scripts(script)):
-        for clients in (await viewers()).values():
-            for client in clients:
-                await client.shows(*NEW)
-                assert [frame["op"] for frame in client.frames] == ["reset"] + ["enter"] * ROWS
-                assert [frame["agg_id"] for frame in client.frames[1:]] == NEW
+        for client in each(await viewers()):
+            await client.shows(*NEW)
+            assert [frame["op"] for frame in client.frames] == ["reset"] + ["enter"] * ROWS
+            assert [frame["agg_id"] for frame in client.frames[1:]] == NEW
     assert len(tried) == ROWS + 1
 
 
@@ -89,27 +88,28 @@ async def test_a_later_snapshot_cut_at_any_row_leaves_the_old_window_until_the_n
 
     async with answering(tier, Scripts(script)):
         everyone = await viewers()
-        for clients in everyone.values():
-            for client in clients:
-                await client.shows(*OLD)
+        for client in each(everyone):
+            await client.shows(*OLD)
         for [first] in calls.values():
             first.fail()
         # A third call proves that the bridge has read all that the second one said.
         await until(lambda: _all(len(mine) == 3 for mine in calls.values()))
-        for clients in everyone.values():
-            for client in clients:
-                assert client.ids == OLD
-                assert len(client.frames) == 1 + ROWS, "nothing of the second call was shown"
+        for client in each(everyone):
+            assert client.ids == OLD
+            assert len(client.frames) == 1 + ROWS, "nothing of the second call was shown"
         for mine in calls.values():
             mine[2].snapshot(*kept, *fresh)
             mine[2].send(update("a0", 0))
-        for clients in everyone.values():
-            for client in clients:
-                await client.until(lambda c: c.frames[-1]["op"] == "update")
-                assert client.ids == client.by_index.ids == kept + fresh
-                told = [frame["op"] for frame in client.frames[1 + ROWS :]]
-                assert told == ["leave"] * 15 + ["enter"] * 15 + ["update"], "the least there is"
-                assert not client.closed.done()
+        for client in each(everyone):
+            await client.until(lambda c: c.frames[-1]["op"] == "update")
+            assert client.ids == client.by_index.ids == kept + fresh
+            told = [frame["op"] for frame in client.frames[1 + ROWS :]]
+            assert told == ["leave"] * 15 + ["enter"] * 15 + ["update"], "the least there is"
+            assert not client.closed.done()
+
+
+def each(everyone):
+    return [client for clients in everyone.values() for client in clients]
 
 
 async def _all(checks):
