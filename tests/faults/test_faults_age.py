@@ -6,7 +6,7 @@ import itertools
 import pytest
 from faults_support import KINDS, Table, answering, query, running
 
-from ops_support import samples
+from ops_support import samples, until
 from scripted_tier import ScriptedTier
 
 QUERIES = 10
@@ -43,12 +43,16 @@ async def test_connections_that_end_at_an_age_are_told_to_nobody(run, join, http
         print(f"{lost:.0f} calls were lost and opened again, longest gap {gap:.2f} s")
         assert lost >= QUERIES * (seconds // (age * 1.1 + 0.5) - 1), "the age has struck"
         assert gap < 2
-        assert now["upstream_subscriptions"] == QUERIES
+        await until(lambda: all_open(http, url))
         assert len(tier.open) == QUERIES
     for client in clients:
         client.leave()
     await program.stop()
     await tier.stop()
+
+
+async def all_open(http, url):
+    return (await samples(http, url))["upstream_subscriptions"] == QUERIES
 
 
 def gaps(client):
