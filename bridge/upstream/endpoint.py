@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 GRACE = 5.0
 """Seconds a replaced control channel is kept for the calls on it."""
+DOUBT = 30.0
+"""Seconds that a replica which let a call wait for nothing stands behind the others."""
 
 
 class State(enum.Enum):
@@ -77,6 +79,7 @@ class Endpoint:
         self._most = streams_per_channel
         self._health = Health.UNKNOWN
         self._told = State.CONNECTING
+        self._doubted_until = 0.0
         self._lanes: list[Lane] = []
         self._old: list[tuple[asyncio.Task[None], grpc.aio.Channel]] = []
         self.control = connect(place)
@@ -113,7 +116,8 @@ class Endpoint:
         """How far back it stands in the choice: 0 with the best."""
         if self._health is Health.NOT_SERVING:
             return 2
-        return 1 if self._health is Health.UNREACHABLE else 0
+        doubted = self._clock() < self._doubted_until
+        return 1 if doubted or self._health is Health.UNREACHABLE else 0
 
     @property
     def info(self) -> EndpointInfo:
@@ -144,8 +148,11 @@ class Endpoint:
         """Retire a lane that carried a call nowhere: the next dials anew, without gRPC's wait.
 
         `silent`: there was no answer of any kind; the connection may be dead and not know it.
-        Otherwise one that stands is kept: the tier, or a proxy, has answered on it.
+        Otherwise one that stands is kept: the tier, or a proxy, has answered on it. A silent
+        replica is the last to be asked for a while, since its streams are the fewest by then.
         """
+        if silent:
+            self._doubted_until = self._clock() + DOUBT
         if silent or lane.channel.get_state() is not grpc.ChannelConnectivity.READY:
             lane.retired = True
 
@@ -210,6 +217,7 @@ class Endpoint:
         if health is Health.SERVING:
             if self._health is Health.UNREACHABLE:
                 self.breaker.succeeded()  # it was lost, and is back
+                self._doubted_until = 0.0
             else:
                 self.breaker.retry_now()
         self._health = health
