@@ -39,10 +39,14 @@ class Listening:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def _due(self) -> float:
+        return self._heard() + MISSED_BEATS * self._interval
+
     def begin(self, clock: asyncio.Timeout) -> None:
         """Listen; `clock` is made to run out on silence."""
         if self._interval:
-            self._timer = self._loop.call_later(self._interval, self._listen, clock)
+            self._timer = self._loop.call_at(self._due, self._listen, clock)
 
     def stop(self) -> None:
         """Listen no more. Idempotent."""
@@ -51,7 +55,7 @@ class Listening:
 
     def _listen(self, clock: asyncio.Timeout) -> None:
         now = self._loop.time()
-        self.silent = now - self._heard() >= MISSED_BEATS * self._interval
+        self.silent = now >= self._due
         if self.silent:
             if not clock.expired():
                 clock.reschedule(now)
