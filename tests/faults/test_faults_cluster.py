@@ -39,7 +39,7 @@ class Data:
             "INSERT INTO item VALUES (?, ?, ?, '')",
             [(f"i{n}", n % queries, random.randrange(1000)) for n in range(ROWS)],
         )
-        self._new = itertools.count()
+        self._new = itertools.count(1)
 
     async def keep_writing(self):
         """Move items about while `writing` is set."""
@@ -65,8 +65,9 @@ class Data:
         for shelf in range(self.queries):
             rows = self.window(shelf)
             if not rows or shelf % 3 == 0:
-                name = f"n{next(self._new)}"
-                self._db.execute("INSERT INTO item VALUES (?, ?, -1, '')", (name, shelf))
+                number = next(self._new)
+                row = (f"n{number}", shelf, -number)
+                self._db.execute("INSERT INTO item VALUES (?, ?, ?, '')", row)
             elif shelf % 3 == 1:
                 self._db.execute("DELETE FROM item WHERE id = ?", (rows[0],))
             else:
@@ -258,11 +259,14 @@ async def test_a_killed_tier_is_noticed_at_once(house):
 
 @pytest.mark.soak
 @pytest.mark.parametrize(
-    ("keepalive", "bar"), [("fast", 16.0), ("compatible", 46.0 + 15.0)], ids=["fast", "compatible"]
+    ("keepalive", "bar"), [("fast", 16.0), ("compatible", 52.0)], ids=["fast", "compatible"]
 )
 @pytest.mark.timeout(150)
 async def test_a_tier_that_stands_still_is_left_for_another(house, join, keepalive, bar):
-    """Fast mode: 10 s + 5 s. Else three heartbeats of 15 s, found at the one after the last."""
+    """In fast mode by pings, 10 s and 5 s; else after three heartbeats of 15 s are missing.
+
+    Who lost it may be sent there once more, since it has the fewest streams by then.
+    """
     made = await house(2, "--keepalive", keepalive, queries=10)
     made.tiers[0].signal(signal.SIGSTOP)
     stopped = time.monotonic()

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator
 
 import grpc
@@ -141,6 +142,7 @@ class ScriptedTier(livequery_pb2_grpc.LiveQueryServiceServicer):
         self.reanchors = []
         self.reanchored = None
         self.opened = 0
+        self.opened_at = []
         self.open = {}
         self._numbers = itertools.count(1)
         self._server = None
@@ -175,6 +177,7 @@ class ScriptedTier(livequery_pb2_grpc.LiveQueryServiceServicer):
     async def Subscribe(self, request, context) -> AsyncIterator[pb.SubscribeResponse]:  # noqa: N802 - the service says so
         call = Call(request, context, next(self._numbers))
         self.opened += 1
+        self.opened_at.append(time.monotonic())
         self.open[call.id] = call
         try:
             if self.rows is not None:
