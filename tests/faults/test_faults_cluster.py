@@ -14,7 +14,7 @@ import sqlite3
 import time
 
 import pytest
-from faults_support import KINDS, TierProcess, least, running
+from faults_support import KINDS, TierProcess, least, running, scripted_process
 
 from ops_support import samples, until
 
@@ -288,3 +288,35 @@ async def test_a_tier_that_stands_still_is_left_for_another(house, join, keepali
     assert not any(viewer.closed.done() for viewer in made.viewers)
     assert slowest < 6
     made.tiers[0].signal(signal.SIGCONT)
+
+
+SILENT = """
+import asyncio
+from scripted_tier import ScriptedTier
+
+async def main():
+    tier = await ScriptedTier().start()
+    tier.rows = ["a", "b"]
+    print(tier.address, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(400)
+async def test_without_heartbeats_a_tier_that_stands_still_is_left_after_350_s(run, join):
+    """A tier that promises none is found by pings alone: after 330 s, and 20 s for the answer."""
+    async with scripted_process(SILENT) as (child, address):
+        program = await run("serve", "--upstream", address, "--listen", "127.0.0.1:0")
+        client = await join(await program.listening(), "ws/v1")
+        await client.shows("a", "b")
+        child.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        await client.until(lambda c: c.told("stale"), within=355)
+        print(f"noticed after {time.monotonic() - began:.1f} s")
+        assert not client.closed.done()
+        child.send_signal(signal.SIGCONT)
+        await client.until(lambda c: c.told("live"))
+        assert client.ids == ["a", "b"]
