@@ -106,7 +106,7 @@ class Feed:
         self._loop = asyncio.get_running_loop()
         self._sub: Sub | None = None
         self._intake: Intake | None = None
-        self._tried = self._started = False
+        self._started = False
         self._began = self._loop.time()
         self._heard = 0.0
         self._asked: Identity | None = None
@@ -202,10 +202,9 @@ class Feed:
             limit = min(limit, self._deadline() - self._loop.time())
         target = self._target
         self._asked = target.identity
-        again, self._tried = self._tried, True
         try:
             async with asyncio.timeout(limit):
-                sub = await self._backend.subscribe(target.query, self._asked, again=again)
+                sub = await self._backend.subscribe(target.query, self._asked, again=self._started)
         except TimeoutError:
             raise Failed(Kind.DEADLINE, "the tier did not answer in time") from None
         self._observer.subscribed()
