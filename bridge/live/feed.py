@@ -39,10 +39,14 @@ class Listening:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def _due(self) -> float:
+        return self._heard() + MISSED_BEATS * self._interval
+
     def begin(self, clock: asyncio.Timeout) -> None:
         """Listen; `clock` is made to run out on silence."""
         if self._interval:
-            self._timer = self._loop.call_later(self._interval, self._listen, clock)
+            self._timer = self._loop.call_at(self._due, self._listen, clock)
 
     def stop(self) -> None:
         """Listen no more. Idempotent."""
@@ -51,7 +55,7 @@ class Listening:
 
     def _listen(self, clock: asyncio.Timeout) -> None:
         now = self._loop.time()
-        self.silent = now - self._heard() >= MISSED_BEATS * self._interval
+        self.silent = now >= self._due
         if self.silent:
             if not clock.expired():
                 clock.reschedule(now)
@@ -102,7 +106,7 @@ class Feed:
         self._loop = asyncio.get_running_loop()
         self._sub: Sub | None = None
         self._intake: Intake | None = None
-        self._tried = self._started = False
+        self._started = False
         self._began = self._loop.time()
         self._heard = 0.0
         self._asked: Identity | None = None
@@ -198,10 +202,9 @@ class Feed:
             limit = min(limit, self._deadline() - self._loop.time())
         target = self._target
         self._asked = target.identity
-        again, self._tried = self._tried, True
         try:
             async with asyncio.timeout(limit):
-                sub = await self._backend.subscribe(target.query, self._asked, again=again)
+                sub = await self._backend.subscribe(target.query, self._asked, again=self._started)
         except TimeoutError:
             raise Failed(Kind.DEADLINE, "the tier did not answer in time") from None
         self._observer.subscribed()

@@ -114,9 +114,8 @@ class GrpcBackend:
                 endpoint.breaker.succeeded()
             elif lost or silent:
                 endpoint.breaker.failed(ticket)
-                if silent and sub.lane is not None:
-                    # No answer of any kind: the connection may be dead and not know it.
-                    sub.lane.retired = True
+                if silent:
+                    endpoint.doubt(sub.lane)
                 self._endpoints.missed()
             else:
                 endpoint.breaker.abandoned(ticket)

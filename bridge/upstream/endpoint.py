@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 GRACE = 5.0
 """Seconds a replaced control channel is kept for the calls on it."""
+DOUBT = 30.0
+"""Seconds that a replica which let a call wait for nothing stands behind the others."""
 
 
 class State(enum.Enum):
@@ -91,6 +93,7 @@ class Endpoint:
         self._most = streams_per_lane
         self._health = Health.UNKNOWN
         self._told = State.CONNECTING
+        self._doubted_until = 0.0
         self._lanes: list[Lane] = []
         self._old: list[tuple[asyncio.Task[None], grpc.aio.Channel]] = []
         self.control = connect(place)
@@ -127,7 +130,8 @@ class Endpoint:
         """How far back it stands in the choice: 0 with the best."""
         if self._health is Health.NOT_SERVING:
             return 2
-        return 1 if self._health is Health.UNREACHABLE else 0
+        doubted = self._clock() < self._doubted_until
+        return 1 if doubted or self._health is Health.UNREACHABLE else 0
 
     @property
     def info(self) -> EndpointInfo:
@@ -172,6 +176,16 @@ class Endpoint:
         lane.idle_since = self._clock()
         if not lane.streams and (lane.spent or self.leaving):
             self._on_change()
+
+    def doubt(self, lane: Lane | None) -> None:
+        """Take note that a call waited for nothing: its connection may be dead and not know it.
+
+        New streams get another connection. The replica is the last to be asked for a while, since
+        its streams are the fewest by then.
+        """
+        self._doubted_until = self._clock() + DOUBT
+        if lane is not None:
+            lane.retired = True
 
     def changed(self) -> None:
         """Take note that health or breaker was told something; logs a new state once."""
@@ -234,6 +248,7 @@ class Endpoint:
         if health is Health.SERVING:
             if self._health is Health.UNREACHABLE:
                 self.breaker.succeeded()  # it was lost, and is back
+                self._doubted_until = 0.0
             else:
                 self.breaker.retry_now()
         self._health = health

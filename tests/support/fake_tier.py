@@ -118,6 +118,7 @@ class FakeTier:
         self.versions = {}
         self.subs = []  # open ones
         self.asked = []  # (query, identity) of every subscribe
+        self.lines = []  # whether each waited with those who had a call before
         self.reanchors = []
         self.refuse = deque()  # Failed for the next subscribes
         self.cuts = deque()  # rows after which the next snapshots break off
@@ -247,6 +248,7 @@ class FakeTier:
 
     async def subscribe(self, q, identity, *, again=False):
         self.asked.append((q, identity))
+        self.lines.append(again)
         if self.latency:
             await asyncio.sleep(self.latency)
         if self.refuse:

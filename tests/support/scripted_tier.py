@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator
 
 import grpc
@@ -96,9 +97,11 @@ class Refusal(Exception):  # noqa: N818 - what it is
 class Call:
     """One Subscribe call, from the tier's side."""
 
-    def __init__(self, request, metadata, number) -> None:
+    def __init__(self, request, context, number) -> None:
         self.request = request
-        self.metadata = metadata
+        self.metadata = dict(context.invocation_metadata())
+        self.peer = context.peer()
+        self.caller = context.auth_context().get("x509_common_name", [b""])[0].decode()
         self.id = f"sub-{number}"
         self.out = asyncio.Queue()
         self.over = asyncio.Event()
@@ -139,21 +142,27 @@ class ScriptedTier(livequery_pb2_grpc.LiveQueryServiceServicer):
         self.reanchors = []
         self.reanchored = None
         self.opened = 0
+        self.opened_at = []
         self.open = {}
         self._numbers = itertools.count(1)
         self._server = None
         self.address = ""
 
-    async def start(self, port=0):
+    async def start(self, port=0, *, options=(), credentials=None):
         self._server = grpc.aio.server(
             options=(
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_receive_message_length", -1),
+                *options,
             )
         )
         livequery_pb2_grpc.add_LiveQueryServiceServicer_to_server(self, self._server)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        where = f"127.0.0.1:{port}"
+        if credentials is None:
+            self.port = self._server.add_insecure_port(where)
+        else:
+            self.port = self._server.add_secure_port(where, credentials)
         await self._server.start()
         self.address = f"127.0.0.1:{self.port}"
         return self
@@ -166,8 +175,9 @@ class ScriptedTier(livequery_pb2_grpc.LiveQueryServiceServicer):
             return await self.calls.get()
 
     async def Subscribe(self, request, context) -> AsyncIterator[pb.SubscribeResponse]:  # noqa: N802 - the service says so
-        call = Call(request, dict(context.invocation_metadata()), next(self._numbers))
+        call = Call(request, context, next(self._numbers))
         self.opened += 1
+        self.opened_at.append(time.monotonic())
         self.open[call.id] = call
         try:
             if self.rows is not None:

@@ -1,6 +1,7 @@
 """Many replicas: where streams go, and where they no longer go."""
 
 import asyncio
+import contextlib
 import logging
 import time
 
@@ -300,6 +301,34 @@ async def test_a_tier_that_never_answers_opens_its_circuit(replica, bridge_to, m
             async with asyncio.timeout(0.1):
                 await backend.subscribe(QUERY, NOBODY)
     assert states(endpoints)[tier.address] == "circuit open"
+
+
+async def until_silence(backend, opened):
+    """Open until an open gets no answer."""
+    with contextlib.suppress(TimeoutError):
+        while True:
+            async with asyncio.timeout(0.3):
+                opened.append(await backend.subscribe(QUERY, NOBODY))
+
+
+async def test_a_replica_that_let_a_call_wait_for_nothing_is_asked_last_for_a_while(
+    replica, bridge_to, opened, monkeypatch
+):
+    monkeypatch.setattr("bridge.upstream.backend.NO_ANSWER", 0.05)
+    clock = FakeTime()
+    silent, good = await replica(started=False), await replica()
+    endpoints, backend = bridge_to(silent, good, clock=clock)
+    await all_ready(endpoints)
+    monkeypatch.setattr(backend, "_clock", asyncio.get_running_loop().time)
+    await until_silence(backend, opened)
+    assert silent.opened == 1
+    await open_many(backend, opened, 10)
+    assert silent.opened == 1, "though it has the fewest streams"
+    await silent.next_call()
+    silent.started = True
+    clock.advance(31)
+    await open_many(backend, opened, 1)
+    assert silent.opened == 2
 
 
 async def test_clients_that_leave_at_once_do_not_open_it(replica, bridge_to):
