@@ -9,8 +9,7 @@ restart mistakes it for its own. A barrier changes the token: nothing before it 
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
 
 from .bundle import Bundle
 from .group import Group
@@ -71,7 +70,7 @@ class Log:
         bundle = self._bundles.get(position)
         if bundle is None:
             bundle = self._bundles[position] = Bundle(
-                tuple(self._slice(position, self.head)),
+                self._slice(position, self.head),
                 [self.told(after) for after in range(position + 1, self.head + 1)],
             )
         return bundle
@@ -93,8 +92,10 @@ class Log:
             window.reduce(group.frames)
         return window.snapshot()
 
-    def _slice(self, begin: int, end: int) -> Iterator[Group]:
-        return islice(self._groups, begin - self.tail, end - self.tail)
+    def _slice(self, begin: int, end: int) -> list[Group]:
+        # By index, not islice: that walks a deque from its beginning, and the newest are asked for.
+        groups, tail = self._groups, self.tail
+        return [groups[at - tail] for at in range(begin, end)]
 
     # ------------------------------------------------------------ what clients are told
 

@@ -5,7 +5,7 @@ watched until the buffer is empty. A socket that takes nothing for the stall lim
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 ROOM = 32 * 1024
@@ -24,8 +24,9 @@ class Sink(Protocol):
     def write(self, data: bytes) -> None:
         """Take bytes without blocking; a no-op once the client is gone."""
 
-    def unsent(self) -> int:
-        """Return how many bytes wait in this process."""
+    @property
+    def unsent(self) -> Callable[[], int]:
+        """What tells how many bytes wait in this process."""
 
 
 class Waiting(Protocol):
@@ -38,61 +39,74 @@ class Waiting(Protocol):
 class Outlet:
     """A sink with a clock: knows whether there is room, and when the client last took anything."""
 
+    __slots__ = (
+        "_taken",
+        "_taken_at",
+        "_waiting",
+        "gone",
+        "put",
+        "stalled",
+        "unsent",
+        "watch",
+        "written",
+        "written_at",
+    )
+
     def __init__(self, sink: Sink, watch: "Watch", *, stalled: Callable[[], None]) -> None:
+        self.put = sink.write
+        """Hands bytes to the socket, and no more: who calls it does the rest of `write`."""
+        self.unsent = sink.unsent
+        """Tells how many bytes the socket has not taken."""
         self.stalled = stalled
         self.gone = False
         """Set when its client is gone: it is not looked at any more."""
         self.written_at = watch.now()
-        self._sink = sink
-        self._watch = watch
-        self._written = 0
+        self.watch = watch
+        self.written = 0
         self._taken = 0
         self._taken_at = 0.0
-        self._waiting: dict[Waiting, None] = {}
-
-    @property
-    def unsent(self) -> int:
-        """Bytes that the socket has not taken."""
-        return self._sink.unsent()
+        self._waiting: dict[Waiting, None] | None = None
 
     @property
     def roomy(self) -> bool:
         """Whether more may be written."""
-        return self._sink.unsent() <= ROOM
+        return self.unsent() <= ROOM
 
     def write(self, data: bytes) -> None:
         """Hand bytes to the socket; watched from now on if it does not take them all."""
-        self._sink.write(data)
-        self._written += len(data)
-        self.written_at = self._watch.now()
-        self._watch.touch(self)
+        self.put(data)
+        self.written += len(data)
+        self.written_at = self.watch.now()
+        self.watch.touch(self)
 
     def when_roomy(self, waiting: Waiting) -> None:
         """Flush somebody once there is room again."""
+        if self._waiting is None:
+            self._waiting = {}
         self._waiting[waiting] = None
-        self._watch.add(self)
+        self.watch.add(self)
 
     def watched(self, now: float) -> None:
         """Begin the stall clock."""
-        self._taken = self._written - self._sink.unsent()
+        self._taken = self.written - self.unsent()
         self._taken_at = now
 
     def look(self, now: float, stall: float) -> bool:
         """See how the socket does; returns whether it must be watched on."""
-        unsent = self._sink.unsent()
-        taken = self._written - unsent
+        unsent = self.unsent()
+        taken = self.written - unsent
         if taken > self._taken:
             self._taken, self._taken_at = taken, now
         elif unsent and stall and now - self._taken_at >= stall:
-            self._waiting.clear()
+            self._waiting = None
             self.stalled()
             return False
         self._taken = taken  # less than before: others write to the socket too
         if unsent <= ROOM and self._waiting:
-            waiting, self._waiting = self._waiting, {}
+            waiting, self._waiting = self._waiting, None
             for somebody in waiting:
                 somebody.flush()
-        return bool(self._sink.unsent() or self._waiting)
+        return bool(self.unsent() or self._waiting)
 
 
 class Watch:
@@ -118,14 +132,18 @@ class Watch:
         Not at once: event loops may hand what is written to the kernel at the end of a tick, and
         then every socket would seem to lag.
         """
-        self._touched.append(outlet)
-        if len(self._touched) == 1:
+        self.touch_all((outlet,))
+
+    def touch_all(self, outlets: Iterable[Outlet]) -> None:
+        """Watch many; see `touch`."""
+        if not self._touched:
             self._loop.call_soon(self._settle)
+        self._touched += outlets
 
     def _settle(self) -> None:
         touched, self._touched = self._touched, []
         for outlet in touched:
-            if outlet.unsent:
+            if outlet.unsent():
                 self.add(outlet)
 
     def add(self, outlet: Outlet) -> None:

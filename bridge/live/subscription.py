@@ -22,6 +22,7 @@ from bridge.core.query import LiveQuery
 from bridge.core.window import Mirror, Rows, StreamedSet, Window, digest, snapshot_group
 
 from .backend import Backend, Identity
+from .fanout import fan_out
 from .feed import Feed
 from .holders import Holders
 from .observer import Observer, Reason
@@ -91,6 +92,7 @@ class Subscription:
         self._labels = False  # the tier says which Reanchor a window answers
         self._end: End | None = None
         self._flushing = False
+        self._passed = 0  # where the last flush left viewers with room
         self._unwritten: list[float] = []  # times of the changes to be written in this tick
         self._feed = Feed(target=self, backend=backend, settings=settings, observer=observer)
         self._task = self._loop.create_task(self._run(), name=f"subscription to {query.entity}")
@@ -265,8 +267,13 @@ class Subscription:
 
     def _flush(self) -> None:
         self._flushing = False
-        for viewer in tuple(self.viewers):
-            viewer.flush()
+        viewers = tuple(self.viewers)
+        before, self._passed = self._passed, self.log.head
+        if self.stale is None and before < self._passed:
+            fan_out(viewers, self.log, before, self.observer)
+        else:
+            for viewer in viewers:
+                viewer.flush()
         if self._unwritten:
             if self.viewers:
                 self.observer.written(self._unwritten)
@@ -290,7 +297,7 @@ class Subscription:
         self._snapshot = self._digest = None
         self.stale = None
         if not self.whole.done():
-            self.log = Log(rows, streamed=in_force.streamed)
+            self._begin_log(rows)
             self.whole.set_result(None)
             for viewer in tuple(self.viewers):
                 viewer.begin()
@@ -342,11 +349,15 @@ class Subscription:
         """Begin history anew: positions of the old window mean nothing in the new one."""
         for viewer in self.viewers:
             viewer.move(self.log)
-        self.log = Log(rows, streamed=self.query.streamed)
+        self._begin_log(rows)
         self._slide = None
         if not slide.done.done():
             slide.done.set_result(None)
         self._flush()
+
+    def _begin_log(self, rows: Rows) -> None:
+        self.log = Log(rows, streamed=self.query.streamed)
+        self._passed = 0
 
     def _finish(self, end: End) -> None:
         if self._end is not None:

@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from bridge.core.bundle import Bundle
+from bridge.core.bundle import Bundle, Form
 from bridge.core.delta import Op
 from bridge.core.diff import diff
 from bridge.core.errors import Failed, Kind
@@ -56,6 +56,10 @@ class Script(Protocol):
     resets: bool
     """Whether a moved window is told as reset + enters; else as a diff."""
 
+    @property
+    def shared(self) -> Form | None:
+        """The form in which named groups are printed from here on; None: in one of its own."""
+
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups, the bytes shared where they can be."""
 
@@ -69,18 +73,44 @@ class Script(Protocol):
 class Viewer:
     """One client's view. Subscription and hub call; the web floor waits for `ended`."""
 
+    __slots__ = (
+        "_backlog",
+        "_merged",
+        "_ready",
+        "_restart",
+        "_resume",
+        "_script",
+        "_seen",
+        "_stale",
+        "begun",
+        "ended",
+        "outlet",
+        "position",
+        "shared",
+        "steady",
+        "subscription",
+        "told",
+    )
+
     def __init__(
         self, *, outlet: Outlet, script: Script, backlog: int, resume: Resume | None = None
     ) -> None:
         self.ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self.outlet = outlet
         self.subscription: Subscription | None = None
+        self.shared: Form | None = None
+        """The form in which named groups are printed for it, if that is nobody's own."""
+        self.told = 0
+        """Frames written so far."""
+        self.steady = False
+        """Whether it is due nothing but the groups that follow its position."""
+        self.position = 0
+        """What it has been written, in its subscription's log."""
+        self.begun = False
+        """Whether it was shown anything yet."""
         self._script = script
         self._backlog = backlog or 2**63
         self._resume = resume
-        self.begun = False
-        """Whether it was shown anything yet."""
-        self._position = 0
         # At most one of these is set, while the position means nothing: a whole snapshot is
         # due; or a diff from the window last seen; or, streamed, the last frame of each id.
         self._restart = False
@@ -97,14 +127,14 @@ class Viewer:
             subscription is not None
             and not self._behind
             and self._ready is None
-            and self._position == subscription.log.head
+            and self.position == subscription.log.head
         )
 
     @property
     def needs(self) -> int:
         """The position after which the log must be kept for this viewer."""
         free = self._behind or not self.begun or self.ended.done()
-        return 2**63 if free else self._position
+        return 2**63 if free else self.position
 
     @property
     def _behind(self) -> bool:
@@ -126,7 +156,7 @@ class Viewer:
             log = subscription.log
             position = log.find(resume.pos) if resume.pos else log.find_group(resume.stream_id)
             if position is not None:
-                self._position = position
+                self.position = position
                 return "replay"
             if resume.known is not None and not subscription.query.streamed:
                 self._seen = resume.known
@@ -136,6 +166,7 @@ class Viewer:
 
     def move(self, log: Log) -> None:
         """Take leave of a log: what follows is another window, of which this says how to tell."""
+        self.steady = False
         if not self.begun or self.ended.done():
             return
         subscription = self.subscription
@@ -144,7 +175,7 @@ class Viewer:
             self._ready = "snapshot"
         elif not self._restart:
             if self._seen is None:
-                self._seen = log.rows_at(self._position)
+                self._seen = log.rows_at(self.position)
             self._ready = "diff"
 
     def flush(self) -> None:
@@ -152,26 +183,35 @@ class Viewer:
 
         Never raises: a connection that breaks is its own client's trouble and nobody else's.
         """
-        try:
-            self._flush()
-        except Exception:
-            logger.exception("a viewer broke")
-            self.end(End(Reason.FAILED, Failed(Kind.BROKEN, "the bridge failed")))
-
-    def _flush(self) -> None:
         subscription = self.subscription
         if subscription is None or not self.begun or self.ended.done():
             return
+        try:
+            if self.outlet.roomy:
+                self._flush(subscription)
+            else:
+                self.outlet.when_roomy(self)
+                self._bound(subscription)
+        except Exception:
+            logger.exception("a viewer broke")
+            self.end(End(Reason.FAILED, Failed(Kind.BROKEN, "the bridge failed")))
+        else:
+            due = self._behind or self._ready is not None or self._stale is not None
+            self.steady = not due and not self.ended.done()
+
+    def print(self, bundle: Bundle) -> bytes:
+        """Print groups as its client is told them."""
+        data = self._script.frames(bundle)
+        self.shared = self._script.shared
+        return data
+
+    def _flush(self, subscription: "Subscription") -> None:
         log = subscription.log
-        if not self.outlet.roomy:
-            self.outlet.when_roomy(self)
-            self._bound(subscription)
-            return
         if self._behind:
             self._catch_up(subscription)
-        elif self._position < log.head:
-            bundle = log.since(self._position)
-            self._position = log.head
+        elif self.position < log.head:
+            bundle = log.since(self.position)
+            self.position = log.head
             self._write(bundle, subscription)
         if self._ready is not None:
             resumed, self._ready = self._ready, None
@@ -182,6 +222,7 @@ class Viewer:
 
     def end(self, end: End) -> None:
         """Tell the web floor that the stream is over; the first reason stays."""
+        self.steady = False
         if not self.ended.done():
             self.ended.set_result(end)
 
@@ -194,25 +235,25 @@ class Viewer:
             self._judge(self._merged)
         if self._behind:
             return
-        size, frames = subscription.log.backlog(self._position)
-        if size + self.outlet.unsent > self._backlog or frames > MAX_FRAMES:
+        size, frames = subscription.log.backlog(self.position)
+        if size + self.outlet.unsent() > self._backlog or frames > MAX_FRAMES:
             subscription.observer.conflated()
             if subscription.query.streamed:
                 self._merged = {}
                 self._merge(subscription, self._merged)
                 self._judge(self._merged)
             else:
-                self._seen = subscription.log.rows_at(self._position)
+                self._seen = subscription.log.rows_at(self.position)
 
     def _merge(self, subscription: "Subscription", merged: dict[str, Frame]) -> None:
         """Keep the last frame of each id, and of what came before a reset nothing."""
-        for group in subscription.log.since(self._position).groups:
+        for group in subscription.log.since(self.position).groups:
             for frame in group.frames:
                 if frame.op == Op.RESET:
                     merged.clear()
                 merged.pop(frame.agg_id, None)
                 merged[frame.agg_id] = frame
-        self._position = subscription.log.head
+        self.position = subscription.log.head
 
     def _judge(self, merged: dict[str, Frame]) -> None:
         """End a client that is over its bound even so: it is too slow."""
@@ -238,13 +279,14 @@ class Viewer:
         else:
             frames = diff(seen or (), subscription.rows())
         log = subscription.log
-        self._position = log.head
+        self.position = log.head
         if frames:
             self._write(Bundle([Group(frames)], [log.told(log.head)]), subscription)
 
     def _write(self, bundle: Bundle, subscription: "Subscription") -> None:
-        data = self._script.frames(bundle)
+        data = self.print(bundle)
         self.outlet.write(data)
+        self.told += bundle.frames
         subscription.observer.sent(bundle.frames, len(data))
 
     def _say(self, data: bytes) -> None:

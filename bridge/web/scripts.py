@@ -6,6 +6,7 @@ state of the tier.
 
 from bridge.core.bundle import (
     Bundle,
+    Form,
     core_sse,
     core_sse_chunked,
     core_ws,
@@ -25,12 +26,10 @@ class CoreWs:
     """Each frame is one text message."""
 
     resets = True
-    told = 0
-    """Frames printed so far."""
+    shared: Form | None = core_ws
 
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups."""
-        self.told += bundle.frames
         return bundle.printed(core_ws)
 
     def ready(self, rows: int, resumed: str, digest: str | None) -> bytes:
@@ -48,17 +47,19 @@ class CoreSse(CoreWs):
     """Each frame is one event. `holds_id`: the client has a last event id, to be cleared."""
 
     def __init__(self, *, chunked: bool, holds_id: bool) -> None:
-        self._form = core_sse_chunked if chunked else core_sse
+        self._form: Form = core_sse_chunked if chunked else core_sse
+        self.shared = None
         self._clear = chunk(_CLEAR_ID) if chunked else _CLEAR_ID
         self._holds_id = holds_id
         self.ping = chunk(_PING) if chunked else _PING
 
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups; before one without a name, the id that the client holds is cleared."""
-        self.told += bundle.frames
         if bundle.named:
             self._holds_id = True
+            self.shared = self._form
             return bundle.printed(self._form)
+        self.shared = None
         parts = []
         for part in bundle.parts():
             named = bool(part.groups[0].stream_id)
@@ -73,8 +74,7 @@ class V1Ws:
     """A client's subscription on a v1 socket, under the client's own name for it."""
 
     resets = False
-    told = 0
-    """Frames printed so far."""
+    shared: Form | None = None
 
     def __init__(self, sub: str) -> None:
         self._sub = sub
@@ -82,7 +82,6 @@ class V1Ws:
 
     def frames(self, bundle: Bundle) -> bytes:
         """Print one `frames` message: what is the client's own is a small head."""
-        self.told += bundle.frames
         tail = bundle.printed(v1_tail)
         head = message_head(_TEXT, len(self._head) + len(tail))
         return b"".join((head, self._head, tail))
@@ -104,18 +103,15 @@ class V1Sse:
     """v1 over SSE: frames are events, and so is every other message, under its own name."""
 
     resets = False
-    told = 0
-    """Frames printed so far."""
 
     def __init__(self, *, chunked: bool) -> None:
-        self._form = v1_sse_chunked if chunked else v1_sse
+        self.shared: Form = v1_sse_chunked if chunked else v1_sse
         self._chunked = chunked
         self.ping = chunk(_PING) if chunked else _PING
 
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups; the last frame of each has its position as `id:`."""
-        self.told += bundle.frames
-        return bundle.printed(self._form)
+        return bundle.printed(self.shared)
 
     def ready(self, rows: int, resumed: str, digest: str | None) -> bytes:
         """Print `ready`."""

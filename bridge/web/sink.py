@@ -15,6 +15,8 @@ class TransportSink:
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
+        self.unsent = transport.get_write_buffer_size
+        """Tells how many bytes the kernel has not taken."""
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
@@ -24,10 +26,6 @@ class TransportSink:
         """Send; a no-op once the client is gone."""
         if not self._transport.is_closing():
             self._transport.write(data)
-
-    def unsent(self) -> int:
-        """Return bytes that the kernel has not taken."""
-        return self._transport.get_write_buffer_size()
 
     def abort(self) -> None:
         """Drop the connection and what is unsent."""

@@ -136,7 +136,7 @@ class Stream:
                 entity=query.entity,
                 end=end,
                 seconds=asyncio.get_running_loop().time() - self._began,
-                frames=self._script.told,
+                frames=self._viewer.told,
             )
 
     def _beat(self) -> None:

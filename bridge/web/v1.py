@@ -40,7 +40,6 @@ class Seat:
     name: str
     query: LiveQuery
     viewer: Viewer
-    script: V1Ws
     holding: asyncio.Task[None] | None = None
     moving: asyncio.Task[None] | None = None
     asked: bool = False  # the client wants it ended
@@ -146,9 +145,8 @@ class Session:
             )
         identity = self._who()
         resume = Resume(pos=said.resume, known=said.known)
-        script = V1Ws(said.sub)
-        viewer = self._context.viewer(self._outlet, script, resume)
-        seat = Seat(said.sub, said.query, viewer, script)
+        viewer = self._context.viewer(self._outlet, V1Ws(said.sub), resume)
+        seat = Seat(said.sub, said.query, viewer)
         self._seats[said.sub] = seat
         seat.holding = asyncio.create_task(self._hold(seat, identity), name="holding a window")
 
@@ -235,7 +233,7 @@ class Session:
                 entity=seat.query.entity,
                 end=end,
                 seconds=self._loop.time() - seat.began,
-                frames=seat.script.told,
+                frames=seat.viewer.told,
             )
 
     # ------------------------------------------------------------ messages
@@ -252,7 +250,7 @@ class Session:
     def _say(self, kind: str, **members: object) -> None:
         if self._over:
             return
-        if self._outlet.unsent > MAX_UNSENT:
+        if self._outlet.unsent() > MAX_UNSENT:
             self._end(STALLED)
             return
         self._outlet.write(text_message(v1.notice(kind, **members)))

@@ -133,7 +133,7 @@ class Conversation:
                 entity=self._entity,
                 end=end,
                 seconds=asyncio.get_running_loop().time() - self._began,
-                frames=self._script.told,
+                frames=self._viewer.told,
             )
 
     async def _show(self, query: LiveQuery, identity: Identity) -> None:

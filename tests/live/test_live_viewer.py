@@ -213,7 +213,7 @@ async def test_a_connection_that_breaks_under_a_write_is_its_own_clients_trouble
         def write(data):
             raise RuntimeError("cannot write after eof")
 
-        broken.sink.write = write
+        broken.outlet.put = write
         home.tier.drop("a")
         await turns()
         assert [c.ids for c in others] == ["bcd", "bcd"]
@@ -482,6 +482,7 @@ async def test_streamed_changes_pass_through_and_newcomers_get_the_known_set():
 async def test_a_slow_streamed_client_gets_the_last_frame_of_each_id_and_then_is_exact(monkeypatch):
     monkeypatch.setattr("bridge.live.viewer.MAX_FRAMES", 50)
     monkeypatch.setattr("bridge.live.outlet.ROOM", 500)
+    monkeypatch.setattr("bridge.live.fanout.ROOM", 500)
     async with house(stall=0) as home:
         quick, slow = await home.joined(PAGE), await home.joined(PAGE)
         slow.sink.taking = False
@@ -501,6 +502,7 @@ async def test_a_slow_streamed_client_gets_the_last_frame_of_each_id_and_then_is
 @virtually
 async def test_a_streamed_client_over_its_bound_even_merged_is_cut(monkeypatch):
     monkeypatch.setattr("bridge.live.outlet.ROOM", 500)
+    monkeypatch.setattr("bridge.live.fanout.ROOM", 500)
     async with house(stall=0) as home:
         slow = await home.joined(PAGE, backlog=3000)
         quick = await home.joined(PAGE, backlog=3000)
@@ -516,6 +518,7 @@ async def test_a_streamed_client_over_its_bound_even_merged_is_cut(monkeypatch):
 async def test_a_failover_in_streamed_mode_is_a_reset_and_a_page_even_to_a_slow_client(monkeypatch):
     monkeypatch.setattr("bridge.live.viewer.MAX_FRAMES", 5)
     monkeypatch.setattr("bridge.live.outlet.ROOM", 500)
+    monkeypatch.setattr("bridge.live.fanout.ROOM", 500)
     async with house(stall=0) as home:
         quick, slow = await home.joined(PAGE), await home.joined(PAGE)
         slow.sink.taking = False
