@@ -1,4 +1,4 @@
-r"""FRAME bytes: what a LiveDelta looks like to a browser (docs/wire.md §2).
+r"""Frame: one change to a window, as the tier said it and as a browser sees it (docs/wire.md §2).
 
 The bytes are those of Go's encoding/json with HTML escaping, as clients of the original gateway
 know them. Encoding happens once per group, however many viewers there are.
@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from .delta import NAMES, Cursor, LiveDelta
-from .value import JsonText, Value
+from .delta import NAMES, Op
+from .value import Cursor, JsonText, Value
 
 
 class UnreadableError(ValueError):
@@ -150,17 +150,18 @@ def cursor_bytes(cursor: Cursor) -> bytes:
     """Print a cursor: absent as `{"values":null}`, empty as `{"values":[]}`."""
     if cursor is None:
         return NO_CURSOR
-    return b'{"values":[%b]}' % b",".join(map(value_bytes, cursor))
-
-
-_HEADS = tuple(b'{"op":"%b"' % name.encode() for name in NAMES)
+    return b'{"values":[%b]}' % b",".join([_PRINTERS[type(value)](value) for value in cursor])
 
 
 class Frame(msgspec.Struct, frozen=True, eq=False, gc=False):
     """One change as clients see it: row and cursor are printed already, `data` is the FRAME.
 
-    `agg_id`, indexes and `op` stay readable, for the window applies frames, not bytes. Frames
-    compare by identity: the window's searches rely on it.
+    `op` is a plain number: what the schema does not list is passed through. Indexes are positions
+    at that moment of a sequential apply, -1 is outside the window. `stream_id` names the source
+    change; `at` is its time in seconds since the epoch, 0 when unknown. `data` is empty where the
+    change must not reach a client.
+
+    Frames compare by identity: the window's searches rely on it.
     """
 
     op: int
@@ -172,6 +173,7 @@ class Frame(msgspec.Struct, frozen=True, eq=False, gc=False):
     new_index: int
     stream_id: str
     data: bytes
+    at: float = 0.0
 
     @property
     def name(self) -> str:
@@ -179,24 +181,29 @@ class Frame(msgspec.Struct, frozen=True, eq=False, gc=False):
         return NAMES[self.op] if 0 <= self.op < len(NAMES) else NAMES[0]
 
 
-def encode(delta: LiveDelta) -> Frame:
-    """Print a delta.
+def encode(  # noqa: PLR0917 - the parts of the schema's LiveDelta, in its order
+    op: int,
+    agg_id: str = "",
+    version: int = 0,
+    row: bytes = b"",
+    old_index: int = 0,
+    new_index: int = 0,
+    cursor: Cursor = None,
+    stream_id: str = "",
+    at: float = 0.0,
+) -> Frame:
+    """Print a delta, `row` being the tier's JSON text, empty for none.
 
-    Raises:
-        UnreadableError: it must not reach a client; the caller re-subscribes.
-
+    Of one that must not reach a client no `data` is printed: whoever meets it re-subscribes.
     """
-    row = compact(delta.row) if delta.row else b""
-    return make(
-        delta.op,
-        delta.agg_id,
-        delta.version,
-        row,
-        cursor_bytes(delta.cursor),
-        delta.old_index,
-        delta.new_index,
-        delta.stream_id,
-    )
+    try:
+        tail = _tail(stream_id) if stream_id else b"}"
+        printed = cursor_bytes(cursor)
+        row = compact(row) if row else b""
+    except UnreadableError:
+        return Frame(op, agg_id, version, b"", b"", old_index, new_index, stream_id, b"", at)
+    data = _print(op, agg_id, version, row, printed, old_index, new_index, tail)
+    return Frame(op, agg_id, version, row, printed, old_index, new_index, stream_id, data, at)
 
 
 def make(  # noqa: PLR0917 - a frame has these parts, in this order
@@ -209,23 +216,41 @@ def make(  # noqa: PLR0917 - a frame has these parts, in this order
     new_index: int,
     stream_id: str,
 ) -> Frame:
-    """Build a frame around a row and cursor that are printed already; raises as `encode`."""
-    head = _HEADS[op] if 0 <= op < len(_HEADS) else _HEADS[0]
+    """Build a frame around a row and cursor that are printed already.
+
+    Raises:
+        UnreadableError: a stream_id that would break a line.
+
+    """
     tail = _tail(stream_id) if stream_id else b"}"
-    if agg_id and version and row:
-        data = _WHOLE % (head, quote(agg_id), version, row, old_index, new_index, cursor, tail)
-    else:
-        agg_id_part = b',"agg_id":' + quote(agg_id) if agg_id else b""
-        version_part = b',"version":%d' % version if version else b""
-        row_part = b',"row":' + row if row else b""
-        parts = (head, agg_id_part, version_part, row_part, old_index, new_index, cursor, tail)
-        data = _SPARSE % parts
+    data = _print(op, agg_id, version, row, cursor, old_index, new_index, tail)
     return Frame(op, agg_id, version, row, cursor, old_index, new_index, stream_id, data)
 
 
+_HEADS = tuple(b'{"op":"%b"' % name.encode() for name in NAMES)
 # What most frames have in common is printed in one go.
 _WHOLE = b'%b,"agg_id":%b,"version":%d,"row":%b,"old_index":%d,"new_index":%d,"cursor":%b%b'
 _SPARSE = b'%b%b%b%b,"old_index":%d,"new_index":%d,"cursor":%b%b'
+
+
+def _print(  # noqa: PLR0917
+    op: int,
+    agg_id: str,
+    version: int,
+    row: bytes,
+    cursor: bytes,
+    old_index: int,
+    new_index: int,
+    tail: bytes,
+) -> bytes:
+    head = _HEADS[op] if 0 <= op < len(_HEADS) else _HEADS[0]
+    if agg_id and version and row:
+        return _WHOLE % (head, quote(agg_id), version, row, old_index, new_index, cursor, tail)
+    agg_id_part = b',"agg_id":' + quote(agg_id) if agg_id else b""
+    version_part = b',"version":%d' % version if version else b""
+    row_part = b',"row":' + row if row else b""
+    parts = (head, agg_id_part, version_part, row_part, old_index, new_index, cursor, tail)
+    return _SPARSE % parts
 
 
 def _tail(stream_id: str) -> bytes:
@@ -234,3 +259,6 @@ def _tail(stream_id: str) -> bytes:
     if len(printed) != len(stream_id) + 2 and _LINE_BREAKING.search(stream_id):
         raise UnreadableError("a stream_id that would break a line")
     return b',"stream_id":%b}' % printed
+
+
+RESET = encode(Op.RESET)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import grpc
 
-from bridge.core.delta import Batch
+from bridge.core.batch import Batch
 from bridge.core.errors import Failed, Kind
 from bridge.core.intake import Beat
 from bridge.core.query import LiveQuery

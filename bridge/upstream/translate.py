@@ -1,9 +1,10 @@
 """Core values ↔ protobuf messages of livequery.v1. No rule lives here, only spelling."""
 
-from bridge.core.delta import Batch, Cursor, LiveDelta
+from bridge.core.batch import Batch
+from bridge.core.frame import Frame, encode
 from bridge.core.intake import Beat
 from bridge.core.query import Comparison, Condition, LiveQuery, OrGroup
-from bridge.core.value import JsonText, Value
+from bridge.core.value import Cursor, JsonText, Value
 from livequery.v1 import livequery_pb2 as pb
 
 INT64_MAX = 2**63 - 1
@@ -22,6 +23,7 @@ _OPERATORS = {
     "isnull": pb.OPERATOR_IS_NULL,
     "isnotnull": pb.OPERATOR_IS_NOT_NULL,
 }
+_RESET = int(pb.DELTA_OP_RESET)
 _MODES = (pb.MODE_MAINTAINED, pb.MODE_STREAMED)
 
 
@@ -105,10 +107,10 @@ def _cursor_from_pb(delta: pb.LiveDelta) -> Cursor:
     return tuple([value_from_pb(value) for value in values[:]])
 
 
-def delta_from_pb(delta: pb.LiveDelta) -> LiveDelta:
+def delta_from_pb(delta: pb.LiveDelta) -> Frame:
     """Read a delta."""
     at = delta.at
-    return LiveDelta(
+    return encode(
         delta.op,
         delta.agg_id,
         delta.version,
@@ -137,9 +139,9 @@ def batch_from_pb(batch: pb.DeltaBatch) -> Batch:
     )
 
 
-def _reset_of(batch: pb.DeltaBatch, deltas: tuple[LiveDelta, ...]) -> pb.ResetInfo | None:
+def _reset_of(batch: pb.DeltaBatch, deltas: tuple[Frame, ...]) -> pb.ResetInfo | None:
     for at, delta in enumerate(deltas):
-        if delta.op == pb.DELTA_OP_RESET:
+        if delta.op == _RESET:
             return batch.deltas[at].reset
     return None
 
