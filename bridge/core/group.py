@@ -4,6 +4,7 @@ A form is a function Group → bytes; what it prints is kept on the group and sh
 of that form. `sse` and `ws` are the core protocol's (docs/wire.md §3, §4).
 """
 
+import struct
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
@@ -60,6 +61,8 @@ def chunk(data: bytes) -> bytes:
 
 def sse(group: Group) -> bytes:
     """Print the events of a group."""
+    if len(group.frames) == 1:
+        return sse_event(group.frames[0])
     return b"".join([sse_event(frame) for frame in group.frames])
 
 
@@ -74,6 +77,8 @@ def ws(group: Group) -> bytes:
 
 
 _TEXT, _FIN = 0x01, 0x80
+_head_16 = struct.Struct(">BBH").pack
+_head_64 = struct.Struct(">BBQ").pack
 
 
 def text_message(payload: bytes) -> bytes:
@@ -83,9 +88,8 @@ def text_message(payload: bytes) -> bytes:
 
 def message_head(opcode: int, length: int) -> bytes:
     """Print the header of a server's message (RFC 6455 §5.2)."""
-    first = bytes([_FIN | opcode])
     if length < 126:  # noqa: PLR2004 - RFC 6455 §5.2: one byte, else two, else eight
-        return first + bytes([length])
+        return bytes((_FIN | opcode, length))
     if length < 1 << 16:
-        return first + b"\x7e" + length.to_bytes(2)
-    return first + b"\x7f" + length.to_bytes(8)
+        return _head_16(_FIN | opcode, 126, length)
+    return _head_64(_FIN | opcode, 127, length)

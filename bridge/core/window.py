@@ -13,7 +13,8 @@ import msgspec
 
 from .delta import Op
 from .diff import diff
-from .frame import NO_CURSOR, RESET, Frame, make
+from .frame import RESET, Frame, make
+from .gojson import NO_CURSOR
 from .group import Group
 
 _VERSIONED = frozenset([Op.ENTER, Op.MOVE, Op.UPDATE, Op.MATCH])

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from bridge.core.delta import Op
 from bridge.core.errors import Failed
-from bridge.core.frame import NO_CURSOR, encode, make
+from bridge.core.frame import encode, make
+from bridge.core.gojson import NO_CURSOR
 from bridge.core.group import Group
 from bridge.core.value import JsonText
 

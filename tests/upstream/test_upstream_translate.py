@@ -7,7 +7,8 @@ import pytest
 from msgspec.structs import astuple
 
 from bridge.core.batch import Batch
-from bridge.core.frame import RESET, cursor_bytes, encode
+from bridge.core.frame import RESET, encode
+from bridge.core.gojson import cursor_bytes
 from bridge.core.intake import Beat
 from bridge.core.query import Comparison, LiveQuery, OrGroup, SortKey
 from bridge.core.value import JsonText
