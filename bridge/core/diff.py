@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from .delta import Op
-from .frame import NO_CURSOR, Frame, make
+from .frame import Frame, make
+from .gojson import NO_CURSOR
 
 
 def diff(a: Sequence[Frame], b: Sequence[Frame], stream_id: str = "") -> list[Frame]:

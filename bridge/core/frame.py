@@ -1,162 +1,28 @@
-r"""FRAME bytes: what a LiveDelta looks like to a browser (docs/wire.md §2).
+"""Frame: one change to a window, as the tier said it and as a browser sees it (docs/wire.md §2).
 
-The bytes are those of Go's encoding/json with HTML escaping, as clients of the original gateway
-know them. Encoding happens once per group, however many viewers there are.
+Printing happens once per change, however many viewers there are.
 """
 
-import json
 import re
 
 import msgspec
 
-from .delta import NAMES, Cursor, LiveDelta
-from .value import JsonText, Value
+from .delta import NAMES, Op
+from .gojson import UnreadableError, bare_cursor, bare_row, bare_string, escape
+from .value import Cursor
 
-
-class UnreadableError(ValueError):
-    """A delta that must not reach a client: its row is no JSON, or its id would break a line."""
-
-
-# Printable ASCII that Go prints as it is: all but " & < > \ and controls.
-_PLAIN = re.compile(r"[ !#-%'-;=?-\[\]-~]*")
 _LINE_BREAKING = re.compile(r"[\r\n\0]")
-# What no UTF-8 text has: bytes that were none come as these (PEP 383), and Go prints them so.
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_WHITE = re.compile(rb"[ \t\r\n]")
-# Text without white space outside strings: runs of other bytes, and whole strings. The
-# possessive quantifiers keep the scan linear.
-_COMPACT = re.compile(rb'(?:[^\s"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
-_STRING_OR_WHITE = re.compile(rb'("(?:[^"\\]++|\\.)*+")|[ \t\r\n]+', re.DOTALL)
-_ESCAPES = (
-    (b"<", b"\\u003c"),
-    (b">", b"\\u003e"),
-    (b"&", b"\\u0026"),
-    (b"\xe2\x80\xa8", b"\\u2028"),
-    (b"\xe2\x80\xa9", b"\\u2029"),
-)
-_NEEDS_ESCAPE = re.compile(rb"[<>&]|\xe2\x80[\xa8\xa9]")
-_parse_raw = msgspec.json.Decoder(msgspec.Raw).decode
-NO_CURSOR = b'{"values":null}'
-
-
-def quote(text: str) -> bytes:
-    r"""Print a string: `< > &` as `\u003c \u003e \u0026`, U+2028/9 and controls escaped."""
-    if _PLAIN.fullmatch(text):
-        return b'"%b"' % text.encode()
-    printed = _SURROGATE.sub(r"\\ufffd", json.dumps(text, ensure_ascii=False))
-    return _escape(printed.encode())
-
-
-def _escape(data: bytes) -> bytes:
-    # Valid JSON has these only inside strings, so replacing them everywhere is right.
-    if _NEEDS_ESCAPE.search(data):
-        for plain, escaped in _ESCAPES:
-            data = data.replace(plain, escaped)
-    return data
-
-
-def compact(row: bytes) -> bytes:
-    """Pass a tier's JSON text through: white space out, `< > &` escaped, the rest untouched.
-
-    Raises:
-        UnreadableError: not JSON in UTF-8.
-
-    """
-    _validate(row)
-    if _WHITE.search(row) and not _COMPACT.fullmatch(row):
-        row = _STRING_OR_WHITE.sub(rb"\1", row)
-    return _escape(row)
-
-
-def _validate(row: bytes) -> None:
-    try:
-        row.decode()
-        _parse_raw(row)
-    except UnicodeDecodeError as error:
-        raise UnreadableError("a row that is not UTF-8") from error
-    except (msgspec.DecodeError, RecursionError):
-        _validate_slowly(row)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(name)
-
-
-_slow_decoder = json.JSONDecoder(
-    parse_int=str,
-    parse_float=str,
-    parse_constant=_refuse_constant,
-    object_pairs_hook=lambda _: None,
-)
-
-
-def _validate_slowly(row: bytes) -> None:
-    """Judge again what msgspec refuses: it is stricter than JSON on lone surrogates."""
-    try:
-        _slow_decoder.decode(row.decode())
-    except (ValueError, RecursionError) as error:
-        raise UnreadableError("a row that is not JSON") from error
-
-
-def number(value: float) -> bytes:
-    """Print a double as Go and JavaScript do: exponent only below 1e-6 and from 1e21 on.
-
-    Raises:
-        UnreadableError: NaN or an infinity, which JSON has no word for.
-
-    """
-    if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124 - NaN
-        raise UnreadableError("a number that is not finite")
-    if value == 0:
-        return b"-0" if str(value)[0] == "-" else b"0"
-    mantissa, _, exponent = repr(value).partition("e")
-    sign = "-" if mantissa[0] == "-" else ""
-    whole, _, fraction = mantissa.lstrip("-").partition(".")
-    digits = (whole + fraction).lstrip("0")
-    # The value is 0.digits times ten to the power of point.
-    point = len(whole) + int(exponent or 0) - (len(whole + fraction) - len(digits))
-    digits = digits.rstrip("0")
-    if 1e-6 <= abs(value) < 1e21:  # noqa: PLR2004 - the range is the contract's
-        return (sign + _fixed(digits, point)).encode()
-    tail = f".{digits[1:]}" if len(digits) > 1 else ""
-    return f"{sign}{digits[0]}{tail}e{point - 1:+d}".encode()
-
-
-def _fixed(digits: str, point: int) -> str:
-    if point <= 0:
-        return "0." + "0" * -point + digits
-    if point >= len(digits):
-        return digits + "0" * (point - len(digits))
-    return digits[:point] + "." + digits[point:]
-
-
-def value_bytes(value: Value) -> bytes:
-    """Print one cursor value."""
-    if isinstance(value, str):
-        return quote(value)
-    if isinstance(value, float):
-        return number(value)
-    if isinstance(value, JsonText):
-        # The tier's bytes, UTF-8 or not, become text on the way in; here they are judged.
-        return compact(value.text.encode(errors="surrogatepass"))
-    return json.dumps(value).encode()
-
-
-def cursor_bytes(cursor: Cursor) -> bytes:
-    """Print a cursor: absent as `{"values":null}`, empty as `{"values":[]}`."""
-    if cursor is None:
-        return NO_CURSOR
-    return b'{"values":[%b]}' % b",".join(map(value_bytes, cursor))
-
-
-_HEADS = tuple(b'{"op":"%b"' % name.encode() for name in NAMES)
 
 
 class Frame(msgspec.Struct, frozen=True, eq=False, gc=False):
     """One change as clients see it: row and cursor are printed already, `data` is the FRAME.
 
-    `agg_id`, indexes and `op` stay readable, for the window applies frames, not bytes. Frames
-    compare by identity: the window's searches rely on it.
+    `op` is a plain number: what the schema does not list is passed through. Indexes are positions
+    at that moment of a sequential apply, -1 is outside the window. `stream_id` names the source
+    change; `at` is its time in seconds since the epoch, 0 when unknown. `data` is empty where the
+    change must not reach a client.
+
+    Frames compare by identity: the window's searches rely on it.
     """
 
     op: int
@@ -168,6 +34,7 @@ class Frame(msgspec.Struct, frozen=True, eq=False, gc=False):
     new_index: int
     stream_id: str
     data: bytes
+    at: float = 0.0
 
     @property
     def name(self) -> str:
@@ -175,24 +42,31 @@ class Frame(msgspec.Struct, frozen=True, eq=False, gc=False):
         return NAMES[self.op] if 0 <= self.op < len(NAMES) else NAMES[0]
 
 
-def encode(delta: LiveDelta) -> Frame:
-    """Print a delta.
+def encode(  # noqa: PLR0917 - the parts of the schema's LiveDelta, in its order
+    op: int,
+    agg_id: str = "",
+    version: int = 0,
+    row: bytes = b"",
+    old_index: int = 0,
+    new_index: int = 0,
+    cursor: Cursor = None,
+    stream_id: str = "",
+    at: float = 0.0,
+) -> Frame:
+    """Print a delta, `row` being the tier's JSON text, empty for none.
 
-    Raises:
-        UnreadableError: it must not reach a client; the caller re-subscribes.
-
+    Of one that must not reach a client no `data` is printed: whoever meets it re-subscribes.
     """
-    row = compact(delta.row) if delta.row else b""
-    return make(
-        delta.op,
-        delta.agg_id,
-        delta.version,
-        row,
-        cursor_bytes(delta.cursor),
-        delta.old_index,
-        delta.new_index,
-        delta.stream_id,
-    )
+    try:
+        row = bare_row(row) if row else b""
+        printed = bare_cursor(cursor)
+        bare = _print(op, agg_id, version, row, printed, old_index, new_index, stream_id)
+    except UnreadableError:
+        return Frame(op, agg_id, version, b"", b"", old_index, new_index, stream_id, b"", at)
+    data = escape(bare)
+    if data is not bare:
+        row, printed = escape(row), escape(printed)
+    return Frame(op, agg_id, version, row, printed, old_index, new_index, stream_id, data, at)
 
 
 def make(  # noqa: PLR0917 - a frame has these parts, in this order
@@ -205,19 +79,53 @@ def make(  # noqa: PLR0917 - a frame has these parts, in this order
     new_index: int,
     stream_id: str,
 ) -> Frame:
-    """Build a frame around a row and cursor that are printed already; raises as `encode`."""
-    parts = [_HEADS[op] if 0 <= op < len(_HEADS) else _HEADS[0]]
-    if agg_id:
-        parts.append(b',"agg_id":' + quote(agg_id))
-    if version:
-        parts.append(b',"version":%d' % version)
-    if row:
-        parts.append(b',"row":' + row)
-    parts.append(b',"old_index":%d,"new_index":%d,"cursor":%b' % (old_index, new_index, cursor))
-    if stream_id:
-        if _LINE_BREAKING.search(stream_id):
-            raise UnreadableError("a stream_id that would break a line")
-        parts.append(b',"stream_id":' + quote(stream_id))
-    parts.append(b"}")
-    data = b"".join(parts)
+    """Build a frame around a row and cursor that are printed already.
+
+    Raises:
+        UnreadableError: a stream_id that would break a line.
+
+    """
+    data = escape(_print(op, agg_id, version, row, cursor, old_index, new_index, stream_id))
     return Frame(op, agg_id, version, row, cursor, old_index, new_index, stream_id, data)
+
+
+_HEADS = tuple(b'{"op":"%b"' % name.encode() for name in NAMES)
+# What most changes have in common is printed in one go.
+_WHOLE = (
+    b'%b,"agg_id":%b,"version":%d,"row":%b,'
+    b'"old_index":%d,"new_index":%d,"cursor":%b,"stream_id":%b}'
+)
+_SPARSE = b'%b%b%b%b,"old_index":%d,"new_index":%d,"cursor":%b%b}'
+
+
+def _print(  # noqa: PLR0917
+    op: int,
+    agg_id: str,
+    version: int,
+    row: bytes,
+    cursor: bytes,
+    old_index: int,
+    new_index: int,
+    stream_id: str,
+) -> bytes:
+    head = _HEADS[op] if 0 <= op < len(_HEADS) else _HEADS[0]
+    name = bare_string(stream_id)
+    # As long as the text itself: nothing in it was escaped, so nothing can break a line.
+    if len(name) != len(stream_id) + 2 and _LINE_BREAKING.search(stream_id):
+        raise UnreadableError("a stream_id that would break a line")
+    if agg_id and version and row and stream_id:
+        named = bare_string(agg_id)
+        return _WHOLE % (head, named, version, row, old_index, new_index, cursor, name)
+    return _SPARSE % (
+        head,
+        b',"agg_id":' + bare_string(agg_id) if agg_id else b"",
+        b',"version":%d' % version if version else b"",
+        b',"row":' + row if row else b"",
+        old_index,
+        new_index,
+        cursor,
+        b',"stream_id":' + name if stream_id else b"",
+    )
+
+
+RESET = encode(Op.RESET)

@@ -4,9 +4,11 @@ A form is a function Group → bytes; what it prints is kept on the group and sh
 of that form. `sse` and `ws` are the core protocol's (docs/wire.md §3, §4).
 """
 
+import struct
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
+from .delta import NAMES
 from .frame import Frame
 
 
@@ -20,10 +22,13 @@ class Group:
     __slots__ = ("_printed", "at", "frames", "size", "stream_id")
 
     def __init__(self, frames: Iterable[Frame], stream_id: str = "", at: float = 0.0) -> None:
-        self.frames = tuple(frames)
+        self.frames = frames = tuple(frames)
         self.stream_id = stream_id
         self.at = at
-        self.size = sum(len(frame.data) for frame in self.frames)
+        size = 0
+        for frame in frames:
+            size += len(frame.data)
+        self.size = size
         self._printed: dict[Form, bytes] = {}
 
     def printed(self, form: "Form") -> bytes:
@@ -37,10 +42,16 @@ class Group:
 Form: TypeAlias = Callable[[Group], bytes]
 
 
+_EVENTS = tuple(b"event: %b\ndata: " % name.encode() for name in NAMES)
+
+
 def sse_event(frame: Frame) -> bytes:
     """Print one event (WHATWG HTML §9.2.6): id where there is one, event, data."""
-    head = b"id: %b\n" % frame.stream_id.encode() if frame.stream_id else b""
-    return b"%bevent: %b\ndata: %b\n\n" % (head, frame.name.encode(), frame.data)
+    op, stream_id = frame.op, frame.stream_id
+    head = _EVENTS[op] if 0 <= op < len(_EVENTS) else _EVENTS[0]
+    if stream_id:
+        return b"id: %b\n%b%b\n\n" % (stream_id.encode(), head, frame.data)
+    return b"%b%b\n\n" % (head, frame.data)
 
 
 def chunk(data: bytes) -> bytes:
@@ -50,7 +61,9 @@ def chunk(data: bytes) -> bytes:
 
 def sse(group: Group) -> bytes:
     """Print the events of a group."""
-    return b"".join(map(sse_event, group.frames))
+    if len(group.frames) == 1:
+        return sse_event(group.frames[0])
+    return b"".join([sse_event(frame) for frame in group.frames])
 
 
 def sse_chunked(group: Group) -> bytes:
@@ -60,10 +73,12 @@ def sse_chunked(group: Group) -> bytes:
 
 def ws(group: Group) -> bytes:
     """Print each frame as one text message."""
-    return b"".join(text_message(frame.data) for frame in group.frames)
+    return b"".join([text_message(frame.data) for frame in group.frames])
 
 
 _TEXT, _FIN = 0x01, 0x80
+_head_16 = struct.Struct(">BBH").pack
+_head_64 = struct.Struct(">BBQ").pack
 
 
 def text_message(payload: bytes) -> bytes:
@@ -73,9 +88,8 @@ def text_message(payload: bytes) -> bytes:
 
 def message_head(opcode: int, length: int) -> bytes:
     """Print the header of a server's message (RFC 6455 §5.2)."""
-    first = bytes([_FIN | opcode])
     if length < 126:  # noqa: PLR2004 - RFC 6455 §5.2: one byte, else two, else eight
-        return first + bytes([length])
+        return bytes((_FIN | opcode, length))
     if length < 1 << 16:
-        return first + b"\x7e" + length.to_bytes(2)
-    return first + b"\x7f" + length.to_bytes(8)
+        return _head_16(_FIN | opcode, 126, length)
+    return _head_64(_FIN | opcode, 127, length)

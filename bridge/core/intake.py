@@ -9,11 +9,14 @@ new subscription. Epoch and sequence belong to one call, so there is one Intake 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .delta import Batch, LiveDelta, Op, groups
+from .batch import Batch, groups
+from .delta import Op
 from .errors import BridgeError
-from .frame import Frame, UnreadableError, encode
+from .frame import Frame
 from .group import Group
 from .window import Mirror, Rows, Window
+
+_RESET = Op.RESET  # an attribute of an Enum costs more than all that is done with it here
 
 
 class Resync(BridgeError):  # noqa: N818 - an order, as the word says
@@ -113,7 +116,7 @@ class Intake:
             request_id=cause.request_id,
         )
 
-    def _unseen(self, batch: Batch) -> tuple[LiveDelta, ...]:
+    def _unseen(self, batch: Batch) -> tuple[Frame, ...]:
         deltas = batch.deltas
         if not batch.first_seq:
             return deltas
@@ -133,26 +136,22 @@ class Intake:
         if batch.first_seq and batch.first_seq <= self._next_seq:
             self._next_seq = max(self._next_seq, batch.first_seq + len(batch.deltas))
 
-    def _take(self, deltas: tuple[LiveDelta, ...], batch: Batch) -> Iterator[Group]:
-        for stream_id, run in groups(deltas):
-            frames = self._encode(run)
-            if any(frame.op == Op.RESET for frame in frames):
-                self._reset(batch)
+    def _take(self, deltas: tuple[Frame, ...], batch: Batch) -> Iterator[Group]:
+        for run in groups(deltas):
+            for frame in run:
+                if not frame.data:
+                    raise Resync("unreadable")
+                if frame.op == _RESET:
+                    self._reset(batch)
             if self._open:
-                self._scratch.reduce(frames)
+                self._scratch.reduce(run)
             elif not self._began:
                 raise Resync("no_snapshot")
-            elif frames:
-                yield Group(frames, stream_id, run[0].at)
+            else:
+                yield Group(run, run[0].stream_id, run[0].at)
 
     def _reset(self, batch: Batch) -> None:
         if batch.bare:
             raise Resync("bare_reset")
         self._open = self._began = True
         self._cause = batch
-
-    def _encode(self, run: tuple[LiveDelta, ...]) -> tuple[Frame, ...]:
-        try:
-            return tuple(map(encode, run))
-        except UnreadableError as error:
-            raise Resync("unreadable") from error

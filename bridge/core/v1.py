@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 
 from .diff import known
 from .errors import Failed, Kind
-from .frame import Frame, quote
+from .frame import Frame
+from .gojson import quote
 from .query import LiveQuery
 from .reader import check_limit, check_size, integer, read, read_cursor
 from .value import JsonError, Members, Number, Value, fold, parse

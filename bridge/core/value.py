@@ -25,6 +25,7 @@ class JsonText:
 
 
 Value: TypeAlias = bool | int | float | str | JsonText | None
+Cursor: TypeAlias = tuple[Value, ...] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,18 @@ id-keyed clients *and* clients that splice by index from the window before to th
 
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 from .delta import Op
 from .diff import diff
-from .frame import NO_CURSOR, Frame, make
+from .frame import RESET, Frame, make
+from .gojson import NO_CURSOR
 from .group import Group
 
 _VERSIONED = frozenset([Op.ENTER, Op.MOVE, Op.UPDATE, Op.MATCH])
+_UPDATE = Op.UPDATE  # an attribute of an Enum costs more than all that is done with it here
 _JS_SAFE = 2**53 - 1
 STREAMED_CAP = 10_000
 """Members of a streamed set that are kept so that newcomers can share it."""
@@ -24,8 +27,7 @@ Rows: TypeAlias = tuple[Frame, ...]
 """A window at one moment. A row is the frame that last carried it: immutable, shared, printed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(msgspec.Struct, frozen=True, gc=False):
     """What came of a group: the group to send, if any, and what the guard had to do."""
 
     group: Group | None
@@ -52,6 +54,8 @@ class Window:
 
     def apply(self, group: Group) -> Applied:
         """Apply a source change and judge it; returns what viewers may be sent."""
+        if len(group.frames) == 1 and self._replace(group.frames[0]):
+            return Applied(group)
         before = self.snapshot()
         repairs: list[str] = []
         kept: list[Frame] = []
@@ -73,6 +77,18 @@ class Window:
         if not repairs:
             return Applied(group)
         return Applied(Group(kept, group.stream_id, group.at) if kept else None, tuple(repairs))
+
+    def _replace(self, frame: Frame) -> bool:
+        """Take an update of a row where it stands, if it is one: most changes are."""
+        rows, at = self._rows, frame.old_index
+        if frame.op != _UPDATE or at != frame.new_index or not 0 <= at < len(rows) <= self.limit:
+            return False
+        row = rows[at]
+        if row.agg_id != frame.agg_id or 0 != frame.version < row.version:
+            return False
+        rows[at] = self._by_id[frame.agg_id] = frame
+        self._snapshot = None
+        return True
 
     def reduce(self, frames: Iterable[Frame]) -> None:
         """Apply frames by the reducer alone, then cut to the limit: for snapshots and replays."""
@@ -255,10 +271,7 @@ def snapshot_group(rows: Sequence[Frame], *, streamed: bool = False) -> Group:
         )
         for index, row in enumerate(rows)
     ]
-    return Group([RESET_FRAME, *enters])
-
-
-RESET_FRAME = make(Op.RESET, "", 0, b"", NO_CURSOR, 0, 0, "")
+    return Group([RESET, *enters])
 
 
 def digest(rows: Iterable[Frame]) -> str:

@@ -7,7 +7,7 @@ the seam as well as gRPC does.
 from dataclasses import dataclass
 from typing import Protocol
 
-from bridge.core.delta import Batch
+from bridge.core.batch import Batch
 from bridge.core.intake import Beat
 from bridge.core.query import LiveQuery
 

@@ -13,7 +13,7 @@ from typing import Final
 import grpc
 from google.protobuf.message import DecodeError
 
-from bridge.core.delta import Batch
+from bridge.core.batch import Batch
 from bridge.core.errors import Failed, Kind
 from bridge.core.intake import Beat
 from bridge.core.query import LiveQuery

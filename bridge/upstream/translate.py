@@ -1,9 +1,10 @@
 """Core values ↔ protobuf messages of livequery.v1. No rule lives here, only spelling."""
 
-from bridge.core.delta import Batch, Cursor, LiveDelta
+from bridge.core.batch import Batch
+from bridge.core.frame import Frame, encode
 from bridge.core.intake import Beat
 from bridge.core.query import Comparison, Condition, LiveQuery, OrGroup
-from bridge.core.value import JsonText, Value
+from bridge.core.value import Cursor, JsonText, Value
 from livequery.v1 import livequery_pb2 as pb
 
 INT64_MAX = 2**63 - 1
@@ -22,6 +23,7 @@ _OPERATORS = {
     "isnull": pb.OPERATOR_IS_NULL,
     "isnotnull": pb.OPERATOR_IS_NOT_NULL,
 }
+_RESET = int(pb.DELTA_OP_RESET)
 _MODES = (pb.MODE_MAINTAINED, pb.MODE_STREAMED)
 
 
@@ -81,6 +83,11 @@ def effective(asked: LiveQuery, message: pb.LiveQuery) -> LiveQuery:
 
 def value_from_pb(value: pb.Value) -> Value:
     """Read a value. JSON text that is not UTF-8 is kept as it is, to be refused when printed."""
+    # A member that is not its default is the one that is set: cheaper than to ask for its name.
+    if text := value.string_value:
+        return text
+    if number := value.int_value:
+        return number
     kind = value.WhichOneof("kind")
     if kind is None or kind == "null_value":
         return None
@@ -90,29 +97,39 @@ def value_from_pb(value: pb.Value) -> Value:
     return typed
 
 
-def delta_from_pb(delta: pb.LiveDelta) -> LiveDelta:
+def _cursor_from_pb(delta: pb.LiveDelta) -> Cursor:
+    values = delta.cursor.values
+    if not values:
+        return () if delta.HasField("cursor") else None
+    if len(values) == 1:
+        return (value_from_pb(values[0]),)
+    # A slice is a list: to iterate over the field itself costs twice as much.
+    return tuple([value_from_pb(value) for value in values[:]])
+
+
+def delta_from_pb(delta: pb.LiveDelta) -> Frame:
     """Read a delta."""
-    return LiveDelta(
-        op=delta.op,
-        agg_id=delta.agg_id,
-        version=delta.version,
-        row=delta.row,
-        old_index=delta.old_index,
-        new_index=delta.new_index,
-        cursor=(
-            tuple(map(value_from_pb, delta.cursor.values)) if delta.HasField("cursor") else None
-        ),
-        stream_id=delta.stream_id,
-        at=delta.at.seconds + delta.at.nanos / 1e9 if delta.HasField("at") else 0.0,
+    at = delta.at
+    return encode(
+        delta.op,
+        delta.agg_id,
+        delta.version,
+        delta.row,
+        delta.old_index,
+        delta.new_index,
+        _cursor_from_pb(delta),
+        delta.stream_id,
+        at.seconds + at.nanos / 1e9,
     )
 
 
 def batch_from_pb(batch: pb.DeltaBatch) -> Batch:
     """Read a batch; what is said of a reset is said of the first in it."""
-    reset = next((d.reset for d in batch.deltas if d.op == pb.DELTA_OP_RESET), None)
+    deltas = tuple([delta_from_pb(delta) for delta in batch.deltas])
+    reset = _reset_of(batch, deltas)
     known = reset is not None and reset.reason != pb.RESET_REASON_UNSPECIFIED
     return Batch(
-        deltas=tuple(map(delta_from_pb, batch.deltas)),
+        deltas=deltas,
         epoch=batch.epoch,
         first_seq=batch.first_seq,
         snapshot_complete=batch.snapshot_complete,
@@ -120,6 +137,13 @@ def batch_from_pb(batch: pb.DeltaBatch) -> Batch:
         reanchor=reset.reason == pb.RESET_REASON_REANCHOR if reset is not None and known else None,
         request_id=reset.request_id if reset is not None else "",
     )
+
+
+def _reset_of(batch: pb.DeltaBatch, deltas: tuple[Frame, ...]) -> pb.ResetInfo | None:
+    for at, delta in enumerate(deltas):
+        if delta.op == _RESET:
+            return batch.deltas[at].reset
+    return None
 
 
 def beat_from_pb(heartbeat: pb.Heartbeat) -> Beat:

@@ -7,9 +7,10 @@ from pathlib import Path
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from bridge.core.delta import LiveDelta, Op
+from bridge.core.delta import Op
 from bridge.core.errors import Failed
-from bridge.core.frame import NO_CURSOR, encode, make
+from bridge.core.frame import encode, make
+from bridge.core.gojson import NO_CURSOR
 from bridge.core.group import Group
 from bridge.core.value import JsonText
 
@@ -51,7 +52,7 @@ _FROM_TYPED = {
 def vector_delta(recorded):
     """Build the delta that a line of frames.jsonl was recorded from."""
     cursor = recorded["cursor_values"]
-    return LiveDelta(
+    return encode(
         op=recorded["op"] + 1,
         agg_id=_text(recorded["agg_id_b64"]) if recorded.get("agg_id_b64") else "",
         version=int(recorded["version"]),
@@ -72,7 +73,7 @@ def _text(coded):
 def trace_delta(recorded):
     """Build the delta that a line of engine_traces.jsonl shows in frame form."""
     values = recorded["cursor"]["values"]
-    return LiveDelta(
+    return encode(
         op=Op[recorded["op"].upper()],
         agg_id=recorded.get("agg_id", ""),
         version=recorded.get("version", 0),
@@ -120,11 +121,11 @@ def shown(rows):
 
 
 def enter(agg_id, at, stream_id="", version=1):
-    return LiveDelta(Op.ENTER, agg_id, version, b'{"v":%d}' % version, -1, at, (agg_id,), stream_id)
+    return encode(Op.ENTER, agg_id, version, b'{"v":%d}' % version, -1, at, (agg_id,), stream_id)
 
 
 def encoded(*deltas, stream_id=""):
-    return Group(map(encode, deltas), stream_id)
+    return Group(deltas, stream_id)
 
 
 IDS = "abcdefg"

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from bridge.core.delta import Op
 from bridge.core.diff import diff, known, same
-from bridge.core.frame import NO_CURSOR
+from bridge.core.gojson import NO_CURSOR
 from bridge.core.group import Group
 from bridge.core.window import snapshot_group
 from core_makers import row, shown, thorough, window_of, windows

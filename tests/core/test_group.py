@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.delta import LiveDelta, Op
+from bridge.core.delta import Op
 from bridge.core.frame import encode
 from bridge.core.group import (
     Group,
@@ -27,7 +27,7 @@ line_safe = st.text(
 @quick
 @given(st.lists(st.tuples(st.sampled_from([*Op, 99]), line_safe, line_safe), max_size=4))
 def test_an_independent_parser_reads_every_event_with_its_id(parts):
-    frames = [encode(LiveDelta(op, agg_id, stream_id=stream_id)) for op, agg_id, stream_id in parts]
+    frames = [encode(op, agg_id, stream_id=stream_id) for op, agg_id, stream_id in parts]
     last, expected = "", []
     for one in frames:
         last = one.stream_id or last

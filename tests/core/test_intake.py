@@ -2,7 +2,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.core.delta import RESET, Batch, LiveDelta, Op
+from bridge.core.batch import Batch
+from bridge.core.delta import Op
+from bridge.core.frame import RESET, encode
 from bridge.core.intake import Beat, Intake, Resync, Snapshot
 from bridge.core.window import StreamedSet, Window
 from core_makers import enter, quick, shown, thorough
@@ -41,7 +43,7 @@ def snapshot(ids, **said):
 
 
 def update(stream_id, agg_id="a", version=2):
-    return LiveDelta(Op.UPDATE, agg_id, version, b"{}", 0, 0, (agg_id,), stream_id)
+    return encode(Op.UPDATE, agg_id, version, b"{}", 0, 0, (agg_id,), stream_id)
 
 
 # ---------------------------------------------------------------- a tier that may be mangled
@@ -278,7 +280,7 @@ def test_the_groups_of_a_batch_come_apart_by_stream_id():
 
 
 def test_the_time_of_a_group_is_its_first_deltas():
-    [event] = begun().feed(Batch((LiveDelta(Op.LEAVE, "a", stream_id="1-0", at=7.5),)))
+    [event] = begun().feed(Batch((encode(Op.LEAVE, "a", stream_id="1-0", at=7.5),)))
     assert event.at == 7.5
 
 
@@ -350,14 +352,24 @@ def test_deltas_before_any_snapshot_end_the_call():
 @pytest.mark.parametrize(
     "bad",
     [
-        LiveDelta(Op.UPDATE, "a", row=b"{"),
-        LiveDelta(Op.UPDATE, "a", stream_id="\n"),
-        LiveDelta(Op.UPDATE, "a", cursor=(float("nan"),)),
+        encode(Op.UPDATE, "a", row=b"{"),
+        encode(Op.UPDATE, "a", stream_id="\n"),
+        encode(Op.UPDATE, "a", cursor=(float("nan"),)),
     ],
 )
 def test_an_unreadable_delta_ends_the_call_and_what_came_before_it_stands(bad):
     out, cause = follow([snapshot("a", snapshot_complete=True), Batch((update("1-0"), bad))])
     assert ([event[0] for event in out], cause) == (["snapshot", "group"], "unreadable")
+
+
+def test_an_unreadable_delta_that_was_seen_before_or_is_of_an_older_epoch_ends_nothing():
+    taker = begun(epoch=2, first_seq=1)
+    bad = encode(Op.UPDATE, "a", row=b"{")
+    assert list(taker.feed(Batch((bad,), epoch=1))) == []
+    [event] = taker.feed(Batch((bad, update("1-0")), epoch=2, first_seq=3))
+    assert event.stream_id == "1-0"
+    with pytest.raises(Resync, match="unreadable"):
+        list(taker.feed(Batch((bad,), epoch=2, first_seq=5)))
 
 
 # ---------------------------------------------------------------- heartbeats

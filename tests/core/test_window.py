@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.delta import Op
-from bridge.core.frame import encode
+from bridge.core.frame import RESET
 from bridge.core.group import Group
-from bridge.core.window import RESET_FRAME, Applied, StreamedSet, Window, digest, snapshot_group
+from bridge.core.window import Applied, StreamedSet, Window, digest, snapshot_group
 from core_makers import (
     IDS,
     frame,
@@ -39,7 +39,7 @@ def ids(window):
 
 
 def frames_of(step):
-    return [encode(trace_delta(delta)) for delta in step["deltas"]]
+    return [trace_delta(delta) for delta in step["deltas"]]
 
 
 def told(mirror):
@@ -279,13 +279,13 @@ def test_the_rest_of_a_group_with_a_stale_frame_is_judged_on_its_own():
 
 def test_a_reset_forgets_versions():
     window = Window(3, window_of("a", version=5))
-    applied = window.apply(group(RESET_FRAME, frame(Op.ENTER, "a", -1, 0, 1)))
+    applied = window.apply(group(RESET, frame(Op.ENTER, "a", -1, 0, 1)))
     assert (applied.repairs, told(window)) == ((), ["a@1"])
 
 
 def test_reduce_cuts_to_the_limit():
     window = Window(2)
-    window.reduce([RESET_FRAME, *(frame(Op.ENTER, i, -1, at) for at, i in enumerate("abcd"))])
+    window.reduce([RESET, *(frame(Op.ENTER, i, -1, at) for at, i in enumerate("abcd"))])
     assert (ids(window), len(window)) == ("ab", 2)
     window.reduce([frame(Op.ENTER, "d", -1, 0)])
     assert ids(window) == "da"
@@ -370,7 +370,7 @@ def test_what_concerns_a_member_never_sent_passes_through(op):
 
 def test_a_streamed_set_has_no_order_and_no_limit():
     members = StreamedSet()
-    members.reduce([RESET_FRAME, *(frame(Op.MATCH, str(i), 0, 0) for i in range(5000))])
+    members.reduce([RESET, *(frame(Op.MATCH, str(i), 0, 0) for i in range(5000))])
     assert len(members) == 5000
 
 

@@ -4,7 +4,9 @@ import json
 from itertools import groupby
 from pathlib import Path
 
-from bridge.core.delta import Batch, LiveDelta, Op
+from bridge.core.batch import Batch
+from bridge.core.delta import Op
+from bridge.core.frame import encode
 
 _PATH = Path(__file__).parent.parent / "vectors" / "engine_traces.jsonl"
 _STEPS = [json.loads(line) for line in _PATH.read_text(encoding="utf-8").split("\n") if line]
@@ -20,7 +22,7 @@ def trace_batch(deltas):
 def _delta(said):
     values = said["cursor"]["values"]
     row = {**said["row"], "v": said.get("version", 0)} if "row" in said else None
-    return LiveDelta(
+    return encode(
         op=Op[said["op"].upper()],
         agg_id=said.get("agg_id", ""),
         version=said.get("version", 0),

@@ -2,8 +2,10 @@ import asyncio
 
 import pytest
 
-from bridge.core.delta import Batch, LiveDelta, Op
+from bridge.core.batch import Batch
+from bridge.core.delta import Op
 from bridge.core.errors import Failed, Kind
+from bridge.core.frame import encode
 from bridge.live.observer import Reason
 from fake_tier import House, query, turns, virtually
 
@@ -87,7 +89,7 @@ async def test_a_snapshot_not_complete_in_time_is_asked_for_anew():
 async def test_a_reset_without_its_rows_is_asked_for_anew_after_the_same_patience():
     async with house() as home:
         client = await home.joined(query())
-        home.tier.sub.send([LiveDelta(Op.RESET)])
+        home.tier.sub.send([encode(Op.RESET)])
         await turns()
         assert client.ids == "abc"
         await asyncio.sleep(11)
@@ -108,7 +110,7 @@ async def test_patience_cut_short_by_staleness_is_whole_again_for_the_next_snaps
             await asyncio.sleep(0.01)
         await turns()
         asked = len(home.tier.asked)
-        home.tier.sub.send([LiveDelta(Op.RESET)])
+        home.tier.sub.send([encode(Op.RESET)])
         await asyncio.sleep(6)
         assert len(home.tier.asked) == asked
 
@@ -260,7 +262,7 @@ async def test_silence_and_impatience_at_the_same_moment_are_one_loss():
 async def test_a_row_that_is_no_json_stays_off_the_screen_and_is_asked_for_ever_more_rarely():
     async with house() as home:
         client = await home.joined(query())
-        bad = Batch((LiveDelta(Op.UPDATE, "a", 2, b"{", 0, 0),))
+        bad = Batch((encode(Op.UPDATE, "a", 2, b"{", 0, 0),))
         times = []
         for _ in range(12):
             home.tier.sub.raw(bad)

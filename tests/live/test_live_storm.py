@@ -11,8 +11,9 @@ from itertools import pairwise
 import pytest
 
 from bridge.core import log as log_module
-from bridge.core.delta import LiveDelta, Op
+from bridge.core.delta import Op
 from bridge.core.errors import Failed, Kind
+from bridge.core.frame import encode
 from bridge.core.reader import decode
 from bridge.live import outlet as outlet_module
 from bridge.live import viewer as viewer_module
@@ -210,11 +211,11 @@ class Storm:
         name = f"7-{self.ever['named']}" if self.tier.named else ""
         wild = self.rng.randrange(-2, 9)
         if kind == 0:
-            deltas = [LiveDelta(Op.UPDATE, "zz", 3, b'{"v":3}', wild, wild, (1, "zz"), name)]
+            deltas = [encode(Op.UPDATE, "zz", 3, b'{"v":3}', wild, wild, (1, "zz"), name)]
         elif kind == 1:
-            deltas = [LiveDelta(Op.LEAVE, "zz", old_index=wild, new_index=-1, stream_id=name)]
+            deltas = [encode(Op.LEAVE, "zz", old_index=wild, new_index=-1, stream_id=name)]
         elif kind == 2:
-            deltas = [LiveDelta(99, "a", 0, b"", wild, wild, None, name)]
+            deltas = [encode(99, "a", 0, b"", wild, wild, None, name)]
         elif not rows:
             return
         else:

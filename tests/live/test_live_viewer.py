@@ -8,8 +8,9 @@ from live_traces import TRACES, trace_batch
 
 from bridge.core import bundle as bundles
 from bridge.core import group as groups
-from bridge.core.delta import LiveDelta, Op
+from bridge.core.delta import Op
 from bridge.core.errors import Failed, Kind
+from bridge.core.frame import encode
 from bridge.live.observer import Reason
 from bridge.live.viewer import Resume
 from fake_tier import SOMEBODY, House, query, resume, turns, virtually
@@ -460,7 +461,7 @@ PAGE = query(3, mode=1)
 def streamed(home, op, agg_id, version=9):
     row = b"" if op == "UNMATCH" else b'{"v":%d}' % version
     shown = 0 if op == "UNMATCH" else version
-    return LiveDelta(Op[op], agg_id, shown, row, stream_id=f"{version}-{agg_id}")
+    return encode(Op[op], agg_id, shown, row, stream_id=f"{version}-{agg_id}")
 
 
 @virtually

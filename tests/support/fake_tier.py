@@ -12,9 +12,11 @@ import selectors
 import zlib
 from collections import deque
 
-from bridge.core.delta import RESET, Batch, LiveDelta, Op
+from bridge.core.batch import Batch
+from bridge.core.delta import Op
 from bridge.core.diff import known as known_rows
 from bridge.core.errors import Failed, Kind
+from bridge.core.frame import RESET, encode
 from bridge.core.intake import Beat
 from bridge.core.reader import decode
 from bridge.live.backend import Identity
@@ -239,7 +241,7 @@ class FakeTier:
     def _delta(self, op, row, old, new, stream_id):
         k, agg_id, version = row
         text = b'{"v": %d, "k": %d}' % (version, k)
-        return LiveDelta(op, agg_id, version, text, old, new, (k, agg_id), stream_id)
+        return encode(op, agg_id, version, text, old, new, (k, agg_id), stream_id)
 
     # ------------------------------------------------------------ Backend
 
@@ -430,7 +432,7 @@ class FakeSub:
 
 
 def _leave(agg_id, at, stream_id):
-    return LiveDelta(Op.LEAVE, agg_id, old_index=at, new_index=-1, stream_id=stream_id)
+    return encode(Op.LEAVE, agg_id, old_index=at, new_index=-1, stream_id=stream_id)
 
 
 # ---------------------------------------------------------------- clients

@@ -1,10 +1,14 @@
 """Core values ↔ protobuf, against bytes written by hand."""
 
+import itertools
 import struct
 
 import pytest
+from msgspec.structs import astuple
 
-from bridge.core.delta import Batch, LiveDelta
+from bridge.core.batch import Batch
+from bridge.core.frame import RESET, encode
+from bridge.core.gojson import cursor_bytes
 from bridge.core.intake import Beat
 from bridge.core.query import Comparison, LiveQuery, OrGroup, SortKey
 from bridge.core.value import JsonText
@@ -165,14 +169,28 @@ def test_a_delta_is_read_whole():
         stream_id="1-2",
     )
     message.at.seconds, message.at.nanos = 1_700_000_000, 500_000_000
-    assert translate.delta_from_pb(message) == LiveDelta(
+    whole = encode(
         3, "é", 2**62, b'{"n":9007199254740993}', -1, 7, (2**64 - 1, "é"), "1-2", 1_700_000_000.5
     )
+    assert astuple(translate.delta_from_pb(message)) == astuple(whole)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_cursor_is_read_whole_whatever_its_values(count):
+    for values in itertools.product([value for value, _ in VALUES], repeat=count):
+        message = pb.LiveDelta(cursor=translate.cursor_to_pb(values))
+        assert translate.delta_from_pb(message).cursor == cursor_bytes(values)
+
+
+def test_a_delta_that_cannot_be_read_is_one_among_the_others():
+    bad, good = pb.LiveDelta(op=4, row=b"{"), pb.LiveDelta(op=4, row=b"{}")
+    deltas = translate.batch_from_pb(pb.DeltaBatch(deltas=[good, bad, good])).deltas
+    assert [bool(delta.data) for delta in deltas] == [True, False, True]
 
 
 def test_an_absent_cursor_and_an_empty_one_differ():
-    assert translate.delta_from_pb(pb.LiveDelta()).cursor is None
-    assert translate.delta_from_pb(pb.LiveDelta(cursor=pb.Cursor())).cursor == ()
+    assert translate.delta_from_pb(pb.LiveDelta()).cursor == cursor_bytes(None)
+    assert translate.delta_from_pb(pb.LiveDelta(cursor=pb.Cursor())).cursor == cursor_bytes(())
 
 
 def test_an_op_the_schema_does_not_list_is_kept():
@@ -198,8 +216,9 @@ def test_a_batch_tells_of_its_reset(reason, reanchor):
     batch = translate.batch_from_pb(
         pb.DeltaBatch(epoch=2**64 - 1, first_seq=5, deltas=[reset], snapshot_complete=True)
     )
+    assert list(map(astuple, batch.deltas)) == [astuple(RESET)]
     assert batch == Batch(
-        (LiveDelta(5),), 2**64 - 1, 5, snapshot_complete=True, bare=True, reanchor=reanchor,
+        batch.deltas, 2**64 - 1, 5, snapshot_complete=True, bare=True, reanchor=reanchor,
         request_id="r",
     )  # fmt: skip
 

@@ -1,0 +1,188 @@
+import json
+import struct
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bridge.core.gojson import (
+    UnreadableError,
+    compact,
+    cursor_bytes,
+    number,
+    quote,
+    value_bytes,
+)
+from bridge.core.value import JsonText
+from core_makers import json_texts, mutations, thorough
+from core_oracles import go_compact, go_number, go_quote, json_accepts, pairs
+
+# ---------------------------------------------------------------- numbers
+
+
+@pytest.mark.parametrize(
+    ("double", "printed"),
+    [
+        (1e-6, "0.000001"),
+        (9.999999999999997e-7, "9.999999999999997e-7"),
+        (1e-7, "1e-7"),
+        (1.5e-9, "1.5e-9"),
+        (-1e-7, "-1e-7"),
+        (1e20, "100000000000000000000"),
+        (999999999999999900000.0, "999999999999999900000"),
+        (1e21, "1e+21"),
+        (-1e21, "-1e+21"),
+        (1e22, "1e+22"),
+        (123456789e15, "1.23456789e+23"),
+        (2.0**53, "9007199254740992"),
+        (100.0, "100"),
+        (29.0, "29"),
+        (0.1, "0.1"),
+        (-1.5, "-1.5"),
+        (0.0, "0"),
+        (-0.0, "-0"),
+        (5e-324, "5e-324"),
+        (2.2250738585072014e-308, "2.2250738585072014e-308"),
+        (1.7976931348623157e308, "1.7976931348623157e+308"),
+        (1 / 3, "0.3333333333333333"),
+    ],
+)
+def test_doubles_at_the_edges_print_as_javascript_prints_them(double, printed):
+    assert number(double).decode() == printed
+
+
+doubles = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.binary(min_size=8, max_size=8)
+    .map(lambda data: struct.unpack("<d", data)[0])
+    .filter(lambda double: double - double == 0),
+    st.builds(
+        lambda sign, digits, e: float(f"{sign}{digits}e{e}"),
+        st.sampled_from(["", "-"]),
+        st.integers(1, 99999),
+        st.integers(-12, 24),
+    ),
+)
+
+
+@thorough
+@given(doubles)
+@example(1e-6)
+@example(1e21)
+def test_a_double_prints_by_the_rule_and_reads_back_as_itself(double):
+    printed = number(double).decode()
+    assert printed == go_number(double)
+    assert struct.pack("<d", float(printed)) == struct.pack("<d", double)
+    assert float(json.loads(printed)) == double
+
+
+@pytest.mark.parametrize("double", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_not_finite_is_unreadable(double):
+    with pytest.raises(UnreadableError):
+        number(double)
+
+
+# ---------------------------------------------------------------- strings
+
+
+@thorough
+@given(st.text(st.characters(exclude_categories=[])))
+@example('\x00\x08\x0c\n\r\t\x1f\x7f"\\/<>&\u2027\u2028\u2029\u202a\U0001f600\ufeff\u0085')
+@example("\ud800\udfff")
+def test_a_string_prints_as_go_prints_it_and_reads_back(text):
+    printed = quote(text).decode()
+    assert printed == go_quote(text)
+    whole = text.encode(errors="replace").decode() == text
+    assert not whole or json.loads(printed) == text
+
+
+def test_every_character_of_one_and_two_bytes_prints_as_go_prints_it():
+    for code in range(0x800):
+        assert quote(f"a{chr(code)}").decode() == go_quote(f"a{chr(code)}")
+
+
+# ---------------------------------------------------------------- rows
+
+
+@thorough
+@given(json_texts())
+def test_a_row_is_passed_through_without_white_space_and_with_html_escaped(text):
+    printed = compact(text.encode()).decode()
+    assert printed == go_compact(text)
+    assert pairs(printed) == pairs(text)
+
+
+@thorough
+@given(json_texts().flatmap(lambda text: mutations(text.encode())) | st.binary(max_size=24))
+@example(b"\xef\xbb\xbf1")
+@example(b"\x0b1")
+@example(b'"\x7f"')
+@example(b"1\x00")
+@example(b'"\\u00g0"')
+@example(b'"\\x"')
+@example(b"-")
+@example(b"1.e5")
+@example(b"2E+")
+@example(b"-01")
+@example(b"Infinity")
+@example(b'"\xc0\x80"')
+@example(b'"\xed\xa0\x80"')
+@example(b'{"a":1 "b":2}')
+@example(b"{1:2}")
+@example(b"\xc2\xa01")
+def test_a_row_is_accepted_exactly_where_json_accepts_it(data):
+    if json_accepts(data):
+        assert compact(data).decode() == go_compact(data.decode())
+    else:
+        with pytest.raises(UnreadableError):
+            compact(data)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        b'{"a":"x y\\" z"}',
+        b"[1.0,1E+5,-0,1e400,123456789012345678901234567890]",
+        b'{"a":1,"a":2}',
+        b'" \\ud800 "',
+    ],
+)
+def test_a_compact_row_is_the_same_bytes(row):
+    assert compact(row) == row
+
+
+def test_a_row_of_many_levels_or_megabytes_is_read_in_linear_time():
+    compact(b"[" * 500 + b" 1 " + b"]" * 500)
+    compact(b'["' + b"x \\n" * 500_000 + b'" ]')
+    with pytest.raises(UnreadableError):
+        compact(b"[" * 1_000_000)
+    with pytest.raises(UnreadableError):
+        compact(b' "' + b"\\" * 1_000_001)
+
+
+# ---------------------------------------------------------------- cursors
+
+
+@pytest.mark.parametrize(
+    ("value", "printed"),
+    [
+        (None, b"null"),
+        (True, b"true"),
+        (False, b"false"),
+        (1, b"1"),
+        (1.0, b"1"),
+        (2**64 - 1, b"18446744073709551615"),
+        (-(2**63), b"-9223372036854775808"),
+        (JsonText("1.50"), b"1.50"),
+        (JsonText('{ "a" : "<" }'), b'{"a":"\\u003c"}'),
+        ("<", b'"\\u003c"'),
+    ],
+)
+def test_a_cursor_value_prints_by_its_kind(value, printed):
+    assert value_bytes(value) == printed
+
+
+def test_a_cursor_is_null_when_absent_and_a_list_when_present():
+    assert cursor_bytes(None) == b'{"values":null}'
+    assert cursor_bytes(()) == b'{"values":[]}'
+    assert cursor_bytes((1, "x", None)) == b'{"values":[1,"x",null]}'
