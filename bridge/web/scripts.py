@@ -18,15 +18,19 @@ from bridge.core.v1 import frames_head, notice
 
 _TEXT = 0x01
 _CLEAR_ID = b"id:\n\n"
+_CLEAR_ID_CHUNK = chunk(_CLEAR_ID)
 _PING = b": ping\n\n"
+_PING_CHUNK = chunk(_PING)
 
 
 class CoreWs:
-    """Each frame is one text message."""
+    """Each frame is one text message. `told` counts the frames printed so far."""
 
+    __slots__ = ("told",)
     resets = True
-    told = 0
-    """Frames printed so far."""
+
+    def __init__(self) -> None:
+        self.told = 0
 
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups."""
@@ -47,36 +51,42 @@ class CoreWs:
 class CoreSse(CoreWs):
     """Each frame is one event. `holds_id`: the client has a last event id, to be cleared."""
 
+    __slots__ = ("_chunked", "_holds_id")
+
     def __init__(self, *, chunked: bool, holds_id: bool) -> None:
-        self._form = core_sse_chunked if chunked else core_sse
-        self._clear = chunk(_CLEAR_ID) if chunked else _CLEAR_ID
+        super().__init__()
+        self._chunked = chunked
         self._holds_id = holds_id
-        self.ping = chunk(_PING) if chunked else _PING
+
+    def ping(self) -> bytes:
+        """Print what keeps a silent connection open."""
+        return _PING_CHUNK if self._chunked else _PING
 
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups; before one without a name, the id that the client holds is cleared."""
         self.told += bundle.frames
+        form = core_sse_chunked if self._chunked else core_sse
         if bundle.named:
             self._holds_id = True
-            return bundle.printed(self._form)
+            return bundle.printed(form)
         parts = []
         for part in bundle.parts():
             named = bool(part.groups[0].stream_id)
             if self._holds_id and not named:
-                parts.append(self._clear)
+                parts.append(_CLEAR_ID_CHUNK if self._chunked else _CLEAR_ID)
             self._holds_id = named
-            parts.append(part.printed(self._form))
+            parts.append(part.printed(form))
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class V1Ws:
     """A client's subscription on a v1 socket, under the client's own name for it."""
 
+    __slots__ = ("_head", "_sub", "told")
     resets = False
-    told = 0
-    """Frames printed so far."""
 
     def __init__(self, sub: str) -> None:
+        self.told = 0
         self._sub = sub
         self._head = frames_head(sub)
 
@@ -103,19 +113,21 @@ class V1Ws:
 class V1Sse:
     """v1 over SSE: frames are events, and so is every other message, under its own name."""
 
+    __slots__ = ("_chunked", "told")
     resets = False
-    told = 0
-    """Frames printed so far."""
 
     def __init__(self, *, chunked: bool) -> None:
-        self._form = v1_sse_chunked if chunked else v1_sse
+        self.told = 0
         self._chunked = chunked
-        self.ping = chunk(_PING) if chunked else _PING
+
+    def ping(self) -> bytes:
+        """Print what keeps a silent connection open."""
+        return _PING_CHUNK if self._chunked else _PING
 
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups; the last frame of each has its position as `id:`."""
         self.told += bundle.frames
-        return bundle.printed(self._form)
+        return bundle.printed(v1_sse_chunked if self._chunked else v1_sse)
 
     def ready(self, rows: int, resumed: str, digest: str | None) -> bytes:
         """Print `ready`."""

@@ -13,6 +13,8 @@ USER_TIMEOUT = 30_000
 class TransportSink:
     """Writes straight to the transport: between whole responses aiohttp has nothing in flight."""
 
+    __slots__ = ("_transport",)
+
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         sock = transport.get_extra_info("socket")
