@@ -55,6 +55,13 @@ class Hub:
     async def join(self, viewer: Viewer, query: LiveQuery, identity: Identity) -> None:
         """Hold a subscription to `query` for a viewer; returns when the tier has started it.
 
+        As `hold`. Raises Failed.
+        """
+        await asyncio.shield(self.hold(viewer, query, identity))
+
+    def hold(self, viewer: Viewer, query: LiveQuery, identity: Identity) -> asyncio.Future[None]:
+        """Hold a subscription to `query` for a viewer; returns its `opened`, not to be cancelled.
+
         The viewer is shown nothing before `attach`. Raises Failed. Whatever happens, `leave`
         gives back what is held.
         """
@@ -63,7 +70,7 @@ class Hub:
         subscription = self._acquire(query, identity)
         viewer.subscription = subscription
         self._hold(subscription, viewer, identity)
-        await asyncio.shield(subscription.opened)
+        return subscription.opened
 
     def attach(self, viewer: Viewer) -> None:
         """Show the window from now on."""

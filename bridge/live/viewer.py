@@ -7,8 +7,9 @@ gets one diff when its socket drains (streamed: the last frame of each id). Noth
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from bridge.core.bundle import Bundle, Form
 from bridge.core.delta import Op
@@ -50,6 +51,10 @@ class Resume:
     """The window it has, as rows of which only id and version count: told as a diff."""
 
 
+Digest: TypeAlias = Callable[[], str | None]
+"""Sums a window up; None where it has no order. Called only by whoever tells it."""
+
+
 class Script(Protocol):
     """How one client is spoken to: the protocol it speaks. What it has no word for is b""."""
 
@@ -63,7 +68,7 @@ class Script(Protocol):
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups, the bytes shared where they can be."""
 
-    def ready(self, rows: int, resumed: str, digest: str | None) -> bytes:
+    def ready(self, rows: int, resumed: str, digest: Digest) -> bytes:
         """Tell that the window is complete, and how it came to be."""
 
     def state(self, stale: str | None) -> bytes:
@@ -215,7 +220,7 @@ class Viewer:
             self._write(bundle, subscription)
         if self._ready is not None:
             resumed, self._ready = self._ready, None
-            self._say(self._script.ready(len(subscription), resumed, subscription.digest()))
+            self._say(self._script.ready(len(subscription), resumed, subscription.digest))
         if self._stale != subscription.stale:
             self._stale = subscription.stale
             self._say(self._script.state(self._stale))

@@ -1,7 +1,6 @@
 """Context: what the handlers share, built once by the root."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -38,24 +37,45 @@ class Context:
         """Read on whose behalf a request asks. Raises Failed."""
         return identify(request.headers, self.settings.forward, self.settings.scope)
 
-    def outlet(self, sink: TransportSink, end: Callable[[End], None]) -> Outlet:
-        """Make a connection's outlet; `end` is called when it takes nothing for too long."""
-        return Outlet(sink, self.watch, stalled=lambda: end(STALLED))
+    def outlet(self, sink: TransportSink, stalled: Callable[[], None]) -> Outlet:
+        """Make a connection's outlet; `stalled` is called when it takes nothing for too long."""
+        return Outlet(sink, self.watch, stalled=stalled)
 
     def viewer(self, outlet: Outlet, script: Script, resume: Resume | None = None) -> Viewer:
         """Make a viewer on a connection."""
         backlog = self.settings.viewer_backlog
         return Viewer(outlet=outlet, script=script, backlog=backlog, resume=resume)
 
-    @contextmanager
-    def client(self, request: web.Request, talk: Talk, drain: Callable[[], None]) -> Iterator[None]:
-        """Admit a stream and know how to end it. Raises Failed over a limit."""
-        with self.gate.admit(request.remote or ""), self.journal.connection(talk):
-            self.clients[drain] = None
-            try:
-                yield
-            finally:
-                del self.clients[drain]
+    def place(self, request: web.Request, talk: Talk, drain: Callable[[], None]) -> "Place":
+        """Make the place that a stream takes while a `with` block lasts."""
+        return Place(self, request.remote or "", talk, drain)
+
+
+class Place:
+    """A stream's place in the bridge: counted, and told when the bridge drains.
+
+    A class and no generator, for it lasts as long as the stream and there are thousands.
+    """
+
+    __slots__ = ("_context", "_drain", "_ip", "_talk")
+
+    def __init__(self, context: Context, ip: str, talk: Talk, drain: Callable[[], None]) -> None:
+        self._context = context
+        self._ip = ip
+        self._talk = talk
+        self._drain = drain
+
+    def __enter__(self) -> None:
+        """Take it. Raises Failed over a limit."""
+        self._context.gate.admit(self._ip)
+        self._context.journal.open[self._talk.key] += 1
+        self._context.clients[self._drain] = None
+
+    def __exit__(self, *_: object) -> None:
+        """Give it back."""
+        del self._context.clients[self._drain]
+        self._context.journal.open[self._talk.key] -= 1
+        self._context.gate.release(self._ip)
 
 
 CONTEXT = web.AppKey("context", Context)

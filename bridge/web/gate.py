@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from bridge.core.errors import Failed, Kind
 
@@ -25,9 +23,8 @@ class Gate:
         """Whether there is no place for anybody."""
         return bool(self._most) and self.open >= self._most
 
-    @contextmanager
-    def admit(self, ip: str) -> Iterator[None]:
-        """Hold a place for one stream.
+    def admit(self, ip: str) -> None:
+        """Hold a place for one stream, until `release`.
 
         Raises:
             Failed: QUOTA when there is none.
@@ -40,12 +37,12 @@ class Gate:
         self.open += 1
         self.empty.clear()
         self._by_ip[ip] += 1
-        try:
-            yield
-        finally:
-            self.open -= 1
-            if not self.open:
-                self.empty.set()
-            self._by_ip[ip] -= 1
-            if not self._by_ip[ip]:
-                del self._by_ip[ip]
+
+    def release(self, ip: str) -> None:
+        """Give a stream's place back."""
+        self.open -= 1
+        if not self.open:
+            self.empty.set()
+        self._by_ip[ip] -= 1
+        if not self._by_ip[ip]:
+            del self._by_ip[ip]

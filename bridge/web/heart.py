@@ -1,22 +1,29 @@
-"""Heart: beats on a connection that is silent, without a task of its own."""
+"""Heart: beats on a connection, without a task of its own."""
 
 import asyncio
 from collections.abc import Callable
 
+from bridge.live.outlet import Outlet
+
 
 class Heart:
-    """Calls `beat` whenever nothing was written for `interval` seconds."""
+    """Calls `beat` every `interval` seconds; 0 is never.
+
+    Where it minds an outlet, it beats only when nothing was written to that for as long.
+    """
+
+    __slots__ = ("_beat", "_interval", "_loop", "_silent", "_timer")
 
     def __init__(
-        self, *, interval: float, last: Callable[[], float], beat: Callable[[], None]
+        self, *, interval: float, beat: Callable[[], None], silent: Outlet | None = None
     ) -> None:
         self._interval = interval
-        self._last = last
         self._beat = beat
+        self._silent = silent
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         if interval:
-            self._arm(self._last() + interval)
+            self._timer = self._loop.call_later(interval, self._due)
 
     def stop(self) -> None:
         """Beat no more. Idempotent."""
@@ -24,14 +31,12 @@ class Heart:
             self._timer.cancel()
             self._timer = None
 
-    def _arm(self, when: float) -> None:
-        self._timer = self._loop.call_at(when, self._due)
-
     def _due(self) -> None:
         # The timer is not moved at each write: it looks, when due, whether it still is.
         now = self._loop.time()
-        if self._last() + self._interval <= now:
+        due = now if self._silent is None else self._silent.written_at + self._interval
+        if due <= now:
+            self._timer = self._loop.call_at(now + self._interval, self._due)
             self._beat()
-            self._arm(now + self._interval)
         else:
-            self._arm(self._last() + self._interval)
+            self._timer = self._loop.call_at(due, self._due)

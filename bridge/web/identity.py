@@ -6,6 +6,8 @@ from bridge.core.errors import Failed, Kind
 from bridge.core.metadata import TRACE, VALUE
 from bridge.live.backend import Identity
 
+NOBODY = Identity()
+
 
 def with_token(
     headers: CIMultiDictProxy[str],
@@ -35,6 +37,8 @@ def identify(
             if not VALUE.fullmatch(value):
                 raise Failed(Kind.MALFORMED, "a header of visible ASCII is needed", field=name)
             metadata.append((name, value))
+    if not metadata and not scope:
+        return NOBODY
     if scope is None:
         pairs = tuple(pair for pair in metadata if not TRACE.fullmatch(pair[0]))
     else:

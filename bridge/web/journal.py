@@ -6,11 +6,9 @@ client or the operator wished. A refusal leaves one at `debug`.
 """
 
 import logging
+import random
 import re
-import secrets
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -34,7 +32,7 @@ def request_id(request: web.Request) -> str:
     known: str | None = request.get(REQUEST_ID)
     if known is None:
         asked = request.headers.get("X-Request-Id", "")
-        known = asked if _VISIBLE.fullmatch(asked) else secrets.token_hex(8)
+        known = asked if _VISIBLE.fullmatch(asked) else f"{random.getrandbits(64):016x}"
         request[REQUEST_ID] = known
     return known
 
@@ -46,32 +44,25 @@ class Talk:
     transport: str
     protocol: str
 
+    @property
+    def key(self) -> tuple[str, ...]:
+        """As metrics label it."""
+        return self.transport, self.protocol
 
-TALKS = tuple(
-    Talk(transport, protocol) for transport in ("sse", "ws") for protocol in ("core", "v1")
-)
+
+CORE_SSE, V1_SSE = Talk("sse", "core"), Talk("sse", "v1")
+CORE_WS, V1_WS = Talk("ws", "core"), Talk("ws", "v1")
+TALKS = (CORE_SSE, V1_SSE, CORE_WS, V1_WS)
 
 
 class Journal:
     """One per bridge."""
 
     def __init__(self) -> None:
-        self.open: Counter[tuple[str, ...]] = Counter(
-            {(talk.transport, talk.protocol): 0 for talk in TALKS}
-        )
+        self.open: Counter[tuple[str, ...]] = Counter({talk.key: 0 for talk in TALKS})
         """Open streams (SSE) and sockets (WebSocket) by transport and protocol."""
         self.refused: Counter[tuple[str, ...]] = Counter()
         """Failures that clients were told, by transport and kind."""
-
-    @contextmanager
-    def connection(self, talk: Talk) -> Iterator[None]:
-        """Count a connection while the block lasts."""
-        key = talk.transport, talk.protocol
-        self.open[key] += 1
-        try:
-            yield
-        finally:
-            self.open[key] -= 1
 
     def refuse(self, request: web.Request, transport: str, failure: Failed) -> None:
         """Take note that a client was told a failure."""

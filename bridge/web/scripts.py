@@ -16,23 +16,31 @@ from bridge.core.bundle import (
 )
 from bridge.core.group import chunk, message_head, text_message
 from bridge.core.v1 import frames_head, notice
+from bridge.live.viewer import Digest
 
 _TEXT = 0x01
 _CLEAR_ID = b"id:\n\n"
+_CLEAR_ID_CHUNK = chunk(_CLEAR_ID)
 _PING = b": ping\n\n"
+_PING_CHUNK = chunk(_PING)
 
 
 class CoreWs:
     """Each frame is one text message."""
 
+    __slots__ = ()
     resets = True
-    shared: Form | None = core_ws
+
+    @property
+    def shared(self) -> Form | None:
+        """The form in which named groups are printed."""
+        return core_ws
 
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups."""
         return bundle.printed(core_ws)
 
-    def ready(self, rows: int, resumed: str, digest: str | None) -> bytes:
+    def ready(self, rows: int, resumed: str, digest: Digest) -> bytes:
         """Core has no word for it."""
         del rows, resumed, digest
         return b""
@@ -46,33 +54,45 @@ class CoreWs:
 class CoreSse(CoreWs):
     """Each frame is one event. `holds_id`: the client has a last event id, to be cleared."""
 
+    __slots__ = ("_chunked", "_holds_id")
+
     def __init__(self, *, chunked: bool, holds_id: bool) -> None:
-        self._form: Form = core_sse_chunked if chunked else core_sse
-        self.shared = None
-        self._clear = chunk(_CLEAR_ID) if chunked else _CLEAR_ID
+        self._chunked = chunked
         self._holds_id = holds_id
-        self.ping = chunk(_PING) if chunked else _PING
+
+    @property
+    def _form(self) -> Form:
+        return core_sse_chunked if self._chunked else core_sse
+
+    @property
+    def shared(self) -> Form | None:
+        """The form in which named groups are printed, once its client holds an id."""
+        return self._form if self._holds_id else None
+
+    def ping(self) -> bytes:
+        """Print what keeps a silent connection open."""
+        return _PING_CHUNK if self._chunked else _PING
 
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups; before one without a name, the id that the client holds is cleared."""
+        form = self._form
         if bundle.named:
             self._holds_id = True
-            self.shared = self._form
-            return bundle.printed(self._form)
-        self.shared = None
+            return bundle.printed(form)
         parts = []
         for part in bundle.parts():
             named = bool(part.groups[0].stream_id)
             if self._holds_id and not named:
-                parts.append(self._clear)
+                parts.append(_CLEAR_ID_CHUNK if self._chunked else _CLEAR_ID)
             self._holds_id = named
-            parts.append(part.printed(self._form))
+            parts.append(part.printed(form))
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class V1Ws:
     """A client's subscription on a v1 socket, under the client's own name for it."""
 
+    __slots__ = ("_head", "_sub")
     resets = False
     shared: Form | None = None
 
@@ -86,10 +106,10 @@ class V1Ws:
         head = message_head(_TEXT, len(self._head) + len(tail))
         return b"".join((head, self._head, tail))
 
-    def ready(self, rows: int, resumed: str, digest: str | None) -> bytes:
+    def ready(self, rows: int, resumed: str, digest: Digest) -> bytes:
         """Print `ready`."""
         return text_message(
-            notice("ready", sub=self._sub, rows=rows, resumed=resumed, digest=digest)
+            notice("ready", sub=self._sub, rows=rows, resumed=resumed, digest=digest())
         )
 
     def state(self, stale: str | None) -> bytes:
@@ -102,20 +122,28 @@ class V1Ws:
 class V1Sse:
     """v1 over SSE: frames are events, and so is every other message, under its own name."""
 
+    __slots__ = ("_chunked",)
     resets = False
 
     def __init__(self, *, chunked: bool) -> None:
-        self.shared: Form = v1_sse_chunked if chunked else v1_sse
         self._chunked = chunked
-        self.ping = chunk(_PING) if chunked else _PING
+
+    @property
+    def shared(self) -> Form:
+        """The form in which groups are printed."""
+        return v1_sse_chunked if self._chunked else v1_sse
+
+    def ping(self) -> bytes:
+        """Print what keeps a silent connection open."""
+        return _PING_CHUNK if self._chunked else _PING
 
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups; the last frame of each has its position as `id:`."""
         return bundle.printed(self.shared)
 
-    def ready(self, rows: int, resumed: str, digest: str | None) -> bytes:
+    def ready(self, rows: int, resumed: str, digest: Digest) -> bytes:
         """Print `ready`."""
-        return self.event("ready", rows=rows, resumed=resumed, digest=digest)
+        return self.event("ready", rows=rows, resumed=resumed, digest=digest())
 
     def state(self, stale: str | None) -> bytes:
         """Print `stale` or `live`."""

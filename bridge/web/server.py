@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import TypeAlias
 
 from aiohttp import web
@@ -12,7 +13,7 @@ from bridge.core.origin import check_loopback_host, check_origin
 from . import pages
 from .context import CONTEXT, Context
 from .health import Health
-from .journal import request_id
+from .label import FOREIGN_ORIGIN, label
 from .problem import http_problem, problem
 from .settings import WebSettings
 from .sse import stream
@@ -20,15 +21,13 @@ from .ws import converse
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-FOREIGN_ORIGIN = web.RequestKey("foreign_origin", str)
-
 
 def application(context: Context, health: Health, *, metrics: bool = True) -> web.Application:
     """Build what browsers see; `metrics`: and operators too, who have no port of their own."""
     settings = context.settings
     app = web.Application(middlewares=[edge])
     app[CONTEXT] = context
-    app.on_response_prepare.append(_share)
+    app.on_response_prepare.append(_label)
     app.router.add_get("/healthz", health.healthz)
     app.router.add_get("/readyz", health.readyz)
     if metrics:
@@ -49,7 +48,7 @@ def admin(context: Context, health: Health, *, loopback: bool) -> web.Applicatio
     """Build what operators see on a port of its own. `loopback`: of a loopback address."""
     app = web.Application(middlewares=[edge])
     app[CONTEXT] = replace(context, settings=replace(context.settings, loopback=loopback))
-    app.on_response_prepare.append(_share)
+    app.on_response_prepare.append(_label)
     app.router.add_get("/healthz", health.healthz)
     app.router.add_get("/readyz", health.readyz_in_full)
     app.router.add_get("/metrics", health.metrics)
@@ -73,33 +72,39 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _judge(request: web.Request, settings: WebSettings) -> None:
-    hosts = request.headers.getall("Host", [])
-    if len(hosts) > 1:
-        raise Failed(Kind.MALFORMED, "one Host is enough", field="host")
-    host = hosts[0] if hosts else ""
-    if settings.loopback and hosts:
-        check_loopback_host(host, settings.allowed_origins)
-    foreign = check_origin(request.headers.getall("Origin", []), host, settings.allowed_origins)
+    headers = request.headers
+    hosts, origins = headers.getall("Host", ()), headers.getall("Origin", ())
+    foreign = _foreign(tuple(hosts), tuple(origins), settings.allowed_origins, settings.loopback)
     if foreign is not None:
         request[FOREIGN_ORIGIN] = foreign
 
 
-async def _share(request: web.Request, response: web.StreamResponse) -> None:
-    """Name the answer, and let a listed foreign page read it (Fetch standard, CORS protocol)."""
-    context = request.app[CONTEXT]
-    response.headers["Server"] = "livequery-bridge"
-    response.headers["X-Request-Id"] = request_id(request)
-    if context.hub.draining and response.status != 101:  # noqa: PLR2004 - an upgrade says its own
+@lru_cache(64)
+def _foreign(
+    hosts: tuple[str, ...],
+    origins: tuple[str, ...],
+    allowed: frozenset[str],
+    loopback: bool,  # noqa: FBT001 - a key of the memory
+) -> str | None:
+    """Return the foreign origin that is let in, if one is. Remembered: clients come by few names.
+
+    Raises Failed where the request is not for us, or its page not listed.
+    """
+    if len(hosts) > 1:
+        raise Failed(Kind.MALFORMED, "one Host is enough", field="host")
+    host = hosts[0] if hosts else ""
+    if loopback and hosts:
+        check_loopback_host(host, allowed)
+    return check_origin(list(origins), host, allowed)
+
+
+async def _label(request: web.Request, response: web.StreamResponse) -> None:
+    """Label an answer of aiohttp's making."""
+    response.headers.update(label(request))
+    if request.app[CONTEXT].hub.draining and response.status != 101:  # noqa: PLR2004 - an upgrade says its own
         # Or a client would keep this connection for its next request, which would be refused.
         response.force_close()
         response.headers["Connection"] = "close"
-    if context.settings.allowed_origins:
-        response.headers.add("Vary", "Origin")
-    foreign = request.get(FOREIGN_ORIGIN)
-    if foreign is not None:
-        response.headers["Access-Control-Allow-Origin"] = foreign
-        response.headers["Access-Control-Allow-Credentials"] = "true"
-        response.headers["Access-Control-Expose-Headers"] = "Retry-After"
 
 
 async def preflight(request: web.Request) -> web.Response:

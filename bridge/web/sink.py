@@ -13,6 +13,8 @@ USER_TIMEOUT = 30_000
 class TransportSink:
     """Writes straight to the transport: between whole responses aiohttp has nothing in flight."""
 
+    __slots__ = ("_transport", "unsent")
+
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self.unsent = transport.get_write_buffer_size

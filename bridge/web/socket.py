@@ -1,7 +1,7 @@
 """Socket: one WebSocket's messages in, pings both ways, and its goodbye (RFC 6455)."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import WSMessage, WSMsgType, web
@@ -48,6 +48,8 @@ def upgrade(*protocols: str) -> web.WebSocketResponse:
 class Allowance:
     """Commands per second that one client may give, with a burst. Who gives more has to wait."""
 
+    __slots__ = ("_at", "_burst", "_clock", "_left", "_rate")
+
     def __init__(self, *, rate: float, burst: int, clock: Callable[[], float]) -> None:
         self._rate = rate
         self._burst = burst
@@ -66,6 +68,19 @@ class Allowance:
 class Socket:
     """A prepared WebSocket. One task reads; `end` is called when no pong comes."""
 
+    __slots__ = (
+        "_allowance",
+        "_end",
+        "_heart",
+        "_interval",
+        "_loop",
+        "_outlet",
+        "_pong_timer",
+        "_ponged",
+        "_sink",
+        "_ws",
+    )
+
     def __init__(
         self,
         *,
@@ -82,10 +97,9 @@ class Socket:
         self._end = end
         self._loop = asyncio.get_running_loop()
         self._allowance = Allowance(rate=COMMANDS, burst=BURST, clock=self._loop.time)
-        self._pinged = self._loop.time()
         self._ponged = True
         self._pong_timer: asyncio.TimerHandle | None = None
-        self._heart = Heart(interval=ping_interval, last=lambda: self._pinged, beat=self._ping)
+        self._heart = Heart(interval=ping_interval, beat=self._ping)
 
     async def text(self) -> str | None:
         """Wait for a text message; None when the client is gone. Raises Failed."""
@@ -113,7 +127,6 @@ class Socket:
             raise Failed(Kind.NO_FIRST_MESSAGE, "no command came in time") from None
 
     def _ping(self) -> None:
-        self._pinged = self._loop.time()
         self._ponged = False
         self._outlet.write(_PING)
         self._pong_timer = self._loop.call_later(self._interval / 2, self._expect_pong)
@@ -143,16 +156,6 @@ class Socket:
                 await self._ws.close(code=code, message=reason)
         except TimeoutError:
             self._sink.abort()
-
-
-async def race(reading: Coroutine[None, None, End], ending: asyncio.Future[End]) -> End:
-    """Wait for the client's end or ours, whichever comes first; the reader is over after."""
-    task = asyncio.create_task(reading, name="reading commands")
-    try:
-        await asyncio.wait((task, ending), return_when=asyncio.FIRST_COMPLETED)
-        return ending.result() if ending.done() else task.result()
-    finally:
-        await cancel(task)
 
 
 async def cancel(*tasks: asyncio.Task[Any]) -> None:

@@ -7,21 +7,24 @@ its subscription is given back.
 
 import asyncio
 import random
-from urllib.parse import unquote_to_bytes
 
 from aiohttp import HttpVersion11, web
 
 from bridge.core import v1
 from bridge.core.errors import Failed, Kind
+from bridge.core.group import chunk
 from bridge.core.query import LiveQuery
 from bridge.core.reader import MAX_BYTES, decode
 from bridge.live.observer import Reason
 from bridge.live.viewer import End, Resume, Viewer
 
-from .context import CONTEXT, Context
+from .asked import Asked, asked
+from .context import CONTEXT, STALLED, Context
 from .heart import Heart
-from .journal import Talk
+from .journal import CORE_SSE, V1_SSE
+from .label import STREAM_FIELDS, stream_head
 from .problem import retry_after
+from .recall import recalling
 from .scripts import CoreSse, V1Sse
 from .sink import TransportSink
 
@@ -31,45 +34,85 @@ BODY_TIMEOUT = 10.0
 """Seconds that the query of a POST may take to come."""
 RETRY_MS = (2000, 4000)
 _SOFT = (429, 503, 504)
-_HEADERS = {
-    "Content-Type": "text/event-stream",
-    "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",
-}
+_LAST_CHUNK = b"0\r\n\r\n"
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
     """Serve `GET {base}?query=` and `POST {base}`."""
+    url = asked(request.rel_url)
     try:
-        return await Stream(request).serve()
+        return await Stream(request, url).serve()
     except Failed as failure:
-        if request.query.get("soft") == "1" and failure.row.status in _SOFT:
+        if url.soft and failure.row.status in _SOFT:
             request.app[CONTEXT].journal.refuse(request, "http", failure)
             return _soft(failure)
         raise
 
 
+class Written(web.StreamResponse):
+    """An answer that is on its way already: aiohttp has nothing to add to it."""
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        super().__init__()
+        self._kept_alive = keep_alive
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection may carry another request."""
+        return self._kept_alive
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Add no head."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Add no end."""
+
+
 class Stream:
     """One request from its query to its last event."""
 
-    def __init__(self, request: web.Request) -> None:
+    __slots__ = (
+        "_asked",
+        "_began",
+        "_chunked",
+        "_context",
+        "_request",
+        "_script",
+        "_sink",
+        "_talk",
+        "_viewer",
+    )
+
+    def __init__(self, request: web.Request, url: Asked) -> None:
         transport = request.transport
         if transport is None:
             raise Failed(Kind.UNAVAILABLE, "the client is gone")
         self._request = request
+        self._asked = url
         self._context: Context = request.app[CONTEXT]
         self._sink = TransportSink(transport)
-        self._script, resume = _script(request)
-        outlet = self._context.outlet(self._sink, self._end)
+        self._chunked = request.version >= HttpVersion11
+        self._script, resume = self._speak()
+        self._talk = V1_SSE if url.v1 else CORE_SSE
+        outlet = self._context.outlet(self._sink, self._stall)
         self._viewer: Viewer = self._context.viewer(outlet, self._script, resume)
-        self._talk = Talk("sse", "v1" if isinstance(self._script, V1Sse) else "core")
         self._began: float | None = None
 
-    def _end(self, end: End) -> None:
-        self._viewer.end(end)
+    def _speak(self) -> tuple[CoreSse | V1Sse, Resume]:
+        """Choose how to speak, and read where the client was; the parameter beats the header."""
+        header = self._request.headers.get("Last-Event-ID", "")
+        last = header if self._asked.last_event_id is None else self._asked.last_event_id
+        if self._asked.v1:
+            return V1Sse(chunked=self._chunked), Resume(pos=last)
+        script = CoreSse(chunked=self._chunked, holds_id=bool(header or last))
+        return script, Resume(stream_id=last)
+
+    def _stall(self) -> None:
+        self._viewer.end(STALLED)
 
     def _drain(self) -> None:
-        self._end(End(Reason.DRAINED, Failed(Kind.DRAINING, "the bridge is restarting")))
+        failure = Failed(Kind.DRAINING, "the bridge is restarting")
+        self._viewer.end(End(Reason.DRAINED, failure))
 
     async def serve(self) -> web.StreamResponse:
         """Serve the stream. Raises Failed before it has begun."""
@@ -77,54 +120,64 @@ class Stream:
         context, viewer = self._context, self._viewer
         if context.hub.draining:
             raise Failed(Kind.UNAVAILABLE, "the bridge is draining", retry_after=1)
-        with context.client(self._request, self._talk, self._drain):
-            query = await _query(self._request, context.settings.max_rows)
+        with context.place(self._request, self._talk, self._drain):
+            query = await _query(self._request, self._asked, context.settings.max_rows)
             identity = context.identity(self._request)
             end = End(Reason.CLIENT_GONE)
             try:
                 await context.hub.join(viewer, query, identity)
-                response = web.StreamResponse(headers=_HEADERS)
-                await response.prepare(self._request)
-                await response.write(b"retry: %d\n\n" % random.randint(*RETRY_MS))  # noqa: S311 - spreads reconnects
+                keep_alive = self._begin()
                 end = await self._follow()
             finally:
                 context.hub.leave(viewer, end.reason)
                 context.watch.remove(viewer.outlet)
                 self._note(query, end)
-            await self._finish(response, end)
-            return response
+            await self._finish(end)
+            return Written(keep_alive=keep_alive)
 
-    async def _finish(self, response: web.StreamResponse, end: End) -> None:
+    def _begin(self) -> bool:
+        """Write what stands before the first event; whether the connection outlives the stream."""
+        request = self._request
+        keep_alive = self._chunked and request.keep_alive and not self._context.hub.draining
+        head = stream_head(request, chunked=self._chunked, keep_alive=keep_alive)
+        retry = b"retry: %d\n\n" % random.randint(*RETRY_MS)  # noqa: S311 - spreads reconnects
+        # aiohttp's clock is for the time between requests, and starts again after this one.
+        request.protocol.keep_alive(False)
+        self._sink.write(head + (chunk(retry) if self._chunked else retry))
+        return keep_alive
+
+    async def _finish(self, end: End) -> None:
         """End the body. A client that does not read is given a moment, then dropped."""
         if end.reason is Reason.STALLED:
             self._sink.abort()
             return
+        if self._chunked:
+            self._sink.write(_LAST_CHUNK)
         try:
             async with asyncio.timeout(GRACE):
-                await response.write_eof()
+                await self._request.writer.drain()
         except TimeoutError:
             self._sink.abort()
 
     async def _follow(self) -> End:
-        outlet = self._viewer.outlet
-        heart = Heart(
-            interval=self._context.settings.heartbeat_interval,
-            last=lambda: outlet.written_at,
-            beat=lambda: outlet.write(self._script.ping),
-        )
-        self._began = began = asyncio.get_running_loop().time()
-        sums = Heart(
-            interval=self._context.settings.ping_interval if self._talk.protocol == "v1" else 0,
-            last=lambda: began,
-            beat=self._beat,
-        )
+        settings, loop = self._context.settings, asyncio.get_running_loop()
+        self._began = loop.time()
+        hearts = [
+            Heart(interval=settings.heartbeat_interval, beat=self._ping, silent=self._viewer.outlet)
+        ]
+        if self._asked.v1:
+            hearts.append(Heart(interval=settings.ping_interval, beat=self._beat))
         try:
             self._context.hub.attach(self._viewer)
             end = await self._viewer.ended
+            self._say_goodbye(end)
+        except Exception:
+            # Half an answer is out: another one must not follow it.
+            self._sink.abort()
+            raise
         finally:
-            heart.stop()
-            sums.stop()
-        self._say_goodbye(end)
+            for heart in hearts:
+                heart.stop()
         return end
 
     def _note(self, query: LiveQuery, end: End) -> None:
@@ -138,6 +191,9 @@ class Stream:
                 seconds=asyncio.get_running_loop().time() - self._began,
                 frames=self._viewer.told,
             )
+
+    def _ping(self) -> None:
+        self._viewer.outlet.write(self._script.ping())
 
     def _beat(self) -> None:
         """Let a v1 client verify its window."""
@@ -160,17 +216,6 @@ class Stream:
         write(script.event("ended", reason=v1.ended_reason(end.failure, asked=False)))
 
 
-def _script(request: web.Request) -> tuple[CoreSse | V1Sse, Resume]:
-    """Choose how the client is spoken to, and read where it was; the parameter beats the header."""
-    chunked = request.version >= HttpVersion11
-    header = request.headers.get("Last-Event-ID", "")
-    last = request.query.get("last_event_id", header)
-    if request.query.get("v") == "1":
-        return V1Sse(chunked=chunked), Resume(pos=last)
-    script = CoreSse(chunked=chunked, holds_id=bool(header or last))
-    return script, Resume(stream_id=last)
-
-
 def _check_cookie(request: web.Request) -> None:
     """Refuse what a foreign page may have sent along with the user's cookie."""
     headers = request.headers
@@ -186,27 +231,22 @@ def _check_cookie(request: web.Request) -> None:
         )
 
 
-async def _query(request: web.Request, max_rows: int) -> LiveQuery:
+async def _query(request: web.Request, url: Asked, max_rows: int) -> LiveQuery:
     if request.method == "GET":
-        text = _parameter(request, "query")
-        if text is None:
+        if url.query is None:
             raise Failed(Kind.MALFORMED, "the parameter is missing", field="query")
-        return decode(text, max_limit=max_rows)
+        return _decoded(url.query, max_rows)
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
             body = await _body(request)
     except TimeoutError:
         raise Failed(Kind.NO_FIRST_MESSAGE, "the query did not come in time") from None
-    return decode(body, max_limit=max_rows)
+    return _decoded(body, max_rows)
 
 
-def _parameter(request: web.Request, name: str) -> bytes | None:
-    """Read a parameter as bytes: what is not UTF-8 is to be refused, not mended."""
-    for pair in request.rel_url.raw_query_string.split("&"):
-        key, _, value = pair.partition("=")
-        if unquote_to_bytes(key.replace("+", " ")) == name.encode():
-            return unquote_to_bytes(value.replace("+", " "))
-    return None
+@recalling
+def _decoded(text: bytes, max_rows: int) -> LiveQuery:
+    return decode(text, max_limit=max_rows)
 
 
 async def _body(request: web.Request) -> bytes:
@@ -227,4 +267,4 @@ def _too_large() -> Failed:
 def _soft(failure: Failed) -> web.Response:
     """Tell EventSource to come back: on any status but 200 it gives up for good."""
     seconds = retry_after(failure) or 1
-    return web.Response(body=b"retry: %d\n\n" % (seconds * 1000), headers=_HEADERS)
+    return web.Response(body=b"retry: %d\n\n" % (seconds * 1000), headers=STREAM_FIELDS)

@@ -24,7 +24,7 @@ from bridge.live.viewer import End, Resume, Viewer
 from .context import STALLED, Context
 from .heart import Heart
 from .identity import with_token
-from .journal import Talk
+from .journal import V1_WS
 from .scripts import V1Ws
 from .socket import Socket, cancel
 
@@ -69,10 +69,7 @@ class Session:
         self._over = False
         self._how = End(Reason.CLIENT_GONE)
         self._loop = asyncio.get_running_loop()
-        began = self._loop.time()
-        self._heart = Heart(
-            interval=context.settings.ping_interval, last=lambda: began, beat=self._beat
-        )
+        self._heart = Heart(interval=context.settings.ping_interval, beat=self._beat)
 
     async def read(self) -> End:
         """Obey messages until the client leaves or says what is no JSON."""
@@ -229,7 +226,7 @@ class Session:
         if seat.began is not None:
             self._context.journal.ended(
                 self._request,
-                Talk("ws", "v1"),
+                V1_WS,
                 entity=seat.query.entity,
                 end=end,
                 seconds=self._loop.time() - seat.began,

@@ -1,8 +1,8 @@
 """Core over WebSocket (docs/wire.md §4).
 
 One subscription per socket: the first message subscribes, later ones reanchor or unsubscribe.
-Reading and serving are two tasks; the first to finish ends the connection, the other is cancelled
-and awaited. Failures are told by close code and reason.
+The handler's own task reads; frames go from the subscription straight to the transport. Failures
+are told by close code and reason.
 """
 
 import asyncio
@@ -20,48 +20,44 @@ from bridge.live.outlet import Outlet
 from bridge.live.viewer import End
 
 from .context import CONTEXT, Context
-from .journal import Talk
+from .ending import Ending
+from .journal import CORE_WS, V1_WS
+from .recall import recalling
 from .scripts import CoreWs
 from .sink import TransportSink
-from .socket import Socket, cancel, race, upgrade
+from .socket import Socket, cancel, upgrade
 from .v1 import Session
 
 
 async def converse(request: web.Request) -> web.StreamResponse:
     """Serve `GET {base}/ws`: core, or v1 where the client offers its subprotocol."""
     context = request.app[CONTEXT]
-    ending: asyncio.Future[End] = asyncio.get_running_loop().create_future()
-
-    def end(how: End) -> None:
-        if not ending.done():
-            ending.set_result(how)
-
-    def drain() -> None:
-        end(End(Reason.DRAINED, Failed(Kind.DRAINING, "the bridge is restarting")))
-
+    ending = Ending()
     offered = request.headers.get("Sec-WebSocket-Protocol", "").replace(" ", "").split(",")
-    talk = Talk("ws", "v1" if SUBPROTOCOL in offered else "core")
-    with context.client(request, talk, drain):
+    talk = V1_WS if SUBPROTOCOL in offered else CORE_WS
+    with context.place(request, talk, ending.drain):
         ws = upgrade(SUBPROTOCOL)
         await ws.prepare(request)
         if request.transport is None:
             return ws
         sink = TransportSink(request.transport)
-        outlet = context.outlet(sink, end)
+        outlet = context.outlet(sink, ending.stall)
         socket = Socket(
             ws=ws,
             sink=sink,
             outlet=outlet,
             ping_interval=context.settings.ping_interval,
-            end=end,
+            end=ending.say,
         )
         if context.hub.draining:
-            end(End(Reason.FAILED, Failed(Kind.UNAVAILABLE, "the bridge is draining")))
+            ending.say(End(Reason.FAILED, Failed(Kind.UNAVAILABLE, "the bridge is draining")))
         speak = Session if ws.ws_protocol == SUBPROTOCOL else Conversation
-        client = speak(context=context, request=request, socket=socket, outlet=outlet, end=end)
+        client = speak(
+            context=context, request=request, socket=socket, outlet=outlet, end=ending.say
+        )
         how = End(Reason.CLIENT_GONE)
         try:
-            how = await race(client.read(), ending)
+            how = await ending.of(client.read())
             if how.failure is not None and how.reason is Reason.FAILED:
                 context.journal.refuse(request, "ws", how.failure)
             if isinstance(client, Session):
@@ -74,8 +70,26 @@ async def converse(request: web.Request) -> web.StreamResponse:
         return ws
 
 
+@recalling
+def _first(text: str, max_rows: int) -> LiveQuery:
+    return command.first(text, max_limit=max_rows).query
+
+
 class Conversation:
     """A core client: one subscription, from its first message to its last."""
+
+    __slots__ = (
+        "_began",
+        "_context",
+        "_end",
+        "_entity",
+        "_opened",
+        "_reanchoring",
+        "_request",
+        "_script",
+        "_socket",
+        "_viewer",
+    )
 
     def __init__(
         self,
@@ -92,11 +106,14 @@ class Conversation:
         self._end = end
         self._script = CoreWs()
         self._viewer = context.viewer(outlet, self._script)
+        self._viewer.ended.add_done_callback(self._ended)
         self._began: float | None = None
         self._entity = ""
-        self._viewer.ended.add_done_callback(lambda ended: end(ended.result()))
-        self._showing: asyncio.Task[None] | None = None
+        self._opened: asyncio.Future[None] | None = None
         self._reanchoring: asyncio.Task[None] | None = None
+
+    def _ended(self, ended: asyncio.Future[End]) -> None:
+        self._end(ended.result())
 
     async def read(self) -> End:
         """Obey messages until one of them, or the client's leaving, ends the conversation."""
@@ -105,10 +122,12 @@ class Conversation:
             text = await self._socket.first_text(settings.first_message_timeout)
             if text is None:
                 return End(Reason.CLIENT_GONE)
-            query = command.first(text, max_limit=settings.max_rows).query
+            query = _first(text, settings.max_rows)
             self._entity = query.entity
             identity = self._context.identity(self._request)
-            self._showing = asyncio.create_task(self._show(query, identity), name="joining")
+            opened = self._context.hub.hold(self._viewer, query, identity)
+            self._opened = opened
+            opened.add_done_callback(self._show)
             while (text := await self._socket.text()) is not None:
                 said = command.later(text, max_limit=settings.max_rows)
                 if isinstance(said, command.Unsubscribe):
@@ -122,24 +141,27 @@ class Conversation:
 
     async def leave(self, how: End) -> None:
         """Give back all that is held."""
-        await cancel(*filter(None, (self._showing, self._reanchoring)))
+        if self._opened is not None:
+            self._opened.remove_done_callback(self._show)
+        if self._reanchoring is not None:
+            await cancel(self._reanchoring)
         ended = self._viewer.ended
         end = ended.result() if ended.done() else how
         self._context.hub.leave(self._viewer, end.reason)
         if self._began is not None:
             self._context.journal.ended(
                 self._request,
-                Talk("ws", "core"),
+                CORE_WS,
                 entity=self._entity,
                 end=end,
                 seconds=asyncio.get_running_loop().time() - self._began,
                 frames=self._viewer.told,
             )
 
-    async def _show(self, query: LiveQuery, identity: Identity) -> None:
-        try:
-            await self._context.hub.join(self._viewer, query, identity)
-        except Failed as failure:
+    def _show(self, opened: asyncio.Future[None]) -> None:
+        """Show the window once the tier has started it, or tell why it has not."""
+        failure = opened.exception()
+        if isinstance(failure, Failed):
             self._end(End(Reason.FAILED, failure))
         else:
             self._began = asyncio.get_running_loop().time()
@@ -147,7 +169,7 @@ class Conversation:
 
     def _reanchor(self, query: LiveQuery, identity: Identity) -> None:
         """Slide the window; a newer wish replaces one under way."""
-        before = self._reanchoring or self._showing
+        before = self._reanchoring or self._opened
         if self._reanchoring is not None:
             self._reanchoring.cancel()
         self._reanchoring = asyncio.create_task(
@@ -155,7 +177,7 @@ class Conversation:
         )
 
     async def _slide(
-        self, query: LiveQuery, identity: Identity, before: asyncio.Task[None] | None
+        self, query: LiveQuery, identity: Identity, before: asyncio.Future[None] | None
     ) -> None:
         if before is not None:
             await asyncio.wait([before])

@@ -1,0 +1,46 @@
+"""Asked: what the URL of an event stream says, beside the query's own text."""
+
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from yarl import URL
+
+from .recall import recalling
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The parameters of docs/wire.md §3 and §5; None where one is missing."""
+
+    query: bytes | None
+    """As bytes: what is not UTF-8 is to be refused, not mended."""
+    last_event_id: str | None
+    v1: bool
+    soft: bool
+    """Whether a passing failure is told as a stream that ends, for EventSource to come back."""
+
+
+def _read(query_string: str, _: int) -> Asked:
+    parameters = URL.build(query_string=query_string, encoded=True).query
+    return Asked(
+        query=_parameter(query_string, b"query"),
+        last_event_id=parameters.get("last_event_id"),
+        v1=parameters.get("v") == "1",
+        soft=parameters.get("soft") == "1",
+    )
+
+
+def _parameter(query_string: str, name: bytes) -> bytes | None:
+    for pair in query_string.split("&"):
+        key, _, value = pair.partition("=")
+        if unquote_to_bytes(key.replace("+", " ")) == name:
+            return unquote_to_bytes(value.replace("+", " "))
+    return None
+
+
+_recalled = recalling(_read)
+
+
+def asked(url: URL) -> Asked:
+    """Read what a URL asks for."""
+    return _recalled(url.raw_query_string, 0)
