@@ -25,6 +25,10 @@ class Sink(Protocol):
         """Take bytes without blocking; a no-op once the client is gone."""
 
     @property
+    def put(self) -> Callable[[bytes], None]:
+        """What takes bytes for a client that is there; else it may raise."""
+
+    @property
     def unsent(self) -> Callable[[], int]:
         """What tells how many bytes wait in this process."""
 
@@ -43,6 +47,7 @@ class Outlet:
         "_taken",
         "_taken_at",
         "_waiting",
+        "_write",
         "gone",
         "put",
         "stalled",
@@ -53,8 +58,8 @@ class Outlet:
     )
 
     def __init__(self, sink: Sink, watch: "Watch", *, stalled: Callable[[], None]) -> None:
-        self.put = sink.write
-        """Hands bytes to the socket, and no more: who calls it does the rest of `write`."""
+        self.put = sink.put
+        """Takes bytes, and no more: whoever calls it does the rest of `write`."""
         self.unsent = sink.unsent
         """Tells how many bytes the socket has not taken."""
         self.stalled = stalled
@@ -62,6 +67,7 @@ class Outlet:
         """Set when its client is gone: it is not looked at any more."""
         self.written_at = watch.now()
         self.watch = watch
+        self._write = sink.write
         self.written = 0
         self._taken = 0
         self._taken_at = 0.0
@@ -74,7 +80,7 @@ class Outlet:
 
     def write(self, data: bytes) -> None:
         """Hand bytes to the socket; watched from now on if it does not take them all."""
-        self.put(data)
+        self._write(data)
         self.written += len(data)
         self.written_at = self.watch.now()
         self.watch.touch(self)

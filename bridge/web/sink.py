@@ -13,10 +13,12 @@ USER_TIMEOUT = 30_000
 class TransportSink:
     """Writes straight to the transport: between whole responses aiohttp has nothing in flight."""
 
-    __slots__ = ("_transport", "unsent")
+    __slots__ = ("_transport", "put", "unsent")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
+        self.put = transport.write
+        """Sends, as long as the client is there."""
         self.unsent = transport.get_write_buffer_size
         """Tells how many bytes the kernel has not taken."""
         sock = transport.get_extra_info("socket")

@@ -214,7 +214,7 @@ async def test_a_connection_that_breaks_under_a_write_is_its_own_clients_trouble
         def write(data):
             raise RuntimeError("cannot write after eof")
 
-        broken.outlet.put = write
+        broken.outlet.put = broken.outlet._write = write
         home.tier.drop("a")
         await turns()
         assert [c.ids for c in others] == ["bcd", "bcd"]

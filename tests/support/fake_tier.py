@@ -455,6 +455,8 @@ class FakeSink:
             self.pending += data
             self.most = max(self.most, len(self.pending))
 
+    put = write
+
     def unsent(self):
         return len(self.pending)
 
