@@ -11,20 +11,36 @@ from .frame import Frame
 from .group import Group, chunk, sse, ws
 
 
+def told(token: str, position: int) -> str:
+    """Name a position for clients (v1 `pos`)."""
+    return f"{token}.{position}"
+
+
 class Bundle:
-    """Some groups in order. `positions` are those after each group, as clients are told them.
+    """Some groups in order; `position` is that after the last one, in a log of this `token`.
 
     `frames` counts them; `named` is whether every group has a stream_id.
     """
 
-    __slots__ = ("_printed", "frames", "groups", "named", "positions")
+    __slots__ = ("_position", "_printed", "_token", "frames", "groups", "named")
 
-    def __init__(self, groups: Sequence[Group], positions: Sequence[str]) -> None:
-        self.groups = tuple(groups)
-        self.positions = tuple(positions)
-        self.frames = sum(len(group.frames) for group in self.groups)
-        self.named = all(group.stream_id for group in self.groups)
+    def __init__(self, groups: Sequence[Group], token: str, position: int) -> None:
+        self.groups = groups
+        self.frames = 0
+        self.named = True
+        for group in groups:
+            self.frames += len(group.frames)
+            if not group.stream_id:
+                self.named = False
+        self._token = token
+        self._position = position
         self._printed: dict[Form, bytes] = {}
+
+    @property
+    def positions(self) -> list[str]:
+        """Those after each group, as clients are told them."""
+        first = self._position - len(self.groups) + 1
+        return [told(self._token, at) for at in range(first, self._position + 1)]
 
     def printed(self, form: "Form") -> bytes:
         """Return the bundle in a form; made on first use, the same object ever after."""
@@ -37,10 +53,8 @@ class Bundle:
         """Split into bundles of one group each."""
         if len(self.groups) == 1:
             return [self]
-        return [
-            Bundle([group], [position])
-            for group, position in zip(self.groups, self.positions, strict=True)
-        ]
+        first = self._position - len(self.groups) + 1
+        return [Bundle([group], self._token, at) for at, group in enumerate(self.groups, first)]
 
 
 Form: TypeAlias = Callable[[Bundle], bytes]

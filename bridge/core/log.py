@@ -9,9 +9,9 @@ restart mistakes it for its own. A barrier changes the token: nothing before it 
 
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from .bundle import Bundle
+from .bundle import Bundle, told
 from .group import Group
 from .window import Rows, Window
 
@@ -69,11 +69,12 @@ class Log:
         """Return the groups after a position that is still held; the same bundle to everybody."""
         bundle = self._bundles.get(position)
         if bundle is None:
-            bundle = self._bundles[position] = Bundle(
-                self._slice(position, self.head),
-                [self.told(after) for after in range(position + 1, self.head + 1)],
-            )
+            bundle = self._bundles[position] = self.bundle(self._slice(position, self.head))
         return bundle
+
+    def bundle(self, groups: Sequence[Group]) -> Bundle:
+        """Bundle groups of which the last leads to the head."""
+        return Bundle(groups, self._token, self.head)
 
     def backlog(self, position: int) -> tuple[int, int]:
         """Return bytes and frames between a position and the head."""
@@ -101,7 +102,7 @@ class Log:
 
     def told(self, position: int) -> str:
         """Name a position for clients (v1 `pos`)."""
-        return f"{self._token}.{position}"
+        return told(self._token, position)
 
     def find(self, pos: str) -> int | None:
         """Return the position that a client names, None if it can't be replayed from."""

@@ -124,7 +124,7 @@ class Subscription:
         """Return reset + enters of the window now; printed once per version of the window."""
         if self._snapshot is None:
             group = snapshot_group(self.rows(), streamed=self.query.streamed)
-            self._snapshot = Bundle([group], [self.log.told(self.log.head)])
+            self._snapshot = self.log.bundle([group])
         return self._snapshot
 
     def digest(self) -> str | None:

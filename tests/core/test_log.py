@@ -130,14 +130,14 @@ def test_a_new_log_holds_its_window_and_nothing_else():
     assert (log.head, log.tail, log.rows_at(0), log.backlog(0)) == (0, 0, rows, (0, 0))
     log.trim(keep=0)
     assert not log.shrink(keep=0)
-    assert log.since(0).groups == ()
+    assert log.since(0).groups == []
 
 
 def test_the_bundle_after_a_position_is_the_same_for_all_until_something_is_added():
     log = Log(())
     log.append(encoded(enter("a", 0)), tuple)
     assert log.since(0) is log.since(0)
-    assert log.since(0).positions == (log.told(1),)
+    assert log.since(0).positions == [log.told(1)]
     bundle = log.since(0)
     log.append(encoded(enter("b", 0)), tuple)
     assert log.since(0) is not bundle
