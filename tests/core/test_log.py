@@ -55,7 +55,7 @@ class Recorder:
         for position in range(log.tail, log.head + 1):
             after = self.groups[position:]
             assert shown(log.rows_at(position)) == self.windows[position]
-            assert log.since(position).groups == tuple(after)
+            assert log.since(position).groups == list(after)
             assert log.backlog(position) == (
                 sum(one.size for one in after),
                 sum(len(one.frames) for one in after),
