@@ -10,7 +10,7 @@ from itertools import chain, count, repeat
 import msgspec
 
 from .delta import NAMES, Op
-from .gojson import UnreadableError, bare_cursor, bare_row, bare_string, escape
+from .gojson import UnreadableError, bare_cursor, bare_plain, bare_row, escape
 from .value import Cursor
 
 _ENTER = Op.ENTER  # an attribute of an Enum costs more than all that is done with it here
@@ -117,10 +117,10 @@ def leave(agg_id: str, old_index: int, stream_id: str) -> Frame:
 def _body(agg_id: str, version: int, row: bytes) -> bytes:
     if agg_id and version and row:
         # What most have in common is printed in one go.
-        return b',"agg_id":%b,"version":%d,"row":%b' % (bare_string(agg_id), version, row)
+        return b',"agg_id":%b,"version":%d,"row":%b' % (bare_plain(agg_id), version, row)
     return b"".join(
         (
-            b',"agg_id":' + bare_string(agg_id) if agg_id else b"",
+            b',"agg_id":' + bare_plain(agg_id) if agg_id else b"",
             b',"version":%d' % version if version else b"",
             b',"row":' + row if row else b"",
         )
@@ -138,7 +138,7 @@ def _data(  # noqa: PLR0917
     head = _HEADS[op] if 0 <= op < len(_HEADS) else _HEADS[0]
     if not stream_id:
         return _NAMELESS % (head, body, old_index, new_index, cursor)
-    name = bare_string(stream_id)
+    name = bare_plain(stream_id)
     # As long as the text itself: nothing in it was escaped, so nothing can break a line.
     if len(name) != len(stream_id) + 2 and _LINE_BREAKING.search(stream_id):
         raise UnreadableError("a stream_id that would break a line")
