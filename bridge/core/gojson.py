@@ -17,7 +17,7 @@ from .value import Cursor, JsonText, Value
 
 
 class UnreadableError(ValueError):
-    """What must not reach a client: a row that is no JSON, a number that is not finite."""
+    """What must not reach a client: no JSON, no finite number, or a name that breaks a line."""
 
 
 # What no UTF-8 text has: bytes that were none come as these (PEP 383), and Go prints them so.
