@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from .delta import Op
-from .frame import Frame, make
-from .gojson import NO_CURSOR
+from .frame import Frame, carry, leave
 
 
 def diff(a: Sequence[Frame], b: Sequence[Frame], stream_id: str = "") -> list[Frame]:
@@ -23,7 +22,7 @@ def diff(a: Sequence[Frame], b: Sequence[Frame], stream_id: str = "") -> list[Fr
         return []
     wanted = {row.agg_id for row in b}
     frames = [
-        make(Op.LEAVE, a[at].agg_id, 0, b"", NO_CURSOR, at, -1, stream_id)
+        leave(a[at].agg_id, at, stream_id)
         for at in range(len(a) - 1, -1, -1)
         if a[at].agg_id not in wanted
     ]
@@ -38,17 +37,17 @@ def diff(a: Sequence[Frame], b: Sequence[Frame], stream_id: str = "") -> list[Fr
             # Whatever stands between is bound for a later place and leaves from there.
             last = current.index(agg_id, last + 1)
             if not same(had[agg_id], row):
-                updates.append(_carry(Op.UPDATE, row, index, index, stream_id))
+                updates.append(carry(Op.UPDATE, row, index, index, stream_id))
         elif agg_id in had:
             old = current.index(agg_id)
             del current[old]
             last += 1 if old > last else 0
             current.insert(last, agg_id)
-            frames.append(_carry(Op.MOVE, row, old, last, stream_id))
+            frames.append(carry(Op.MOVE, row, old, last, stream_id))
         else:
             last += 1
             current.insert(last, agg_id)
-            frames.append(_carry(Op.ENTER, row, -1, last, stream_id))
+            frames.append(carry(Op.ENTER, row, -1, last, stream_id))
     return frames + updates
 
 
@@ -59,25 +58,19 @@ UNSEEN = b"?"
 def known(pairs: Iterable[tuple[str, int]]) -> tuple[Frame, ...]:
     """Make rows of what a returning client knows: ids and versions, in window order."""
     return tuple(
-        make(Op.ENTER, agg_id, version, b"", UNSEEN, -1, at, "")
+        Frame(Op.ENTER, agg_id, version, b"", UNSEEN, -1, at, "", b"")
         for at, (agg_id, version) in enumerate(dict(pairs).items())
     )
 
 
 def same(one: Frame, other: Frame) -> bool:
-    """Whether two frames carry the same row: version, text and cursor.
+    """Whether two frames of one id carry the same row: version, text and cursor.
 
     Of a row that a client only knows by its version, that decides; 0 is never the same.
     """
     if one.cursor is UNSEEN:
         return one.version == other.version != 0
-    return one is other or (
-        one.version == other.version and one.row == other.row and one.cursor == other.cursor
-    )
-
-
-def _carry(op: Op, row: Frame, old: int, new: int, stream_id: str) -> Frame:
-    return make(op, row.agg_id, row.version, row.row, row.cursor, old, new, stream_id)
+    return one is other or (one.body == other.body and one.cursor == other.cursor)
 
 
 def _steady(current: Sequence[str], b: Sequence[Frame]) -> frozenset[str]:

@@ -17,7 +17,7 @@ from .value import Cursor, JsonText, Value
 
 
 class UnreadableError(ValueError):
-    """What must not reach a client: a row that is no JSON, a number that is not finite."""
+    """What must not reach a client: no JSON, no finite number, or a name that breaks a line."""
 
 
 # What no UTF-8 text has: bytes that were none come as these (PEP 383), and Go prints them so.
@@ -46,18 +46,20 @@ def escape(data: bytes) -> bytes:
 
 def quote(text: str) -> bytes:
     """Print a string."""
-    return escape(bare_string(text))
+    return escape(bare_plain(text))
 
 
-_print_string = msgspec.json.Encoder().encode
+_print = msgspec.json.Encoder().encode
+_reformat = msgspec.json.format
 
 
-def bare_string(text: str) -> bytes:
-    """Print a string, but for the escaping."""
+def bare_plain(value: Value | Cursor) -> bytes:
+    """Print a string, integer, boolean, null, or a cursor of these, but for the escaping."""
     try:
-        return _print_string(text)
+        return _print(value)
     except UnicodeEncodeError:
-        return _SURROGATE.sub(r"\\ufffd", json.dumps(text, ensure_ascii=False)).encode()
+        printed = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return _SURROGATE.sub(r"\\ufffd", printed).encode()
 
 
 def compact(row: bytes) -> bytes:
@@ -74,7 +76,7 @@ def bare_row(row: bytes) -> bytes:
     """Pass a tier's JSON text through, but for the escaping; raises as `compact`."""
     try:
         # Drops white space and nothing else while it validates; that it is UTF-8 it leaves to us.
-        bare = msgspec.json.format(row, indent=-1)
+        bare = _reformat(row, indent=-1)
         if not row.isascii():
             row.decode()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -145,13 +147,14 @@ def _bare_json_text(value: JsonText) -> bytes:
 
 
 _PRINTERS: dict[type, Callable[[Any], bytes]] = {
-    str: bare_string,
-    int: b"%d".__mod__,
+    str: bare_plain,
+    int: bare_plain,
     float: number,
-    bool: lambda value: b"true" if value else b"false",
-    NoneType: lambda _: b"null",
+    bool: bare_plain,
+    NoneType: bare_plain,
     JsonText: _bare_json_text,
 }
+_PLAIN = frozenset(kind for kind, printer in _PRINTERS.items() if printer is bare_plain)
 
 
 def value_bytes(value: Value) -> bytes:
@@ -168,6 +171,9 @@ def bare_cursor(cursor: Cursor) -> bytes:
     """Print a cursor, but for the escaping."""
     if cursor is None:
         return NO_CURSOR
-    if len(cursor) == 1:
-        return b'{"values":[%b]}' % _PRINTERS[type(cursor[0])](cursor[0])
+    for value in cursor:  # a loop: `all` or a set's method costs as much as all the rest
+        if type(value) not in _PLAIN:
+            break
+    else:
+        return b'{"values":%b}' % bare_plain(cursor)
     return b'{"values":[%b]}' % b",".join([_PRINTERS[type(value)](value) for value in cursor])

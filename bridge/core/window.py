@@ -13,8 +13,7 @@ import msgspec
 
 from .delta import Op
 from .diff import diff
-from .frame import RESET, Frame, make
-from .gojson import NO_CURSOR
+from .frame import RESET, Frame, enters, leave
 from .group import Group
 
 _VERSIONED = frozenset([Op.ENTER, Op.MOVE, Op.UPDATE, Op.MATCH])
@@ -176,9 +175,7 @@ class Window:
         while len(self._rows) > self.limit:
             row = self._rows.pop()
             del self._by_id[row.agg_id]
-            leaves.append(
-                make(Op.LEAVE, row.agg_id, 0, b"", NO_CURSOR, len(self._rows), -1, stream_id)
-            )
+            leaves.append(leave(row.agg_id, len(self._rows), stream_id))
         return leaves
 
     def _cut(self) -> None:
@@ -258,26 +255,15 @@ Mirror: TypeAlias = Window | StreamedSet
 
 def snapshot_group(rows: Sequence[Frame], *, streamed: bool = False) -> Group:
     """Print a window as a client first sees it: a reset, then one enter per row."""
-    enters = [
-        make(
-            Op.ENTER,
-            row.agg_id,
-            row.version,
-            row.row,
-            row.cursor,
-            0 if streamed else -1,
-            0 if streamed else index,
-            "",
-        )
-        for index, row in enumerate(rows)
-    ]
-    return Group([RESET, *enters])
+    return Group([RESET, *enters(rows, ordered=not streamed)])
 
 
 def digest(rows: Iterable[Frame]) -> str:
     """Sum a window up: CRC-32 over id and version of its rows, in order (docs/wire.md §5)."""
-    crc = 0
-    for row in rows:
-        version = row.version if -_JS_SAFE <= row.version <= _JS_SAFE else 0
-        crc = zlib.crc32(f"{row.agg_id}\n{version}\n".encode(), crc)
-    return f"{crc:08x}"
+    text = "".join(
+        [
+            f"{row.agg_id}\n{row.version if -_JS_SAFE <= row.version <= _JS_SAFE else 0}\n"
+            for row in rows
+        ]
+    )
+    return f"{zlib.crc32(text.encode()):08x}"

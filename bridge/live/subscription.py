@@ -18,6 +18,7 @@ from bridge.core.frame import Frame
 from bridge.core.group import Group
 from bridge.core.intake import Snapshot
 from bridge.core.log import Log
+from bridge.core.page import Page
 from bridge.core.query import LiveQuery
 from bridge.core.window import Mirror, Rows, StreamedSet, Window, digest, snapshot_group
 
@@ -83,6 +84,7 @@ class Subscription:
         self._window = _mirror(query)
         self.stale: str | None = None
         """Why the tier is lost, while it is."""
+        self._page = Page(streamed=query.streamed)
         self._snapshot: Bundle | None = None
         self._digest: str | None = None
         self.used_at = self._loop.time()
@@ -123,8 +125,7 @@ class Subscription:
     def snapshot(self) -> Bundle:
         """Return reset + enters of the window now; printed once per version of the window."""
         if self._snapshot is None:
-            group = snapshot_group(self.rows(), streamed=self.query.streamed)
-            self._snapshot = self.log.bundle([group])
+            self._snapshot = self.log.bundle([self._page.group(self.rows())])
         return self._snapshot
 
     def digest(self) -> str | None:

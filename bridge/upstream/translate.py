@@ -140,10 +140,8 @@ def batch_from_pb(batch: pb.DeltaBatch) -> Batch:
 
 
 def _reset_of(batch: pb.DeltaBatch, deltas: tuple[Frame, ...]) -> pb.ResetInfo | None:
-    for at, delta in enumerate(deltas):
-        if delta.op == _RESET:
-            return batch.deltas[at].reset
-    return None
+    ops = [delta.op for delta in deltas]
+    return batch.deltas[ops.index(_RESET)].reset if _RESET in ops else None
 
 
 def beat_from_pb(heartbeat: pb.Heartbeat) -> Beat:

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from bridge.core.delta import Op
 from bridge.core.errors import Failed
-from bridge.core.frame import encode, make
-from bridge.core.gojson import NO_CURSOR
+from bridge.core.frame import encode
 from bridge.core.group import Group
 from bridge.core.value import JsonText
 
@@ -97,14 +96,14 @@ def failure_of(read, *args):
 # ---------------------------------------------------------------- frames and groups
 
 
-def frame(op, agg_id="", old=-1, new=-1, version=0, row=b"", stream_id="", cursor=NO_CURSOR):
-    return make(op, agg_id, version, row, cursor, old, new, stream_id)
+def frame(op, agg_id="", old=-1, new=-1, version=0, row=b"", stream_id="", cursor=None):
+    return encode(op, agg_id, version, row, old, new, cursor, stream_id)
 
 
 def row(agg_id, version=1, text=b""):
     """Make a row of a window: an enter with something to show."""
     shown = text or b'{"v":%d}' % version
-    return make(Op.ENTER, agg_id, version, shown, b'{"values":["%b"]}' % agg_id.encode(), -1, 0, "")
+    return encode(Op.ENTER, agg_id, version, shown, -1, 0, (agg_id,))
 
 
 def window_of(ids, version=1):

@@ -7,12 +7,16 @@ from hypothesis import strategies as st
 from msgspec.structs import astuple
 
 from bridge.core.delta import Op
-from bridge.core.frame import RESET, encode, make
-from bridge.core.gojson import NO_CURSOR, UnreadableError
+from bridge.core.frame import RESET, carry, encode, leave
+from bridge.core.gojson import compact
 from bridge.core.group import sse_event
 from bridge.core.value import JsonText
 from core_makers import json_texts, named, quick, vector_delta
 
+wild_texts = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0")
+    | st.sampled_from('<>&"\\\u2028\x7f')
+)
 RECORDED = named("frames")
 PRINTED = [name for name, vector in RECORDED.items() if not vector.get("rejected")]
 
@@ -88,8 +92,6 @@ def test_versions_keep_64_bits(version):
 @pytest.mark.parametrize("stream_id", ["a\nb", "a\r", "\0", "1-0\n\ndata: x"])
 def test_a_stream_id_that_breaks_a_line_is_unreadable(stream_id):
     assert not encode(Op.ENTER, stream_id=stream_id).data
-    with pytest.raises(UnreadableError):
-        make(1, "a", 0, b"", NO_CURSOR, 0, 0, stream_id)
 
 
 @quick
@@ -100,5 +102,26 @@ def test_no_id_or_row_adds_a_line_to_a_frame(agg_id, text):
     assert json.loads(data)["cursor"]["values"] == [agg_id]
 
 
+@quick
+@given(wild_texts, json_texts(), wild_texts, wild_texts)
+def test_a_row_that_is_carried_on_prints_as_if_the_tier_had_said_so(agg_id, text, value, name):
+    told = {"agg_id": agg_id, "version": 7, "row": text.encode(), "cursor": (value,)}
+    row = encode(Op.UPDATE, old_index=3, new_index=3, stream_id="1-0", at=5.0, **told)
+    carried = carry(Op.MOVE, row, 3, 2, name)
+    assert astuple(carried) == astuple(
+        encode(Op.MOVE, old_index=3, new_index=2, stream_id=name, **told)
+    )
+    assert carried.row == compact(text.encode())
+
+
+@quick
+@given(wild_texts)
+def test_a_leave_says_no_more_than_who_goes(agg_id):
+    assert json.loads(leave(agg_id, 4, "1-0").data) == {
+        "op": "leave", **({"agg_id": agg_id} if agg_id else {}), "old_index": 4, "new_index": -1,
+        "cursor": {"values": None}, "stream_id": "1-0",
+    }  # fmt: skip
+
+
 def test_frames_compare_by_identity():
-    assert make(1, "a", 0, b"", b"{}", 0, 0, "") != make(1, "a", 0, b"", b"{}", 0, 0, "")
+    assert encode(1, "a") != encode(1, "a")

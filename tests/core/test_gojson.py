@@ -186,3 +186,28 @@ def test_a_cursor_is_null_when_absent_and_a_list_when_present():
     assert cursor_bytes(None) == b'{"values":null}'
     assert cursor_bytes(()) == b'{"values":[]}'
     assert cursor_bytes((1, "x", None)) == b'{"values":[1,"x",null]}'
+
+
+values = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63), 2**64 - 1),
+    doubles,
+    st.text(st.characters(exclude_categories=[])),
+    json_texts().map(JsonText),
+)
+
+
+@thorough
+@given(st.lists(values, max_size=3))
+@example(["\ud800", "<", 1, None])
+@example([True, 1, 1.0, JsonText("1.00")])
+def test_a_cursor_prints_each_of_its_values_as_it_would_alone(cursor):
+    printed = b",".join(map(value_bytes, cursor))
+    assert cursor_bytes(tuple(cursor)) == b'{"values":[%b]}' % printed
+
+
+@thorough
+@given(st.integers(-(2**63), 2**64 - 1))
+def test_an_integer_keeps_its_digits(integer):
+    assert value_bytes(integer) == str(integer).encode()
