@@ -13,6 +13,7 @@ from .core.origin import is_loopback
 from .descriptors import room_for
 from .drain import drain
 from .fleet import Fleet
+from .garbage import settle
 from .live.hub import Hub
 from .live.outlet import Watch
 from .live.settings import Settings
@@ -284,6 +285,7 @@ async def serve(
             "livequery-bridge %s serves %s for %s", bridge_version(), url, ",".join(config.upstream)
         )
         on_listening(url)
+        settle()
         await stop.wait()
         stop.clear()
         await _unless(stop, bridge.drain())

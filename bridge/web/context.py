@@ -41,6 +41,12 @@ class Context:
         """Make a connection's outlet; `stalled` is called when it takes nothing for too long."""
         return Outlet(sink, self.watch, stalled=stalled)
 
+    def forget(self, outlet: Outlet) -> None:
+        """Let go of a connection's outlet: its client is gone."""
+        self.watch.remove(outlet)
+        # Else it would keep its stream, and that it, until the collector of cycles comes.
+        outlet.stalled = _nobody
+
     def viewer(self, outlet: Outlet, script: Script, resume: Resume | None = None) -> Viewer:
         """Make a viewer on a connection."""
         backlog = self.settings.viewer_backlog
@@ -76,6 +82,10 @@ class Place:
         del self._context.clients[self._drain]
         self._context.journal.open[self._talk.key] -= 1
         self._context.gate.release(self._ip)
+
+
+def _nobody() -> None:
+    """Tell nobody."""
 
 
 CONTEXT = web.AppKey("context", Context)

@@ -7,7 +7,7 @@ from bridge.live.outlet import Outlet
 
 
 class Heart:
-    """Calls `beat` every `interval` seconds; 0 is never.
+    """Calls `beat` every `interval` seconds; 0 is never. Stopped, it lets go of its owner.
 
     Where it minds an outlet, it beats only when nothing was written to that for as long.
     """
@@ -30,6 +30,7 @@ class Heart:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            self._beat = _still
 
     def _due(self) -> None:
         # The timer is not moved at each write: it looks, when due, whether it still is.
@@ -40,3 +41,7 @@ class Heart:
             self._beat()
         else:
             self._timer = self._loop.call_at(due, self._due)
+
+
+def _still() -> None:
+    """Beat no more."""

@@ -130,7 +130,7 @@ class Stream:
                 end = await self._follow()
             finally:
                 context.hub.leave(viewer, end.reason)
-                context.watch.remove(viewer.outlet)
+                context.forget(viewer.outlet)
                 self._note(query, end)
             await self._finish(end)
             return Written(keep_alive=keep_alive)

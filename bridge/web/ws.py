@@ -65,7 +65,7 @@ async def converse(request: web.Request) -> web.StreamResponse:
         finally:
             await client.leave(how)
             socket.stop()
-            context.watch.remove(outlet)
+            context.forget(outlet)
         await socket.close(how)
         return ws
 
@@ -146,6 +146,7 @@ class Conversation:
         if self._reanchoring is not None:
             await cancel(self._reanchoring)
         ended = self._viewer.ended
+        ended.remove_done_callback(self._ended)
         end = ended.result() if ended.done() else how
         self._context.hub.leave(self._viewer, end.reason)
         if self._began is not None:
