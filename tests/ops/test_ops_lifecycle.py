@@ -10,10 +10,10 @@ import time
 
 import aiohttp
 import pytest
-from ops_support import free_port, problem, ready, until
 
 from bridge.drain import LONGEST, NOTICE, plan
 from clients import QUERY, SseClient
+from ops_support import free_port, problem, ready, until
 from scripted_tier import ScriptedTier
 
 

@@ -8,9 +8,9 @@ import socket
 import time
 
 import pytest
-from ops_support import ready, samples, until
 
 from clients import QUERY, SseClient
+from ops_support import ready, samples, until
 
 LIMIT = 10.0
 """Seconds that docs/operations.md gives an incomplete request and an idle connection."""

@@ -4,7 +4,6 @@ import asyncio
 import json
 import time
 
-from ops_support import samples, until
 from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.telemetry.histogram import Histogram
@@ -12,6 +11,7 @@ from bridge.telemetry.lag import EVERY, SPAN, LoopLag
 from bridge.telemetry.merge import merge
 from bridge.telemetry.metrics import Metrics
 from clients import QUERY, SseClient
+from ops_support import samples, until
 from scripted_tier import update
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from ops_support import until
 
 from bridge import app
 from bridge.config import ConfigError, resolve
 from bridge.renewal import TlsError
 from clients import QUERY, SseClient
+from ops_support import until
 
 
 def trust(authority, cert=None):

@@ -9,10 +9,10 @@ import socket
 import time
 
 import pytest
-from ops_support import ready, samples, until
 
 from bridge.config import ConfigError, resolve
 from clients import QUERY, SseClient
+from ops_support import ready, samples, until
 
 
 def children_of(pid):
