@@ -39,6 +39,10 @@ class Sub(Protocol):
     def heartbeat(self) -> float:
         """Seconds between the heartbeats that the tier promised; 0 where it promised none."""
 
+    @property
+    def leaving(self) -> bool:
+        """Whether the tier has said that what carries this will go: the end is no trouble."""
+
     async def read(self) -> Batch | Beat | None:
         """Wait for the next message; None once the tier has ended the stream for good (OK).
 

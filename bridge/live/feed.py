@@ -25,6 +25,9 @@ from .viewer import End
 logger = logging.getLogger(__name__)
 
 
+QUIET = 1.0
+"""Seconds that a loss which the tier announced may last before viewers are told of it."""
+
 MISSED_BEATS = 3
 """Heartbeats that a tier which promised them may leave out before its call is given up."""
 
@@ -111,6 +114,7 @@ class Feed:
         self._heard = 0.0
         self._asked: Identity | None = None
         self._stale_since: float | None = None
+        self._quiet: asyncio.TimerHandle | None = None
         self._lost = self._backoff()
         self._troubled = self._backoff()
         self._whole_at = 0.0
@@ -151,8 +155,15 @@ class Feed:
 
     async def run(self) -> End:
         """Feed the target until there is nothing more to come; returns why."""
+        try:
+            return await self._run()
+        finally:
+            self._hush()
+
+    async def _run(self) -> End:
         told: Failed | None = None
         while True:
+            announced = False
             try:
                 await self._open()
                 await self._follow()
@@ -166,6 +177,7 @@ class Feed:
             except Failed as failed:
                 cause = failed.code.lower()
                 failure = failed
+                announced = self._sub is not None and self._sub.leaving
                 wait = self._lost.next()
             finally:
                 await self._drop()
@@ -181,9 +193,22 @@ class Feed:
             told = failure
             logger.info("subscription to %s lost: %s", self._target.query.entity, cause)
             self._observer.resubscribed(cause)
-            self._target.lost(cause)
+            self._tell(cause, announced=announced)
             wait = max(wait, failure.retry_after or 0.0)
             await self._backend.pause(min(wait, left))
+
+    def _tell(self, cause: str, *, announced: bool) -> None:
+        """Tell of a loss: one that was announced only if it lasts, for connections age and go."""
+        self._hush()
+        if announced:
+            self._quiet = self._loop.call_later(QUIET, self._target.lost, cause)
+        else:
+            self._target.lost(cause)
+
+    def _hush(self) -> None:
+        if self._quiet is not None:
+            self._quiet.cancel()
+            self._quiet = None
 
     def _worth_another(self, failure: Failed) -> bool:
         """Once viewers have a window, every loss is; before, only that of a tier out of reach."""
@@ -257,6 +282,7 @@ class Feed:
         if isinstance(event, Group):
             self._target.publish(event)
         else:
+            self._hush()
             self._stale_since = None
             self._whole_at = self._loop.time()
             self._lost.reset()

@@ -68,6 +68,11 @@ class GrpcSub:
         promised = self._started.heartbeat_interval
         return max(promised.seconds + promised.nanos / 1e9, 0.0)
 
+    @property
+    def leaving(self) -> bool:
+        """Whether the tier has said that the connection will go."""
+        return self.lane is not None and self.lane.connection.leaving
+
     async def start(self, request: pb.SubscribeRequest) -> None:
         """Send the request and wait for `started`. Raises Failed."""
         message = request.SerializeToString()

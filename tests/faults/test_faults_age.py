@@ -74,6 +74,6 @@ def only_changes(client):
     versions = [frame["version"] for frame in frames]
     wrong = [pair for pair in itertools.pairwise(versions) if pair[0] >= pair[1]]
     assert not wrong, "no change twice, none late"
-    # v1 has words for a tier that is lost; core has none.
-    assert {notice["type"] for notice in client.notices} <= {"ready", "stale", "live", "beat"}
+    # An age that was announced is no loss to tell of.
+    assert {notice["type"] for notice in client.notices} <= {"ready", "beat"}
     assert not client.closed.done()

@@ -479,6 +479,24 @@ async def test_streamed_changes_pass_through_and_newcomers_get_the_known_set():
         assert "digest" not in first.ready
 
 
+@pytest.mark.parametrize("back_after", [0.0, 5.0])
+@virtually
+async def test_a_loss_that_the_tier_announced_is_told_only_if_it_lasts(back_after):
+    async with house() as home:
+        client = await home.joined(query(), v1=True)
+        gone = Failed(Kind.UNAVAILABLE, "gone")
+        home.tier.sub.leaving = True
+        home.tier.down = gone if back_after else None
+        home.tier.sub.break_off(gone)
+        await asyncio.sleep(back_after)
+        home.tier.down = None
+        await asyncio.sleep(12)
+        told = [n["type"] for n in client.notices]
+        assert told == (["ready", "stale", "live"] if back_after else ["ready"])
+        client.whole()
+        assert len(home.tier.asked) > 1
+
+
 @virtually
 async def test_a_slow_streamed_client_gets_the_last_frame_of_each_id_and_then_is_exact(monkeypatch):
     monkeypatch.setattr("bridge.live.viewer.MAX_FRAMES", 50)

@@ -282,6 +282,7 @@ class FakeSub:
         self.id = name
         self.effective = None
         self.heartbeat = tier.heartbeat
+        self.leaving = False
         self.closed = False
         self.epoch = 0
         self.seq = 1

@@ -55,6 +55,11 @@ class Connection(asyncio.Protocol):
         self._connecting = self._loop.create_task(self._connect(dial), name=f"connect to {name}")
 
     @property
+    def leaving(self) -> bool:
+        """Whether the peer has said GOAWAY, and calls go on until it ends them."""
+        return self._session.leaving
+
+    @property
     def usable(self) -> bool:
         """Whether calls can begin, or will be able to once it is connected."""
         return self._session.ended is None and not self._session.leaving
