@@ -7,12 +7,13 @@ thousands of clients that was a quarter of what accepting one costs.
 
 import gc
 
-YOUNG = 20_000
-"""Objects made and not freed until it looks among them: a few hundred connections' worth."""
+YOUNG = 2_000
+"""Objects made and not freed until it looks among them. More saves nothing, and keeps for longer
+what is only found by looking: a few dozen objects may hold a window of megabytes."""
 
 
 def settle() -> None:
     """Leave what start made alone for good, and look at the rest less often."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG, 5, 5)
+    gc.set_threshold(YOUNG, 10, 10)
