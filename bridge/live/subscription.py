@@ -7,6 +7,7 @@ as a diff. It ends once, with one reason, and tells every viewer.
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Sequence
@@ -177,6 +178,9 @@ class Subscription:
         """End the upstream call and the task; returns when both are over. Idempotent."""
         self._task.cancel()
         await asyncio.wait([self._task])
+        # A task keeps the error that ended it, that its frames, and those this window: let go.
+        with contextlib.suppress(asyncio.CancelledError):
+            self._task.result()
 
     # ------------------------------------------------------------ reanchor in place
 
