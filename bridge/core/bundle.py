@@ -7,8 +7,7 @@ form's bytes are shared by every viewer that is at the same place.
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from .frame import Frame
-from .group import Group, chunk, sse, ws
+from .group import Group, chunk, sse, sse_event, ws
 
 
 def told(token: str, position: int) -> str:
@@ -88,15 +87,10 @@ def v1_tail(bundle: Bundle) -> bytes:
 def v1_sse(bundle: Bundle) -> bytes:
     """Print events, the last one of a group with the position after it as its `id:`."""
     return b"".join(
-        _v1_event(frame, position if at == len(group.frames) - 1 else "")
+        sse_event(frame, position if at == len(group.frames) - 1 else "")
         for group, position in zip(bundle.groups, bundle.positions, strict=True)
         for at, frame in enumerate(group.frames)
     )
-
-
-def _v1_event(frame: Frame, position: str) -> bytes:
-    head = b"id: %b\n" % position.encode() if position else b""
-    return b"%bevent: %b\ndata: %b\n\n" % (head, frame.name.encode(), frame.data)
 
 
 def v1_sse_chunked(bundle: Bundle) -> bytes:

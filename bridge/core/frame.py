@@ -41,11 +41,6 @@ class Frame(msgspec.Struct, frozen=True, eq=False, gc=False):
     at: float = 0.0
 
     @property
-    def name(self) -> str:
-        """The op as it is printed; one that the schema does not list is `delta`."""
-        return NAMES[self.op] if 0 <= self.op < len(NAMES) else NAMES[0]
-
-    @property
     def row(self) -> bytes:
         """The row as it is printed, empty for none."""
         # No id has this in it: its quotes would be escaped.

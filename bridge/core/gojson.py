@@ -62,18 +62,13 @@ def bare_plain(value: Value | Cursor) -> bytes:
         return _SURROGATE.sub(r"\\ufffd", printed).encode()
 
 
-def compact(row: bytes) -> bytes:
-    """Pass a tier's JSON text through: white space out, `< > &` escaped, the rest untouched.
+def bare_row(row: bytes) -> bytes:
+    """Pass a tier's JSON text through: white space out, the rest untouched, but for the escaping.
 
     Raises:
         UnreadableError: not JSON in UTF-8.
 
     """
-    return escape(bare_row(row))
-
-
-def bare_row(row: bytes) -> bytes:
-    """Pass a tier's JSON text through, but for the escaping; raises as `compact`."""
     try:
         # Drops white space and nothing else while it validates; that it is UTF-8 it leaves to us.
         bare = _reformat(row, indent=-1)
@@ -157,18 +152,13 @@ _PRINTERS: dict[type, Callable[[Any], bytes]] = {
 _PLAIN = frozenset(kind for kind, printer in _PRINTERS.items() if printer is bare_plain)
 
 
-def value_bytes(value: Value) -> bytes:
-    """Print one cursor value; raises UnreadableError."""
-    return escape(_PRINTERS[type(value)](value))
-
-
-def cursor_bytes(cursor: Cursor) -> bytes:
-    """Print a cursor: absent as `{"values":null}`, empty as `{"values":[]}`; raises as a value."""
-    return escape(bare_cursor(cursor))
-
-
 def bare_cursor(cursor: Cursor) -> bytes:
-    """Print a cursor, but for the escaping."""
+    """Print a cursor, but for the escaping: absent as `{"values":null}`, empty as `{"values":[]}`.
+
+    Raises:
+        UnreadableError: a number that is not finite, or JSON text that is none.
+
+    """
     if cursor is None:
         return NO_CURSOR
     for value in cursor:  # a loop: `all` or a set's method costs as much as all the rest

@@ -45,11 +45,11 @@ Form: TypeAlias = Callable[[Group], bytes]
 _EVENTS = {op: b"event: %b\ndata: " % name.encode() for op, name in enumerate(NAMES)}
 
 
-def sse_event(frame: Frame) -> bytes:
+def sse_event(frame: Frame, event_id: str) -> bytes:
     """Print one event (WHATWG HTML §9.2.6): id where there is one, event, data."""
     head = _EVENTS.get(frame.op, _EVENTS[0])
-    if frame.stream_id:
-        return b"id: %b\n%b%b\n\n" % (frame.stream_id.encode(), head, frame.data)
+    if event_id:
+        return b"id: %b\n%b%b\n\n" % (event_id.encode(), head, frame.data)
     return b"%b%b\n\n" % (head, frame.data)
 
 
@@ -61,7 +61,7 @@ def chunk(data: bytes) -> bytes:
 def sse(group: Group) -> bytes:
     """Print the events of a group."""
     if len(group.frames) == 1:
-        return sse_event(group.frames[0])
+        return sse_event(group.frames[0], group.frames[0].stream_id)
     # `sse_event` written out: snapshots have a frame for every row, and nothing is copied twice.
     parts: list[bytes] = []
     for frame in group.frames:

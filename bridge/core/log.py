@@ -11,7 +11,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from .bundle import Bundle, told
+from .bundle import Bundle
 from .group import Group
 from .window import Rows, Window
 
@@ -99,10 +99,6 @@ class Log:
         return [groups[at - tail] for at in range(begin, end)]
 
     # ------------------------------------------------------------ what clients are told
-
-    def told(self, position: int) -> str:
-        """Name a position for clients (v1 `pos`)."""
-        return told(self._token, position)
 
     def find(self, pos: str) -> int | None:
         """Return the position that a client names, None if it can't be replayed from."""

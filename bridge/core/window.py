@@ -6,14 +6,14 @@ id-keyed clients *and* clients that splice by index from the window before to th
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 import msgspec
 
 from .delta import Op
 from .diff import diff
-from .frame import RESET, Frame, enters, leave
+from .frame import Frame, leave
 from .group import Group
 
 _VERSIONED = frozenset([Op.ENTER, Op.MOVE, Op.UPDATE, Op.MATCH])
@@ -251,11 +251,6 @@ class StreamedSet:
 
 
 Mirror: TypeAlias = Window | StreamedSet
-
-
-def snapshot_group(rows: Sequence[Frame], *, streamed: bool = False) -> Group:
-    """Print a window as a client first sees it: a reset, then one enter per row."""
-    return Group([RESET, *enters(rows, ordered=not streamed)])
 
 
 def digest(rows: Iterable[Frame]) -> str:

@@ -21,7 +21,7 @@ from bridge.core.intake import Snapshot
 from bridge.core.log import Log
 from bridge.core.page import Page
 from bridge.core.query import LiveQuery
-from bridge.core.window import Mirror, Rows, StreamedSet, Window, digest, snapshot_group
+from bridge.core.window import Mirror, Rows, StreamedSet, Window, digest
 
 from .backend import Backend, Identity
 from .fanout import fan_out
@@ -347,7 +347,7 @@ class Subscription:
 
     def _difference(self, before: Rows, rows: Rows) -> Sequence[Frame]:
         if self.query.streamed:
-            return snapshot_group(rows, streamed=True).frames
+            return self._page.group(rows).frames
         return diff(before, rows)
 
     def _slid(self, slide: Slide, rows: Rows) -> None:

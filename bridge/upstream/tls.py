@@ -18,10 +18,10 @@ from bridge.renewal import Renewal, TlsError
 class TlsFiles:
     """What TLS to the tier is made of: paths of PEM files.
 
-    `ca` is whom to trust, None for the system's roots (Reanchor
-    and health: gRPC's built-in ones). `cert` (with its chain) and `key` are
-    shown to a tier that asks who we are; both or neither. `server_name` is what the tier's
-    certificate must hold, where that is not the name it is reached by.
+    `ca` is whom to trust, None for the system's roots (Reanchor and health: gRPC's built-in ones).
+    `cert` (with its chain) and `key` are shown to a tier that asks who we are; both or neither.
+    `server_name` is what the tier's certificate must hold, where that is not the name it is
+    reached by.
     """
 
     ca: str | None = None

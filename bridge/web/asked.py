@@ -20,7 +20,8 @@ class Asked:
     """Whether a passing failure is told as a stream that ends, for EventSource to come back."""
 
 
-def _read(query_string: str, _: int) -> Asked:
+@recalling
+def _read(query_string: str) -> Asked:
     parameters = URL.build(query_string=query_string, encoded=True).query
     return Asked(
         query=_parameter(query_string, b"query"),
@@ -38,9 +39,6 @@ def _parameter(query_string: str, name: bytes) -> bytes | None:
     return None
 
 
-_recalled = recalling(_read)
-
-
 def asked(url: URL) -> Asked:
     """Read what a URL asks for."""
-    return _recalled(url.raw_query_string, 0)
+    return _read(url.raw_query_string)

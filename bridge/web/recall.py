@@ -7,20 +7,21 @@ that what is kept stays small whatever clients send.
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 
 KEPT = 256
 LONGEST = 2048
 
 Text = TypeVar("Text", str, bytes)
+Rules = TypeVarTuple("Rules")
 T = TypeVar("T")
 
 
-def recalling(read: Callable[[Text, int], T]) -> Callable[[Text, int], T]:
-    """Wrap a reader of `(text, max_rows)`, so that it reads the same text only once."""
+def recalling(read: Callable[[Text, *Rules], T]) -> Callable[[Text, *Rules], T]:
+    """Wrap a reader of a text, so that it reads the same one only once under the same rules."""
     recalled = lru_cache(KEPT)(read)
 
-    def look(text: Text, max_rows: int) -> T:
-        return recalled(text, max_rows) if len(text) <= LONGEST else read(text, max_rows)
+    def look(text: Text, /, *rules: *Rules) -> T:
+        return (recalled if len(text) <= LONGEST else read)(text, *rules)
 
     return look

@@ -11,12 +11,19 @@ from bridge.core.delta import Op
 from bridge.core.errors import Failed
 from bridge.core.frame import encode
 from bridge.core.group import Group
+from bridge.core.page import Page
 from bridge.core.value import JsonText
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 
 quick = settings(deadline=None, max_examples=100)
 thorough = settings(deadline=None, max_examples=250)
+
+
+def snapshot_group(rows, *, streamed=False):
+    """A window as its first newcomer is shown it."""
+    return Page(streamed=streamed).group(rows)
+
 
 # ---------------------------------------------------------------- golden vectors
 

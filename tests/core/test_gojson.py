@@ -7,15 +7,29 @@ from hypothesis import strategies as st
 
 from bridge.core.gojson import (
     UnreadableError,
-    compact,
-    cursor_bytes,
+    bare_cursor,
+    bare_row,
+    escape,
     number,
     quote,
-    value_bytes,
 )
 from bridge.core.value import JsonText
 from core_makers import json_texts, mutations, thorough
 from core_oracles import go_compact, go_number, go_quote, json_accepts, pairs
+
+
+def compact(row):
+    return escape(bare_row(row))
+
+
+def cursor_bytes(cursor):
+    return escape(bare_cursor(cursor))
+
+
+def value_bytes(value):
+    """A value as it prints in a cursor of its own."""
+    return cursor_bytes((value,)).removeprefix(b'{"values":[').removesuffix(b"]}")
+
 
 # ---------------------------------------------------------------- numbers
 

@@ -31,15 +31,15 @@ def test_an_independent_parser_reads_every_event_with_its_id(parts):
     last, expected = "", []
     for one in frames:
         last = one.stream_id or last
-        expected.append((one.name, one.data.decode(), last))
+        expected.append((json.loads(one.data)["op"], one.data.decode(), last))
     assert sse_events(sse(Group(frames))) == expected
 
 
 def test_an_event_has_an_id_line_only_where_there_is_a_stream_id():
-    assert sse_event(frame(Op.RESET, old=0, new=0)) == (
+    assert sse_event(frame(Op.RESET, old=0, new=0), "") == (
         b'event: reset\ndata: {"op":"reset","old_index":0,"new_index":0,"cursor":{"values":null}}\n\n'
     )
-    assert sse_event(frame(Op.LEAVE, "c", 0, stream_id="9-2")) == (
+    assert sse_event(frame(Op.LEAVE, "c", 0, stream_id="9-2"), "9-2") == (
         b'id: 9-2\nevent: leave\ndata: {"op":"leave","agg_id":"c","old_index":0,"new_index":-1,'
         b'"cursor":{"values":null},"stream_id":"9-2"}\n\n'
     )

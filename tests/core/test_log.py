@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core import log as log_module
+from bridge.core.bundle import told as name
 from bridge.core.delta import Op
 from bridge.core.group import Group
 from bridge.core.log import CHECKPOINT_EVERY, MAX_BYTES, MAX_GROUPS, Log
@@ -137,13 +138,18 @@ def test_the_bundle_after_a_position_is_the_same_for_all_until_something_is_adde
     log = Log(())
     log.append(encoded(enter("a", 0)), tuple)
     assert log.since(0) is log.since(0)
-    assert log.since(0).positions == [log.told(1)]
+    assert log.since(0).positions == [told(log, 1)]
     bundle = log.since(0)
     log.append(encoded(enter("b", 0)), tuple)
     assert log.since(0) is not bundle
 
 
 # ---------------------------------------------------------------- positions
+
+
+def told(log, position):
+    """A position as clients are told it."""
+    return name(log._token, position)
 
 
 def named_log(*stream_ids, streamed=False):
@@ -158,9 +164,9 @@ def named_log(*stream_ids, streamed=False):
 def test_a_position_told_is_found_again_and_only_here():
     log, other = named_log("1-0", "2-0"), named_log("1-0", "2-0")
     for position in range(3):
-        assert log.find(log.told(position)) == position
-        assert other.find(log.told(position)) is None
-    assert log.find(log.told(3)) is None
+        assert log.find(told(log, position)) == position
+        assert other.find(told(log, position)) is None
+    assert log.find(told(log, 3)) is None
 
 
 @pytest.mark.parametrize(
@@ -181,17 +187,17 @@ def test_a_position_told_is_found_again_and_only_here():
 )
 def test_a_position_that_does_not_fit_is_passed_over(pos):
     log = named_log("1-0", "2-0")
-    assert log.find(pos.replace("{}", log.told(0).partition(".")[0])) is None
+    assert log.find(pos.replace("{}", told(log, 0).partition(".")[0])) is None
 
 
 def test_a_barrier_ends_what_may_be_replayed():
     log = named_log("1-0", "2-0")
-    before = log.told(2)
+    before = told(log, 2)
     log.barrier()
     assert log.find(before) is None
     assert log.find_group("2-0") is None
-    assert log.find(log.told(2)) == 2
-    assert log.find(log.told(1)) is None
+    assert log.find(told(log, 2)) == 2
+    assert log.find(told(log, 1)) is None
 
 
 def test_a_group_is_found_by_the_name_of_exactly_one():

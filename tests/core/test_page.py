@@ -5,8 +5,8 @@ from msgspec.structs import astuple
 
 from bridge.core.group import Group
 from bridge.core.page import Page
-from bridge.core.window import Window, snapshot_group
-from core_makers import quick, row, wild_frames, window_of, windows
+from bridge.core.window import Window
+from core_makers import quick, row, snapshot_group, wild_frames, window_of, windows
 
 
 def printed(group):

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.delta import Op
+from bridge.core.delta import NAMES, Op
 from bridge.core.frame import RESET
 from bridge.core.group import Group
-from bridge.core.window import Applied, StreamedSet, Window, digest, snapshot_group
+from bridge.core.window import Applied, StreamedSet, Window, digest
 from core_makers import (
     IDS,
     frame,
@@ -17,6 +17,7 @@ from core_makers import (
     quick,
     row,
     shown,
+    snapshot_group,
     thorough,
     trace_delta,
     vectors,
@@ -242,7 +243,7 @@ def test_a_group_is_passed_repaired_or_dropped(frames, repairs, told_frames, aft
     else:
         shown_frames = applied.group.frames if applied.group else ()
         assert [
-            f"{f.name} {f.agg_id} {f.old_index} {f.new_index}" for f in shown_frames
+            f"{NAMES[f.op]} {f.agg_id} {f.old_index} {f.new_index}" for f in shown_frames
         ] == told_frames
 
 
@@ -274,7 +275,7 @@ def test_the_rest_of_a_group_with_a_stale_frame_is_judged_on_its_own():
     window = Window(3, window_of("abc", version=5))
     applied = window.apply(group(frame(Op.UPDATE, "a", 0, 0, 1), frame(Op.LEAVE, "c", 2, -1)))
     assert applied.repairs == ("stale_version",)
-    assert [f.name for f in applied.group.frames] == ["leave"]
+    assert [NAMES[f.op] for f in applied.group.frames] == ["leave"]
 
 
 def test_a_reset_forgets_versions():

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import sys
 import time
@@ -362,19 +361,3 @@ class TierProcess:
                 child.send_signal(signal.SIGKILL)
             await child.stdout.read()
             await child.wait()
-
-
-@contextlib.asynccontextmanager
-async def scripted_process(source):
-    """A tier by a script of the test's, in a process of its own; yields (process, address)."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", source, stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
-    try:
-        yield child, (await child.stdout.readline()).decode().strip()
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        await child.stdout.read()
-        await child.wait()

@@ -14,9 +14,10 @@ import sqlite3
 import time
 
 import pytest
-from faults_support import KINDS, TierProcess, least, running, scripted_process
+from faults_support import KINDS, TierProcess, least, running
 
 from ops_support import samples, until
+from scripted_tier import scripted_process
 
 QUERIES, ROWS, LIMIT = 50, 400, 5
 EVERY = 2.0

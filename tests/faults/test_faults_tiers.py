@@ -6,10 +6,10 @@ import time
 
 import grpc
 import pytest
-from faults_support import KINDS, answering, query, scripted_process
+from faults_support import KINDS, answering, query
 
 from ops_support import samples
-from scripted_tier import enter, reset, update
+from scripted_tier import enter, reset, scripted_process, update
 
 HUGE = b'{"text":"' + b"x" * (5 << 20) + b'"}'
 

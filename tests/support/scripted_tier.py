@@ -1,7 +1,10 @@
 """A real gRPC server whose every word is the test's."""
 
 import asyncio
+import contextlib
 import itertools
+import os
+import sys
 import time
 from collections.abc import AsyncIterator
 
@@ -203,3 +206,19 @@ class ScriptedTier(livequery_pb2_grpc.LiveQueryServiceServicer):
         if asyncio.iscoroutine(answer):
             answer = await answer
         return answer or pb.ReanchorResponse()
+
+
+@contextlib.asynccontextmanager
+async def scripted_process(source):
+    """A tier by a script of the test's, in a process of its own; yields (process, address)."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", source, stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    try:
+        yield child, (await child.stdout.readline()).decode().strip()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        await child.stdout.read()
+        await child.wait()

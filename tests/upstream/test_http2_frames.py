@@ -110,6 +110,14 @@ def test_padding_is_no_content_and_is_granted_again():
     assert sum(size for stream, size in heard.grants if stream) >= WINDOW // 2
 
 
+def test_the_reserved_bit_means_nothing():
+    heard = Heard(1)
+    wire = bytearray(data(framed(b"abc")))
+    wire[5] |= 0x80
+    heard.feed(bytes(wire))
+    assert heard.messages() == [b"abc"]
+
+
 def test_a_stream_that_ends_with_data_is_told_after_its_messages():
     heard = Heard(1)
     heard.feed(data(framed(b"last"), end=True))

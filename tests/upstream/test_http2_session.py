@@ -382,7 +382,9 @@ async def test_what_breaks_the_rules_ends_the_connection_without_a_traceback(nam
     assert pair.over == 1
     assert b"\x00\x00\x08\x07\x00" in b"".join(pair.to_server)  # GOAWAY
     assert not [record for record in caplog.records if record.exc_info]
+    told = len(caplog.records)
     pair.session.feed(VIOLATIONS[name])
+    assert len(caplog.records) == told, "once"
 
 
 @settings(max_examples=300, deadline=None)

@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
-import sys
 import time
 
 import pytest
@@ -14,6 +12,7 @@ from upstream_tier import NOBODY, QUERY, SERVING, until
 
 from bridge.core.errors import Failed, Kind
 from bridge.upstream.health import SERVICE
+from scripted_tier import scripted_process
 
 
 async def test_a_connection_that_ends_for_its_age_is_a_loss_that_a_new_one_mends(
@@ -105,23 +104,8 @@ asyncio.run(main())
 """
 
 
-@contextlib.asynccontextmanager
-async def process():
-    """A replica in a process of its own; yields the process and its address."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", SERVER, stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
-    try:
-        yield child, (await child.stdout.readline()).decode().strip()
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        await child.wait()
-
-
 async def test_a_replica_that_is_killed_is_noticed_at_once(bridge_to, opened):
-    async with process() as (child, address):
+    async with scripted_process(SERVER) as (child, address):
         endpoints, backend = bridge_to(address)
         sub = await backend.subscribe(QUERY, NOBODY)
         opened.append(sub)
@@ -138,7 +122,7 @@ async def test_a_replica_that_is_killed_is_noticed_at_once(bridge_to, opened):
 
 @pytest.mark.soak
 async def test_a_replica_that_stands_still_is_noticed_in_15_s_in_fast_mode(bridge_to, opened):
-    async with process() as (child, address):
+    async with scripted_process(SERVER) as (child, address):
         endpoints, backend = bridge_to(address, keepalive="fast")
         sub = await backend.subscribe(QUERY, NOBODY)
         opened.append(sub)

@@ -31,7 +31,7 @@ class Splitter:
 
     Args:
         inboxes: stream → where its messages go; the owner adds and removes.
-        control: takes the kind, the stream and all bytes of every other frame. May raise; the
+        control: takes the kind and all bytes of every other frame. May raise; the
             rest is then left.
         ended: takes a stream that has ended with DATA, after its messages.
         refuse: takes the stream and why its call can't go on.
@@ -43,7 +43,7 @@ class Splitter:
         self,
         inboxes: dict[int, Inbox],
         *,
-        control: Callable[[int, int, bytes], None],
+        control: Callable[[int, bytes], None],
         ended: Callable[[int], None],
         refuse: Callable[[int, Refused], None],
         grant: Callable[[int], None],
@@ -71,8 +71,9 @@ class Splitter:
             end = body + length
             if end > size:
                 break
+            stream &= 0x7FFFFFFF  # the first bit is reserved, whatever a peer makes of it
             if kind:
-                self._control(kind, stream & 0x7FFFFFFF, data[at:end])
+                self._control(kind, data[at:end])
             else:
                 self._received += length
                 inbox = inboxes.get(stream)

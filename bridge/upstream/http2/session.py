@@ -102,7 +102,9 @@ class Session:
         self._grant(0, CONNECTION_WINDOW - _DEFAULT_WINDOW)
 
     def feed(self, data: bytes) -> None:
-        """Take what has arrived. Never raises: what breaks the rules is the end."""
+        """Take what has arrived. Never raises: what breaks the rules is the end, and told once."""
+        if self.ended is not None:
+            return
         try:
             self._split(data)
         except Exception as error:  # noqa: BLE001 - h2 may stumble over bytes it did not foresee
@@ -209,7 +211,7 @@ class Session:
         if self.leaving and not self._inboxes:
             self.end("the peer has ended the connection")
 
-    def _control(self, kind: int, _stream: int, frame: bytes) -> None:
+    def _control(self, kind: int, frame: bytes) -> None:
         if self.ended is not None:
             return
         if kind == GOAWAY:
