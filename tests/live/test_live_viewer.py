@@ -479,6 +479,33 @@ async def test_streamed_changes_pass_through_and_newcomers_get_the_known_set():
         assert "digest" not in first.ready
 
 
+@virtually
+async def test_a_loss_right_behind_a_change_is_told_right_behind_it():
+    async with house() as home:
+        client = await home.joined(query(), v1=True)
+        gone = Failed(Kind.UNAVAILABLE, "gone")
+        home.tier.down = gone
+        home.tier.drop("a")
+        home.tier.sub.break_off(gone)
+        await turns()
+        assert client.ids == "bcd"
+        assert [n["type"] for n in client.notices] == ["ready", "stale"]
+        home.tier.down = None
+        await asyncio.sleep(12)
+
+
+@virtually
+async def test_whoever_is_moved_is_shown_the_whole_window_before_any_change():
+    async with house() as home:
+        client = await home.joined(query())
+        seen = len(client.frames)
+        client.viewer.move(home.subscription.log)
+        home.tier.drop("a")
+        await turns()
+        assert [f["op"] for f in client.frames[seen:]] == ["reset", "enter", "enter", "enter"]
+        assert client.ids == "bcd"
+
+
 @pytest.mark.parametrize("back_after", [0.0, 5.0])
 @virtually
 async def test_a_loss_that_the_tier_announced_is_told_only_if_it_lasts(back_after):
