@@ -5,7 +5,7 @@ form's bytes are shared by every viewer that is at the same place.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from .group import Group, chunk, sse, sse_event, ws
 
@@ -18,19 +18,20 @@ def told(token: str, position: int) -> str:
 class Bundle:
     """Some groups in order; `position` is that after the last one, in a log of this `token`.
 
-    `frames` counts them; `named` is whether every group has a stream_id.
+    `frames` counts them; `named` is whether the groups have a stream_id: all (True), none (False),
+    or some (None).
     """
 
     __slots__ = ("_position", "_printed", "_token", "frames", "groups", "named")
 
     def __init__(self, groups: Sequence[Group], token: str, position: int) -> None:
         self.groups = groups
-        self.frames = 0
-        self.named = True
+        self.frames = named = 0
         for group in groups:
             self.frames += len(group.frames)
-            if not group.stream_id:
-                self.named = False
+            if group.stream_id:
+                named += 1
+        self.named = named == len(groups) if named in (0, len(groups)) else None
         self._token = token
         self._position = position
         self._printed: dict[Form, bytes] = {}
@@ -57,6 +58,22 @@ class Bundle:
 
 
 Form: TypeAlias = Callable[[Bundle], bytes]
+
+
+class Shared(NamedTuple):
+    """How several viewers are told: in one form, which may be right for some bundles only."""
+
+    form: Form
+    named: bool | None = None
+    """Right where all groups have a stream_id (True), where none has (False), or anyway (None)."""
+
+    def takes(self, bundle: Bundle) -> bool:
+        """Whether a bundle is printed in this form."""
+        return self.named is None or self.named is bundle.named
+
+    def print(self, bundle: Bundle) -> bytes:
+        """Print; the same object to everybody."""
+        return bundle.printed(self.form)
 
 
 def core_sse(bundle: Bundle) -> bytes:

@@ -1,51 +1,71 @@
-"""Fan-out: one pass over a subscription's viewers, without an await.
+"""Fan-out: what is added to a log, to every viewer of a subscription, without an await.
 
-Nearly all of them, nearly always, stand where the last pass left them, with room in their sockets
-and nothing due but what was added since. They get it here in as few steps as there are; whoever
-stands elsewhere, lags, or is due more, flushes itself.
+Nearly all viewers, nearly always, are in step and go on together (see `rank`). The others flush
+themselves: who has just come, lags, or is due more than what was added. Laws: a viewer is in one
+rank or none; who flushes alone, moves or ends has fallen out first; nothing called here calls back.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable
 
-from bridge.core.bundle import Form
+from bridge.core.bundle import Shared
 from bridge.core.log import Log
 
 from .observer import Observer
-from .outlet import ROOM, Outlet
+from .rank import Rank
 from .viewer import Viewer
 
 
-def fan_out(viewers: Iterable[Viewer], log: Log, before: int, observer: Observer) -> None:
-    """Take to every viewer what the log holds beyond the position `before`, where they stand."""
-    bundle, head = log.since(before), log.head
-    frames, named = bundle.frames, bundle.named
-    known: dict[Form | None, bytes] = {}
-    written: list[Outlet] = []
-    size, now = 0, 0.0
-    for viewer in viewers:
-        outlet = viewer.outlet
-        # Called by a name of their own: attributes that are called are slow to look up (3.11).
-        unsent, put = outlet.unsent, outlet.put
-        if not viewer.steady or viewer.position != before or unsent() > ROOM:
-            viewer.flush()
-            continue
-        try:
-            data = known.get(viewer.shared)
-            if data is None:
-                data = viewer.print(bundle)
-                if named and viewer.shared is not None:
-                    known[viewer.shared] = data
-            put(data)
-        except Exception:  # noqa: BLE001 - tries again, and is told there
-            viewer.flush()
-            continue
-        viewer.position = head
-        viewer.told += frames
-        now = now or outlet.watch.now()
-        outlet.written_at = now
-        outlet.written += len(data)
-        size += len(data)
-        written.append(outlet)
-    if written:
-        written[0].watch.touch_all(written)
-        observer.sent(frames * len(written), size)
+class FanOut:
+    """One subscription's. `now` tells seconds."""
+
+    def __init__(self, observer: Observer, now: Callable[[], float]) -> None:
+        self._observer = observer
+        self._now = now
+        self._position = 0  # where the last pass left all who could be taken along
+        self._ranks: dict[Shared | None, Rank] = {}
+        self._loose: dict[Viewer, None] = {}
+
+    def add(self, viewer: Viewer) -> None:
+        """Take a viewer in."""
+        self._loose[viewer] = None
+
+    def remove(self, viewer: Viewer) -> None:
+        """Forget a viewer. Idempotent."""
+        if viewer.rank is not None:
+            viewer.rank.leave(viewer)
+        self._loose.pop(viewer, None)
+
+    def disband(self) -> None:
+        """Have everybody flush alone: there is more to tell than what was added."""
+        for rank in self._ranks.values():
+            rank.disband()
+
+    def flush(self, log: Log) -> None:
+        """Take everybody as far as they can be taken."""
+        before, self._position = self._position, log.head
+        if before != log.head:
+            self._advance(log, before)
+        for viewer in tuple(self._loose):
+            if not viewer.parked:
+                viewer.flush()
+                if viewer.steady:
+                    self._line_up(viewer)
+
+    def _advance(self, log: Log, before: int) -> None:
+        now = self._now()
+        for shared, rank in tuple(self._ranks.items()):
+            if not rank:
+                del self._ranks[shared]
+                continue
+            frames, size = rank.take(log.since(before), log.head, now)
+            self._observer.sent(frames, size)
+
+    def _line_up(self, viewer: Viewer) -> None:
+        wire = viewer.outlet.wire
+        if wire is None or viewer.position != self._position:
+            return
+        shared = viewer.shared
+        rank = self._ranks.get(shared)
+        if rank is None:
+            rank = self._ranks[shared] = Rank(shared, self._position, self._loose)
+        rank.join(viewer, wire)

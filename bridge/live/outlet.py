@@ -5,8 +5,8 @@ watched until the buffer is empty. A socket that takes nothing for the stall lim
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
 ROOM = 32 * 1024
 """Unsent bytes up to which a socket is written to; beyond, viewers wait in their log."""
@@ -18,6 +18,12 @@ SLICE = 0.005
 """Seconds that one look may spend on catching viewers up before others get their turn."""
 
 
+Wire: TypeAlias = tuple[Callable[[], int], Callable[[], bool], Callable[[bytes], int]]
+"""The short way to an empty socket: how much is unsent in this process, whether it is closing, and
+what hands bytes to the kernel at once. The last returns how many it took, may raise OSError, and is
+only called when nothing is unsent and nothing closing."""
+
+
 class Sink(Protocol):
     """A socket: SSE, WebSocket, or a test's list."""
 
@@ -25,8 +31,8 @@ class Sink(Protocol):
         """Take bytes without blocking; a no-op once the client is gone."""
 
     @property
-    def put(self) -> Callable[[bytes], None]:
-        """What takes bytes for a client that is there; else it may raise."""
+    def wire(self) -> Wire | None:
+        """The short way, where there is one."""
 
     @property
     def unsent(self) -> Callable[[], int]:
@@ -49,17 +55,17 @@ class Outlet:
         "_waiting",
         "_write",
         "gone",
-        "put",
         "stalled",
         "unsent",
         "watch",
+        "wire",
         "written",
         "written_at",
     )
 
     def __init__(self, sink: Sink, watch: "Watch", *, stalled: Callable[[], None]) -> None:
-        self.put = sink.put
-        """Takes bytes, and no more: whoever calls it does the rest of `write`."""
+        self.wire = sink.wire
+        """Takes bytes and no more; what goes this way is not counted as written."""
         self.unsent = sink.unsent
         """Tells how many bytes the socket has not taken."""
         self.stalled = stalled
@@ -138,13 +144,9 @@ class Watch:
         Not at once: event loops may hand what is written to the kernel at the end of a tick, and
         then every socket would seem to lag.
         """
-        self.touch_all((outlet,))
-
-    def touch_all(self, outlets: Iterable[Outlet]) -> None:
-        """Watch many; see `touch`."""
         if not self._touched:
             self._loop.call_soon(self._settle)
-        self._touched += outlets
+        self._touched.append(outlet)
 
     def _settle(self) -> None:
         touched, self._touched = self._touched, []

@@ -24,7 +24,7 @@ from bridge.core.query import LiveQuery
 from bridge.core.window import Mirror, Rows, StreamedSet, Window, digest
 
 from .backend import Backend, Identity
-from .fanout import fan_out
+from .fanout import FanOut
 from .feed import Feed
 from .holders import Holders
 from .observer import Observer, Reason
@@ -95,7 +95,7 @@ class Subscription:
         self._labels = False  # the tier says which Reanchor a window answers
         self._end: End | None = None
         self._flushing = False
-        self._passed = 0  # where the last flush left viewers with room
+        self._fan_out = FanOut(observer, self._loop.time)
         self._unwritten: list[float] = []  # times of the changes to be written in this tick
         self._feed = Feed(target=self, backend=backend, settings=settings, observer=observer)
         self._task = self._loop.create_task(self._run(), name=f"subscription to {query.entity}")
@@ -142,12 +142,14 @@ class Subscription:
             viewer.end(self._end)
             return
         self.viewers[viewer] = None
+        self._fan_out.add(viewer)
         if self.whole.done():
             viewer.begin()
 
     def detach(self, viewer: Viewer) -> None:
         """Remove a viewer. Idempotent."""
         self.viewers.pop(viewer, None)
+        self._fan_out.remove(viewer)
 
     @property
     def live(self) -> bool:
@@ -272,13 +274,9 @@ class Subscription:
 
     def _flush(self) -> None:
         self._flushing = False
-        viewers = tuple(self.viewers)
-        before, self._passed = self._passed, self.log.head
-        if self.stale is None and before < self._passed:
-            fan_out(viewers, self.log, before, self.observer)
-        else:
-            for viewer in viewers:
-                viewer.flush()
+        if self.stale is not None:
+            self._fan_out.disband()
+        self._fan_out.flush(self.log)
         if self._unwritten:
             if self.viewers:
                 self.observer.written(self._unwritten)
@@ -362,7 +360,6 @@ class Subscription:
 
     def _begin_log(self, rows: Rows) -> None:
         self.log = Log(rows, streamed=self.query.streamed)
-        self._passed = 0
 
     def _finish(self, end: End) -> None:
         if self._end is not None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from bridge.core.bundle import Bundle, Form
+from bridge.core.bundle import Bundle, Shared
 from bridge.core.delta import Op
 from bridge.core.diff import diff
 from bridge.core.errors import Failed, Kind
@@ -24,6 +24,7 @@ from .observer import Reason
 from .outlet import Outlet
 
 if TYPE_CHECKING:
+    from .rank import Rank
     from .subscription import Subscription
 
 logger = logging.getLogger(__name__)
@@ -62,8 +63,8 @@ class Script(Protocol):
     """Whether a moved window is told as reset + enters; else as a diff."""
 
     @property
-    def shared(self) -> Form | None:
-        """The form in which named groups are printed from here on; None: in one of its own."""
+    def shared(self) -> Shared | None:
+        """How groups are printed from here on, as for others; None: in a form of its own."""
 
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups, the bytes shared where they can be."""
@@ -81,20 +82,21 @@ class Viewer:
     __slots__ = (
         "_backlog",
         "_merged",
+        "_position",
         "_ready",
         "_restart",
         "_resume",
         "_script",
         "_seen",
         "_stale",
+        "_told",
         "begun",
         "ended",
         "outlet",
-        "position",
-        "shared",
+        "parked",
+        "rank",
         "steady",
         "subscription",
-        "told",
     )
 
     def __init__(
@@ -103,16 +105,16 @@ class Viewer:
         self.ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self.outlet = outlet
         self.subscription: Subscription | None = None
-        self.shared: Form | None = None
-        """The form in which named groups are printed for it, if that is nobody's own."""
-        self.told = 0
-        """Frames written so far."""
+        self.rank: Rank | None = None
+        """In step with whom; None where it flushes alone."""
         self.steady = False
         """Whether it is due nothing but the groups that follow its position."""
-        self.position = 0
-        """What it has been written, in its subscription's log."""
+        self.parked = False
+        """Whether it is due nothing until its socket has room."""
         self.begun = False
         """Whether it was shown anything yet."""
+        self._position = 0  # these two while it flushes alone
+        self._told = 0
         self._script = script
         self._backlog = backlog or 2**63
         self._resume = resume
@@ -123,6 +125,27 @@ class Viewer:
         self._merged: dict[str, Frame] | None = None
         self._ready: str | None = None  # how, when `ready` is due
         self._stale: str | None = None  # what was told
+
+    @property
+    def position(self) -> int:
+        """What it has been written, in its subscription's log."""
+        return self._position if self.rank is None else self.rank.position
+
+    @property
+    def told(self) -> int:
+        """Frames written so far."""
+        return self._told if self.rank is None else self._told + self.rank.frames
+
+    @property
+    def written_at(self) -> float:
+        """When its socket was last written to, in the loop's time."""
+        own = self.outlet.written_at
+        return own if self.rank is None else max(own, self.rank.written_at)
+
+    @property
+    def shared(self) -> Shared | None:
+        """How groups are printed for it from here on; None: in a form of its own."""
+        return self._script.shared
 
     @property
     def current(self) -> bool:
@@ -161,7 +184,7 @@ class Viewer:
             log = subscription.log
             position = log.find(resume.pos) if resume.pos else log.find_group(resume.stream_id)
             if position is not None:
-                self.position = position
+                self._position = position
                 return "replay"
             if resume.known is not None and not subscription.query.streamed:
                 self._seen = resume.known
@@ -171,7 +194,7 @@ class Viewer:
 
     def move(self, log: Log) -> None:
         """Take leave of a log: what follows is another window, of which this says how to tell."""
-        self.steady = False
+        self._fall_out()
         if not self.begun or self.ended.done():
             return
         subscription = self.subscription
@@ -180,7 +203,7 @@ class Viewer:
             self._ready = "snapshot"
         elif not self._restart:
             if self._seen is None:
-                self._seen = log.rows_at(self.position)
+                self._seen = log.rows_at(self._position)
             self._ready = "diff"
 
     def flush(self) -> None:
@@ -188,6 +211,7 @@ class Viewer:
 
         Never raises: a connection that breaks is its own client's trouble and nobody else's.
         """
+        self._fall_out()
         subscription = self.subscription
         if subscription is None or not self.begun or self.ended.done():
             return
@@ -197,26 +221,24 @@ class Viewer:
             else:
                 self.outlet.when_roomy(self)
                 self._bound(subscription)
+                self.parked = self._seen is not None or self._restart
         except Exception:
             logger.exception("a viewer broke")
-            self.end(End(Reason.FAILED, Failed(Kind.BROKEN, "the bridge failed")))
+            self._break()
         else:
             due = self._behind or self._ready is not None or self._stale is not None
             self.steady = not due and not self.ended.done()
 
-    def print(self, bundle: Bundle) -> bytes:
-        """Print groups as its client is told them."""
-        data = self._script.frames(bundle)
-        self.shared = self._script.shared
-        return data
+    def _break(self) -> None:
+        self.end(End(Reason.FAILED, Failed(Kind.BROKEN, "the bridge failed")))
 
     def _flush(self, subscription: "Subscription") -> None:
         log = subscription.log
         if self._behind:
             self._catch_up(subscription)
-        elif self.position < log.head:
-            bundle = log.since(self.position)
-            self.position = log.head
+        elif self._position < log.head:
+            bundle = log.since(self._position)
+            self._position = log.head
             self._write(bundle, subscription)
         if self._ready is not None:
             resumed, self._ready = self._ready, None
@@ -227,9 +249,40 @@ class Viewer:
 
     def end(self, end: End) -> None:
         """Tell the web floor that the stream is over; the first reason stays."""
-        self.steady = False
+        self._fall_out()
         if not self.ended.done():
             self.ended.set_result(end)
+
+    # ------------------------------------------------------------ in step with others
+
+    def fall_in(self, rank: "Rank") -> None:
+        """Count with others from now on."""
+        self.rank = rank
+        self._told -= rank.frames
+
+    def fall_out(self) -> None:
+        """Count alone again."""
+        if self.rank is not None:
+            self._position, self._told = self.position, self.told
+            self.outlet.written_at = self.written_at
+            self.rank = None
+
+    def print(self, bundle: Bundle) -> bytes:
+        """Print groups as its client is told them."""
+        return self._script.frames(bundle)
+
+    def rest(self, data: bytes) -> None:
+        """Write what the socket did not take at once. Never raises."""
+        try:
+            self.outlet.write(data)
+        except Exception:
+            logger.exception("a viewer broke")
+            self._break()
+
+    def _fall_out(self) -> None:
+        self.steady = self.parked = False
+        if self.rank is not None:
+            self.rank.leave(self)
 
     # ------------------------------------------------------------ falling behind
 
@@ -240,7 +293,7 @@ class Viewer:
             self._judge(self._merged)
         if self._behind:
             return
-        size, frames = subscription.log.backlog(self.position)
+        size, frames = subscription.log.backlog(self._position)
         if size + self.outlet.unsent() > self._backlog or frames > MAX_FRAMES:
             subscription.observer.conflated()
             if subscription.query.streamed:
@@ -248,17 +301,17 @@ class Viewer:
                 self._merge(subscription, self._merged)
                 self._judge(self._merged)
             else:
-                self._seen = subscription.log.rows_at(self.position)
+                self._seen = subscription.log.rows_at(self._position)
 
     def _merge(self, subscription: "Subscription", merged: dict[str, Frame]) -> None:
         """Keep the last frame of each id, and of what came before a reset nothing."""
-        for group in subscription.log.since(self.position).groups:
+        for group in subscription.log.since(self._position).groups:
             for frame in group.frames:
                 if frame.op == Op.RESET:
                     merged.clear()
                 merged.pop(frame.agg_id, None)
                 merged[frame.agg_id] = frame
-        self.position = subscription.log.head
+        self._position = subscription.log.head
 
     def _judge(self, merged: dict[str, Frame]) -> None:
         """End a client that is over its bound even so: it is too slow."""
@@ -284,14 +337,14 @@ class Viewer:
         else:
             frames = diff(seen or (), subscription.rows())
         log = subscription.log
-        self.position = log.head
+        self._position = log.head
         if frames:
             self._write(log.bundle([Group(frames)]), subscription)
 
     def _write(self, bundle: Bundle, subscription: "Subscription") -> None:
         data = self.print(bundle)
         self.outlet.write(data)
-        self.told += bundle.frames
+        self._told += bundle.frames
         subscription.observer.sent(bundle.frames, len(data))
 
     def _say(self, data: bytes) -> None:

@@ -3,19 +3,19 @@
 import asyncio
 from collections.abc import Callable
 
-from bridge.live.outlet import Outlet
+from bridge.live.viewer import Viewer
 
 
 class Heart:
     """Calls `beat` every `interval` seconds; 0 is never. Stopped, it lets go of its owner.
 
-    Where it minds an outlet, it beats only when nothing was written to that for as long.
+    Where it minds a viewer, it beats only when nothing was written to that for as long.
     """
 
     __slots__ = ("_beat", "_interval", "_loop", "_silent", "_timer")
 
     def __init__(
-        self, *, interval: float, beat: Callable[[], None], silent: Outlet | None = None
+        self, *, interval: float, beat: Callable[[], None], silent: Viewer | None = None
     ) -> None:
         self._interval = interval
         self._beat = beat

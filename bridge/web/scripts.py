@@ -7,6 +7,7 @@ state of the tier.
 from bridge.core.bundle import (
     Bundle,
     Form,
+    Shared,
     core_sse,
     core_sse_chunked,
     core_ws,
@@ -23,6 +24,13 @@ _CLEAR_ID = b"id:\n\n"
 _CLEAR_ID_CHUNK = chunk(_CLEAR_ID)
 _PING = b": ping\n\n"
 _PING_CHUNK = chunk(_PING)
+_CORE_WS = Shared(core_ws)
+_CORE_SSE = {
+    (chunked, named): Shared(core_sse_chunked if chunked else core_sse, named)
+    for chunked in (False, True)
+    for named in (False, True)
+}
+_V1_SSE = {False: Shared(v1_sse), True: Shared(v1_sse_chunked)}
 
 
 class CoreWs:
@@ -32,9 +40,9 @@ class CoreWs:
     resets = True
 
     @property
-    def shared(self) -> Form | None:
-        """The form in which named groups are printed."""
-        return core_ws
+    def shared(self) -> Shared | None:
+        """How groups are printed."""
+        return _CORE_WS
 
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups."""
@@ -65,9 +73,9 @@ class CoreSse(CoreWs):
         return core_sse_chunked if self._chunked else core_sse
 
     @property
-    def shared(self) -> Form | None:
-        """The form in which named groups are printed, once its client holds an id."""
-        return self._form if self._holds_id else None
+    def shared(self) -> Shared | None:
+        """How groups are printed as long as the client need not be told of another kind of id."""
+        return _CORE_SSE[self._chunked, self._holds_id]
 
     def ping(self) -> bytes:
         """Print what keeps a silent connection open."""
@@ -94,7 +102,7 @@ class V1Ws:
 
     __slots__ = ("_head", "_sub")
     resets = False
-    shared: Form | None = None
+    shared: Shared | None = None
 
     def __init__(self, sub: str) -> None:
         self._sub = sub
@@ -129,9 +137,9 @@ class V1Sse:
         self._chunked = chunked
 
     @property
-    def shared(self) -> Form:
-        """The form in which groups are printed."""
-        return v1_sse_chunked if self._chunked else v1_sse
+    def shared(self) -> Shared:
+        """How groups are printed."""
+        return _V1_SSE[self._chunked]
 
     def ping(self) -> bytes:
         """Print what keeps a silent connection open."""
@@ -139,7 +147,7 @@ class V1Sse:
 
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups; the last frame of each has its position as `id:`."""
-        return bundle.printed(self.shared)
+        return self.shared.print(bundle)
 
     def ready(self, rows: int, resumed: str, digest: Digest) -> bytes:
         """Print `ready`."""

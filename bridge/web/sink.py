@@ -1,7 +1,11 @@
 """Sink: a connection's transport, written to without a wait and without a copy."""
 
 import asyncio
+import os
 import socket
+from functools import partial
+
+from bridge.live.outlet import Wire
 
 SEND_BUFFER = 64 * 1024
 """Bytes the kernel may hold for one client: with more, a stalled one is noticed late."""
@@ -13,15 +17,18 @@ USER_TIMEOUT = 30_000
 class TransportSink:
     """Writes straight to the transport: between whole responses aiohttp has nothing in flight."""
 
-    __slots__ = ("_transport", "put", "unsent")
+    __slots__ = ("_transport", "unsent", "wire")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self.put = transport.write
-        """Sends, as long as the client is there."""
         self.unsent = transport.get_write_buffer_size
         """Tells how many bytes the kernel has not taken."""
+        self.wire: Wire | None = None
+        """Past the transport, which holds bytes back for the end of a tick; not through TLS."""
         sock = transport.get_extra_info("socket")
+        if sock is not None and transport.get_extra_info("sslcontext") is None:
+            # A descriptor is nobody else's as long as its transport is not closing.
+            self.wire = self.unsent, transport.is_closing, partial(os.write, sock.fileno())
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)

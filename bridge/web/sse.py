@@ -162,9 +162,7 @@ class Stream:
     async def _follow(self) -> End:
         settings, loop = self._context.settings, asyncio.get_running_loop()
         self._began = loop.time()
-        hearts = [
-            Heart(interval=settings.heartbeat_interval, beat=self._ping, silent=self._viewer.outlet)
-        ]
+        hearts = [Heart(interval=settings.heartbeat_interval, beat=self._ping, silent=self._viewer)]
         if self._asked.v1:
             hearts.append(Heart(interval=settings.ping_interval, beat=self._beat))
         try:

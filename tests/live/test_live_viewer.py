@@ -204,8 +204,9 @@ async def test_what_others_write_to_its_socket_does_not_save_a_client_that_reads
         assert dead.stalled
 
 
+@pytest.mark.parametrize("how", ["under a write", "in step", "in the rest of a write"])
 @virtually
-async def test_a_connection_that_breaks_under_a_write_is_its_own_clients_trouble_only():
+async def test_a_connection_that_breaks_is_its_own_clients_trouble_only(how):
     async with house() as home:
         others = [await home.joined(query())]
         broken = await home.joined(query())
@@ -214,7 +215,20 @@ async def test_a_connection_that_breaks_under_a_write_is_its_own_clients_trouble
         def write(data):
             raise RuntimeError("cannot write after eof")
 
-        broken.outlet.put = broken.outlet._write = write
+        home.tier.put("a", -1)
+        await turns()
+        assert broken.viewer.rank is not None
+        unsent, closing, _ = broken.outlet.wire
+        send = {
+            "under a write": broken.outlet.wire[2],
+            "in step": write,
+            "in the rest of a write": lambda data: len(data) // 2,
+        }[how]
+        broken.outlet._write = write
+        if how == "under a write":
+            broken.viewer.rank.leave(broken.viewer)
+        else:
+            broken.viewer.rank._lines[broken.viewer] = unsent, closing, send
         home.tier.drop("a")
         await turns()
         assert [c.ids for c in others] == ["bcd", "bcd"]
@@ -528,7 +542,6 @@ async def test_a_loss_that_the_tier_announced_is_told_only_if_it_lasts(back_afte
 async def test_a_slow_streamed_client_gets_the_last_frame_of_each_id_and_then_is_exact(monkeypatch):
     monkeypatch.setattr("bridge.live.viewer.MAX_FRAMES", 50)
     monkeypatch.setattr("bridge.live.outlet.ROOM", 500)
-    monkeypatch.setattr("bridge.live.fanout.ROOM", 500)
     async with house(stall=0) as home:
         quick, slow = await home.joined(PAGE), await home.joined(PAGE)
         slow.sink.taking = False
@@ -548,7 +561,6 @@ async def test_a_slow_streamed_client_gets_the_last_frame_of_each_id_and_then_is
 @virtually
 async def test_a_streamed_client_over_its_bound_even_merged_is_cut(monkeypatch):
     monkeypatch.setattr("bridge.live.outlet.ROOM", 500)
-    monkeypatch.setattr("bridge.live.fanout.ROOM", 500)
     async with house(stall=0) as home:
         slow = await home.joined(PAGE, backlog=3000)
         quick = await home.joined(PAGE, backlog=3000)
@@ -564,7 +576,6 @@ async def test_a_streamed_client_over_its_bound_even_merged_is_cut(monkeypatch):
 async def test_a_failover_in_streamed_mode_is_a_reset_and_a_page_even_to_a_slow_client(monkeypatch):
     monkeypatch.setattr("bridge.live.viewer.MAX_FRAMES", 5)
     monkeypatch.setattr("bridge.live.outlet.ROOM", 500)
-    monkeypatch.setattr("bridge.live.fanout.ROOM", 500)
     async with house(stall=0) as home:
         quick, slow = await home.joined(PAGE), await home.joined(PAGE)
         slow.sink.taking = False

@@ -456,7 +456,15 @@ class FakeSink:
             self.pending += data
             self.most = max(self.most, len(self.pending))
 
-    put = write
+    @property
+    def wire(self):
+        return self.unsent, lambda: False, self.send
+
+    def send(self, data):
+        if not self.taking:
+            raise BlockingIOError
+        self.write(data)
+        return len(data)
 
     def unsent(self):
         return len(self.pending)

@@ -1,0 +1,85 @@
+"""Rank: viewers in step, who are told the same at the same moment.
+
+They stand at one place in their subscription's log, and are due nothing but what is added to it.
+Such a viewer costs one write to its socket: what there is to count is counted once for all of
+them, and each is looked at again only when it falls out.
+"""
+
+from bridge.core.bundle import Bundle, Shared
+
+from .outlet import Wire
+from .viewer import Viewer
+
+
+class Rank:
+    """Those who are told in `shared`, or each in a form of its own (None)."""
+
+    __slots__ = ("_lines", "_loose", "frames", "position", "shared", "written_at")
+
+    def __init__(self, shared: Shared | None, position: int, loose: dict[Viewer, None]) -> None:
+        self.shared = shared
+        self.position = position
+        """Where all of them stand."""
+        self.frames = 0
+        """How many frames they were told."""
+        self.written_at = 0.0
+        """When they were last written to."""
+        self._loose = loose
+        self._lines: dict[Viewer, Wire] = {}
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def join(self, viewer: Viewer, wire: Wire) -> None:
+        """Take in a viewer that stands here."""
+        del self._loose[viewer]
+        self._lines[viewer] = wire
+        viewer.fall_in(self)
+
+    def leave(self, viewer: Viewer) -> None:
+        """Let a viewer flush alone from now on."""
+        del self._lines[viewer]
+        self._loose[viewer] = None
+        viewer.fall_out()
+
+    def disband(self) -> None:
+        """Let everybody flush alone."""
+        for viewer in tuple(self._lines):
+            self.leave(viewer)
+
+    def take(self, bundle: Bundle, head: int, now: float) -> tuple[int, int]:
+        """Go on to `head` by what is in a bundle; returns frames and bytes written.
+
+        Whose socket is not empty, or takes nothing, falls out where it stood.
+        """
+        shared = self.shared
+        if shared is not None and not shared.takes(bundle):
+            self.disband()
+            self.position = head
+            return 0, 0
+        late: list[Viewer] = []
+        short: list[tuple[Viewer, bytes]] = []
+        data = shared.print(bundle) if shared is not None else b""
+        total = 0
+        for viewer, (unsent, closing, send) in self._lines.items():
+            try:
+                if unsent() or closing():
+                    late.append(viewer)
+                    continue
+                if shared is None:
+                    data = viewer.print(bundle)
+                sent = send(data)
+            except Exception:  # noqa: BLE001 - tries again alone, and is told there
+                late.append(viewer)
+                continue
+            total += len(data)
+            if sent != len(data):
+                short.append((viewer, data[sent:]))
+        for viewer in late:
+            self.leave(viewer)
+        self.position = head
+        self.frames += bundle.frames
+        self.written_at = now
+        for viewer, rest in short:
+            viewer.rest(rest)
+        return bundle.frames * len(self._lines), total

@@ -1,0 +1,200 @@
+"""Viewers in step: what one write costs them all, and who falls out, when, and where."""
+
+import asyncio
+
+import pytest
+
+from bridge.core.errors import Failed, Kind
+from fake_tier import House, query, turns, virtually
+
+KINDS = {"ws": {}, "sse": {"sse": True}, "v1": {"v1": True}}
+
+
+def house(**settings):
+    made = House(**settings)
+    for at, agg_id in enumerate("abcde"):
+        made.tier.put(agg_id, at)
+    return made
+
+
+async def in_step(home, **how):
+    """A client that has seen a change go by."""
+    client = await home.joined(query(), **how)
+    home.tier.put("a", -1)
+    await turns()
+    assert client.viewer.rank is not None
+    return client
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@virtually
+async def test_who_is_in_step_counts_as_if_it_had_flushed_alone(kind):
+    async with house() as home:
+        client = await in_step(home, **KINDS[kind])
+        viewer, log = client.viewer, client.viewer.subscription.log
+        for n in range(5):
+            await asyncio.sleep(1)
+            home.tier.put("a", -2 - n)
+            await turns()
+            assert viewer.position == viewer.needs == log.head
+            assert viewer.told == len(client.frames)
+            assert viewer.written_at == asyncio.get_running_loop().time()
+        position, told, written_at = viewer.position, viewer.told, viewer.written_at
+        viewer.rank.leave(viewer)
+        assert viewer.rank is None
+        assert (viewer.position, viewer.told, viewer.written_at) == (position, told, written_at)
+
+
+@virtually
+async def test_late_comers_fall_in_with_what_they_were_told_already():
+    async with house() as home:
+        first = await in_step(home)
+        home.tier.put("b", -2)
+        await turns()
+        second = await in_step(home)
+        assert first.viewer.rank is second.viewer.rank
+        for client in (first, second):
+            assert client.viewer.told == len(client.frames)
+            client.leave()
+            assert client.viewer.told == len(client.frames)
+        assert first.viewer.told > second.viewer.told
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@virtually
+async def test_a_socket_that_takes_only_part_gets_the_rest_in_order(kind):
+    async with house(stall=0) as home:
+        client = await in_step(home, **KINDS[kind])
+        viewer, sink = client.viewer, client.sink
+        unsent, closing, _ = client.outlet.wire
+
+        def half(data):
+            sink.write(data[: len(data) // 2])
+            sink.taking = False
+            return len(data) // 2
+
+        viewer.rank._lines[viewer] = unsent, closing, half
+        seen = len(client.frames)
+        home.tier.put("a", -2)
+        await turns()
+        assert sink.pending
+        assert viewer.rank is not None, "it has been told all there is"
+        home.tier.put("a", -3)
+        await turns()
+        assert len(client.frames) == seen
+        sink.take()
+        await asyncio.sleep(0.1)
+        assert len(client.frames) == seen + 2
+        client.whole()
+        assert client.rows == home.tier.window(client.query)
+
+
+@virtually
+async def test_nothing_is_sent_past_a_transport_that_holds_bytes_or_closes():
+    async with house(stall=0) as home:
+        holding, closing = await in_step(home), await in_step(home)
+        for client, holds, closes in ((holding, 7, False), (closing, 0, True)):
+            sent = []
+            line = (lambda holds=holds: holds), (lambda closes=closes: closes), sent.append
+            client.viewer.rank._lines[client.viewer] = line
+            home.tier.put("a", -3 - holds)
+            await turns()
+            assert not sent
+        assert holding.rows == closing.rows == home.tier.window(query())
+
+
+@virtually
+async def test_history_is_not_kept_for_those_in_step(monkeypatch):
+    monkeypatch.setattr("bridge.core.log.MAX_GROUPS", 100)
+    async with house() as home:
+        client = await in_step(home)
+        for n in range(500):
+            home.tier.put("a", -2 - n % 2)
+            await turns(3)
+        assert client.viewer.subscription.log.head - client.viewer.subscription.log.tail < 200
+
+
+@virtually
+async def test_a_loss_is_told_to_those_in_step_and_they_fall_in_again():
+    async with house() as home:
+        named, plain = await in_step(home, v1=True), await in_step(home)
+        home.tier.sub.break_off(Failed(Kind.UNAVAILABLE, "lost"))
+        await turns()
+        assert named.notices[-1]["type"] == "stale"
+        assert named.viewer.rank is plain.viewer.rank is None
+        home.tier.put("c", -5)
+        await asyncio.sleep(2)
+        assert named.notices[-1]["type"] == "live"
+        home.tier.put("a", -7)
+        await turns()
+        assert named.viewer.rank is not None
+        assert plain.viewer.rank is not None
+        assert named.rows == plain.rows == home.tier.window(query())
+
+
+@virtually
+async def test_who_has_ended_is_written_nothing_more():
+    async with house() as home:
+        client, other = await in_step(home), await in_step(home)
+        seen = len(client.frames)
+        client._cut()
+        home.tier.put("a", -9)
+        await turns()
+        assert len(client.frames) == seen
+        assert other.rows == home.tier.window(query())
+
+
+@virtually
+async def test_a_client_in_step_holds_the_id_of_the_last_group_or_none_if_that_had_no_name():
+    async with house() as home:
+        client = await in_step(home, sse=True)
+        stepped = []
+        for n, named in enumerate([True, True, False, False, True, False, False, True, True]):
+            home.tier.named = named
+            rank = client.viewer.rank
+            home.tier.put("a", -20 - n)
+            await turns()
+            assert bool(client.pos) is named
+            assert client.viewer.rank is not None
+            stepped.append(client.viewer.rank is rank)
+        # It falls out only where it must be told of another kind of id.
+        assert stepped == [True, True, False, True, False, False, True, False, True]
+        assert client.rows == home.tier.window(query())
+
+
+@virtually
+async def test_groups_of_both_kinds_in_one_tick_are_told_once():
+    async with house() as home:
+        client = await in_step(home, sse=True)
+        for named in (False, True):
+            home.tier.named = named
+            home.tier.put("a", -8 - named)
+        await turns()
+        assert client.viewer.rank is not None
+        assert client.viewer.position == client.viewer.subscription.log.head
+        seen = len(client.frames)
+        home.tier.put("a", -20)
+        await turns()
+        assert len(client.frames) == seen + 1
+        assert client.rows == home.tier.window(query())
+
+
+@virtually
+async def test_who_waits_for_room_with_a_diff_due_costs_nothing_meanwhile(monkeypatch):
+    monkeypatch.setattr("bridge.live.viewer.MAX_FRAMES", 5)
+    monkeypatch.setattr("bridge.live.outlet.ROOM", 100)
+    async with house(stall=0) as home:
+        slow = await in_step(home)
+        slow.sink.taking = False
+        for n in range(20):
+            home.tier.put("a", -2 - n)
+            await turns()
+        assert slow.viewer.parked
+        looks = []
+        monkeypatch.setattr(type(slow.viewer), "_bound", lambda *_: looks.append(1))
+        home.tier.put("a", -50)
+        await turns()
+        assert not looks
+        slow.sink.take()
+        await asyncio.sleep(0.1)
+        assert slow.rows == home.tier.window(query())
