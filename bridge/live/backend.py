@@ -4,6 +4,7 @@ An adapter opens subscriptions; what comes out is the core's values. A fake in m
 the seam as well as gRPC does.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,16 +44,17 @@ class Sub(Protocol):
     def leaving(self) -> bool:
         """Whether the tier has said that what carries this will go: the end is no trouble."""
 
-    async def read(self) -> Batch | Beat | None:
-        """Wait for the next message; None once the tier has ended the stream for good (OK).
+    async def follow(self, take: Callable[[Batch | Beat], None]) -> None:
+        """Hand each message to `take` as it comes; returns once the tier has ended it well (OK).
 
-        Cancelling may end the call. Raises Failed when the call breaks or is refused.
+        Cancelling may end the call. Raises Failed when the call breaks or is refused, and what
+        `take` raises, after which it is called no more.
         """
 
     async def reanchor(self, query: LiveQuery, was: LiveQuery, request_id: str) -> LiveQuery | None:
         """Slide the window to the cursor and limit of `query`; `was` is the one in force.
 
-        The new window comes through `read` as a reset. Returns the query as the tier runs it,
+        The new window comes through `follow` as a reset. Returns the query as the tier runs it,
         None where it does not say. Raises Failed; UNIMPLEMENTED where the tier can't.
         """
 

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from bridge.core.batch import Batch
 from bridge.core.errors import Failed, Kind
 from bridge.core.group import Group
 from bridge.core.intake import Beat, Intake, Resync, Snapshot
@@ -250,33 +251,36 @@ class Feed:
         """Read until the tier ends the stream; raises Resync or Failed when the call is lost."""
         assert self._sub is not None and self._intake is not None  # noqa: S101, PT018 - by _open
         sub, intake = self._sub, self._intake
-        patience = first = self._settings.snapshot_timeout
+        first = self._settings.snapshot_timeout
         if self._stale_since is not None:
-            first = max(min(patience, self._deadline() - self._loop.time()), 0)
+            first = max(min(first, self._deadline() - self._loop.time()), 0)
         self._heard = self._loop.time()
         listening = Listening(sub.heartbeat, lambda: self._heard)
         try:
             async with asyncio.timeout(first) as clock:
                 listening.begin(clock)
-                while (message := await sub.read()) is not None:
-                    self._heard = self._loop.time()
-                    if isinstance(message, Beat):
-                        intake.beat(message)
-                        continue
-                    for event in intake.feed(message):
-                        self._hand_over(event)
-                    for _ in range(intake.take_dropped()):
-                        self._observer.repaired("repeated")
-                    if clock.expired():
-                        continue  # it ran out as the message came: the next wait ends the call
-                    if intake.waiting and clock.when() is None:
-                        clock.reschedule(self._loop.time() + patience)
-                    elif not intake.waiting and clock.when() is not None:
-                        clock.reschedule(None)
+                await sub.follow(lambda message: self._take(message, intake, clock))
         except TimeoutError:
             raise Resync("silence" if listening.silent else "snapshot_timeout") from None
         finally:
             listening.stop()
+
+    def _take(self, message: Batch | Beat, intake: Intake, clock: asyncio.Timeout) -> None:
+        self._heard = self._loop.time()
+        if isinstance(message, Beat):
+            intake.beat(message)
+            return
+        for event in intake.feed(message):
+            self._hand_over(event)
+        for _ in range(intake.take_dropped()):
+            self._observer.repaired("repeated")
+        if clock.expired():
+            return  # it ran out as the message came, and the call with it
+        if not intake.waiting:
+            if clock.when() is not None:
+                clock.reschedule(None)
+        elif clock.when() is None:
+            clock.reschedule(self._loop.time() + self._settings.snapshot_timeout)
 
     def _hand_over(self, event: Snapshot | Group) -> None:
         if isinstance(event, Group):

@@ -15,6 +15,7 @@ from .backend import Backend, Identity
 from .observer import Observer, Reason
 from .settings import Settings
 from .subscription import Subscription
+from .tick import Tick
 from .viewer import Viewer
 
 Key: TypeAlias = tuple[tuple[tuple[str, str], ...], bytes]
@@ -43,6 +44,7 @@ class Hub:
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = False
         """Set before the end: newcomers are refused."""
+        self._tick = Tick(self._loop)
         self._tidying = self._loop.call_later(TIDY_EVERY, self._tidy)
 
     @property
@@ -113,6 +115,7 @@ class Hub:
                 backend=self._backend,
                 settings=self._settings,
                 observer=self._observer,
+                tick=self._tick,
                 on_end=self._forget,
             )
             self._all[subscription] = None

@@ -30,6 +30,7 @@ from .holders import Holders
 from .observer import Observer, Reason
 from .settings import Settings
 from .slide import Slide
+from .tick import Tick
 from .viewer import End, Viewer
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Subscription:
         backend: Backend,
         settings: Settings,
         observer: Observer,
+        tick: Tick,
         on_end: Callable[["Subscription"], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -94,6 +96,7 @@ class Subscription:
         self._overtaken: dict[str, LiveQuery] = {}
         self._labels = False  # the tier says which Reanchor a window answers
         self._end: End | None = None
+        self._tick = tick
         self._flushing = False
         self._fan_out = FanOut(observer, self._loop.time)
         self._unwritten: list[float] = []  # times of the changes to be written in this tick
@@ -270,7 +273,7 @@ class Subscription:
         if not self._flushing:
             # One flush per tick: what arrives together is written together.
             self._flushing = True
-            self._loop.call_soon(self._flush)
+            self._tick.call(self._flush)
 
     def _flush(self) -> None:
         self._flushing = False

@@ -1,13 +1,16 @@
 """GrpcSub: one Subscribe call.
 
-Every path out of here cancels the call. Its messages are read by one task; timeouts are the
-reader's, on its side of `read`. grpc reports a call that was cut on our side (its channel closed)
-as CancelledError, as if the task had been cancelled: only a task that really is may see that.
+Every path out of here cancels the call. Its messages are handed on as they come, without a task
+between; timeouts are the follower's. grpc reports a call that was cut on our side (its channel
+closed) as CancelledError, as if the task had been cancelled: only a task that really is may see
+that.
 """
 
 import asyncio
 import base64
+import contextlib
 import random
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import grpc
@@ -90,25 +93,36 @@ class GrpcSub:
             raise Failed(Kind.BROKEN, "the tier did not begin with `started`")
         self._started = response.started
 
-    async def read(self) -> Batch | Beat | None:
-        """Wait for the next batch or heartbeat; None at the stream's end. Raises Failed."""
-        while (response := await self._next()) is not None:
+    async def follow(self, take: Callable[[Batch | Beat], None]) -> None:
+        """Hand each batch and heartbeat to `take` until the stream's end. Raises Failed."""
+        if self._call is None:
+            raise Failed(Kind.UNAVAILABLE, "the call was cut")
+
+        def hand_over(message: bytes) -> None:
+            response = pb.SubscribeResponse.FromString(message)
             kind = response.WhichOneof("message")
             if kind == "batch":
-                return batch_from_pb(response.batch)
-            if kind == "heartbeat":
-                return beat_from_pb(response.heartbeat)
-        return None
+                take(batch_from_pb(response.batch))
+            elif kind == "heartbeat":
+                take(beat_from_pb(response.heartbeat))
+
+        with self._failures():
+            await self._call.follow(hand_over)
 
     async def _next(self) -> pb.SubscribeResponse | None:
         if self._call is None:
             raise Failed(Kind.UNAVAILABLE, "the call was cut")
-        try:
+        with self._failures():
             message = await self._call.read()
             if message is None:
                 return None
             self.answered = True
             return pb.SubscribeResponse.FromString(message)
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
         except CallEnded as ended:
             raise self._failed(ended.status) from None
         except DecodeError:

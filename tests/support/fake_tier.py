@@ -385,14 +385,17 @@ class FakeSub:
 
     # ------------------------------------------------------------ Sub
 
-    async def read(self):
-        while self._held or not self._queue:
-            self._wake.clear()
-            await self._wake.wait()
-        message = self._queue.popleft()
-        if isinstance(message, Failed):
-            raise message
-        return message
+    async def follow(self, take):
+        while True:
+            while self._held or not self._queue:
+                self._wake.clear()
+                await self._wake.wait()
+            message = self._queue.popleft()
+            if isinstance(message, Failed):
+                raise message
+            if message is None:
+                return
+            take(message)
 
     async def reanchor(self, q, was, request_id):
         tier = self.tier

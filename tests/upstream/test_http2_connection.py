@@ -11,7 +11,7 @@ import uvloop
 from h2.events import PingReceived, RequestReceived
 from h2_peer import ANSWER, PATH, Server, ok
 from hyperframe.frame import GoAwayFrame
-from upstream_tier import NOBODY, QUERY, Replica, until
+from upstream_tier import NOBODY, QUERY, Replica, read, until
 
 from bridge.core.errors import Failed, Kind
 from bridge.upstream.address import Place
@@ -262,7 +262,7 @@ async def test_after_a_goaway_new_streams_get_a_new_connection_and_old_ones_go_o
         assert other is not link
         assert endpoint.lanes == 2
         link.say(1, BEAT)
-        assert (await sub.read()).last_seq == 7
+        assert (await read(sub)).last_seq == 7
         await sub.close()
         await until(lambda: endpoint.lanes == 1)
         await link.over.wait()

@@ -103,6 +103,101 @@ async def test_cancelling_resets_the_stream_and_what_crosses_it_is_nothing():
     assert (await ended(third)).code == "CANCELLED"
 
 
+async def test_a_follower_is_handed_each_message_as_it_comes_and_ends_with_the_call():
+    pair = Pair()
+    call, stream = pair.answered()
+    pair.say(stream, b"already", b"here")
+    taken = []
+    following = asyncio.create_task(call.follow(taken.append))
+    await asyncio.sleep(0)
+    assert taken == [b"already", b"here"]
+    pair.say(stream, b"one", b"", b"three")
+    assert taken[2:] == [b"one", b"", b"three"], "without a turn of the loop between"
+    pair.end(stream)
+    await following
+    again = []
+    await call.follow(again.append)
+    assert not again
+
+
+async def test_a_follower_sees_what_came_before_a_bad_end():
+    pair = Pair()
+    call, stream = pair.answered()
+    pair.say(stream, b"before")
+    pair.end(stream, ("grpc-status", "14"))
+    taken = []
+    with pytest.raises(CallEnded) as told:
+        await call.follow(taken.append)
+    assert (taken, told.value.status.code) == ([b"before"], "UNAVAILABLE")
+
+
+async def test_what_a_follower_raises_ends_its_following_and_no_message_is_lost():
+    pair = Pair()
+    call, stream = pair.answered()
+    taken = []
+
+    def take(message):
+        taken.append(message)
+        if message == b"bad":
+            raise ValueError("bad")
+
+    following = asyncio.create_task(call.follow(take))
+    await asyncio.sleep(0)
+    pair.say(stream, b"good", b"bad", b"next")
+    pair.say(stream, b"last")
+    with pytest.raises(ValueError, match="bad"):
+        await following
+    assert taken == [b"good", b"bad"]
+    assert [await call.read(), await call.read()] == [b"next", b"last"]
+    other, second = pair.answered()
+    pair.say(second, b"fine")
+    assert await other.read() == b"fine"
+
+
+async def test_a_follower_that_is_cancelled_is_handed_nothing_more():
+    pair = Pair()
+    call, stream = pair.answered()
+    taken = []
+    following = asyncio.create_task(call.follow(taken.append))
+    await asyncio.sleep(0)
+    following.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await following
+    pair.say(stream, b"kept")
+    assert not taken
+    assert await call.read() == b"kept"
+
+
+async def test_a_call_may_be_cancelled_by_who_follows_it():
+    pair = Pair()
+    call, stream = pair.answered()
+    taken = []
+
+    def take(message):
+        taken.append(message)
+        call.cancel()
+
+    following = asyncio.create_task(call.follow(take))
+    await asyncio.sleep(0)
+    pair.say(stream, b"one", b"two")
+    with pytest.raises(CallEnded):
+        await following
+    assert taken == [b"one"]
+    assert pair.resets(stream) == [ErrorCodes.CANCEL]
+
+
+async def test_a_follower_is_granted_window_for_what_it_takes():
+    pair = Pair()
+    call, stream = pair.answered()
+    taken = []
+    following = asyncio.create_task(call.follow(taken.append))
+    await asyncio.sleep(0)
+    for _ in range(20):
+        pair.say(stream, b"x" * 10_000)
+    assert len(taken) == 20
+    following.cancel()
+
+
 # ------------------------------------------------------------------ how a call ends
 
 TOLD = [

@@ -8,7 +8,7 @@ import socket
 import time
 
 import pytest
-from upstream_tier import NOBODY, QUERY, SERVING, until
+from upstream_tier import NOBODY, QUERY, SERVING, read, until
 
 from bridge.core.errors import Failed, Kind
 from bridge.upstream.health import SERVICE
@@ -28,7 +28,7 @@ async def test_a_connection_that_ends_for_its_age_is_a_loss_that_a_new_one_mends
     opened.append(sub)
     with pytest.raises(Failed) as failed:
         async with asyncio.timeout(5):
-            await sub.read()
+            await read(sub)
     assert failed.value.kind is Kind.UNAVAILABLE
     again = await backend.subscribe(QUERY, NOBODY, again=True)
     opened.append(again)
@@ -110,7 +110,7 @@ async def test_a_replica_that_is_killed_is_noticed_at_once(bridge_to, opened):
         sub = await backend.subscribe(QUERY, NOBODY)
         opened.append(sub)
         await until(lambda: endpoints.snapshot()[0].state == "ready")
-        reading = asyncio.create_task(sub.read())
+        reading = asyncio.create_task(read(sub))
         began = time.monotonic()
         child.kill()
         with pytest.raises(Failed) as failed:
@@ -131,7 +131,7 @@ async def test_a_replica_that_stands_still_is_noticed_in_15_s_in_fast_mode(bridg
         began = time.monotonic()
         with pytest.raises(Failed) as failed:
             async with asyncio.timeout(16):
-                await sub.read()
+                await read(sub)
         took = time.monotonic() - began
         print(f"noticed after {took:.1f} s")
         assert failed.value.kind is Kind.UNAVAILABLE

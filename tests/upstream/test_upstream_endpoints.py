@@ -8,7 +8,7 @@ import time
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2
-from upstream_tier import NOBODY, NOT_SERVING, QUERY, SERVING, FakeTime, until
+from upstream_tier import NOBODY, NOT_SERVING, QUERY, SERVING, FakeTime, read, until
 
 from bridge.core.errors import Failed, Kind
 from bridge.upstream.breaker import FAILURES
@@ -168,7 +168,7 @@ async def test_a_replica_that_stops_is_left_for_the_others(replica, bridge_to, o
     one, two = await replica(), await replica()
     endpoints, backend = bridge_to(one, two)
     first = await open_many(backend, opened, 10)
-    reading = [asyncio.create_task(sub.read()) for sub in first]
+    reading = [asyncio.create_task(read(sub)) for sub in first]
     await one.stop()
     await until(lambda: sum(task.done() for task in reading) == 5)
     for task, sub in zip(reading, first, strict=True):

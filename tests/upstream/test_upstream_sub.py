@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import grpc
 import pytest
-from upstream_tier import NOBODY, QUERY, until
+from upstream_tier import NOBODY, QUERY, read, until
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.intake import Beat
@@ -54,14 +54,14 @@ async def test_what_is_asked_and_what_comes_back(one):
     assert call.metadata["x-a"] == "1"
     assert call.metadata["user-agent"].startswith("livequery-bridge")
     call.send(reset(), enter("a", 0), complete=True)
-    batch = await sub.read()
+    batch = await read(sub)
     assert [delta.agg_id for delta in batch.deltas] == ["", "a"]
     assert batch.snapshot_complete
     call.out.put_nowait(pb.SubscribeResponse())
     call.out.put_nowait(pb.SubscribeResponse(heartbeat=pb.Heartbeat(epoch=1, last_seq=2)))
-    assert await sub.read() == Beat(1, 2)
+    assert await read(sub) == Beat(1, 2)
     call.end()
-    assert await sub.read() is None
+    assert await read(sub) is None
     await sub.close()
 
 
@@ -106,7 +106,7 @@ async def test_cancelling_a_read_ends_the_call(one):
     sub, call = await begin(backend, tier)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
-            await sub.read()
+            await read(sub)
     await sub.close()
     await ended(call)
 
@@ -155,7 +155,7 @@ async def test_a_row_of_5_mib_is_too_large_and_the_next_call_works(one):
     sub, call = await begin(backend, tier)
     call.send(reset(), enter("a", 0, row=b'"' + b"x" * 5 * 1024 * 1024 + b'"'), complete=True)
     with pytest.raises(Failed) as failed:
-        await sub.read()
+        await read(sub)
     assert failed.value.kind is Kind.TOO_LARGE
     await sub.close()
     await ended(call)
@@ -175,7 +175,7 @@ async def test_a_channel_closed_under_a_reader_is_a_lost_call_and_no_cancellatio
     tier, _ = one
     endpoints, backend = bridge_to(tier)
     sub, call = await begin(backend, tier)
-    reading = asyncio.create_task(sub.read())
+    reading = asyncio.create_task(read(sub))
     await asyncio.sleep(0)
     await endpoints.close()
     with pytest.raises(Failed) as failed:
@@ -272,5 +272,5 @@ async def test_cancelling_a_reanchor_ends_its_call_and_not_the_stream(one):
     async with asyncio.timeout(1):
         await over.wait()
     call.send(reset(), complete=True)
-    assert (await sub.read()).snapshot_complete
+    assert (await read(sub)).snapshot_complete
     await sub.close()

@@ -9,7 +9,7 @@ import subprocess
 
 import grpc
 import pytest
-from upstream_tier import NOBODY, QUERY, until
+from upstream_tier import NOBODY, QUERY, read, until
 
 from bridge.core.errors import Failed, Kind
 from bridge.renewal import TlsError
@@ -171,7 +171,7 @@ async def test_files_rotated_under_load(replica, bridge_to, opened, pki, caplog)
     calls = list(tier.open.values())
     assert not await endpoints.reload()
     put(pki, "two")
-    reading = [asyncio.create_task(sub.read()) for sub in old]
+    reading = [asyncio.create_task(read(sub)) for sub in old]
     assert await endpoints.reload()
     opened.append(await backend.subscribe(QUERY, NOBODY))
     assert tier.names == ["one"] * 10 + ["two"]

@@ -18,6 +18,23 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
+class _TakenError(Exception):
+    """A message, and no more for now."""
+
+
+async def read(sub):
+    """Take the next message of a subscription; None at its end."""
+
+    def take(message):
+        raise _TakenError(message)
+
+    try:
+        await sub.follow(take)
+    except _TakenError as taken:
+        return taken.args[0]
+    return None
+
+
 class Replica(ScriptedTier):
     """A scripted tier; `started=True` answers every Subscribe with `started` alone."""
 

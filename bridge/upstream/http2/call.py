@@ -7,7 +7,7 @@ from typing import Final
 
 import h2
 
-from .inbox import Inbox
+from .inbox import Follower, Inbox
 from .status import Status
 
 TURN: Final = 16
@@ -54,6 +54,19 @@ class Call:
             self._turn = 0
             await inbox.news()
         return inbox.take()
+
+    async def follow(self, take: Follower) -> None:
+        """Hand each message to `take`, as it comes, until the end. Raises CallEnded.
+
+        What `take` raises is raised here; messages after that one can still be read.
+        """
+        inbox = self._inbox
+        try:
+            await inbox.follow(take)
+        finally:
+            inbox.leave()
+        if inbox.end is not None and inbox.end.code != "OK":
+            raise CallEnded(inbox.end)
 
     def cancel(self) -> None:
         """End the call at once. Idempotent; what is unread is forgotten."""

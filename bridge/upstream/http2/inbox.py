@@ -3,14 +3,14 @@
 Laws: the peer may send as much as its window allows, and is granted more only for what the reader
 has taken: what is kept is bounded by WINDOW. A message larger than what is left is lent the rest,
 once and on its own, and the loan is paid back before anything else is granted. What came before
-the end is read before the end.
+the end is read before the end. A follower is handed messages as they come, without a task between.
 """
 
 import asyncio
 import struct
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 from .status import Status
 
@@ -40,10 +40,24 @@ class Refused(Exception):  # noqa: N818 - what has happened to a message
         self.status = status
 
 
+Follower: TypeAlias = Callable[[bytes], None]
+"""Who takes messages as they come."""
+
+
 class Inbox:
     """One stream's. `grant` is told by how many bytes to widen the peer's window."""
 
-    __slots__ = ("_consumed", "_grant", "_lent", "_part", "_waiter", "_window", "end", "messages")
+    __slots__ = (
+        "_consumed",
+        "_follower",
+        "_grant",
+        "_lent",
+        "_part",
+        "_waiter",
+        "_window",
+        "end",
+        "messages",
+    )
 
     def __init__(self, grant: Callable[[int], None]) -> None:
         self.messages: deque[bytes] = deque()
@@ -56,6 +70,7 @@ class Inbox:
         self._consumed = 0
         self._lent = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._follower: Follower | None = None
 
     # ------------------------------------------------------------ the network's side
 
@@ -74,8 +89,11 @@ class Inbox:
                 start = stop
         if start < end:
             self._gather(data[start:end])
-        if self._waiter is not None and self.messages:
-            self._wake()
+        if self.messages:
+            if self._follower is not None:
+                self._hand_over()
+            elif self._waiter is not None:
+                self._wake()
 
     def pad(self, size: int) -> None:
         """Take note of padding: it counts, and nobody will read it. Raises ViolationError."""
@@ -133,6 +151,31 @@ class Inbox:
         """Return what is done with the next message or the end. One reader at a time."""
         self._waiter = asyncio.get_running_loop().create_future()
         return self._waiter
+
+    def follow(self, take: Follower) -> asyncio.Future[None]:
+        """Hand messages over until the end, when what is returned is done, or `leave`.
+
+        What `take` raises goes to the future, and messages stay here again. One at a time.
+        """
+        done = self.news()
+        self._follower = take
+        if self.end is not None:
+            self._wake()
+        self._hand_over()
+        return done
+
+    def leave(self) -> None:
+        """Keep messages here from now on. Idempotent."""
+        self._follower = None
+
+    def _hand_over(self) -> None:
+        while self.messages and self._follower is not None:
+            try:
+                self._follower(self.take())
+            except Exception as error:  # noqa: BLE001 - it is the reader's own
+                self._follower = None
+                if self._waiter is not None and not self._waiter.done():
+                    self._waiter.set_exception(error)
 
     def _consume(self, size: int) -> None:
         self._consumed += size
