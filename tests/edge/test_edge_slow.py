@@ -151,3 +151,42 @@ async def open_streams(http, bridge):
     text = await (await http.get(bridge.url + "/metrics")).text()
     lines = [line for line in text.splitlines() if line.startswith("livequery_bridge_connections{")]
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+
+async def test_a_descriptor_that_is_used_again_is_sent_nothing_of_the_one_before(
+    start_bridge, tier
+):
+    """Sending goes past the transport: it must never outlive the connection it was for."""
+    bridge = await start_bridge()
+    host, port = bridge.url.removeprefix("http://").split(":")
+    loop = asyncio.get_running_loop()
+    readers = [await open_slow(bridge) for _ in range(30)]
+    call = await tier.next_call()
+    call.start()
+    call.snapshot("a")
+    version = 1
+    for _ in range(40):
+        silent = []
+        for reader in readers[:10]:
+            await read_all(reader, lambda data: b"enter" in data or b"update" in data)
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reader.close()
+            raw = socket.socket()
+            raw.setblocking(False)
+            await loop.sock_connect(raw, (host, int(port)))
+            silent.append(raw)
+            for _ in range(3):
+                version += 1
+                call.send(update("a", 0, version=version, stream_id=f"{version}-0"))
+            await asyncio.sleep(0)
+        for raw in silent:
+            raw.setblocking(False)
+            try:
+                said = raw.recv(100)
+            except BlockingIOError:
+                said = b""
+            assert said == b""
+            raw.close()
+        readers = readers[10:] + [await open_slow(bridge) for _ in range(10)]
+    for reader in readers:
+        reader.close()
