@@ -248,7 +248,7 @@ class FakeTier:
     async def pause(self, seconds):
         await asyncio.sleep(seconds)
 
-    async def subscribe(self, q, identity, *, again=False):
+    async def subscribe(self, q, identity, *, again=False, resume=None):
         self.asked.append((q, identity))
         self.lines.append(again)
         if self.latency:
@@ -280,6 +280,8 @@ class FakeSub:
         self.tier = tier
         self.query = q
         self.id = name
+        self.route = b"to " + name.encode()
+        self.resumed = False
         self.effective = None
         self.heartbeat = tier.heartbeat
         self.leaving = False
