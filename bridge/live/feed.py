@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 QUIET = 1.0
 """Seconds that a loss which the tier announced may last before viewers are told of it."""
 
+STOOD = 1.0
+"""Seconds after which a call that goes on counts as up: unlike a snapshot, a yes costs nothing."""
+
 
 class Target(Protocol):
     """Whom a feed is for."""
@@ -142,12 +145,12 @@ class Feed:
             except Resync as resync:
                 why, cause = resync, resync.cause
                 failure = Failed(Kind.BROKEN, "what the tier sends can't be shown")
-                wait = self._wait(self._troubled)
+                wait = self._wait(self._troubled, self._settings.backoff_most)
             except Failed as failed:
                 why, cause = failed, failed.code.lower()
                 failure = failed
                 announced = self._sub is not None and self._sub.leaving
-                wait = self._wait(self._lost)
+                wait = self._wait(self._lost, STOOD)
             finally:
                 await self._drop()
             final = failure.final and self._for_good(failure)
@@ -165,9 +168,9 @@ class Feed:
             wait = max(wait, failure.retry_after or 0.0)
             await self._backend.pause(min(wait, left))
 
-    def _wait(self, backoff: Backoff) -> float:
-        """Return seconds to wait after a call; one that stood for a while is another trouble's."""
-        if self.live and self._loop.time() - self._whole_at > self._settings.backoff_most:
+    def _wait(self, backoff: Backoff, stood: float) -> float:
+        """Return seconds to wait after a call; if it `stood` so long, this is another trouble."""
+        if self.live and self._loop.time() - self._whole_at > stood:
             backoff.reset()
         return backoff.next()
 
