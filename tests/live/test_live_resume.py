@@ -258,6 +258,43 @@ async def test_nothing_is_offered_while_a_snapshot_is_under_way():
         assert client.ids == "abc"
 
 
+@pytest.mark.parametrize("grants", ["yes", ""])
+@virtually
+async def test_nor_then_is_a_position_that_the_window_has_left_behind(grants):
+    async with house() as home:
+        await home.joined(query())
+        home.tier.sub.break_off(DOWN)
+        home.tier.grants = grants
+        await asyncio.sleep(1)
+        assert offered(home) is not None
+        home.tier.drop("a")
+        home.tier.sub.send([RESET])
+        await turns()
+        await lose(home)
+        assert offered(home) is None
+
+
+@virtually
+async def test_a_window_slid_elsewhere_is_not_offered_for_the_query_that_is_asked():
+    """A tier that slides the window and then says that it will not."""
+    async with house() as home:
+        client = await home.joined(query(), v1=True)
+        real = home.tier.sub.reanchor
+
+        async def slide_and_refuse(*how):
+            home.tier.reanchor = "snapshot first"
+            await real(*how)
+            raise Failed(Kind.DENIED, "no")
+
+        home.tier.sub.reanchor = slide_and_refuse
+        with pytest.raises(Failed):
+            await client.reanchor(THERE)
+        await lose(home)
+        assert home.tier.asked[-1][0] == query()
+        assert offered(home) is None
+        assert client.ids == "abc"
+
+
 GROUPS = {
     "splice": [encode(Op.LEAVE, "a", old_index=2, new_index=-1, stream_id="9-0")],
     "stale_version": [encode(Op.UPDATE, "a", 1, b'{"v":1}', 0, 0, stream_id="9-0")],

@@ -91,7 +91,7 @@ class Storm:
         tier.named = kind != "minimal" or rng.random() < 0.5
         tier.forgets = rng.random() < 0.3
         tier.most = rng.choice([0, 0, 0, 3])
-        tier.grants = rng.choice(["", "yes", "yes", *LIES])
+        tier.grants = random.Random(f"grants {self.seed}").choice(["", "yes", "yes", *LIES])
         self.backlog = rng.choice([600, 2000, 256 * 1024])
         sharing = rng.random() < 0.85
         self.say("tier", kind, tier.chunk, tier.labelled, tier.named, tier.forgets, tier.most)
