@@ -18,6 +18,7 @@ from .group import Group
 from .window import Mirror, Rows, Window
 
 _RESET = Op.RESET  # an attribute of an Enum costs more than all that is done with it here
+_NUMBERS = 2**64  # that the schema has room for: a tier may begin to count where it likes
 
 
 class Resync(BridgeError):  # noqa: N818 - an order, as the word says
@@ -95,7 +96,7 @@ class Intake:
     @property
     def position(self) -> Position | None:
         """Where another call may go on; None where that can't be told exactly."""
-        if self.waiting or not self._done:
+        if self.waiting or not 0 < self._done <= _NUMBERS:
             return None
         return Position(self._epoch, self._done - 1, self._stream_id)
 

@@ -453,6 +453,13 @@ def test_without_numbers_there_is_no_position():
     assert taker.position == at(0, 4, "2-0")
 
 
+def test_a_position_that_the_schema_has_no_room_for_is_none():
+    taker = begun(first_seq=2**64 - 3)
+    assert taker.position == at(0, 2**64 - 1)
+    list(taker.feed(Batch((update("1-0"),), first_seq=2**64)))
+    assert taker.position is None
+
+
 @thorough
 @given(st.data(), calls())
 def test_a_call_cut_anywhere_and_gone_on_from_leads_where_the_whole_one_does(data, batches):
