@@ -107,6 +107,8 @@ class Intake:
 
     def beat(self, beat: Beat) -> None:
         """Check a heartbeat against what was seen; raises Resync on a gap."""
+        if self._after and 0 < beat.epoch < self._after.epoch:
+            raise Resync("gap")  # the tier goes on somewhere else than it said
         if beat.epoch >= self._epoch and self._next_seq and beat.last_seq >= self._next_seq:
             raise Resync("gap")
 

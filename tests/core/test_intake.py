@@ -502,6 +502,8 @@ def test_a_call_that_goes_on_awaits_no_snapshot_and_its_first_is_no_calls_first(
         (Batch((update("1-0"),), epoch=4, first_seq=10), "epoch_without_reset"),
         (Beat(3, 10), "gap"),
         (Beat(3, 9), None),
+        (Beat(2, 9), "gap"),
+        (Beat(0, 9), None),
         (Batch((update("1-0"),), epoch=2, first_seq=9), None),
         (Batch((update("1-0"), update("2-0")), epoch=3, first_seq=8), None),
         (Batch(epoch=3), None),

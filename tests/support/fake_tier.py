@@ -294,7 +294,7 @@ class FakeTier:
             case "yes":
                 missing = [_from(number, batch) for batch in missing]
             case "from before":
-                missing = was.sent[-len(missing) - 2 :]
+                missing = list(was.sent)[-len(missing) - 2 :]
             case "from beyond" if missing:
                 del missing[0]
             case "from beyond":
@@ -302,7 +302,7 @@ class FakeTier:
             case "unnumbered":
                 missing = [msgspec.structs.replace(batch, first_seq=0) for batch in missing]
                 sub.numbered = False
-            case "in an older epoch":
+            case "in an older epoch" if was.epoch > 1:  # 0 would be none
                 missing = [msgspec.structs.replace(batch, epoch=was.epoch - 1) for batch in missing]
                 sub.epoch -= 1
             case "renamed":
@@ -335,7 +335,7 @@ class FakeSub:
         self.epoch = 0
         self.seq = 1
         self.numbered = tier.numbers
-        self.sent = []
+        self.sent = deque(maxlen=500)  # the last batches
         self.fault = None  # of the next batch: lose, double, late
         self.cut_at = None  # break after this many rows of the next snapshot
         self.last = None
