@@ -3,7 +3,8 @@
 Batches in, complete snapshots and groups out. Laws: nothing of a snapshot gets out before all of
 it is there; nothing older than the present epoch gets out; a sequence seen before is dropped, one
 that is missing ends the call. What can't be carried on from raises `Resync`: the only cure is a
-new subscription. Epoch and sequence belong to one call, so there is one Intake per call.
+new subscription. There is one Intake per call; one that goes on where a lost call was left begins
+at that call's `Position`: to the tier they are one subscription, which epoch and sequence count.
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from .group import Group
 from .window import Mirror, Rows, Window
 
 _RESET = Op.RESET  # an attribute of an Enum costs more than all that is done with it here
+_NUMBERS = 2**64  # that the schema has room for: a tier may begin to count where it likes
 
 
 class Resync(BridgeError):  # noqa: N818 - an order, as the word says
@@ -49,18 +51,37 @@ class Beat:
     last_seq: int = 0
 
 
-class Intake:
-    """Orders the batches of one call. `empty` makes a mirror for a snapshot to be built in."""
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What of a call has been handed over: all of it up to this delta, and nothing beyond.
 
-    def __init__(self, empty: Mirror) -> None:
+    `stream_id` is that delta's, empty where it has none.
+    """
+
+    epoch: int
+    seq: int
+    stream_id: str
+
+
+class Intake:
+    """Orders the batches of one call. `empty` is a mirror for snapshots to be built in.
+
+    With `after`, the call goes on there: no snapshot is awaited, and what comes must be numbered
+    from there on, for nothing else shows that nothing is missing.
+    """
+
+    def __init__(self, empty: Mirror, after: Position | None = None) -> None:
         self._scratch = empty
-        self._epoch = 0
-        self._next_seq = 0
+        self._after = after
+        self._epoch = after.epoch if after else 0
+        self._next_seq = after.seq + 1 if after else 0
         self._open = False  # a snapshot is under way
-        self._began = False  # any snapshot has begun
+        self._began = after is not None  # any snapshot has begun
         self._cause: Batch | None = None  # the batch whose reset began the present snapshot
-        self._snapshots = 0
+        self._snapshots = 1 if after else 0
         self._dropped = 0
+        self._done = self._next_seq  # all before it is handed over; 0 is not known
+        self._stream_id = after.stream_id if after else ""
 
     def widen(self, limit: int) -> None:
         """Allow snapshots of up to `limit` rows from now on: a reanchor is under way."""
@@ -72,6 +93,13 @@ class Intake:
         """Whether a snapshot is still to be completed."""
         return self._open or not self._began
 
+    @property
+    def position(self) -> Position | None:
+        """Where another call may go on; None where that can't be told exactly."""
+        if self.waiting or not 0 < self._done <= _NUMBERS:
+            return None
+        return Position(self._epoch, self._done - 1, self._stream_id)
+
     def take_dropped(self) -> int:
         """Return how many deltas were dropped, as old or seen before, since last asked."""
         dropped, self._dropped = self._dropped, 0
@@ -79,6 +107,8 @@ class Intake:
 
     def beat(self, beat: Beat) -> None:
         """Check a heartbeat against what was seen; raises Resync on a gap."""
+        if self._after and 0 < beat.epoch < self._after.epoch:
+            raise Resync("gap")  # the tier goes on somewhere else than it said
         if beat.epoch >= self._epoch and self._next_seq and beat.last_seq >= self._next_seq:
             raise Resync("gap")
 
@@ -106,6 +136,9 @@ class Intake:
             self._open = False
             self._snapshots += 1
             yield self._snapshot()
+        if deltas:
+            self._done = self._next_seq if batch.first_seq else 0
+            self._stream_id = deltas[-1].stream_id
 
     def _snapshot(self) -> Snapshot:
         cause = self._cause or Batch()
@@ -119,6 +152,8 @@ class Intake:
     def _unseen(self, batch: Batch) -> tuple[Frame, ...]:
         deltas = batch.deltas
         if not batch.first_seq:
+            if deltas and self._after:
+                raise Resync("gap")
             return deltas
         # An empty batch, too, tells by its number what should have come before.
         seen = self._next_seq - batch.first_seq if self._next_seq else 0
@@ -132,9 +167,17 @@ class Intake:
         return deltas
 
     def _pass_over(self, batch: Batch) -> None:
-        """Count what came too late: its numbers are no gap."""
+        """Count what came too late: its numbers are no gap.
+
+        But nothing new can be of an epoch before the one that the call went on in.
+        """
+        end = batch.first_seq + len(batch.deltas)
+        fresh = batch.deltas and not (batch.first_seq and end <= self._next_seq)
+        if fresh and self._after and batch.epoch < self._after.epoch:
+            raise Resync("gap")
         if batch.first_seq and batch.first_seq <= self._next_seq:
-            self._next_seq = max(self._next_seq, batch.first_seq + len(batch.deltas))
+            self._next_seq = max(self._next_seq, end)
+            self._done = self._done and self._next_seq
 
     def _take(self, deltas: tuple[Frame, ...], batch: Batch) -> Iterator[Group]:
         for run in groups(deltas):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.core.batch import Batch
-from bridge.core.intake import Beat
+from bridge.core.intake import Beat, Position
 from bridge.core.query import LiveQuery
 
 
@@ -25,12 +25,29 @@ class Identity:
     scope: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Where a lost call was left: the tier's name for it, its route, and what of it is applied."""
+
+    id: str
+    route: bytes
+    position: Position
+
+
 class Sub(Protocol):
     """One open subscription at the tier."""
 
     @property
     def id(self) -> str:
         """The tier's name for it."""
+
+    @property
+    def route(self) -> bytes:
+        """What the tier finds it by; empty where it said nothing."""
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the tier says that it goes on where a lost one was left."""
 
     @property
     def effective(self) -> LiveQuery | None:
@@ -65,10 +82,18 @@ class Sub(Protocol):
 class Backend(Protocol):
     """Opens subscriptions."""
 
-    async def subscribe(self, query: LiveQuery, identity: Identity, *, again: bool = False) -> Sub:
+    async def subscribe(
+        self,
+        query: LiveQuery,
+        identity: Identity,
+        *,
+        again: bool = False,
+        resume: Offer | None = None,
+    ) -> Sub:
         """Open one; returns when the tier has started it. Raises Failed.
 
         `again`: there was one before, whose window stands meanwhile; such calls may be paced.
+        `resume`: where to go on, if the tier can; else it begins with a snapshot, as ever.
         Cancelling leaves nothing open.
         """
 

@@ -1,13 +1,13 @@
 """Feed: keeps one query's upstream call. Opens it, reads it, opens it again when it is lost.
 
 Laws: at most one call at a time, always closed before the next; every wait has a deadline; a call
-that says what can't be carried on from is given up for a fresh one; only the tier's OK, a refusal
-for good (close codes 45xx), or a deadline ends the feed.
+that says what can't be carried on from is given up for a fresh one; a call lost otherwise may be
+gone on from, if the tier can; only the tier's OK, a refusal for good (close codes 45xx), or a
+deadline ends the feed.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Protocol
 
 from bridge.core.batch import Batch
@@ -19,6 +19,8 @@ from bridge.core.window import StreamedSet, Window
 
 from .backend import Backend, Identity, Sub
 from .backoff import Backoff
+from .bookmark import Bookmark
+from .listening import Listening
 from .observer import Observer, Reason
 from .settings import Settings
 from .viewer import End
@@ -29,42 +31,8 @@ logger = logging.getLogger(__name__)
 QUIET = 1.0
 """Seconds that a loss which the tier announced may last before viewers are told of it."""
 
-MISSED_BEATS = 3
-"""Heartbeats that a tier which promised them may leave out before its call is given up."""
-
-
-class Listening:
-    """Gives a call up when a tier that promised heartbeats is silent for too long."""
-
-    def __init__(self, interval: float, heard: Callable[[], float]) -> None:
-        self.silent = False
-        self._interval = interval
-        self._heard = heard
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def _due(self) -> float:
-        return self._heard() + MISSED_BEATS * self._interval
-
-    def begin(self, clock: asyncio.Timeout) -> None:
-        """Listen; `clock` is made to run out on silence."""
-        if self._interval:
-            self._timer = self._loop.call_at(self._due, self._listen, clock)
-
-    def stop(self) -> None:
-        """Listen no more. Idempotent."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _listen(self, clock: asyncio.Timeout) -> None:
-        now = self._loop.time()
-        self.silent = now >= self._due
-        if self.silent:
-            if not clock.expired():
-                clock.reschedule(now)
-        else:
-            self.begin(clock)
+STOOD = 1.0
+"""Seconds after which a call that goes on counts as up: unlike a snapshot, a yes costs nothing."""
 
 
 class Target(Protocol):
@@ -93,8 +61,11 @@ class Target(Protocol):
     def replace(self, snapshot: Snapshot) -> None:
         """Take a whole window."""
 
-    def publish(self, group: Group) -> None:
-        """Take a source change."""
+    def publish(self, group: Group) -> bool:
+        """Take a source change; whether it fits the window, as far as anybody can tell."""
+
+    def resumed(self) -> None:
+        """Take note that a new call goes on where the lost one was left."""
 
 
 class Feed:
@@ -114,6 +85,7 @@ class Feed:
         self._began = self._loop.time()
         self._heard = 0.0
         self._asked: Identity | None = None
+        self._bookmark = Bookmark()
         self._stale_since: float | None = None
         self._quiet: asyncio.TimerHandle | None = None
         self._lost = self._backoff()
@@ -144,6 +116,7 @@ class Feed:
         if sub is None or self._intake is None:
             raise Failed(Kind.UNAVAILABLE, "the tier is out of reach")
         self._intake.widen(query.limit)
+        self._bookmark.sliding(request_id)
         try:
             async with asyncio.timeout(self._settings.reanchor_timeout):
                 effective = await sub.reanchor(query, was, request_id)
@@ -165,27 +138,25 @@ class Feed:
         told: Failed | None = None
         while True:
             announced = False
+            why: Resync | Failed
             try:
                 await self._open()
                 await self._follow()
                 return End(Reason.COMPLETED)
             except Resync as resync:
-                cause = resync.cause
+                why, cause = resync, resync.cause
                 failure = Failed(Kind.BROKEN, "what the tier sends can't be shown")
-                if self.live and self._loop.time() - self._whole_at > self._settings.backoff_most:
-                    self._troubled.reset()  # it stood for a while: this is another trouble
-                wait = self._troubled.next()
+                wait = self._wait(self._troubled, self._settings.backoff_most)
             except Failed as failed:
-                cause = failed.code.lower()
+                why, cause = failed, failed.code.lower()
                 failure = failed
                 announced = self._sub is not None and self._sub.leaving
-                wait = self._lost.next()
+                wait = self._wait(self._lost, STOOD)
             finally:
                 await self._drop()
+            final = failure.final and self._for_good(failure)
+            self._bookmark.lost(why)
             left = self._deadline() - self._loop.time()
-            final = failure.final
-            if final and failure.kind is Kind.UNAUTHENTICATED and self._started:
-                final = self._asked is None or not self._target.refused(self._asked)
             if final or left <= 0 or not self._worth_another(failure):
                 # The last attempt is cut short by the deadline; what went before says more.
                 return End(Reason.FAILED, told if told and left <= 0 else failure)
@@ -197,6 +168,18 @@ class Feed:
             self._tell(cause, announced=announced)
             wait = max(wait, failure.retry_after or 0.0)
             await self._backend.pause(min(wait, left))
+
+    def _wait(self, backoff: Backoff, stood: float) -> float:
+        """Return seconds to wait after a call; if it `stood` so long, this is another trouble."""
+        if self.live and self._loop.time() - self._whole_at > stood:
+            backoff.reset()
+        return backoff.next()
+
+    def _for_good(self, failure: Failed) -> bool:
+        """Whether a refusal is one of the query, not of what else came with it."""
+        if failure.kind is Kind.UNAUTHENTICATED and self._started:
+            return self._asked is None or not self._target.refused(self._asked)
+        return not self._bookmark.out
 
     def _tell(self, cause: str, *, announced: bool) -> None:
         """Tell of a loss: one that was announced only if it lasts, for connections age and go."""
@@ -227,23 +210,39 @@ class Feed:
         if not self._started or self._stale_since is not None:
             limit = min(limit, self._deadline() - self._loop.time())
         target = self._target
-        self._asked = target.identity
+        query, self._asked = target.query, target.identity
+        offer = self._bookmark.offer(query)
         try:
             async with asyncio.timeout(limit):
-                sub = await self._backend.subscribe(target.query, self._asked, again=self._started)
+                sub = await self._backend.subscribe(
+                    query, self._asked, again=self._started, resume=offer
+                )
         except TimeoutError:
             raise Failed(Kind.DEADLINE, "the tier did not answer in time") from None
         self._observer.subscribed()
         self._sub = sub
-        self._intake = Intake(
-            StreamedSet() if target.query.streamed else Window(target.query.limit)
-        )
+        position = self._bookmark.answered(sub)
+        self._intake = Intake(StreamedSet() if query.streamed else Window(query.limit), position)
         self._started = True
         target.started()
+        if offer is not None:
+            self._observer.offered(granted=position is not None)
+        if position is not None:
+            self._back()
+            target.resumed()
+
+    def _back(self) -> None:
+        """Take note that the window is current again."""
+        self._hush()
+        self._stale_since = None
+        self._whole_at = self._loop.time()
 
     async def _drop(self) -> None:
-        sub, self._sub, self._intake = self._sub, None, None
+        sub, intake = self._sub, self._intake
+        self._sub = self._intake = None
         if sub is not None:
+            if intake is not None:
+                self._bookmark.leave(sub, intake)
             self._observer.unsubscribed()
             await sub.close()
 
@@ -251,8 +250,8 @@ class Feed:
         """Read until the tier ends the stream; raises Resync or Failed when the call is lost."""
         assert self._sub is not None and self._intake is not None  # noqa: S101, PT018 - by _open
         sub, intake = self._sub, self._intake
-        first = self._settings.snapshot_timeout
-        if self._stale_since is not None:
+        first = self._settings.snapshot_timeout if intake.waiting else None
+        if first is not None and self._stale_since is not None:
             first = max(min(first, self._deadline() - self._loop.time()), 0)
         self._heard = self._loop.time()
         listening = Listening(sub.heartbeat, lambda: self._heard)
@@ -284,10 +283,10 @@ class Feed:
 
     def _hand_over(self, event: Snapshot | Group) -> None:
         if isinstance(event, Group):
-            self._target.publish(event)
+            if not self._target.publish(event):
+                self._bookmark.doubt()
         else:
-            self._hush()
-            self._stale_since = None
-            self._whole_at = self._loop.time()
+            self._back()
             self._lost.reset()
             self._target.replace(event)
+            self._bookmark.whole(event, self._target.query)

@@ -46,5 +46,8 @@ class Observer:
     def resubscribed(self, cause: str) -> None:
         """Note that an upstream call was given up and another one is opened."""
 
+    def offered(self, *, granted: bool) -> None:
+        """Note whether the tier goes on from a position that it was offered."""
+
     def replaced(self, cause: str) -> None:
         """Note that the tier sent a whole window."""

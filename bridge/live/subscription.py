@@ -247,13 +247,22 @@ class Subscription:
         if not self.opened.done():
             self.opened.set_result(None)
 
-    def publish(self, group: Group) -> None:
-        """Mirror a source change and pass it on, repaired where it must be."""
+    def publish(self, group: Group) -> bool:
+        """Mirror a source change and pass it on, repaired where it must be; whether it fitted.
+
+        A leave that the tier forgot is known to be the only one: the window is the tier's even so.
+        """
         applied = self._window.apply(group)
         for cause in applied.repairs:
             self.observer.repaired(cause)
         if applied.group is not None:
             self._append(applied.group)
+        return not applied.repairs or set(applied.repairs) == {"missing_leave"}
+
+    def resumed(self) -> None:
+        """Tell viewers that the tier is back: nothing was missed, and history goes on."""
+        self.stale = None
+        self._flush_soon()
 
     def lost(self, cause: str) -> None:
         """Tell viewers that the window stands still for now."""

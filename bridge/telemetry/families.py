@@ -65,6 +65,7 @@ FAMILIES = (
     ),
     Family("repairs", "counter", "What the guard mended in the tier's groups.", ("cause",)),
     Family("resubscribes", "counter", "Upstream calls given up for another.", ("cause",)),
+    Family("resumes", "counter", "Positions offered to a tier that started a call.", ("outcome",)),
     Family("resets", "counter", "Whole windows taken from the tier.", ("cause",)),
     Family(
         "write_lag_seconds",

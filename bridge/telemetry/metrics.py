@@ -43,6 +43,7 @@ class Metrics(Observer, Collector):
         self._ends: Counter[tuple[str, ...]] = Counter({(reason.value,): 0 for reason in Reason})
         self._repairs: Counter[tuple[str, ...]] = Counter()
         self._resubscribes: Counter[tuple[str, ...]] = Counter()
+        self._resumes: Counter[tuple[str, ...]] = Counter()
         self._resets: Counter[tuple[str, ...]] = Counter()
         self._write_lag = Histogram(WRITE_LAG)
         self._readings: dict[str, Callable[[], Reading]] = {}
@@ -66,6 +67,7 @@ class Metrics(Observer, Collector):
         self.bind("streams_ended", lambda: self._ends)
         self.bind("repairs", lambda: self._repairs)
         self.bind("resubscribes", lambda: self._resubscribes)
+        self.bind("resumes", lambda: self._resumes)
         self.bind("resets", lambda: self._resets)
         self.bind("write_lag_seconds", lambda: self._write_lag)
 
@@ -108,6 +110,10 @@ class Metrics(Observer, Collector):
     def resubscribed(self, cause: str) -> None:
         """Count an upstream call given up for another."""
         self._resubscribes[cause,] += 1
+
+    def offered(self, *, granted: bool) -> None:
+        """Count a position offered, and what the tier made of it."""
+        self._resumes["granted" if granted else "refused",] += 1
 
     def replaced(self, cause: str) -> None:
         """Count a whole window from the tier."""

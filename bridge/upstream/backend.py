@@ -15,14 +15,14 @@ from google.protobuf.duration_pb2 import Duration
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.query import LiveQuery
-from bridge.live.backend import Identity
+from bridge.live.backend import Identity, Offer
 from livequery.v1 import livequery_pb2 as pb
 
 from .endpoint import Endpoint
 from .endpoints import Endpoints
 from .pace import Pace
 from .sub import GrpcSub
-from .translate import query_to_pb
+from .translate import offer_to_pb, query_to_pb
 
 MAX_BATCH_DELTAS: Final = 1000
 TRIES: Final = 3
@@ -70,13 +70,24 @@ class GrpcBackend:
         await self._endpoints.pause(seconds)
 
     async def subscribe(
-        self, query: LiveQuery, identity: Identity, *, again: bool = False
+        self,
+        query: LiveQuery,
+        identity: Identity,
+        *,
+        again: bool = False,
+        resume: Offer | None = None,
     ) -> GrpcSub:
         """Open a subscription; see `Backend.subscribe`. `again`: the caller had one before.
 
         A replica that can't be reached is passed over for another at once, if there is one.
         """
         pace = self._again if again else self._first
+        request = pb.SubscribeRequest(
+            query=query_to_pb(query),
+            resume=offer_to_pb(resume),
+            max_batch_deltas=MAX_BATCH_DELTAS,
+            heartbeat_interval=_HEARTBEAT,
+        )
         tried: list[Endpoint] = []
         failure: Failed | None = None
         while True:
@@ -87,20 +98,21 @@ class GrpcBackend:
             except Failed as nowhere:
                 raise failure or nowhere from None
             try:
-                return await self._open(endpoint, query, identity)
+                return await self._open(endpoint, request, query, identity)
             except Failed as failed:
                 tried.append(endpoint)
                 if failed.kind is not Kind.UNAVAILABLE or len(tried) == TRIES:
                     raise
                 failure = failed
 
-    async def _open(self, endpoint: Endpoint, query: LiveQuery, identity: Identity) -> GrpcSub:
-        request = pb.SubscribeRequest(
-            query=query_to_pb(query),
-            request_id=secrets.token_hex(8),
-            max_batch_deltas=MAX_BATCH_DELTAS,
-            heartbeat_interval=_HEARTBEAT,
-        )
+    async def _open(
+        self,
+        endpoint: Endpoint,
+        request: pb.SubscribeRequest,
+        query: LiveQuery,
+        identity: Identity,
+    ) -> GrpcSub:
+        request.request_id = secrets.token_hex(8)
         ticket = endpoint.breaker.enter()
         began = self._clock()
         sub = GrpcSub(endpoint=endpoint, query=query, identity=identity)

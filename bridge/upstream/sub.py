@@ -59,6 +59,16 @@ class GrpcSub:
         return self._started.subscription_id
 
     @property
+    def route(self) -> bytes:
+        """What the tier finds it by."""
+        return self._started.route
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the tier says that it goes on where a lost one was left."""
+        return self._started.resumed
+
+    @property
     def effective(self) -> LiveQuery | None:
         """The query as the tier runs it."""
         if not self._started.HasField("effective_query"):

@@ -5,6 +5,7 @@ from bridge.core.frame import Frame, encode
 from bridge.core.intake import Beat
 from bridge.core.query import Comparison, Condition, LiveQuery, OrGroup
 from bridge.core.value import Cursor, JsonText, Value
+from bridge.live.backend import Offer
 from livequery.v1 import livequery_pb2 as pb
 
 INT64_MAX = 2**63 - 1
@@ -73,6 +74,20 @@ def query_to_pb(query: LiveQuery) -> pb.LiveQuery:
         limit=query.limit,
         cursor=cursor_to_pb(query.cursor),
         mode=_MODES[query.mode],
+    )
+
+
+def offer_to_pb(offer: Offer | None) -> pb.ResumePosition | None:
+    """Spell where a lost call was left."""
+    if offer is None:
+        return None
+    at = offer.position
+    return pb.ResumePosition(
+        subscription_id=offer.id,
+        epoch=at.epoch,
+        seq=at.seq,
+        stream_id=at.stream_id,
+        route=offer.route,
     )
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from bridge.core.batch import Batch
 from bridge.core.delta import Op
 from bridge.core.frame import RESET, encode
-from bridge.core.intake import Beat, Intake, Resync, Snapshot
+from bridge.core.intake import Beat, Intake, Position, Resync, Snapshot
 from bridge.core.window import StreamedSet, Window
 from core_makers import enter, quick, shown, thorough
 
@@ -399,3 +399,115 @@ def test_a_heartbeat_exposes_what_was_lost_at_the_tail(beat, gap):
 def test_a_heartbeat_before_anything_numbered_proves_nothing():
     intake().beat(Beat(1, 10))
     begun().beat(Beat(0, 10))
+
+
+# ---------------------------------------------------------------- where another call may go on
+
+
+def at(epoch, seq, stream_id=""):
+    return Position(epoch, seq, stream_id)
+
+
+def after(position):
+    return Intake(Window(LIMIT), position)
+
+
+def test_a_position_is_that_of_the_last_delta_handed_over():
+    taker = intake()
+    assert taker.position is None
+    list(taker.feed(snapshot("ab", epoch=4, first_seq=10)))
+    assert taker.position is None, "a snapshot is under way"
+    list(taker.feed(Batch(epoch=4, first_seq=13, snapshot_complete=True)))
+    assert taker.position == at(4, 12)
+    list(taker.feed(Batch((update("1-0"), update("2-0")), epoch=4, first_seq=13)))
+    assert taker.position == at(4, 14, "2-0")
+    list(taker.feed(Batch((update("2-0"), update("")), epoch=4, first_seq=14)))
+    assert taker.position == at(4, 15)
+    list(taker.feed(Batch((RESET,), epoch=5, first_seq=16)))
+    assert taker.position is None
+
+
+def test_a_position_counts_what_is_handed_over_and_not_what_has_come():
+    taker = begun(epoch=1, first_seq=1)
+    events = taker.feed(Batch((update("1-0"), update("2-0")), epoch=1, first_seq=4))
+    next(events)
+    assert taker.position == at(1, 3)
+    list(events)
+    assert taker.position == at(1, 5, "2-0")
+
+
+def test_deltas_too_late_are_counted_in_a_position():
+    taker = begun(epoch=2, first_seq=1)
+    list(taker.feed(Batch((update("1-0"),), epoch=1, first_seq=4)))
+    assert taker.position == at(2, 4)
+
+
+def test_without_numbers_there_is_no_position():
+    taker = begun(epoch=1)
+    assert taker.position is None
+    taker = begun(first_seq=1)
+    assert taker.position == at(0, 3), "without epochs there is"
+    list(taker.feed(Batch((update("1-0"),))))
+    assert taker.position is None, "nor is there behind a delta that has none"
+    list(taker.feed(Batch((update("2-0"),), first_seq=4)))
+    assert taker.position == at(0, 4, "2-0")
+
+
+def test_a_position_that_the_schema_has_no_room_for_is_none():
+    taker = begun(first_seq=2**64 - 3)
+    assert taker.position == at(0, 2**64 - 1)
+    list(taker.feed(Batch((update("1-0"),), first_seq=2**64)))
+    assert taker.position is None
+
+
+@thorough
+@given(st.data(), calls())
+def test_a_call_cut_anywhere_and_gone_on_from_leads_where_the_whole_one_does(data, batches):
+    whole, _ = follow(batches)
+    cut = data.draw(st.integers(0, len(batches)))
+    taker = intake()
+    out, _ = follow(batches[:cut], taker)
+    position = taker.position
+    if position is None:
+        assert cut == 0 or taker.waiting
+        return
+    # The tier may repeat what came before; what comes behind must be there.
+    again = data.draw(st.integers(0, cut))
+    second = after(position)
+    assert second.position == position
+    assert not second.waiting
+    rest, cause = follow(batches[again:], second)
+    assert (out + rest, cause) == (whole, None)
+    beyond = [batch for batch in batches[cut:] if batch.deltas][1:]
+    if beyond:
+        _, cause = follow(beyond, after(position))
+        assert cause == "gap"
+
+
+def test_a_call_that_goes_on_awaits_no_snapshot_and_its_first_is_no_calls_first():
+    taker = after(at(3, 9, "1-0"))
+    [group] = taker.feed(Batch((update("2-0"),), epoch=3, first_seq=10))
+    assert group.stream_id == "2-0"
+    [event] = taker.feed(snapshot("a", epoch=4, first_seq=11, snapshot_complete=True))
+    assert not event.first
+
+
+@pytest.mark.parametrize(
+    ("batch", "cause"),
+    [
+        (Batch((update("1-0"),), epoch=3, first_seq=11), "gap"),
+        (Batch((update("1-0"),), epoch=3), "gap"),
+        (Batch((update("1-0"),), epoch=2, first_seq=10), "gap"),
+        (Batch((update("1-0"),), epoch=2), "gap"),
+        (Batch((update("1-0"),), epoch=4, first_seq=10), "epoch_without_reset"),
+        (Beat(3, 10), "gap"),
+        (Beat(3, 9), None),
+        (Beat(2, 9), "gap"),
+        (Beat(0, 9), None),
+        (Batch((update("1-0"),), epoch=2, first_seq=9), None),
+        (Batch((update("1-0"), update("2-0")), epoch=3, first_seq=8), None),
+        (Batch(epoch=3), None),
+    ],
+)
+def test_a_call_goes_on_exactly_where_it_said_or_is_given_up(batch, cause):
+    assert follow([batch], after(at(3, 9))) == ([], cause)

@@ -315,6 +315,46 @@ class Table:
             self.change()
 
 
+class Relay:
+    """A cable to a port: `cut` breaks every connection through it and leaves both ends running."""
+
+    def __init__(self) -> None:
+        self.address = ""
+        self._ends = []
+        self._tasks = set()
+
+    async def start(self, port):
+        self._port = port
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def _accept(self, reader, writer):
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._ends += [writer, far_writer]
+        for source, sink in ((reader, far_writer), (far_reader, writer)):
+            task = asyncio.create_task(self._carry(source, sink))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _carry(self, source, sink):
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                sink.write(data)
+        sink.close()
+
+    def cut(self):
+        for end in self._ends:
+            end.transport.abort()
+        self._ends.clear()
+
+    async def stop(self):
+        self._server.close()
+        self.cut()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+
 @contextlib.asynccontextmanager
 async def running(*works):
     """Run works beside the test; one that fails fails it."""

@@ -12,6 +12,8 @@ import selectors
 import zlib
 from collections import deque
 
+import msgspec
+
 from bridge.core.batch import Batch
 from bridge.core.delta import Op
 from bridge.core.diff import known as known_rows
@@ -121,6 +123,9 @@ class FakeTier:
         self.subs = []  # open ones
         self.asked = []  # (query, identity) of every subscribe
         self.lines = []  # whether each waited with those who had a call before
+        self.offers = []  # what each was asked to go on from
+        self.grants = ""  # "yes", or how it lies: see `_go_on`
+        self.left = {}  # id → a sub whose call is over, and which is told of changes even so
         self.reanchors = []
         self.refuse = deque()  # Failed for the next subscribes
         self.cuts = deque()  # rows after which the next snapshots break off
@@ -177,7 +182,8 @@ class FakeTier:
 
     def change(self, rows, entity="flights", *, split=""):
         """Commit rows as one source change; `split`: as many, each in a "batch" or a "group"."""
-        told = {sub: [] for sub in self.subs if sub.query.entity == entity}
+        everyone = (*self.subs, *self.left.values())
+        told = {sub: [] for sub in everyone if sub.query.entity == entity}
         stream_id = ""
         for at, (agg_id, k) in enumerate(rows):
             if at == 0 or split:
@@ -248,9 +254,10 @@ class FakeTier:
     async def pause(self, seconds):
         await asyncio.sleep(seconds)
 
-    async def subscribe(self, q, identity, *, again=False):
+    async def subscribe(self, q, identity, *, again=False, resume=None):
         self.asked.append((q, identity))
         self.lines.append(again)
+        self.offers.append(resume)
         if self.latency:
             await asyncio.sleep(self.latency)
         if self.refuse:
@@ -260,11 +267,50 @@ class FakeTier:
         self._count += 1
         sub = FakeSub(self, q, f"sub-{self._count}")
         self.subs.append(sub)
+        was = self.left.get(resume.id) if resume is not None else None
+        if self.grants == "unasked":
+            sub.resumed = True
+            return sub
+        if (
+            self.grants
+            and was is not None
+            and was.query == q
+            and was.epoch == resume.position.epoch
+        ):
+            self._go_on(sub, self.left.pop(was.id), resume.position.seq + 1)
+            return sub
         if self.cuts:
             sub.cut_at = self.cuts.popleft()
         if not self.mute:
             sub.snapshot(reanchor=False)
         return sub
+
+    def _go_on(self, sub, was, number):
+        """Grant a resume: send what is missing from a number on, or what the lie is."""
+        sub.resumed, sub.id = True, was.id
+        sub.epoch, sub.seq, sub.sent = was.epoch, was.seq, was.sent
+        missing = [batch for batch in was.sent if batch.first_seq + len(batch.deltas) > number]
+        match self.grants:
+            case "yes":
+                missing = [_from(number, batch) for batch in missing]
+            case "from before":
+                missing = list(was.sent)[-len(missing) - 2 :]
+            case "from beyond" if missing:
+                del missing[0]
+            case "from beyond":
+                sub.fault = "lose"
+            case "unnumbered":
+                missing = [msgspec.structs.replace(batch, first_seq=0) for batch in missing]
+                sub.numbered = False
+            case "in an older epoch" if was.epoch > 1:  # 0 would be none
+                missing = [msgspec.structs.replace(batch, epoch=was.epoch - 1) for batch in missing]
+                sub.epoch -= 1
+            case "renamed":
+                sub.id = f"not {was.id}"
+        for batch in missing:
+            sub.raw(batch)
+        if self.grants == "resets":
+            sub.snapshot()
 
     @property
     def sub(self):
@@ -280,12 +326,16 @@ class FakeSub:
         self.tier = tier
         self.query = q
         self.id = name
+        self.route = b"to " + name.encode()
+        self.resumed = False
         self.effective = None
         self.heartbeat = tier.heartbeat
         self.leaving = False
         self.closed = False
         self.epoch = 0
         self.seq = 1
+        self.numbered = tier.numbers
+        self.sent = deque(maxlen=500)  # the last batches
         self.fault = None  # of the next batch: lose, double, late
         self.cut_at = None  # break after this many rows of the next snapshot
         self.last = None
@@ -308,10 +358,11 @@ class FakeSub:
         batch = Batch(
             deltas,
             epoch=self.epoch if self.tier.epochs else 0,
-            first_seq=self.seq if self.tier.numbers else 0,
+            first_seq=self.seq if self.numbered else 0,
             **flags,
         )
         self.seq += len(deltas)
+        self.sent.append(batch)
         self.last = batch
         fault, self.fault = self.fault, None
         if fault == "lose":
@@ -327,7 +378,7 @@ class FakeSub:
             self.raw(late)
 
     def beat(self):
-        if self.tier.numbers:
+        if self.numbered:
             self.raw(Beat(self.epoch if self.tier.epochs else 0, self.seq - 1))
 
     def snapshot(self, *, reanchor=None, request_id=""):
@@ -369,12 +420,21 @@ class FakeSub:
         self.release()
         self.beat()
 
-    def break_off(self, failure=None):
-        """End the call: None is OK."""
-        if self in self.tier.subs:
-            self.tier.subs.remove(self)
+    def break_off(self, failure=None, *, lost=0):
+        """End the call: None is OK. The last `lost` messages never arrive."""
+        self._part()
+        for _ in range(min(lost, len(self._queue))):
+            self._queue.pop()
         self.raw(failure)
         self.release()
+
+    def _part(self):
+        if self in self.tier.subs:
+            self.tier.subs.remove(self)
+            if self.tier.grants and self.numbered:
+                self.tier.left[self.id] = self
+                if len(self.tier.left) > 8:
+                    del self.tier.left[next(iter(self.tier.left))]
 
     def hold(self):
         self._held = True
@@ -431,8 +491,15 @@ class FakeSub:
     async def close(self):
         assert not self.closed, "closed twice"
         self.closed = True
-        if self in self.tier.subs:
-            self.tier.subs.remove(self)
+        self._part()
+
+
+def _from(number, batch):
+    """Leave out of a batch what comes before a number."""
+    skip = max(number - batch.first_seq, 0)
+    return msgspec.structs.replace(
+        batch, deltas=batch.deltas[skip:], first_seq=batch.first_seq + skip
+    )
 
 
 def _leave(agg_id, at, stream_id):
@@ -645,6 +712,8 @@ class Counts(Observer):
         self.reasons = []
         self.repairs = []
         self.losses = []
+        self.granted = []
+        self.resets = []
         self.conflations = 0
         self.frames = 0
 
@@ -672,6 +741,12 @@ class Counts(Observer):
 
     def resubscribed(self, cause):
         self.losses.append(cause)
+
+    def offered(self, *, granted):
+        self.granted.append(granted)
+
+    def replaced(self, cause):
+        self.resets.append(cause)
 
 
 class House:

@@ -112,9 +112,14 @@ class Call:
         self.seq = 1
 
     def start(self, **started):
-        self.out.put_nowait(
-            pb.SubscribeResponse(started=pb.Started(subscription_id=self.id, **started))
-        )
+        started = {"subscription_id": self.id, **started}
+        self.out.put_nowait(pb.SubscribeResponse(started=pb.Started(**started)))
+
+    def resume(self, **started):
+        """Grant what the request offers: go on in the numbers of the call that was lost."""
+        offer = self.request.resume
+        self.epoch, self.seq = offer.epoch, offer.seq + 1
+        self.start(subscription_id=offer.subscription_id, resumed=True, **started)
 
     def send(self, *deltas, complete=False, **batch):
         if any(delta.op == pb.DELTA_OP_RESET for delta in deltas):

@@ -9,12 +9,13 @@ import pytest
 from upstream_tier import NOBODY, QUERY, read, until
 
 from bridge.core.errors import Failed, Kind
-from bridge.core.intake import Beat
-from bridge.live.backend import Identity
+from bridge.core.intake import Beat, Position
+from bridge.live.backend import Identity, Offer
 from livequery.v1 import livequery_pb2 as pb
 from scripted_tier import Refusal, enter, reset
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+ROUTE = bytes(range(256))
 
 
 @pytest.fixture
@@ -77,6 +78,50 @@ async def test_the_tiers_limit_and_heartbeat_are_told(one):
     )
     assert sub.effective == replace(QUERY, limit=2)
     assert sub.heartbeat == 1.5
+    await sub.close()
+
+
+async def test_a_position_is_offered_and_its_answer_told(one):
+    tier, backend = one
+    sub, call = await begin(backend, tier, route=ROUTE)
+    assert (sub.route, sub.resumed) == (ROUTE, False)
+    assert not call.request.HasField("resume")
+    await sub.close()
+    offer = Offer(sub.id, sub.route, Position(3, 2**64 - 1, "7-0"))
+    opening = asyncio.create_task(backend.subscribe(QUERY, NOBODY, again=True, resume=offer))
+    call = await tier.next_call()
+    assert call.request.resume == pb.ResumePosition(
+        subscription_id=sub.id, epoch=3, seq=2**64 - 1, stream_id="7-0", route=ROUTE
+    )
+    assert "livequery-route" not in call.metadata, "whoever has it may be gone: any replica will do"
+    call.start(subscription_id=sub.id, resumed=True)
+    again = await opening
+    assert (again.id, again.resumed, again.route) == (sub.id, True, b"")
+    await again.close()
+
+
+async def test_another_replica_that_is_tried_is_offered_the_same_under_another_request_id(
+    replica, bridge_to
+):
+    tiers = [await replica(started=False), await replica(started=False)]
+    _, backend = bridge_to(*tiers)
+    offer = Offer("sub-9", b"", Position(1, 4, ""))
+    opening = asyncio.create_task(backend.subscribe(QUERY, NOBODY, resume=offer))
+    asked = []
+    for _ in range(2):
+        waits = [asyncio.create_task(tier.next_call()) for tier in tiers]
+        done, late = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in late:
+            wait.cancel()
+        call = done.pop().result()
+        asked.append(call.request)
+        if len(asked) == 1:
+            call.fail(UNAVAILABLE)
+    call.start()
+    sub = await opening
+    assert asked[0].resume == asked[1].resume
+    assert asked[0].request_id != asked[1].request_id
+    assert not sub.resumed
     await sub.close()
 
 
@@ -186,8 +231,6 @@ async def test_a_channel_closed_under_a_reader_is_a_lost_call_and_no_cancellatio
 
 
 # ------------------------------------------------------------------ reanchor
-
-ROUTE = bytes(range(256))
 
 
 async def test_reanchor_carries_route_query_and_anchor(one):
