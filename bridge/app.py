@@ -226,7 +226,7 @@ def endpoints(config: Config) -> Endpoints:
     )
     secure = config.upstream_tls == "on" or files != UpstreamTls()
     tls = files if secure else None
-    return Endpoints(config.upstream, keepalive=config.keepalive, tls=tls)
+    return Endpoints(config.upstream, keepalive=config.keepalive, gather=config.gather, tls=tls)
 
 
 def _live_settings(config: Config) -> Settings:

@@ -56,6 +56,7 @@ class Config:
     open_timeout: float
     max_staleness: float
     keepalive: str
+    gather: float
     wait_for_tier: str
     drain_timeout: float
     explorer: str

@@ -310,6 +310,14 @@ OPTIONS = (
         "Pings to the tier: every 330 s, or, where its servers agree, every 10 s.",
     ),
     Option(
+        "gather",
+        "TIME",
+        "4ms",
+        duration,
+        "How long messages may wait for each other on a connection to the tier that brings over"
+        " 500 a second: a quarter less CPU for many distinct queries. 0 takes each at once.",
+    ),
+    Option(
         "wait-for-tier",
         "on|off",
         "off",

@@ -38,6 +38,7 @@ class Endpoints:
         addresses: `HOST:PORT` and `unix:/PATH` for one replica each, `dns:///NAME:PORT` for every
             one behind a name.
         keepalive: `compatible` or `fast`, see KEEPALIVE.
+        gather: seconds that reads of a busy connection may be apart; 0 for at once.
         tls: certificate files; None for clear text.
         streams_per_lane: below what the tier's servers allow on one connection.
         clock: seconds, as loop.time.
@@ -55,6 +56,7 @@ class Endpoints:
         addresses: Iterable[str],
         *,
         keepalive: str = "compatible",
+        gather: float = 0.0,
         tls: TlsFiles | None = None,
         streams_per_lane: int = STREAMS_PER_LANE,
         clock: Callable[[], float] | None = None,
@@ -72,6 +74,7 @@ class Endpoints:
         )
         self._dialler = Dialler(
             keepalive=KEEPALIVE[keepalive],
+            gather=gather,
             context=self._context if tls else None,
             server_name=server_name,
         )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, cast
 
 from .call import Call, CallEnded, Metadata
+from .gather import Gather
 from .keepalive import Keepalive, Pulse
 from .session import Session
 
@@ -23,10 +24,26 @@ Dial = Callable[[Callable[[], asyncio.Protocol]], Coroutine[Any, Any, None]]
 
 
 class Connection(asyncio.Protocol):
-    """`dial` connects it; `authority` and `scheme` are what requests are addressed with."""
+    """One to a replica.
+
+    Args:
+        dial: connects it.
+        authority: what requests are addressed with, as is `scheme`.
+        name: whom the log calls the peer.
+        keepalive: after how long a silent peer is gone.
+        gather: seconds that reads may be apart while it is busy.
+
+    """
 
     def __init__(
-        self, dial: Dial, *, authority: str, scheme: str, name: str, keepalive: Keepalive
+        self,
+        dial: Dial,
+        *,
+        authority: str,
+        scheme: str,
+        name: str,
+        keepalive: Keepalive,
+        gather: float,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._keepalive = keepalive
@@ -36,6 +53,7 @@ class Connection(asyncio.Protocol):
         self._dead = False
         self._farewell: asyncio.TimerHandle | None = None
         self._heard = 0.0
+        self._gather = Gather(gather, self._loop)
         self._session = Session(
             authority=authority,
             scheme=scheme,
@@ -123,7 +141,9 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what has arrived."""
         self._heard = self._loop.time()
-        self._feed(data)
+        messages = self._feed(data)
+        if self._transport is not None:
+            self._gather.read(self._transport, messages)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note of the end."""

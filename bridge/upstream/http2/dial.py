@@ -16,16 +16,19 @@ class Dialler:
 
     `context` tells what TLS to make one with; where it is None, they are in clear text.
     `server_name` is what the tier's certificate must hold, None for the name it is reached by.
+    `gather` is how many seconds reads of a busy one may be apart.
     """
 
     def __init__(
         self,
         *,
         keepalive: Keepalive,
+        gather: float = 0.0,
         context: Callable[[], ssl.SSLContext] | None = None,
         server_name: str | None = None,
     ) -> None:
         self._keepalive = keepalive
+        self._gather = gather
         self._context = context
         self._server_name = server_name
 
@@ -38,6 +41,7 @@ class Dialler:
             authority=_authority(place, name if context else ""),
             scheme="https" if context else "http",
             keepalive=self._keepalive,
+            gather=self._gather,
             name=place.address,
         )
 

@@ -56,11 +56,14 @@ class Splitter:
         self._rest = b""
         self._received = 0
 
-    def feed(self, data: bytes) -> None:
-        """Take what has arrived. Raises ViolationError, after which nothing may follow."""
+    def feed(self, data: bytes) -> int:
+        """Take what has arrived; returns how many DATA frames were in it.
+
+        Raises ViolationError, after which nothing may follow.
+        """
         if self._rest:
             data = self._rest + data
-        at, size = 0, len(data)
+        at, size, count = 0, len(data), 0
         inboxes, unpack = self._inboxes, _HEAD.unpack_from
         while size - at >= HEAD_SIZE:
             high, low, kind, flags, stream = unpack(data, at)
@@ -76,6 +79,7 @@ class Splitter:
                 self._control(kind, data[at:end])
             else:
                 self._received += length
+                count += 1
                 inbox = inboxes.get(stream)
                 if inbox is not None:
                     try:
@@ -90,6 +94,7 @@ class Splitter:
         if self._received >= CONNECTION_WINDOW // 2:
             self._grant(self._received)
             self._received = 0
+        return count
 
     def _odd(  # noqa: PLR0917 - a frame's parts
         self, inbox: Inbox, flags: int, stream: int, data: bytes, body: int, end: int

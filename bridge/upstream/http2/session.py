@@ -101,15 +101,19 @@ class Session:
         self._flush()
         self._grant(0, CONNECTION_WINDOW - _DEFAULT_WINDOW)
 
-    def feed(self, data: bytes) -> None:
-        """Take what has arrived. Never raises: what breaks the rules is the end, and told once."""
+    def feed(self, data: bytes) -> int:
+        """Take what has arrived; returns about how many messages there were in it.
+
+        Never raises: what breaks the rules is the end, and told once.
+        """
         if self.ended is not None:
-            return
+            return 0
         try:
-            self._split(data)
+            return self._split(data)
         except Exception as error:  # noqa: BLE001 - h2 may stumble over bytes it did not foresee
             logger.info("tier %s breaks HTTP/2's rules: %r", self._name, error)
             self.end("the peer breaks HTTP/2's rules", ErrorCodes.PROTOCOL_ERROR)
+            return 0
 
     def ping(self) -> None:
         """Ask for a sign of life."""
