@@ -12,7 +12,8 @@ from .tls import Credentials
 KEEPALIVE: Final = {
     # Stock servers punish pings more often than every 300 s.
     "compatible": Keepalive(silence=330, patience=20),
-    "fast": Keepalive(silence=10, patience=5),
+    # A tier that stands still is found 14 s after its last word, and left for another within 15.
+    "fast": Keepalive(silence=10, patience=4),
 }
 
 _OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
