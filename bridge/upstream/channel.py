@@ -71,4 +71,6 @@ def _pings(keepalive: Keepalive) -> tuple[tuple[str, int], ...]:
         ("grpc.keepalive_timeout_ms", int(keepalive.patience * 1000)),
         # The timeout alone does nothing: this is what finds a dead peer.
         ("grpc.http2.ping_timeout_ms", int(keepalive.patience * 1000)),
+        # Else no more than two are sent between two requests, and a watch is a single one.
+        ("grpc.http2.max_pings_without_data", 0),
     )
