@@ -103,7 +103,7 @@ class GrpcBackend:
         )
         ticket = endpoint.breaker.enter()
         began = self._clock()
-        sub = GrpcSub(endpoint=endpoint, query=query, identity=identity)
+        sub = GrpcSub(endpoint=endpoint, query=query, identity=identity, clock=self._clock)
         try:
             await sub.start(request)
         except BaseException as error:

@@ -7,6 +7,7 @@ import time
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2
 from upstream_tier import NOBODY, NOT_SERVING, QUERY, SERVING, FakeTime, until
 
@@ -329,6 +330,73 @@ async def test_a_replica_that_let_a_call_wait_for_nothing_is_asked_last_for_a_wh
     clock.advance(31)
     await open_many(backend, opened, 1)
     assert silent.opened == 2
+
+
+async def held_by_both(replicas, bridge_to, opened, clock, **started):
+    """Open one call at each of two replicas; returns (backend, who is silent, its call's Sub)."""
+    endpoints, backend = bridge_to(*replicas, clock=clock, pace={"clock": clock})
+    await all_ready(endpoints)
+    for tier in replicas:
+        opening = asyncio.create_task(backend.subscribe(QUERY, NOBODY))
+        await until(lambda: sum(each.calls.qsize() for each in replicas))
+        for each in replicas:
+            while not each.calls.empty():
+                each.calls.get_nowait().start(**started)
+        opened.append(await opening)
+    assert [tier.opened for tier in replicas] == [1, 1]
+    return backend, asked_of(opened[0], replicas), opened[0]
+
+
+def asked_of(sub, replicas):
+    """Find the replica that a call was sent to."""
+    return next(tier for tier in replicas if tier.address == sub._endpoint.place.address)
+
+
+@pytest.mark.parametrize(("silence", "asked"), [(45, 1), (20, 2)])
+async def test_a_replica_whose_heartbeats_are_missing_when_a_call_is_closed_is_asked_last(
+    replica, bridge_to, opened, silence, asked
+):
+    clock = FakeTime()
+    replicas = [await replica(started=False) for _ in range(2)]
+    backend, silent, sub = await held_by_both(
+        replicas, bridge_to, opened, clock, heartbeat_interval=Duration(seconds=15)
+    )
+    clock.advance(silence)
+    await sub.close()
+    for tier in replicas:
+        tier.started = True
+    await open_many(backend, opened, 1)
+    assert silent.opened == asked, "it has the fewest streams, and is asked unless it is doubted"
+
+
+async def test_without_heartbeats_promised_silence_speaks_against_nobody(
+    replica, bridge_to, opened
+):
+    clock = FakeTime()
+    replicas = [await replica(started=False) for _ in range(2)]
+    backend, silent, sub = await held_by_both(replicas, bridge_to, opened, clock)
+    clock.advance(3600)
+    await sub.close()
+    for tier in replicas:
+        tier.started = True
+    await open_many(backend, opened, 1)
+    assert silent.opened == 2
+
+
+async def test_a_replica_whose_connection_was_given_up_for_silence_is_asked_last(
+    replica, bridge_to, opened
+):
+    replicas = [await replica() for _ in range(2)]
+    endpoints, backend = bridge_to(*replicas)
+    await all_ready(endpoints)
+    await open_many(backend, opened, 2)
+    silent = asked_of(opened[0], replicas)
+    opened[0].lane.connection._pulse._gone()
+    with pytest.raises(Failed):
+        await opened[0].read()
+    await opened[0].close()
+    await open_many(backend, opened, 5)
+    assert silent.opened == 1
 
 
 async def test_clients_that_leave_at_once_do_not_open_it(replica, bridge_to):
