@@ -2,8 +2,9 @@
 
 Every path out of here cancels the call. Its messages are read by one task; timeouts are the
 reader's, on its side of `read`. A call that is closed with heartbeats missing speaks against its
-replica, or the next one would be sent there again: it has the fewest streams by then. grpc reports a call that was cut on our side (its channel closed)
-as CancelledError, as if the task had been cancelled: only a task that really is may see that.
+replica: having the fewest streams by then, it would be sent the next one. grpc reports a call that
+was cut on our side (its channel closed) as CancelledError, as if the task had been cancelled: only
+a task that really is may see that.
 """
 
 import asyncio
