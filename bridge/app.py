@@ -17,6 +17,8 @@ from .garbage import settle
 from .live.hub import Hub
 from .live.outlet import Watch
 from .live.settings import Settings
+from .memory import read as read_memory
+from .pressure import Pressure
 from .renewal import Renewal
 from .telemetry.lag import LoopLag
 from .telemetry.metrics import Metrics
@@ -63,10 +65,16 @@ class Bridge:
             settings=_live_settings(config),
             observer=self.metrics,
         )
-        self._gate = Gate(most=most, most_per_ip=config.max_connections_per_ip)
+        watch = Watch(stall=config.stall_timeout)
+        self._pressure = Pressure(read=lambda: read_memory(config.memory_limit), cut=watch.shed)
+        self._gate = Gate(
+            most=most,
+            most_per_ip=config.max_connections_per_ip,
+            short=lambda: self._pressure.short,
+        )
         self._context = Context(
             hub=self._hub,
-            watch=Watch(stall=config.stall_timeout),
+            watch=watch,
             gate=self._gate,
             settings=_web_settings(config),
         )
@@ -75,7 +83,7 @@ class Bridge:
         )
         self._listener: Listener | None = None
         self._admin: Listener | None = None
-        self._upkeep: asyncio.Task[None] | None = None
+        self._upkeep: list[asyncio.Task[None]] = []
         self._bind_metrics()
 
     # ------------------------------------------------------------ start
@@ -104,8 +112,9 @@ class Bridge:
             while not await self._endpoints.reachable(within=60):
                 pass
         await listener.open()
+        self._keep(self._pressure.run(), "looks at memory")
         if self._certificate is not None:
-            self._upkeep = asyncio.create_task(self._look_after(), name="upkeep of certificates")
+            self._keep(self._look_after(), "upkeep of certificates")
         return listener.url
 
     async def _open_admin(self, sockets: list[socket.socket]) -> None:
@@ -113,6 +122,9 @@ class Bridge:
         self._admin = Listener(app, sockets)
         await self._admin.open()
         logger.info("metrics and health at %s", self._admin.url)
+
+    def _keep(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._upkeep.append(asyncio.create_task(work, name=name))
 
     # ------------------------------------------------------------ while it runs
 
@@ -134,6 +146,8 @@ class Bridge:
         reasons = []
         if self._gate.full:
             reasons.append("no more connections to give")
+        if self._pressure.short:
+            reasons.append("short of memory")
         if not await self._endpoints.reachable():
             reasons.append(NO_TIER)
         # The last one waited.
@@ -157,10 +171,11 @@ class Bridge:
 
     def _bind_metrics(self) -> None:
         bind_reading = self.metrics.bind
-        journal, hub, lag, replicas = (
+        journal, hub, lag, pressure, replicas = (
             self._context.journal,
             self._hub,
             self._lag,
+            self._pressure,
             self._endpoints.snapshot,
         )
         bind_reading("connections", lambda: journal.open)
@@ -174,6 +189,9 @@ class Bridge:
         )
         bind_reading("loop_lag_seconds", lambda: lag.histogram)
         bind_reading("loop_lag_max_seconds", lambda: lag.most)
+        bind_reading("memory_used_bytes", lambda: pressure.level.used if pressure.level else {})
+        bind_reading("memory_limit_bytes", lambda: pressure.level.limit if pressure.level else {})
+        bind_reading("memory_cuts", lambda: pressure.cuts)
         if self._certificate is not None:
             reloads = self._certificate.reloads
             bind_reading("certificate_reloads", lambda: reloads)
@@ -194,9 +212,10 @@ class Bridge:
     async def close(self) -> None:
         """Release everything: upstream calls, connections, channels."""
         self._lag.stop()
-        if self._upkeep is not None:
-            self._upkeep.cancel()
-            await asyncio.wait([self._upkeep])
+        for task in self._upkeep:
+            task.cancel()
+        if self._upkeep:
+            await asyncio.wait(self._upkeep)
         await self._hub.close()
         for listener in (self._listener, self._admin):
             if listener is not None:

@@ -52,6 +52,7 @@ class Config:
     ping_interval: float
     stall_timeout: float
     viewer_backlog: int
+    memory_limit: int | None
     linger: float
     open_timeout: float
     max_staleness: float

@@ -35,6 +35,11 @@ def size(text: str) -> int:
     return int(match[1]) * _BYTES[match[2]]
 
 
+def memory(text: str) -> int | None:
+    """Read a size, or `auto`: None."""
+    return None if text == "auto" else size(text)
+
+
 def count(text: str) -> int:
     """Read a whole number, 0 or more."""
     if not re.fullmatch(r"\d{1,9}", text):
@@ -280,6 +285,13 @@ OPTIONS = (
         "256KiB",
         size,
         "Beyond it a slow client gets merged frames; 0 is no limit.",
+    ),
+    Option(
+        "memory-limit",
+        "SIZE",
+        "auto",
+        memory,
+        "Near it newcomers are refused, then the slowest are cut; auto is the container's, 0 none.",
     ),
     Option(
         "linger",

@@ -2,7 +2,8 @@
 
 Laws: a key is (scope, canonical query), compared as bytes and names; a subscription is in the map
 under the key of the window it shows, or not in the map at all; it is kept while anybody holds it
-and for a linger after; an opening that failed is told to all who wait and remembered by nobody.
+and for a linger after; an opening that failed is told to all who wait and remembered by nobody,
+unless it was for the size of its answer (`refusals`).
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from bridge.core.query import LiveQuery
 
 from .backend import Backend, Identity
 from .observer import Observer, Reason
+from .refusals import Refusals
 from .settings import Settings
 from .subscription import Subscription
 from .tick import Tick
@@ -41,6 +43,7 @@ class Hub:
         self._all: dict[Subscription, None] = {}
         self._attached: dict[Viewer, None] = {}
         self._lingering: dict[Subscription, asyncio.TimerHandle] = {}
+        self._refusals = Refusals(self._loop.time)
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = False
         """Set before the end: newcomers are refused."""
@@ -106,9 +109,11 @@ class Hub:
             self._observer.detached(reason)
 
     def _acquire(self, query: LiveQuery, identity: Identity) -> Subscription:
+        """Find or make a subscription. Raises Failed (TOO_LARGE) where that is known to fail."""
         key = self._key(query, identity)
         subscription = self._by_key.get(key) if self._settings.sharing else None
         if subscription is None or not subscription.shareable:
+            self._refusals.check(key)
             subscription = Subscription(
                 query=query,
                 identity=identity,
@@ -151,6 +156,9 @@ class Hub:
         return subscription.scope, subscription.query.key
 
     def _forget(self, subscription: Subscription) -> None:
+        failure = subscription.failure
+        if failure is not None and self._settings.sharing and not subscription.moving:
+            self._refusals.note(self._key_of(subscription), failure)
         if self._shared(subscription):
             del self._by_key[self._key_of(subscription)]
         timer = self._lingering.pop(subscription, None)
@@ -191,6 +199,7 @@ class Hub:
     async def _slide(
         self, viewer: Viewer, subscription: Subscription, query: LiveQuery, identity: Identity
     ) -> None:
+        self._refusals.check(self._key(query, identity))
         # Out of the map before the call, so that nobody joins a window about to move.
         if self._shared(subscription):
             del self._by_key[self._key_of(subscription)]

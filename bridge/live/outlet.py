@@ -103,6 +103,11 @@ class Outlet:
         self._taken = self.written - self.unsent()
         self._taken_at = now
 
+    def give_up(self) -> None:
+        """Have the client cut: it does not take what it is sent."""
+        self._waiting = None
+        self.stalled()
+
     def look(self, now: float, stall: float) -> bool:
         """See how the socket does; returns whether it must be watched on."""
         unsent = self.unsent()
@@ -110,8 +115,7 @@ class Outlet:
         if taken > self._taken:
             self._taken, self._taken_at = taken, now
         elif unsent and stall and now - self._taken_at >= stall:
-            self._waiting = None
-            self.stalled()
+            self.give_up()
             return False
         self._taken = taken  # less than before: others write to the socket too
         if unsent <= ROOM and self._waiting:
@@ -167,6 +171,19 @@ class Watch:
         """Forget an outlet: its client is gone."""
         outlet.gone = True
         self._lagging.pop(outlet, None)
+
+    def shed(self, size: int) -> int:
+        """Give up those with the most bytes unsent, `size` in all; returns how many."""
+        unsent = {outlet: outlet.unsent() for outlet in self._lagging}
+        given_up = 0
+        for outlet in sorted(unsent, key=unsent.__getitem__, reverse=True):
+            if size <= 0 or not unsent[outlet]:
+                break
+            size -= unsent[outlet]
+            given_up += 1
+            self._lagging.pop(outlet, None)
+            outlet.give_up()
+        return given_up
 
     def sweep(self) -> None:
         """Look at each lagging outlet, as long as the slice lasts; the rest is first next time."""

@@ -165,6 +165,11 @@ class Subscription:
         return self._end is not None
 
     @property
+    def failure(self) -> Failed | None:
+        """What it failed with, once it is over."""
+        return self._end.failure if self._end is not None else None
+
+    @property
     def shareable(self) -> bool:
         """Whether newcomers can be shown the window from the mirror."""
         return not (isinstance(self._window, StreamedSet) and self._window.full)

@@ -28,7 +28,8 @@ MAX_BATCH_DELTAS: Final = 1000
 TRIES: Final = 3
 """Replicas tried for one open before the caller is told."""
 NO_ANSWER: Final = 2.0
-"""Seconds without `started` after which a caller that gave up speaks against the replica."""
+"""Seconds without `started` that speak against a replica: who gave up by then has waited for
+nothing, and where another is worth asking nobody waits longer."""
 PATIENCE: Final = 4.0
 """Seconds anyone waits for a turn; below what the live floor allows for `started`."""
 _HEARTBEAT: Final = Duration(seconds=15)
@@ -79,7 +80,8 @@ class GrpcBackend:
     ) -> GrpcSub:
         """Open a subscription; see `Backend.subscribe`. `again`: the caller had one before.
 
-        A replica that can't be reached is passed over for another at once, if there is one.
+        A replica that can't be reached is passed over for another at once, if there is one, and one
+        that does not answer after NO_ANSWER.
         """
         pace = self._again if again else self._first
         request = pb.SubscribeRequest(
@@ -97,8 +99,9 @@ class GrpcBackend:
                 endpoint = await self._endpoints.pick(tried)
             except Failed as nowhere:
                 raise failure or nowhere from None
+            patience = NO_ANSWER if self._endpoints.spare(endpoint, tried) else None
             try:
-                return await self._open(endpoint, request, query, identity)
+                return await self._open(endpoint, request, query, identity, patience)
             except Failed as failed:
                 tried.append(endpoint)
                 if failed.kind is not Kind.UNAVAILABLE or len(tried) == TRIES:
@@ -111,28 +114,42 @@ class GrpcBackend:
         request: pb.SubscribeRequest,
         query: LiveQuery,
         identity: Identity,
+        patience: float | None,
     ) -> GrpcSub:
         request.request_id = secrets.token_hex(8)
         ticket = endpoint.breaker.enter()
         began = self._clock()
-        sub = GrpcSub(endpoint=endpoint, query=query, identity=identity)
+        sub = GrpcSub(endpoint=endpoint, query=query, identity=identity, clock=self._clock)
         try:
-            await sub.start(request)
+            async with asyncio.timeout(patience):
+                await sub.start(request)
+        except TimeoutError:
+            await sub.close()
+            # No failure for the circuit: a tier that is slow everywhere would be cut off.
+            endpoint.breaker.abandoned(ticket)
+            endpoint.doubt(sub.lane)
+            raise Failed(Kind.UNAVAILABLE, "the tier did not answer in time") from None
         except BaseException as error:
             await sub.close()
-            lost = isinstance(error, Failed) and error.kind in (Kind.UNAVAILABLE, Kind.DEADLINE)
-            silent = not isinstance(error, Failed) and self._clock() - began >= NO_ANSWER
-            if sub.answered:
-                endpoint.breaker.succeeded()
-            elif lost or silent:
-                endpoint.breaker.failed(ticket)
-                if silent:
-                    endpoint.doubt(sub.lane)
-                self._endpoints.missed()
-            else:
-                endpoint.breaker.abandoned(ticket)
-            endpoint.changed()
+            self._judge(endpoint, ticket, sub, error, self._clock() - began)
             raise
         endpoint.breaker.succeeded()
         endpoint.changed()
         return sub
+
+    def _judge(
+        self, endpoint: Endpoint, ticket: int, sub: GrpcSub, error: BaseException, took: float
+    ) -> None:
+        """Tell the replica's circuit what became of a call that did not start."""
+        lost = isinstance(error, Failed) and error.kind in (Kind.UNAVAILABLE, Kind.DEADLINE)
+        silent = not isinstance(error, Failed) and took >= NO_ANSWER
+        if sub.answered:
+            endpoint.breaker.succeeded()
+        elif lost or silent:
+            endpoint.breaker.failed(ticket)
+            if silent:
+                endpoint.doubt(sub.lane)
+            self._endpoints.missed()
+        else:
+            endpoint.breaker.abandoned(ticket)
+        endpoint.changed()

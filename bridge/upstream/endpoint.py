@@ -171,7 +171,9 @@ class Endpoint:
         return lane
 
     def release(self, lane: Lane) -> None:
-        """Give a place back."""
+        """Give a place back. A connection given up for silence speaks against the replica."""
+        if lane.connection.mute:
+            self.doubt(lane)
         lane.streams -= 1
         lane.idle_since = self._clock()
         if not lane.streams and (lane.spent or self.leaving):

@@ -114,6 +114,14 @@ class Endpoints:
             raise Failed(Kind.UNAVAILABLE, "the tier is out of reach", retry_after=max(wait, 1.0))
         return min(choice, key=lambda e: (e.rank, e.streams, random.random()))  # noqa: S311 - spreads load, guards nothing
 
+    def spare(self, endpoint: Endpoint, tried: Collection[Endpoint]) -> bool:
+        """Tell whether a replica but this and those tried is worth asking: usable, undoubted."""
+        return any(
+            other.usable and not other.rank
+            for other in self._here
+            if other is not endpoint and other not in tried
+        )
+
     @property
     def _here(self) -> list[Endpoint]:
         return [endpoint for endpoint in self._all.values() if not endpoint.leaving]

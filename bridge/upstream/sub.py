@@ -1,9 +1,10 @@
 """GrpcSub: one Subscribe call.
 
 Every path out of here cancels the call. Its messages are handed on as they come, without a task
-between; timeouts are the follower's. grpc reports a call that was cut on our side (its channel
-closed) as CancelledError, as if the task had been cancelled: only a task that really is may see
-that.
+between; timeouts are the follower's. A call that is closed with heartbeats missing speaks against
+its replica: having the fewest streams by then, it would be sent the next one. grpc reports a call
+that was cut on our side (its channel closed) as CancelledError, as if the task had been cancelled:
+only a task that really is may see that.
 """
 
 import asyncio
@@ -35,13 +36,25 @@ _SUBSCRIBE: Final = f"/{SERVICE}/Subscribe"
 _REANCHOR: Final = f"/{SERVICE}/Reanchor"
 REANCHOR_TRIES: Final = 3
 REANCHOR_TIMEOUT: Final = 3.0
+MISSING: Final = 2
+"""Promised heartbeats that a call lacks when it is closed, for its replica to be doubted."""
 
 
 class GrpcSub:
-    """One Subscribe call, on a lane of an endpoint's; `close` gives its place back."""
+    """One Subscribe call, on a lane of an endpoint's; `close` gives its place back.
 
-    def __init__(self, *, endpoint: Endpoint, query: LiveQuery, identity: Identity) -> None:
-        self._loop = asyncio.get_running_loop()
+    `clock`: seconds, as loop.time.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: Endpoint,
+        query: LiveQuery,
+        identity: Identity,
+        clock: Callable[[], float],
+    ) -> None:
+        self._clock = clock
         self._endpoint = endpoint
         self._call: Call | None = None
         self.lane: Lane | None = None
@@ -50,6 +63,7 @@ class GrpcSub:
         self._query = query
         self._identity = identity
         self._started = pb.Started()
+        self._heard = self._clock()
         self.answered = False
         """Whether the tier itself has said anything, if only a refusal."""
 
@@ -86,6 +100,11 @@ class GrpcSub:
         """Whether the tier has said that the connection will go."""
         return self.lane is not None and self.lane.connection.leaving
 
+    @property
+    def _silent(self) -> bool:
+        """Whether the tier has not kept what it promised."""
+        return 0 < MISSING * self.heartbeat <= self._clock() - self._heard
+
     async def start(self, request: pb.SubscribeRequest) -> None:
         """Send the request and wait for `started`. Raises Failed."""
         message = request.SerializeToString()
@@ -109,6 +128,7 @@ class GrpcSub:
             raise Failed(Kind.UNAVAILABLE, "the call was cut")
 
         def hand_over(message: bytes) -> None:
+            self._heard = self._clock()
             response = pb.SubscribeResponse.FromString(message)
             kind = response.WhichOneof("message")
             if kind == "batch":
@@ -127,6 +147,7 @@ class GrpcSub:
             if message is None:
                 return None
             self.answered = True
+            self._heard = self._clock()
             return pb.SubscribeResponse.FromString(message)
 
     @contextlib.contextmanager
@@ -155,12 +176,13 @@ class GrpcSub:
             limit=query.limit if query.limit != was.limit else 0,
             request_id=request_id,
         )
-        deadline = self._loop.time() + REANCHOR_TIMEOUT
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + REANCHOR_TIMEOUT
         tries = REANCHOR_TRIES
         while True:
             tries -= 1
             try:
-                response = await self._reanchor(request, deadline - self._loop.time())
+                response = await self._reanchor(request, deadline - clock())
             except grpc.aio.AioRpcError as error:
                 if not tries or error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise translate(status_of(error)) from None
@@ -192,6 +214,8 @@ class GrpcSub:
         if self._call is not None:
             self._call.cancel()
         if self.lane is not None and not self._closed:
+            if self._silent:
+                self._endpoint.doubt(self.lane)
             self._endpoint.release(self.lane)
         self._closed = True
 

@@ -1,15 +1,19 @@
-"""Gate: how many streams may be open, in all and for one address."""
+"""Gate: how many streams may be open, in all and for one address, and when no more may come."""
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 
 from bridge.core.errors import Failed, Kind
 
 
 class Gate:
-    """Counts open streams. 0 is no limit."""
+    """Counts open streams. 0 is no limit; `short` tells whether memory is."""
 
-    def __init__(self, *, most: int, most_per_ip: int) -> None:
+    def __init__(
+        self, *, most: int, most_per_ip: int, short: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._short = short
         self._most = most
         self._most_per_ip = most_per_ip
         self._by_ip: Counter[str] = Counter()
@@ -27,9 +31,11 @@ class Gate:
         """Hold a place for one stream, until `release`.
 
         Raises:
-            Failed: QUOTA when there is none.
+            Failed: QUOTA when there is none, UNAVAILABLE when nobody may come now.
 
         """
+        if self._short():
+            raise Failed(Kind.UNAVAILABLE, "the bridge is short of memory", retry_after=5)
         if self.full:
             raise Failed(Kind.QUOTA, "the bridge has no more connections to give", retry_after=5)
         if self._most_per_ip and self._by_ip[ip] >= self._most_per_ip:

@@ -116,16 +116,39 @@ async def test_a_tier_that_does_not_implement_it_is_501(beside, join):
             await told(client, 501, 4512, "UNIMPLEMENTED")
 
 
-async def test_a_row_beyond_the_message_limit_at_the_start_is_413(beside, join, tier):
+@pytest.mark.parametrize("first", KINDS)
+async def test_a_row_beyond_the_message_limit_at_the_start_is_413(beside, join, tier, first):
+    """Who asked first has begun; whoever comes after is refused, and the tier not asked again."""
+
     def script(call):
         call.start()
         call.send(reset(), enter("huge", 0, row=HUGE), complete=True)
 
     async with beside(script) as bridge:
         before = tier.opened
+        client = await join(bridge.url, first, query("bad"))
+        await told(client, 413, 4513, "RESOURCE_EXHAUSTED", begun=True)
         for client in await ask(join, bridge):
-            await told(client, 413, 4513, "RESOURCE_EXHAUSTED", begun=True)
-        assert tier.opened <= before + len(KINDS), "the bridge does not try again by itself"
+            await told(client, 413, 4513, "RESOURCE_EXHAUSTED")
+        assert tier.opened == before + 1
+
+
+async def test_a_minute_of_coming_back_to_a_row_too_large_is_one_subscribe(beside, join, tier):
+    """A browser's EventSource comes every 2 to 4 s; here at once, for memory lasts 60 s."""
+
+    def script(call):
+        call.start()
+        call.send(reset(), enter("huge", 0, row=HUGE), complete=True)
+
+    async with beside(script) as bridge:
+        before = tier.opened
+        began = time.monotonic()
+        for _ in range(30):
+            client = await join(bridge.url, "sse", query("bad"))
+            await client.ended()
+        assert time.monotonic() - began < 50
+        assert client.status == 413
+        assert tier.opened == before + 1
 
 
 async def test_a_row_beyond_the_message_limit_later_is_413(beside, join, tier):

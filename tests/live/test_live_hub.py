@@ -8,7 +8,7 @@ from bridge.core.reader import decode
 from bridge.live.backend import Identity
 from bridge.live.backoff import Backoff
 from bridge.live.observer import Reason
-from fake_tier import House, query, turns, virtually
+from fake_tier import SOMEBODY, House, query, turns, virtually
 
 
 def house(**settings):
@@ -69,6 +69,93 @@ async def test_an_opening_that_fails_is_told_to_all_who_wait_and_remembered_by_n
         assert home.hub.subscriptions == 0
         client = await home.joined(query())
         assert client.ids == "abc"
+
+
+# ---------------------------------------------------------------- what was too large
+
+TOO_LARGE = Failed(Kind.TOO_LARGE, "a row is too large", field="row")
+
+
+async def refused(home, asked, identity=SOMEBODY):
+    with pytest.raises(Failed) as caught:
+        await home.client().join(asked, identity)
+    return caught.value
+
+
+@virtually
+async def test_a_query_that_is_too_large_is_asked_for_once_a_minute():
+    async with house() as home:
+        home.tier.refuse.extend([TOO_LARGE, TOO_LARGE])
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        while loop.time() < begun + 59:
+            failure = await refused(home, query())
+            told = (failure.kind, failure.message, failure.field)
+            assert told == (Kind.TOO_LARGE, "a row is too large", "row")
+            await asyncio.sleep(2)
+        assert len(home.tier.asked) == 1
+        await asyncio.sleep(2)
+        await refused(home, query())
+        assert len(home.tier.asked) == 2
+        await asyncio.sleep(61)
+        assert (await home.joined(query())).ids == "abc", "the row has gone"
+
+
+@virtually
+async def test_a_row_that_grew_too_large_later_is_remembered_too():
+    async with house() as home:
+        client = await home.joined(query())
+        home.tier.sub.break_off(TOO_LARGE)
+        await turns()
+        assert client.end.failure.kind is Kind.TOO_LARGE
+        await refused(home, query())
+        assert len(home.tier.asked) == 1
+
+
+@virtually
+async def test_another_window_or_scope_is_another_query():
+    async with house() as home:
+        home.tier.refuse.append(TOO_LARGE)
+        await refused(home, query())
+        await home.joined(query(limit=2))
+        await home.joined(query(cursor=[1, "b"]))
+        await home.joined(query(), Identity(scope=(("tenant", "other"),)))
+        assert len(home.tier.asked) == 4
+
+
+@virtually
+async def test_a_window_that_is_too_large_is_not_moved_to():
+    async with house() as home:
+        home.tier.refuse.append(TOO_LARGE)
+        await refused(home, query(cursor=[1, "b"]))
+        client = await home.joined(query())
+        with pytest.raises(Failed) as caught:
+            await client.reanchor(query(cursor=[1, "b"]))
+        assert caught.value.kind is Kind.TOO_LARGE
+        assert client.ids == "abc"
+        assert len(home.tier.asked) == 2
+        assert not home.tier.reanchors
+
+
+@virtually
+async def test_a_window_too_large_to_be_slid_to_says_nothing_of_the_one_before():
+    async with house() as home:
+        client = await home.joined(query())
+        home.tier.reanchor_latency = 1.0
+        sliding = asyncio.ensure_future(client.reanchor(query(cursor=[1, "b"])))
+        await turns()
+        home.tier.sub.break_off(TOO_LARGE)
+        await asyncio.wait([sliding])
+        sliding.exception()
+        assert (await home.joined(query())).ids == "abc"
+
+
+@virtually
+async def test_without_sharing_what_one_was_told_is_nobody_elses():
+    async with house(sharing=False) as home:
+        home.tier.refuse.append(TOO_LARGE)
+        await refused(home, query())
+        await home.joined(query())
 
 
 @virtually

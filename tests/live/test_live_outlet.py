@@ -101,3 +101,34 @@ async def test_who_left_is_looked_at_no_more():
     watch.remove(outlet)
     await asyncio.sleep(10)
     assert cut == []
+
+
+@virtually
+async def test_shedding_gives_up_those_with_the_most_unsent_as_few_as_will_do():
+    watch = Watch(stall=0)
+    gone = []
+    for size in (10, 40, 20, 30):
+        lagging(watch, size, stalled=lambda size=size: gone.append(size))
+    done, sink = lagging(watch, 1000, stalled=lambda: gone.append("who reads"))
+    await asyncio.sleep(0)
+    sink.take()
+    assert watch.shed(45) == 2
+    assert gone == [40, 30]
+    assert watch.shed(1) == 1
+    assert gone == [40, 30, 20]
+    assert watch.shed(1000) == 1, "there are no more"
+    assert watch.shed(1000) == 0
+    watch.remove(done)
+
+
+@virtually
+async def test_who_was_given_up_is_not_flushed_any_more():
+    watch = Watch(stall=0)
+    outlet, sink = lagging(watch, ROOM + 1)
+    late = Late([0])
+    outlet.when_roomy(late)
+    await asyncio.sleep(0)
+    assert watch.shed(1) == 1
+    sink.take()
+    await asyncio.sleep(2 * SWEEP)
+    assert not late.flushed

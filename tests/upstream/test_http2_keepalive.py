@@ -5,6 +5,7 @@ import itertools
 import pytest
 from upstream_tier import FakeTime
 
+from bridge.upstream.channel import KEEPALIVE
 from bridge.upstream.http2.keepalive import Keepalive, Pulse
 
 
@@ -49,9 +50,14 @@ class Peer:
 
 
 @pytest.fixture
-def peer(monkeypatch):
+def loop(monkeypatch):
     loop = Loop()
     monkeypatch.setattr("asyncio.get_running_loop", lambda: loop)
+    return loop
+
+
+@pytest.fixture
+def peer(loop):
     return Peer(loop, Keepalive(silence=10, patience=5))
 
 
@@ -65,6 +71,20 @@ def test_a_silent_peer_is_gone_15_s_after_it_was_heard_last(peer):
     assert peer.gone_at == 1019.0
     peer.loop.advance(100)
     assert len(peer.pings) == 1
+
+
+@pytest.mark.parametrize("stopped_at", [0.01, 3.0, 9.99, 10.01, 13.0, 14.5, 19.9, 20.1])
+def test_in_fast_mode_a_peer_is_gone_14_s_after_it_stopped_and_pinged_every_10_s_at_most(
+    loop, stopped_at
+):
+    peer = Peer(loop, KEEPALIVE["fast"])
+    while loop.now < 1000 + stopped_at:  # as long as it runs, it answers within 10 ms
+        loop.advance(0.01)
+        if peer.pings and peer.pings[-1] > peer.heard:
+            peer.heard = loop.now
+    loop.advance(30)
+    assert peer.gone_at - (1000 + stopped_at) <= 14.1
+    assert all(b - a >= 10 for a, b in itertools.pairwise(peer.pings))
 
 
 def test_whatever_is_heard_is_an_answer(peer):

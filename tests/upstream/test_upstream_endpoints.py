@@ -1,12 +1,12 @@
 """Many replicas: where streams go, and where they no longer go."""
 
 import asyncio
-import contextlib
 import logging
 import time
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2
 from upstream_tier import NOBODY, NOT_SERVING, QUERY, SERVING, FakeTime, read, until
 
@@ -303,25 +303,21 @@ async def test_a_tier_that_never_answers_opens_its_circuit(replica, bridge_to, m
     assert states(endpoints)[tier.address] == "circuit open"
 
 
-async def until_silence(backend, opened):
-    """Open until an open gets no answer."""
-    with contextlib.suppress(TimeoutError):
-        while True:
-            async with asyncio.timeout(0.3):
-                opened.append(await backend.subscribe(QUERY, NOBODY))
-
-
 async def test_a_replica_that_let_a_call_wait_for_nothing_is_asked_last_for_a_while(
     replica, bridge_to, opened, monkeypatch
 ):
     monkeypatch.setattr("bridge.upstream.backend.NO_ANSWER", 0.05)
     clock = FakeTime()
-    silent, good = await replica(started=False), await replica()
+    silent, good = await replica(started=False), await replica(healthy={SERVICE: NOT_SERVING})
     endpoints, backend = bridge_to(silent, good, clock=clock)
-    await all_ready(endpoints)
+    await until(lambda: sorted(states(endpoints).values()) == ["not serving", "ready"])
     monkeypatch.setattr(backend, "_clock", asyncio.get_running_loop().time)
-    await until_silence(backend, opened)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):  # there is no other to ask
+            await backend.subscribe(QUERY, NOBODY)
     assert silent.opened == 1
+    await good.say(SERVING)
+    await all_ready(endpoints)
     await open_many(backend, opened, 10)
     assert silent.opened == 1, "though it has the fewest streams"
     await silent.next_call()
@@ -329,6 +325,108 @@ async def test_a_replica_that_let_a_call_wait_for_nothing_is_asked_last_for_a_wh
     clock.advance(31)
     await open_many(backend, opened, 1)
     assert silent.opened == 2
+
+
+async def held_by_both(replicas, bridge_to, opened, clock, **started):
+    """Open one call at each of two replicas; returns (backend, who is silent, its call's Sub)."""
+    endpoints, backend = bridge_to(*replicas, clock=clock, pace={"clock": clock})
+    await all_ready(endpoints)
+    for _ in replicas:
+        opening = asyncio.create_task(backend.subscribe(QUERY, NOBODY))
+        await until(lambda: sum(each.calls.qsize() for each in replicas))
+        for each in replicas:
+            while not each.calls.empty():
+                each.calls.get_nowait().start(**started)
+        opened.append(await opening)
+    assert [tier.opened for tier in replicas] == [1, 1]
+    return backend, asked_of(opened[0], replicas), opened[0]
+
+
+def asked_of(sub, replicas):
+    """Find the replica that a call was sent to."""
+    return next(tier for tier in replicas if tier.address == sub._endpoint.place.address)
+
+
+@pytest.mark.parametrize(("silence", "asked"), [(45, 1), (20, 2)])
+async def test_a_replica_whose_heartbeats_are_missing_when_a_call_is_closed_is_asked_last(
+    replica, bridge_to, opened, silence, asked
+):
+    clock = FakeTime()
+    replicas = [await replica(started=False) for _ in range(2)]
+    backend, silent, sub = await held_by_both(
+        replicas, bridge_to, opened, clock, heartbeat_interval=Duration(seconds=15)
+    )
+    clock.advance(silence)
+    await sub.close()
+    for tier in replicas:
+        tier.started = True
+    await open_many(backend, opened, 1)
+    assert silent.opened == asked, "it has the fewest streams, and is asked unless it is doubted"
+
+
+async def test_without_heartbeats_promised_silence_speaks_against_nobody(
+    replica, bridge_to, opened
+):
+    clock = FakeTime()
+    replicas = [await replica(started=False) for _ in range(2)]
+    backend, silent, sub = await held_by_both(replicas, bridge_to, opened, clock)
+    clock.advance(3600)
+    await sub.close()
+    for tier in replicas:
+        tier.started = True
+    await open_many(backend, opened, 1)
+    assert silent.opened == 2
+
+
+async def test_a_replica_whose_connection_was_given_up_for_silence_is_asked_last(
+    replica, bridge_to, opened
+):
+    replicas = [await replica() for _ in range(2)]
+    endpoints, backend = bridge_to(*replicas)
+    await all_ready(endpoints)
+    await open_many(backend, opened, 2)
+    silent = asked_of(opened[0], replicas)
+    opened[0].lane.connection._pulse._gone()
+    with pytest.raises(Failed):
+        await read(opened[0])
+    await opened[0].close()
+    await open_many(backend, opened, 5)
+    assert silent.opened == 1
+
+
+async def test_an_open_that_gets_no_answer_goes_on_at_another_replica(
+    replica, bridge_to, opened, monkeypatch
+):
+    monkeypatch.setattr("bridge.upstream.backend.NO_ANSWER", 0.05)
+    silent, good = await replica(started=False), await replica()
+    endpoints, backend = bridge_to(silent, good)
+    await all_ready(endpoints)
+    async with asyncio.timeout(2):
+        await open_many(backend, opened, FAILURES * 4)
+    assert len(good.open) == FAILURES * 4
+    assert silent.opened >= FAILURES
+    await until(lambda: not silent.open)
+    assert states(endpoints)[silent.address] == "ready", "slow is not gone"
+    asked = silent.opened
+    await open_many(backend, opened, 5)
+    assert silent.opened == asked, "it is asked last for a while"
+
+
+async def test_the_last_replica_worth_asking_has_all_the_time_there_is(
+    replica, bridge_to, opened, monkeypatch
+):
+    """A tier that is slow everywhere answers, if late: only the first wait of each is cut."""
+    monkeypatch.setattr("bridge.upstream.backend.NO_ANSWER", 0.05)
+    replicas = [await replica(started=False) for _ in range(2)]
+    endpoints, backend = bridge_to(*replicas)
+    await all_ready(endpoints)
+    opening = asyncio.create_task(backend.subscribe(QUERY, NOBODY))
+    await until(lambda: all(tier.opened for tier in replicas))
+    second = next(tier for tier in replicas if tier.open)
+    await asyncio.wait([opening], timeout=0.2)
+    (await second.next_call()).start()
+    opened.append(await opening)
+    assert [tier.opened for tier in replicas] == [1, 1]
 
 
 async def test_clients_that_leave_at_once_do_not_open_it(replica, bridge_to):

@@ -51,6 +51,7 @@ class Connection(asyncio.Protocol):
         self._settled = self._loop.create_future()
         self._gone = asyncio.Event()
         self._dead = False
+        self._mute = False
         self._farewell: asyncio.TimerHandle | None = None
         self._heard = 0.0
         self._gather = Gather(gather, self._loop)
@@ -68,7 +69,7 @@ class Connection(asyncio.Protocol):
             heard=lambda: self._heard,
             busy=lambda: bool(self._session.calls),
             ping=self._session.ping,
-            gone=lambda: self._cut("the peer does not answer"),
+            gone=lambda: self._give_up("the peer does not answer"),
         )
         self._connecting = self._loop.create_task(self._connect(dial), name=f"connect to {name}")
 
@@ -76,6 +77,11 @@ class Connection(asyncio.Protocol):
     def leaving(self) -> bool:
         """Whether the peer has said GOAWAY, and calls go on until it ends them."""
         return self._session.leaving
+
+    @property
+    def mute(self) -> bool:
+        """Whether it was given up for the peer's silence, which a new one may meet as well."""
+        return self._mute
 
     @property
     def usable(self) -> bool:
@@ -117,7 +123,7 @@ class Connection(asyncio.Protocol):
                 await dial(lambda: self)
                 await self._settled
         except TimeoutError:
-            self._cut("no connection in time")
+            self._give_up("no connection in time")
         except (OSError, UnicodeError) as error:
             self._cut(f"no connection: {error}")
 
@@ -169,6 +175,10 @@ class Connection(asyncio.Protocol):
         if not self._settled.done():
             self._settled.set_result(None)
             self._pulse.begin()
+
+    def _give_up(self, cause: str) -> None:
+        self._mute = True
+        self._cut(cause)
 
     def _cut(self, cause: str) -> None:
         """End without a goodbye: nobody would hear it."""
