@@ -25,8 +25,9 @@ from .health import SERVICE
 from .http2.call import Call, CallEnded
 from .http2.inbox import MAX_MESSAGE
 from .http2.status import Status
+from .response import read
 from .status import said_by_tier, status_of, translate
-from .translate import batch_from_pb, beat_from_pb, cursor_to_pb, effective, query_to_pb
+from .translate import cursor_to_pb, effective, query_to_pb
 
 _SUBSCRIBE: Final = f"/{SERVICE}/Subscribe"
 _REANCHOR: Final = f"/{SERVICE}/Reanchor"
@@ -83,34 +84,35 @@ class GrpcSub:
             self._call = self.lane.connection.call(_SUBSCRIBE, message, self._identity.metadata)
         except CallEnded as ended:
             raise self._failed(ended.status) from None
-        response = await self._next()
-        if response is None:
+        answer = await self._message()
+        if answer is None:
             raise Failed(Kind.UNAVAILABLE, "the tier ended the stream before it began")
-        if response.WhichOneof("message") != "started":
+        started = self._understood(answer)
+        if not isinstance(started, pb.Started):
             raise Failed(Kind.BROKEN, "the tier did not begin with `started`")
-        self._started = response.started
+        self._started = started
 
     async def read(self) -> Batch | Beat | None:
         """Wait for the next batch or heartbeat; None at the stream's end. Raises Failed."""
-        while (response := await self._next()) is not None:
-            kind = response.WhichOneof("message")
-            if kind == "batch":
-                return batch_from_pb(response.batch)
-            if kind == "heartbeat":
-                return beat_from_pb(response.heartbeat)
+        while (message := await self._message()) is not None:
+            news = self._understood(message)
+            if isinstance(news, (Batch, Beat)):
+                return news
         return None
 
-    async def _next(self) -> pb.SubscribeResponse | None:
+    async def _message(self) -> bytes | None:
         if self._call is None:
             raise Failed(Kind.UNAVAILABLE, "the call was cut")
         try:
             message = await self._call.read()
-            if message is None:
-                return None
-            self.answered = True
-            return pb.SubscribeResponse.FromString(message)
         except CallEnded as ended:
             raise self._failed(ended.status) from None
+        self.answered = self.answered or message is not None
+        return message
+
+    def _understood(self, message: bytes) -> Batch | Beat | pb.Started | None:
+        try:
+            return read(message)
         except DecodeError:
             raise self._failed(Status("INTERNAL", "a message that is none")) from None
 
