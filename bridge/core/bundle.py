@@ -61,9 +61,7 @@ Form: TypeAlias = Callable[[Bundle], bytes]
 
 def core_sse(bundle: Bundle) -> bytes:
     """Print events, `id:` being the stream_id."""
-    if len(bundle.groups) == 1:
-        return bundle.groups[0].printed(sse)
-    return b"".join(group.printed(sse) for group in bundle.groups)
+    return sse(bundle.groups)
 
 
 def core_sse_chunked(bundle: Bundle) -> bytes:
@@ -73,9 +71,7 @@ def core_sse_chunked(bundle: Bundle) -> bytes:
 
 def core_ws(bundle: Bundle) -> bytes:
     """Print each frame as one text message."""
-    if len(bundle.groups) == 1:
-        return bundle.groups[0].printed(ws)
-    return b"".join(group.printed(ws) for group in bundle.groups)
+    return ws(bundle.groups)
 
 
 def v1_tail(bundle: Bundle) -> bytes:

@@ -10,6 +10,7 @@ restart mistakes it for its own. A barrier changes the token: nothing before it 
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from .bundle import Bundle
 from .group import Group
@@ -32,31 +33,29 @@ class Log:
         self._streamed = streamed
         self.head = 0
         self.tail = 0
-        self.size = 0
         self._token = secrets.token_hex(6)
         self._barrier = 0
         self._groups: deque[Group] = deque()
-        # Bytes and frames from the beginning of time to before each group, and to the head.
-        self._sums: deque[tuple[int, int]] = deque([(0, 0)])
+        # Bytes, and frames, from the beginning of time to before each group, and to the head.
+        self._bytes: deque[int] = deque([0])
+        self._frames: deque[int] = deque([0])
         self._checkpoints: deque[tuple[int, Rows]] = deque([(0, () if streamed else rows)])
-        self._since_checkpoint = 0
+        self._due, self._due_bytes = CHECKPOINT_EVERY, CHECKPOINT_BYTES
         self._bundles: dict[int, Bundle] = {}
 
     def append(self, group: Group, rows: Callable[[], Rows]) -> None:
         """Add a group; `rows` tells the window after it, where a checkpoint is due."""
+        frames, size = group.frames, self._bytes[-1]
+        for frame in frames:
+            size += len(frame.data)
         self._bundles.clear()
         self._groups.append(group)
+        self._bytes.append(size)
+        self._frames.append(self._frames[-1] + len(frames))
         self.head += 1
-        self.size += group.size
-        size, frames = self._sums[-1]
-        self._sums.append((size + group.size, frames + len(group.frames)))
-        self._since_checkpoint += group.size
-        if (
-            self.head - self._checkpoints[-1][0] >= CHECKPOINT_EVERY
-            or self._since_checkpoint >= CHECKPOINT_BYTES
-        ):
+        if self.head >= self._due or size >= self._due_bytes:
             self._checkpoints.append((self.head, () if self._streamed else rows()))
-            self._since_checkpoint = 0
+            self._due, self._due_bytes = self.head + CHECKPOINT_EVERY, size + CHECKPOINT_BYTES
 
     def barrier(self) -> None:
         """End what may be replayed: what comes next does not follow from what was told before."""
@@ -78,9 +77,8 @@ class Log:
 
     def backlog(self, position: int) -> tuple[int, int]:
         """Return bytes and frames between a position and the head."""
-        size, frames = self._sums[position - self.tail]
-        total, all_frames = self._sums[-1]
-        return total - size, all_frames - frames
+        at = position - self.tail
+        return self._bytes[-1] - self._bytes[at], self._frames[-1] - self._frames[at]
 
     def rows_at(self, position: int) -> Rows:
         """Rebuild the window at a position that is still held (maintained windows only)."""
@@ -94,9 +92,10 @@ class Log:
         return window.snapshot()
 
     def _slice(self, begin: int, end: int) -> list[Group]:
-        # By index, not islice: that walks a deque from its beginning, and the newest are asked for.
-        groups, tail = self._groups, self.tail
-        return [groups[at - tail] for at in range(begin, end)]
+        # From the end: a deque is walked to get anywhere, and the newest are asked for.
+        groups = list(islice(reversed(self._groups), self.head - end, self.head - begin))
+        groups.reverse()
+        return groups
 
     # ------------------------------------------------------------ what clients are told
 
@@ -139,6 +138,11 @@ class Log:
     # ------------------------------------------------------------ bounds
 
     @property
+    def size(self) -> int:
+        """Bytes of all groups held."""
+        return self._bytes[-1] - self._bytes[0]
+
+    @property
     def full(self) -> bool:
         """Whether it holds more than it should."""
         return len(self._groups) > MAX_GROUPS or self.size > MAX_BYTES
@@ -154,8 +158,9 @@ class Log:
             return False
         self._checkpoints.popleft()
         for _ in range(self._checkpoints[0][0] - self.tail):
-            self.size -= self._groups.popleft().size
-            self._sums.popleft()
+            self._groups.popleft()
+            self._bytes.popleft()
+            self._frames.popleft()
             self.tail += 1
         self._bundles.clear()
         return True

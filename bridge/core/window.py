@@ -75,7 +75,9 @@ class Window:
             repairs.append("missing_leave")
         if not repairs:
             return Applied(group)
-        return Applied(Group(kept, group.stream_id, group.at) if kept else None, tuple(repairs))
+        return Applied(
+            Group(tuple(kept), group.stream_id, group.at) if kept else None, tuple(repairs)
+        )
 
     def _replace(self, frame: Frame) -> bool:
         """Take an update of a row where it stands, if it is one: most changes are."""
@@ -221,7 +223,7 @@ class StreamedSet:
         if len(kept) == len(group.frames):
             return Applied(group)
         repairs = ("stale_version",) * (len(group.frames) - len(kept))
-        return Applied(Group(kept, group.stream_id, group.at) if kept else None, repairs)
+        return Applied(Group(tuple(kept), group.stream_id, group.at) if kept else None, repairs)
 
     def reduce(self, frames: Iterable[Frame]) -> None:
         """Apply frames by the reducer alone."""

@@ -312,7 +312,7 @@ class Subscription:
             # What the tier said while it was lost is told as one nameless group.
             frames = self._difference(before, rows)
             if frames:
-                self._append(Group(frames))
+                self._append(Group(tuple(frames)))
             self.log.barrier()
             self._flush_soon()
 
