@@ -1,7 +1,5 @@
 """Batch: the deltas of one upstream message, and the groups that they come in."""
 
-from collections.abc import Iterator
-
 import msgspec
 
 from .frame import Frame
@@ -24,13 +22,17 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     request_id: str = ""
 
 
-def groups(deltas: tuple[Frame, ...]) -> Iterator[tuple[Frame, ...]]:
+def groups(deltas: tuple[Frame, ...]) -> list[tuple[Frame, ...]]:
     """Split deltas of one batch into runs of equal stream_id: one source change each."""
-    begin, count = 0, len(deltas)
-    while begin < count:
-        stream_id = deltas[begin].stream_id
-        end = begin + 1
-        while end < count and deltas[end].stream_id == stream_id:
-            end += 1
-        yield deltas[begin:end]
-        begin = end
+    runs: list[tuple[Frame, ...]] = []
+    begin, name = 0, None
+    for end, frame in enumerate(deltas):
+        if frame.stream_id == name:
+            continue
+        if end:
+            # Most are runs of one, which to slice costs twice as much.
+            runs.append((deltas[begin],) if end - begin == 1 else deltas[begin:end])
+        begin, name = end, frame.stream_id
+    if deltas:
+        runs.append(deltas[begin:])
+    return runs

@@ -16,7 +16,7 @@ from .frame import Frame
 from .group import Group
 from .window import Mirror, Rows, Window
 
-_RESET = Op.RESET  # an attribute of an Enum costs more than all that is done with it here
+_RESET = int(Op.RESET)  # of an Enum, attribute and comparison cost more than a number
 
 
 class Resync(BridgeError):  # noqa: N818 - an order, as the word says

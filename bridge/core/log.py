@@ -8,6 +8,7 @@ restart mistakes it for its own. A barrier changes the token: nothing before it 
 """
 
 import secrets
+from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -37,8 +38,8 @@ class Log:
         self._barrier = 0
         self._groups: deque[Group] = deque()
         # Bytes, and frames, from the beginning of time to before each group, and to the head.
-        self._bytes: deque[int] = deque([0])
-        self._frames: deque[int] = deque([0])
+        self._bytes = array("q", [0])
+        self._frames = array("q", [0])
         self._checkpoints: deque[tuple[int, Rows]] = deque([(0, () if streamed else rows)])
         self._due, self._due_bytes = CHECKPOINT_EVERY, CHECKPOINT_BYTES
         self._bundles: dict[int, Bundle] = {}
@@ -157,11 +158,11 @@ class Log:
         if len(self._checkpoints) == 1 or self._checkpoints[1][0] > keep:
             return False
         self._checkpoints.popleft()
-        for _ in range(self._checkpoints[0][0] - self.tail):
+        forgotten = self._checkpoints[0][0] - self.tail
+        for _ in range(forgotten):
             self._groups.popleft()
-            self._bytes.popleft()
-            self._frames.popleft()
-            self.tail += 1
+        del self._bytes[:forgotten], self._frames[:forgotten]
+        self.tail += forgotten
         self._bundles.clear()
         return True
 

@@ -17,7 +17,7 @@ from .frame import Frame, leave
 from .group import Group
 
 _VERSIONED = frozenset([Op.ENTER, Op.MOVE, Op.UPDATE, Op.MATCH])
-_UPDATE = Op.UPDATE  # an attribute of an Enum costs more than all that is done with it here
+_UPDATE = int(Op.UPDATE)  # an Enum costs more than all that is done with it here
 _JS_SAFE = 2**53 - 1
 STREAMED_CAP = 10_000
 """Members of a streamed set that are kept so that newcomers can share it."""

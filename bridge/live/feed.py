@@ -7,7 +7,7 @@ for good (close codes 45xx), or a deadline ends the feed.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from bridge.core.errors import Failed, Kind
@@ -92,8 +92,8 @@ class Target(Protocol):
     def replace(self, snapshot: Snapshot) -> None:
         """Take a whole window."""
 
-    def publish(self, group: Group) -> None:
-        """Take a source change."""
+    def publish(self, groups: list[Group]) -> None:
+        """Take source changes."""
 
 
 class Feed:
@@ -263,8 +263,7 @@ class Feed:
                     if isinstance(message, Beat):
                         intake.beat(message)
                         continue
-                    for event in intake.feed(message):
-                        self._hand_over(event)
+                    self._hand_over(intake.feed(message))
                     for _ in range(intake.take_dropped()):
                         self._observer.repaired("repeated")
                     if clock.expired():
@@ -278,12 +277,26 @@ class Feed:
         finally:
             listening.stop()
 
-    def _hand_over(self, event: Snapshot | Group) -> None:
-        if isinstance(event, Group):
-            self._target.publish(event)
-        else:
-            self._hush()
-            self._stale_since = None
-            self._whole_at = self._loop.time()
-            self._lost.reset()
-            self._target.replace(event)
+    def _hand_over(self, events: Iterable[Snapshot | Group]) -> None:
+        """Hand on what a message came to: windows one by one, changes in a row together."""
+        groups: list[Group] = []
+        try:
+            for event in events:
+                if isinstance(event, Group):
+                    groups.append(event)
+                    continue
+                if groups:
+                    self._target.publish(groups)
+                    groups = []
+                self._replace(event)
+        finally:
+            # What went before that which can't be carried on from is good.
+            if groups:
+                self._target.publish(groups)
+
+    def _replace(self, snapshot: Snapshot) -> None:
+        self._hush()
+        self._stale_since = None
+        self._whole_at = self._loop.time()
+        self._lost.reset()
+        self._target.replace(snapshot)

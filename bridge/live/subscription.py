@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from bridge.core.bundle import Bundle
 from bridge.core.diff import diff
@@ -221,7 +221,7 @@ class Subscription:
         if isinstance(self._window, Window):
             self._window.limit = in_force.limit
             if len(self._window) > in_force.limit:
-                self.publish(Group(()))  # the guard evicts what is over
+                self.publish([Group(())])  # the guard evicts what is over
 
     # ------------------------------------------------------------ what the feed brings
 
@@ -242,13 +242,19 @@ class Subscription:
         if not self.opened.done():
             self.opened.set_result(None)
 
-    def publish(self, group: Group) -> None:
-        """Mirror a source change and pass it on, repaired where it must be."""
-        applied = self._window.apply(group)
-        for cause in applied.repairs:
-            self.observer.repaired(cause)
-        if applied.group is not None:
-            self._append(applied.group)
+    def publish(self, groups: Iterable[Group]) -> None:
+        """Mirror source changes and pass them on, repaired where they must be."""
+        window, whole = self._window, []
+        for group in groups:
+            applied = window.apply(group)
+            if applied.repairs:
+                for cause in applied.repairs:
+                    self.observer.repaired(cause)
+            if applied.group is not None:
+                self.log.append(applied.group, window.snapshot)
+                whole.append(applied.group)
+        if whole:
+            self._grown(whole)
 
     def lost(self, cause: str) -> None:
         """Tell viewers that the window stands still for now."""
@@ -257,10 +263,12 @@ class Subscription:
             self._flush_soon()
 
     def _append(self, group: Group) -> None:
-        self._snapshot = self._digest = None
         self.log.append(group, self._window.snapshot)
-        if group.at:
-            self._unwritten.append(group.at)
+        self._grown([group])
+
+    def _grown(self, groups: Iterable[Group]) -> None:
+        self._snapshot = self._digest = None
+        self._unwritten += [group.at for group in groups if group.at]
         self.used_at = self._loop.time()
         self._flush_soon()
 
