@@ -3,6 +3,7 @@
 import msgspec
 
 from .frame import Frame
+from .group import Change, Group
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
@@ -22,17 +23,23 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     request_id: str = ""
 
 
-def groups(deltas: tuple[Frame, ...]) -> list[tuple[Frame, ...]]:
+def groups(deltas: tuple[Frame, ...]) -> list[Change]:
     """Split deltas of one batch into runs of equal stream_id: one source change each."""
-    runs: list[tuple[Frame, ...]] = []
+    runs: list[Change] = []
     begin, name = 0, None
     for end, frame in enumerate(deltas):
         if frame.stream_id == name:
             continue
         if end:
-            # Most are runs of one, which to slice costs twice as much.
-            runs.append((deltas[begin],) if end - begin == 1 else deltas[begin:end])
+            runs.append(_run(deltas, begin, end) if end - begin > 1 else deltas[begin])
         begin, name = end, frame.stream_id
     if deltas:
-        runs.append(deltas[begin:])
+        runs.append(_run(deltas, begin, len(deltas)))
     return runs
+
+
+def _run(deltas: tuple[Frame, ...], begin: int, end: int) -> Change:
+    first = deltas[begin]
+    if end - begin == 1:
+        return first
+    return Group(deltas[begin:end], first.stream_id, first.at)

@@ -48,6 +48,11 @@ class Frame(msgspec.Struct, frozen=True, eq=False, gc=False):
     at: float = 0.0
 
     @property
+    def frames(self) -> tuple["Frame", ...]:
+        """Itself: one that is alone is a group of its own (see `group.Change`)."""
+        return (self,)
+
+    @property
     def body(self) -> bytes:
         """All that it says of its row but where that stands: id, version, text, with their keys.
 

@@ -1,10 +1,11 @@
 """Group: the frames of one source change, and how frames are written to core clients.
 
-`sse` and `ws` print groups in the core protocol's two forms (docs/wire.md §3, §4).
+`sse` and `ws` print them in the core protocol's two forms (docs/wire.md §3, §4).
 """
 
 import struct
 from collections.abc import Iterable
+from typing import TypeAlias
 
 import msgspec
 
@@ -25,10 +26,9 @@ class Group(msgspec.Struct, frozen=True, eq=False, gc=False):
     stream_id: str = ""
     at: float = 0.0
 
-    @property
-    def size(self) -> int:
-        """Bytes of its frames."""
-        return sum([len(frame.data) for frame in self.frames])
+
+Change: TypeAlias = Frame | Group
+"""What clients apply as one. Mostly that is one frame, which needs no group around it."""
 
 
 _EVENTS = {op: b"event: %b\ndata: " % name.encode() for op, name in enumerate(NAMES)}
@@ -47,24 +47,22 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def sse(groups: Iterable[Group]) -> bytes:
-    """Print the events of groups, each with the stream_id of its frame."""
+def sse(frames: Iterable[Frame]) -> bytes:
+    """Print an event for each frame, its stream_id being the id."""
     # `sse_event` written out: nothing is copied twice.
     parts: list[bytes] = []
-    for group in groups:
-        for frame in group.frames:
-            if frame.stream_id:
-                parts += (b"id: ", frame.stream_id.encode(), b"\n")
-            parts += (_EVENTS.get(frame.op, _EVENTS[0]), frame.data, b"\n\n")
+    for frame in frames:
+        if frame.stream_id:
+            parts += (b"id: ", frame.stream_id.encode(), b"\n")
+        parts += (_EVENTS.get(frame.op, _EVENTS[0]), frame.data, b"\n\n")
     return b"".join(parts)
 
 
-def ws(groups: Iterable[Group]) -> bytes:
-    """Print each frame of groups as one text message."""
+def ws(frames: Iterable[Frame]) -> bytes:
+    """Print each frame as one text message."""
     parts: list[bytes] = []
-    for group in groups:
-        for frame in group.frames:
-            parts += (message_head(_TEXT, len(frame.data)), frame.data)
+    for frame in frames:
+        parts += (message_head(_TEXT, len(frame.data)), frame.data)
     return b"".join(parts)
 
 

@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from .bundle import Bundle
-from .group import Group
+from .frame import Frame
+from .group import Change
 from .window import Rows, Window
 
 CHECKPOINT_EVERY = 64
@@ -36,7 +37,7 @@ class Log:
         self.tail = 0
         self._token = secrets.token_hex(6)
         self._barrier = 0
-        self._groups: deque[Group] = deque()
+        self._groups: deque[Change] = deque()
         # Bytes, and frames, from the beginning of time to before each group, and to the head.
         self._bytes = array("q", [0])
         self._frames = array("q", [0])
@@ -44,15 +45,19 @@ class Log:
         self._due, self._due_bytes = CHECKPOINT_EVERY, CHECKPOINT_BYTES
         self._bundles: dict[int, Bundle] = {}
 
-    def append(self, group: Group, rows: Callable[[], Rows]) -> None:
+    def append(self, group: Change, rows: Callable[[], Rows]) -> None:
         """Add a group; `rows` tells the window after it, where a checkpoint is due."""
-        frames, size = group.frames, self._bytes[-1]
-        for frame in frames:
-            size += len(frame.data)
+        size, count = self._bytes[-1], self._frames[-1]
+        if isinstance(group, Frame):
+            size += len(group.data)
+            count += 1
+        else:
+            size += sum([len(frame.data) for frame in group.frames])
+            count += len(group.frames)
         self._bundles.clear()
         self._groups.append(group)
         self._bytes.append(size)
-        self._frames.append(self._frames[-1] + len(frames))
+        self._frames.append(count)
         self.head += 1
         if self.head >= self._due or size >= self._due_bytes:
             self._checkpoints.append((self.head, () if self._streamed else rows()))
@@ -72,7 +77,7 @@ class Log:
             bundle = self._bundles[position] = self.bundle(self._slice(position, self.head))
         return bundle
 
-    def bundle(self, groups: Sequence[Group]) -> Bundle:
+    def bundle(self, groups: Sequence[Change]) -> Bundle:
         """Bundle groups of which the last leads to the head."""
         return Bundle(groups, self._token, self.head)
 
@@ -92,7 +97,7 @@ class Log:
             window.reduce(group.frames)
         return window.snapshot()
 
-    def _slice(self, begin: int, end: int) -> list[Group]:
+    def _slice(self, begin: int, end: int) -> list[Change]:
         # From the end: a deque is walked to get anywhere, and the newest are asked for.
         groups = list(islice(reversed(self._groups), self.head - end, self.head - begin))
         groups.reverse()

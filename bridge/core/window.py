@@ -14,7 +14,7 @@ import msgspec
 from .delta import Op
 from .diff import diff
 from .frame import Frame, leave
-from .group import Group
+from .group import Change, Group
 
 _VERSIONED = frozenset([Op.ENTER, Op.MOVE, Op.UPDATE, Op.MATCH])
 _UPDATE = int(Op.UPDATE)  # an Enum costs more than all that is done with it here
@@ -29,7 +29,7 @@ Rows: TypeAlias = tuple[Frame, ...]
 class Applied(msgspec.Struct, frozen=True, gc=False):
     """What came of a group: the group to send, if any, and what the guard had to do."""
 
-    group: Group | None
+    group: Change | None
     repairs: tuple[str, ...] = ()
 
 
@@ -51,9 +51,9 @@ class Window:
             self._snapshot = tuple(self._rows)
         return self._snapshot
 
-    def apply(self, group: Group) -> Applied:
+    def apply(self, group: Change) -> Applied:
         """Apply a source change and judge it; returns what viewers may be sent."""
-        if len(group.frames) == 1 and self._replace(group.frames[0]):
+        if isinstance(group, Frame) and self._replace(group):
             return Applied(group)
         before = self.snapshot()
         repairs: list[str] = []
@@ -217,7 +217,7 @@ class StreamedSet:
         """Return the members known, in the order they came."""
         return tuple(self._rows.values())
 
-    def apply(self, group: Group) -> Applied:
+    def apply(self, group: Change) -> Applied:
         """Apply a source change; drops only what is older than the mirror."""
         kept = [frame for frame in group.frames if self._take(frame)]
         if len(kept) == len(group.frames):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from bridge.core.errors import Failed, Kind
-from bridge.core.group import Group
+from bridge.core.group import Change
 from bridge.core.intake import Beat, Intake, Resync, Snapshot
 from bridge.core.query import LiveQuery
 from bridge.core.window import StreamedSet, Window
@@ -92,7 +92,7 @@ class Target(Protocol):
     def replace(self, snapshot: Snapshot) -> None:
         """Take a whole window."""
 
-    def publish(self, groups: list[Group]) -> None:
+    def publish(self, groups: list[Change]) -> None:
         """Take source changes."""
 
 
@@ -277,12 +277,12 @@ class Feed:
         finally:
             listening.stop()
 
-    def _hand_over(self, events: Iterable[Snapshot | Group]) -> None:
+    def _hand_over(self, events: Iterable[Snapshot | Change]) -> None:
         """Hand on what a message came to: windows one by one, changes in a row together."""
-        groups: list[Group] = []
+        groups: list[Change] = []
         try:
             for event in events:
-                if isinstance(event, Group):
+                if not isinstance(event, Snapshot):
                     groups.append(event)
                     continue
                 if groups:

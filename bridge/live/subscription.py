@@ -16,7 +16,7 @@ from bridge.core.bundle import Bundle
 from bridge.core.diff import diff
 from bridge.core.errors import Failed, Kind
 from bridge.core.frame import Frame
-from bridge.core.group import Group
+from bridge.core.group import Change, Group
 from bridge.core.intake import Snapshot
 from bridge.core.log import Log
 from bridge.core.page import Page
@@ -242,19 +242,21 @@ class Subscription:
         if not self.opened.done():
             self.opened.set_result(None)
 
-    def publish(self, groups: Iterable[Group]) -> None:
+    def publish(self, groups: Iterable[Change]) -> None:
         """Mirror source changes and pass them on, repaired where they must be."""
-        window, whole = self._window, []
+        window, log = self._window, self.log
+        before = log.head
         for group in groups:
             applied = window.apply(group)
             if applied.repairs:
                 for cause in applied.repairs:
                     self.observer.repaired(cause)
             if applied.group is not None:
-                self.log.append(applied.group, window.snapshot)
-                whole.append(applied.group)
-        if whole:
-            self._grown(whole)
+                log.append(applied.group, window.snapshot)
+                if applied.group.at:
+                    self._unwritten.append(applied.group.at)
+        if log.head > before:
+            self._grown()
 
     def lost(self, cause: str) -> None:
         """Tell viewers that the window stands still for now."""
@@ -262,13 +264,8 @@ class Subscription:
             self.stale = cause
             self._flush_soon()
 
-    def _append(self, group: Group) -> None:
-        self.log.append(group, self._window.snapshot)
-        self._grown([group])
-
-    def _grown(self, groups: Iterable[Group]) -> None:
+    def _grown(self) -> None:
         self._snapshot = self._digest = None
-        self._unwritten += [group.at for group in groups if group.at]
         self.used_at = self._loop.time()
         self._flush_soon()
 
@@ -320,7 +317,8 @@ class Subscription:
             # What the tier said while it was lost is told as one nameless group.
             frames = self._difference(before, rows)
             if frames:
-                self._append(Group(tuple(frames)))
+                self.log.append(Group(tuple(frames)), self.rows)
+                self._grown()
             self.log.barrier()
             self._flush_soon()
 

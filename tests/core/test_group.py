@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from bridge.core.delta import Op
 from bridge.core.frame import encode
 from bridge.core.group import (
-    Group,
     chunk,
     message_head,
     sse,
@@ -15,7 +14,7 @@ from bridge.core.group import (
     text_message,
     ws,
 )
-from core_makers import encoded, enter, frame, quick, wild_frames
+from core_makers import frame, quick, wild_frames
 from core_oracles import dechunk, sse_events, ws_messages
 
 line_safe = st.text(
@@ -31,7 +30,7 @@ def test_an_independent_parser_reads_every_event_with_its_id(parts):
     for one in frames:
         last = one.stream_id or last
         expected.append((json.loads(one.data)["op"], one.data.decode(), last))
-    assert sse_events(sse([Group(tuple(frames))])) == expected
+    assert sse_events(sse(frames)) == expected
 
 
 def test_an_event_has_an_id_line_only_where_there_is_a_stream_id():
@@ -59,15 +58,10 @@ def test_a_head_carries_its_opcode(opcode):
 @quick
 @given(st.lists(wild_frames(), min_size=1, max_size=5))
 def test_each_frame_is_one_text_message(frames):
-    assert ws_messages(ws([Group(tuple(frames))])) == [(1, one.data) for one in frames]
+    assert ws_messages(ws(frames)) == [(1, one.data) for one in frames]
 
 
 @quick
 @given(st.binary(min_size=1, max_size=300))
 def test_a_chunk_is_read_back(data):
     assert dechunk(chunk(data) + chunk(b"end")) == data + b"end"
-
-
-def test_size_is_the_bytes_of_its_frames():
-    group = encoded(enter("a", 0, "1-0"), enter("b", 1, "1-0"))
-    assert group.size == sum(len(one.data) for one in group.frames)
