@@ -1,10 +1,9 @@
 """Batch: the deltas of one upstream message, and the groups that they come in."""
 
-from collections.abc import Iterator
-
 import msgspec
 
 from .frame import Frame
+from .group import Change, Group
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
@@ -24,13 +23,23 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     request_id: str = ""
 
 
-def groups(deltas: tuple[Frame, ...]) -> Iterator[tuple[Frame, ...]]:
+def groups(deltas: tuple[Frame, ...]) -> list[Change]:
     """Split deltas of one batch into runs of equal stream_id: one source change each."""
-    begin, count = 0, len(deltas)
-    while begin < count:
-        stream_id = deltas[begin].stream_id
-        end = begin + 1
-        while end < count and deltas[end].stream_id == stream_id:
-            end += 1
-        yield deltas[begin:end]
-        begin = end
+    runs: list[Change] = []
+    begin, name = 0, None
+    for end, frame in enumerate(deltas):
+        if frame.stream_id == name:
+            continue
+        if end:
+            runs.append(_run(deltas, begin, end) if end - begin > 1 else deltas[begin])
+        begin, name = end, frame.stream_id
+    if deltas:
+        runs.append(_run(deltas, begin, len(deltas)))
+    return runs
+
+
+def _run(deltas: tuple[Frame, ...], begin: int, end: int) -> Change:
+    first = deltas[begin]
+    if end - begin == 1:
+        return first
+    return Group(deltas[begin:end], first.stream_id, first.at)

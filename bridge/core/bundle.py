@@ -4,10 +4,11 @@ Core forms are docs/wire.md §3 and §4; v1 forms are §5, where a position goes
 form's bytes are shared by every viewer that is at the same place.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
-from .group import Group, chunk, sse, sse_event, ws
+from .frame import Frame
+from .group import Change, chunk, sse, sse_event, ws
 
 
 def told(token: str, position: int) -> str:
@@ -18,23 +19,37 @@ def told(token: str, position: int) -> str:
 class Bundle:
     """Some groups in order; `position` is that after the last one, in a log of this `token`.
 
-    `frames` counts them; `named` is whether the groups have a stream_id: all (True), none (False),
-    or some (None).
+    `frames` counts their frames; `named` is whether the groups have a stream_id: all (True), none
+    (False), or some (None).
     """
 
-    __slots__ = ("_position", "_printed", "_token", "frames", "groups", "named")
+    __slots__ = ("_flat", "_position", "_printed", "_token", "frames", "groups", "named")
 
-    def __init__(self, groups: Sequence[Group], token: str, position: int) -> None:
+    def __init__(self, groups: Sequence[Change], token: str, position: int) -> None:
         self.groups = groups
-        self.frames = named = 0
+        named = 0
+        self._flat = flat = list[Frame]()
         for group in groups:
-            self.frames += len(group.frames)
+            if isinstance(group, Frame):
+                flat.append(group)
+            else:
+                flat += group.frames
             if group.stream_id:
                 named += 1
         self.named = named == len(groups) if named in (0, len(groups)) else None
+        self.frames = len(flat)
         self._token = token
         self._position = position
         self._printed: dict[Form, bytes] = {}
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Iterate over the frames of all groups, in order."""
+        return iter(self._flat)
+
+    @property
+    def position(self) -> str:
+        """That after the last group, as clients are told it."""
+        return told(self._token, self._position)
 
     @property
     def positions(self) -> list[str]:
@@ -78,9 +93,7 @@ class Shared(NamedTuple):
 
 def core_sse(bundle: Bundle) -> bytes:
     """Print events, `id:` being the stream_id."""
-    if len(bundle.groups) == 1:
-        return bundle.groups[0].printed(sse)
-    return b"".join(group.printed(sse) for group in bundle.groups)
+    return sse(bundle)
 
 
 def core_sse_chunked(bundle: Bundle) -> bytes:
@@ -90,24 +103,23 @@ def core_sse_chunked(bundle: Bundle) -> bytes:
 
 def core_ws(bundle: Bundle) -> bytes:
     """Print each frame as one text message."""
-    if len(bundle.groups) == 1:
-        return bundle.groups[0].printed(ws)
-    return b"".join(group.printed(ws) for group in bundle.groups)
+    return ws(bundle)
 
 
 def v1_tail(bundle: Bundle) -> bytes:
     """Print what a v1 `frames` message has after the subscription's name."""
-    frames = b",".join(frame.data for group in bundle.groups for frame in group.frames)
-    return b'"pos":"%b","frames":[%b]}' % (bundle.positions[-1].encode(), frames)
+    frames = b",".join([frame.data for frame in bundle])
+    return b'"pos":"%b","frames":[%b]}' % (bundle.position.encode(), frames)
 
 
 def v1_sse(bundle: Bundle) -> bytes:
     """Print events, the last one of a group with the position after it as its `id:`."""
-    return b"".join(
-        sse_event(frame, position if at == len(group.frames) - 1 else "")
-        for group, position in zip(bundle.groups, bundle.positions, strict=True)
-        for at, frame in enumerate(group.frames)
-    )
+    events = []
+    for group, position in zip(bundle.groups, bundle.positions, strict=True):
+        *others, last = group.frames
+        events += [sse_event(frame, "") for frame in others]
+        events.append(sse_event(last, position))
+    return b"".join(events)
 
 
 def v1_sse_chunked(bundle: Bundle) -> bytes:

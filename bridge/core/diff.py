@@ -58,7 +58,7 @@ UNSEEN = b"?"
 def known(pairs: Iterable[tuple[str, int]]) -> tuple[Frame, ...]:
     """Make rows of what a returning client knows: ids and versions, in window order."""
     return tuple(
-        Frame(Op.ENTER, agg_id, version, b"", UNSEEN, -1, at, "", b"")
+        Frame(Op.ENTER, agg_id, version, UNSEEN, -1, at, "", b"")
         for at, (agg_id, version) in enumerate(dict(pairs).items())
     )
 
@@ -70,7 +70,7 @@ def same(one: Frame, other: Frame) -> bool:
     """
     if one.cursor is UNSEEN:
         return one.version == other.version != 0
-    return one is other or (one.body == other.body and one.cursor == other.cursor)
+    return one is other or (one.cursor == other.cursor and one.body == other.body)
 
 
 def _steady(current: Sequence[str], b: Sequence[Frame]) -> frozenset[str]:

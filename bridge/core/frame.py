@@ -10,7 +10,16 @@ from itertools import chain, count, repeat
 import msgspec
 
 from .delta import NAMES, Op
-from .gojson import UnreadableError, bare_cursor, bare_plain, bare_row, escape
+from .gojson import (
+    STUMBLES,
+    UnreadableError,
+    bare_cursor,
+    bare_plain,
+    bare_row,
+    escape,
+    print_plain,
+    strip,
+)
 from .value import Cursor
 
 _ENTER = Op.ENTER  # an attribute of an Enum costs more than all that is done with it here
@@ -18,13 +27,12 @@ _LINE_BREAKING = re.compile(r"[\r\n\0]")
 
 
 class Frame(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """One change as clients see it: `data` is the FRAME, `body` and `cursor` are parts of it.
+    """One change as clients see it: `data` is the FRAME, `cursor` a part of it.
 
-    `op` is a plain number: what the schema does not list is passed through. `body` is all that a
-    frame says of its row but where that stands: id, version and text, each with its key. Indexes
-    are positions at that moment of a sequential apply, -1 is outside the window. `stream_id` names
-    the source change; `at` is its time in seconds since the epoch, 0 when unknown. `data` is empty
-    where the change must not reach a client.
+    `op` is a plain number: what the schema does not list is passed through. Indexes are positions
+    at that moment of a sequential apply, -1 is outside the window. `stream_id` names the source
+    change; `at` is its time in seconds since the epoch, 0 when unknown. `data` is empty where the
+    change must not reach a client.
 
     Frames compare by identity: the window's searches rely on it.
     """
@@ -32,13 +40,26 @@ class Frame(msgspec.Struct, frozen=True, eq=False, gc=False):
     op: int
     agg_id: str
     version: int
-    body: bytes
     cursor: bytes
     old_index: int
     new_index: int
     stream_id: str
     data: bytes
     at: float = 0.0
+
+    @property
+    def frames(self) -> tuple["Frame", ...]:
+        """Itself: one that is alone is a group of its own (see `group.Change`)."""
+        return (self,)
+
+    @property
+    def body(self) -> bytes:
+        """All that it says of its row but where that stands: id, version, text, with their keys.
+
+        Cut out of `data` when it is asked for: most frames are only passed on.
+        """
+        tail = escape(_tail(self.old_index, self.new_index, self.cursor, self.stream_id))
+        return self.data[len(_head(self.op)) : len(self.data) - len(tail)]
 
     @property
     def row(self) -> bytes:
@@ -62,46 +83,108 @@ def encode(  # noqa: PLR0917 - the parts of the schema's LiveDelta, in its order
 
     Of one that must not reach a client no `data` is printed: whoever meets it re-subscribes.
     """
+    return encode_at(
+        op, agg_id, version, row, old_index, new_index, print_cursor(cursor), stream_id, at
+    )
+
+
+def print_cursor(cursor: Cursor) -> bytes:
+    """Print a cursor; empty if it must not reach a client."""
     try:
-        bare = _body(agg_id, version, bare_row(row) if row else b"")
-        printed = bare_cursor(cursor)
-        data = _data(op, bare, old_index, new_index, printed, stream_id)
+        return escape(bare_cursor(cursor))
     except UnreadableError:
-        return Frame(op, agg_id, version, b"", b"", old_index, new_index, stream_id, b"", at)
-    escaped = escape(data)
-    if escaped is not data:
-        bare, printed = escape(bare), escape(printed)
-    return Frame(op, agg_id, version, bare, printed, old_index, new_index, stream_id, escaped, at)
+        return b""
+
+
+def encode_at(  # noqa: PLR0917 - as `encode`
+    op: int,
+    agg_id: str,
+    version: int,
+    row: bytes,
+    old_index: int,
+    new_index: int,
+    cursor: bytes,
+    stream_id: str,
+    at: float = 0.0,
+) -> Frame:
+    """Print a delta as `encode` does, its cursor being printed already."""
+    data = b""
+    if agg_id and version and row and cursor and stream_id and 0 <= op < _LISTED:
+        # What most have in common is printed in one go; if it stumbles, with care.
+        try:
+            name = print_plain(stream_id)
+            if len(name) == len(stream_id) + 2:
+                data = _WHOLE % (
+                    _HEADS[op], print_plain(agg_id), version, strip(row, indent=-1),
+                    old_index, new_index, cursor, name,
+                )  # fmt: skip
+                if not data.isascii():
+                    row.decode()
+        except STUMBLES:
+            data = b""
+    if not data:
+        data = _printed(op, agg_id, version, row, old_index, new_index, cursor, stream_id)
+        if not data:
+            cursor = b""
+    return Frame(op, agg_id, version, cursor, old_index, new_index, stream_id, escape(data), at)
+
+
+def _printed(  # noqa: PLR0917 - as `encode`
+    op: int,
+    agg_id: str,
+    version: int,
+    row: bytes,
+    old_index: int,
+    new_index: int,
+    cursor: bytes,
+    stream_id: str,
+) -> bytes:
+    """Print any delta, but for the escaping; empty if it must not reach a client."""
+    if not cursor:
+        return b""
+    try:
+        body = _body(agg_id, version, bare_row(row) if row else b"")
+        return b"%b%b%b" % (_head(op), body, _tail(old_index, new_index, cursor, stream_id))
+    except UnreadableError:
+        return b""
 
 
 def carry(op: int, row: Frame, old_index: int, new_index: int, stream_id: str = "") -> Frame:
     """Print another change that brings the same row."""
-    data = _data(op, row.body, old_index, new_index, row.cursor, stream_id)
-    if stream_id:
-        data = escape(data)
-    return Frame(
-        op, row.agg_id, row.version, row.body, row.cursor, old_index, new_index, stream_id, data
-    )
+    tail = _tail(old_index, new_index, row.cursor, stream_id)
+    data = b"%b%b%b" % (_head(op), row.body, escape(tail) if stream_id else tail)
+    return Frame(op, row.agg_id, row.version, row.cursor, old_index, new_index, stream_id, data)
 
 
-_NOTHING = Frame(0, "", 0, b"?", b"", 0, 0, "", b"")
+_NOTHING = Frame(0, "", 0, b"", 0, 0, "", b"")
 
 
-def enters(rows: Iterable[Frame], *, ordered: bool, last: Iterable[Frame] = ()) -> list[Frame]:
+def enters(
+    rows: Iterable[Frame], *, ordered: bool, last: Iterable[tuple[Frame, Frame]] = ()
+) -> list[Frame]:
     """Print rows as a client first sees them; those without order all stand at 0.
 
-    `last` is what this printed when it was last asked: a row that stands where it stood is not
-    printed again.
+    `last` are the rows of which this was last asked, each with what it printed: one that stands
+    where it stood is not printed again.
     """
-    head, old, places = _HEADS[Op.ENTER], -1 if ordered else 0, count() if ordered else repeat(0)
-    # `carry` written out: for every late joiner this is done with the whole window.
+    old, places = -1 if ordered else 0, count() if ordered else repeat(0)
     return [
-        was if was.body is row.body and was.cursor is row.cursor else Frame(
-            _ENTER, row.agg_id, row.version, row.body, row.cursor, old, at, "",
-            _NAMELESS % (head, row.body, old, at, row.cursor),
+        printed if row is was else _entering(row, old, at)
+        for row, (was, printed), at in zip(
+            rows, chain(last, repeat((_NOTHING, _NOTHING))), places, strict=False
         )
-        for row, was, at in zip(rows, chain(last, repeat(_NOTHING)), places, strict=False)
-    ]  # fmt: skip
+    ]
+
+
+def _entering(row: Frame, old_index: int, new_index: int) -> Frame:
+    if (
+        row.new_index == new_index
+        and row.old_index == old_index
+        and row.op == _ENTER
+        and not row.stream_id
+    ):
+        return row  # a snapshot's: it stands where it came
+    return carry(_ENTER, row, old_index, new_index)
 
 
 def leave(agg_id: str, old_index: int, stream_id: str) -> Frame:
@@ -110,9 +193,6 @@ def leave(agg_id: str, old_index: int, stream_id: str) -> Frame:
 
 
 def _body(agg_id: str, version: int, row: bytes) -> bytes:
-    if agg_id and version and row:
-        # What most have in common is printed in one go.
-        return b',"agg_id":%b,"version":%d,"row":%b' % (bare_plain(agg_id), version, row)
     return b"".join(
         (
             b',"agg_id":' + bare_plain(agg_id) if agg_id else b"",
@@ -123,21 +203,28 @@ def _body(agg_id: str, version: int, row: bytes) -> bytes:
 
 
 _HEADS = tuple(b'{"op":"%b"' % name.encode() for name in NAMES)
-_NAMELESS = b'%b%b,"old_index":%d,"new_index":%d,"cursor":%b}'
-_NAMED = b'%b%b,"old_index":%d,"new_index":%d,"cursor":%b,"stream_id":%b}'
+_LISTED = len(_HEADS)
+_NAMELESS = b',"old_index":%d,"new_index":%d,"cursor":%b}'
+_NAMED = b',"old_index":%d,"new_index":%d,"cursor":%b,"stream_id":%b}'
+_WHOLE = b'%b,"agg_id":%b,"version":%d,"row":%b' + _NAMED
 
 
-def _data(  # noqa: PLR0917
-    op: int, body: bytes, old_index: int, new_index: int, cursor: bytes, stream_id: str
-) -> bytes:
-    head = _HEADS[op] if 0 <= op < len(_HEADS) else _HEADS[0]
+def _head(op: int) -> bytes:
+    return _HEADS[op] if 0 <= op < _LISTED else _HEADS[0]
+
+
+def _tail(old_index: int, new_index: int, cursor: bytes, stream_id: str) -> bytes:
     if not stream_id:
-        return _NAMELESS % (head, body, old_index, new_index, cursor)
+        return _NAMELESS % (old_index, new_index, cursor)
+    return _NAMED % (old_index, new_index, cursor, _name(stream_id))
+
+
+def _name(stream_id: str) -> bytes:
     name = bare_plain(stream_id)
     # As long as the text itself: nothing in it was escaped, so nothing can break a line.
     if len(name) != len(stream_id) + 2 and _LINE_BREAKING.search(stream_id):
         raise UnreadableError("a stream_id that would break a line")
-    return _NAMED % (head, body, old_index, new_index, cursor, name)
+    return name
 
 
 RESET = encode(Op.RESET)

@@ -49,14 +49,20 @@ def quote(text: str) -> bytes:
     return escape(bare_plain(text))
 
 
-_print = msgspec.json.Encoder().encode
-_reformat = msgspec.json.format
+print_plain = msgspec.json.Encoder().encode
+"""Prints as `bare_plain` does, or stumbles."""
+strip = msgspec.json.format
+"""With `indent=-1`, drops white space and nothing else while it validates, or stumbles.
+
+That its text is UTF-8 it leaves to the caller."""
+STUMBLES = (msgspec.DecodeError, UnicodeError, RecursionError)
+"""What those raise where a `bare_…` function may know better."""
 
 
 def bare_plain(value: Value | Cursor) -> bytes:
     """Print a string, integer, boolean, null, or a cursor of these, but for the escaping."""
     try:
-        return _print(value)
+        return print_plain(value)
     except UnicodeEncodeError:
         printed = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         return _SURROGATE.sub(r"\\ufffd", printed).encode()
@@ -70,11 +76,10 @@ def bare_row(row: bytes) -> bytes:
 
     """
     try:
-        # Drops white space and nothing else while it validates; that it is UTF-8 it leaves to us.
-        bare = _reformat(row, indent=-1)
+        bare = strip(row, indent=-1)
         if not row.isascii():
             row.decode()
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except STUMBLES:
         return _bare_row_slowly(row)
     return bare
 

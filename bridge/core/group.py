@@ -1,45 +1,34 @@
-"""Group: the frames of one source change, printed once for each form that viewers use.
+"""Group: the frames of one source change, and how frames are written to core clients.
 
-A form is a function Group → bytes; what it prints is kept on the group and shared by every viewer
-of that form. `sse` and `ws` are the core protocol's (docs/wire.md §3, §4).
+`sse` and `ws` print them in the core protocol's two forms (docs/wire.md §3, §4).
 """
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TypeAlias
+
+import msgspec
 
 from .delta import NAMES
 from .frame import Frame
 
 
-class Group:
+class Group(msgspec.Struct, frozen=True, eq=False, gc=False):
     """Frames that clients apply as one, in order.
 
     `stream_id` names the source change; snapshots and diffs of the bridge's own have none.
     `at` is the change's time in seconds since the epoch, 0 when unknown.
+
+    The collector of cycles doesn't look at groups, of which logs hold many: there are none in it.
     """
 
-    __slots__ = ("_printed", "at", "frames", "size", "stream_id")
-
-    def __init__(self, frames: Iterable[Frame], stream_id: str = "", at: float = 0.0) -> None:
-        self.frames = frames = tuple(frames)
-        self.stream_id = stream_id
-        self.at = at
-        size = 0
-        for frame in frames:
-            size += len(frame.data)
-        self.size = size
-        self._printed: dict[Form, bytes] = {}
-
-    def printed(self, form: "Form") -> bytes:
-        """Return the group in a form; made on first use, the same object ever after."""
-        data = self._printed.get(form)
-        if data is None:
-            data = self._printed[form] = form(self)
-        return data
+    frames: tuple[Frame, ...]
+    stream_id: str = ""
+    at: float = 0.0
 
 
-Form: TypeAlias = Callable[[Group], bytes]
+Change: TypeAlias = Frame | Group
+"""What clients apply as one. Mostly that is one frame, which needs no group around it."""
 
 
 _EVENTS = {op: b"event: %b\ndata: " % name.encode() for op, name in enumerate(NAMES)}
@@ -58,29 +47,23 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def sse(group: Group) -> bytes:
-    """Print the events of a group."""
-    if len(group.frames) == 1:
-        return sse_event(group.frames[0], group.frames[0].stream_id)
-    # `sse_event` written out: snapshots have a frame for every row, and nothing is copied twice.
+def sse(frames: Iterable[Frame]) -> bytes:
+    """Print an event for each frame, its stream_id being the id."""
+    # `sse_event` written out: nothing is copied twice.
     parts: list[bytes] = []
-    for frame in group.frames:
+    for frame in frames:
         if frame.stream_id:
             parts += (b"id: ", frame.stream_id.encode(), b"\n")
         parts += (_EVENTS.get(frame.op, _EVENTS[0]), frame.data, b"\n\n")
     return b"".join(parts)
 
 
-def sse_chunked(group: Group) -> bytes:
-    """Print the events of a group as one chunk of an HTTP/1.1 body."""
-    return chunk(group.printed(sse))
-
-
-def ws(group: Group) -> bytes:
+def ws(frames: Iterable[Frame]) -> bytes:
     """Print each frame as one text message."""
-    if len(group.frames) == 1:
-        return text_message(group.frames[0].data)
-    return b"".join([text_message(frame.data) for frame in group.frames])
+    parts: list[bytes] = []
+    for frame in frames:
+        parts += (message_head(_TEXT, len(frame.data)), frame.data)
+    return b"".join(parts)
 
 
 _TEXT, _FIN = 0x01, 0x80

@@ -14,10 +14,10 @@ from .batch import Batch, groups
 from .delta import Op
 from .errors import BridgeError
 from .frame import Frame
-from .group import Group
+from .group import Change
 from .window import Mirror, Rows, Window
 
-_RESET = Op.RESET  # an attribute of an Enum costs more than all that is done with it here
+_RESET = int(Op.RESET)  # of an Enum, attribute and comparison cost more than a number
 _NUMBERS = 2**64  # that the schema has room for: a tier may begin to count where it likes
 
 
@@ -112,7 +112,7 @@ class Intake:
         if beat.epoch >= self._epoch and self._next_seq and beat.last_seq >= self._next_seq:
             raise Resync("gap")
 
-    def feed(self, batch: Batch) -> Iterator[Snapshot | Group]:
+    def feed(self, batch: Batch) -> Iterator[Snapshot | Change]:
         """Take a batch; yields snapshots and groups in order.
 
         Raises:
@@ -131,7 +131,10 @@ class Intake:
             if not begins and (deltas or batch.snapshot_complete):
                 raise Resync("epoch_without_reset")
             self._epoch = batch.epoch
-        yield from self._take(deltas, batch)
+        if self._began and not self._open and _plain(deltas):
+            yield from groups(deltas)
+        else:
+            yield from self._take(deltas, batch)
         if batch.snapshot_complete and self._open:
             self._open = False
             self._snapshots += 1
@@ -179,22 +182,30 @@ class Intake:
             self._next_seq = max(self._next_seq, end)
             self._done = self._done and self._next_seq
 
-    def _take(self, deltas: tuple[Frame, ...], batch: Batch) -> Iterator[Group]:
-        for run in groups(deltas):
-            for frame in run:
+    def _take(self, deltas: tuple[Frame, ...], batch: Batch) -> Iterator[Change]:
+        for group in groups(deltas):
+            for frame in group.frames:
                 if not frame.data:
                     raise Resync("unreadable")
                 if frame.op == _RESET:
                     self._reset(batch)
             if self._open:
-                self._scratch.reduce(run)
+                self._scratch.reduce(group.frames)
             elif not self._began:
                 raise Resync("no_snapshot")
             else:
-                yield Group(run, run[0].stream_id, run[0].at)
+                yield group
 
     def _reset(self, batch: Batch) -> None:
         if batch.bare:
             raise Resync("bare_reset")
         self._open = self._began = True
         self._cause = batch
+
+
+def _plain(deltas: tuple[Frame, ...]) -> bool:
+    """Whether all can be passed on as they are: no reset, nothing unreadable."""
+    for frame in deltas:  # noqa: SIM110 - `all` costs thrice as much
+        if frame.op == _RESET or not frame.data:
+            return False
+    return True

@@ -8,11 +8,14 @@ restart mistakes it for its own. A barrier changes the token: nothing before it 
 """
 
 import secrets
+from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from .bundle import Bundle
-from .group import Group
+from .frame import Frame
+from .group import Change
 from .window import Rows, Window
 
 CHECKPOINT_EVERY = 64
@@ -32,31 +35,33 @@ class Log:
         self._streamed = streamed
         self.head = 0
         self.tail = 0
-        self.size = 0
         self._token = secrets.token_hex(6)
         self._barrier = 0
-        self._groups: deque[Group] = deque()
-        # Bytes and frames from the beginning of time to before each group, and to the head.
-        self._sums: deque[tuple[int, int]] = deque([(0, 0)])
+        self._groups: deque[Change] = deque()
+        # Bytes, and frames, from the beginning of time to before each group, and to the head.
+        self._bytes = array("q", [0])
+        self._frames = array("q", [0])
         self._checkpoints: deque[tuple[int, Rows]] = deque([(0, () if streamed else rows)])
-        self._since_checkpoint = 0
+        self._due, self._due_bytes = CHECKPOINT_EVERY, CHECKPOINT_BYTES
         self._bundles: dict[int, Bundle] = {}
 
-    def append(self, group: Group, rows: Callable[[], Rows]) -> None:
+    def append(self, group: Change, rows: Callable[[], Rows]) -> None:
         """Add a group; `rows` tells the window after it, where a checkpoint is due."""
+        size, count = self._bytes[-1], self._frames[-1]
+        if isinstance(group, Frame):
+            size += len(group.data)
+            count += 1
+        else:
+            size += sum([len(frame.data) for frame in group.frames])
+            count += len(group.frames)
         self._bundles.clear()
         self._groups.append(group)
+        self._bytes.append(size)
+        self._frames.append(count)
         self.head += 1
-        self.size += group.size
-        size, frames = self._sums[-1]
-        self._sums.append((size + group.size, frames + len(group.frames)))
-        self._since_checkpoint += group.size
-        if (
-            self.head - self._checkpoints[-1][0] >= CHECKPOINT_EVERY
-            or self._since_checkpoint >= CHECKPOINT_BYTES
-        ):
+        if self.head >= self._due or size >= self._due_bytes:
             self._checkpoints.append((self.head, () if self._streamed else rows()))
-            self._since_checkpoint = 0
+            self._due, self._due_bytes = self.head + CHECKPOINT_EVERY, size + CHECKPOINT_BYTES
 
     def barrier(self) -> None:
         """End what may be replayed: what comes next does not follow from what was told before."""
@@ -72,15 +77,14 @@ class Log:
             bundle = self._bundles[position] = self.bundle(self._slice(position, self.head))
         return bundle
 
-    def bundle(self, groups: Sequence[Group]) -> Bundle:
+    def bundle(self, groups: Sequence[Change]) -> Bundle:
         """Bundle groups of which the last leads to the head."""
         return Bundle(groups, self._token, self.head)
 
     def backlog(self, position: int) -> tuple[int, int]:
         """Return bytes and frames between a position and the head."""
-        size, frames = self._sums[position - self.tail]
-        total, all_frames = self._sums[-1]
-        return total - size, all_frames - frames
+        at = position - self.tail
+        return self._bytes[-1] - self._bytes[at], self._frames[-1] - self._frames[at]
 
     def rows_at(self, position: int) -> Rows:
         """Rebuild the window at a position that is still held (maintained windows only)."""
@@ -93,10 +97,11 @@ class Log:
             window.reduce(group.frames)
         return window.snapshot()
 
-    def _slice(self, begin: int, end: int) -> list[Group]:
-        # By index, not islice: that walks a deque from its beginning, and the newest are asked for.
-        groups, tail = self._groups, self.tail
-        return [groups[at - tail] for at in range(begin, end)]
+    def _slice(self, begin: int, end: int) -> list[Change]:
+        # From the end: a deque is walked to get anywhere, and the newest are asked for.
+        groups = list(islice(reversed(self._groups), self.head - end, self.head - begin))
+        groups.reverse()
+        return groups
 
     # ------------------------------------------------------------ what clients are told
 
@@ -139,6 +144,11 @@ class Log:
     # ------------------------------------------------------------ bounds
 
     @property
+    def size(self) -> int:
+        """Bytes of all groups held."""
+        return self._bytes[-1] - self._bytes[0]
+
+    @property
     def full(self) -> bool:
         """Whether it holds more than it should."""
         return len(self._groups) > MAX_GROUPS or self.size > MAX_BYTES
@@ -153,10 +163,11 @@ class Log:
         if len(self._checkpoints) == 1 or self._checkpoints[1][0] > keep:
             return False
         self._checkpoints.popleft()
-        for _ in range(self._checkpoints[0][0] - self.tail):
-            self.size -= self._groups.popleft().size
-            self._sums.popleft()
-            self.tail += 1
+        forgotten = self._checkpoints[0][0] - self.tail
+        for _ in range(forgotten):
+            self._groups.popleft()
+        del self._bytes[:forgotten], self._frames[:forgotten]
+        self.tail += forgotten
         self._bundles.clear()
         return True
 

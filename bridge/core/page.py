@@ -16,12 +16,12 @@ class Page:
     def __init__(self, *, streamed: bool = False) -> None:
         self._ordered = not streamed
         self._shown = False
-        self._enters: Sequence[Frame] = ()
+        self._last: Sequence[tuple[Frame, Frame]] = ()
 
     def group(self, rows: Rows) -> Group:
         """Return a reset, then one enter per row."""
-        printed = enters(rows, ordered=self._ordered, last=self._enters)
+        printed = enters(rows, ordered=self._ordered, last=self._last)
         if self._shown:
-            self._enters = printed
+            self._last = tuple(zip(rows, printed, strict=True))
         self._shown = True
-        return Group([RESET, *printed])
+        return Group((RESET, *printed))

@@ -14,10 +14,10 @@ import msgspec
 from .delta import Op
 from .diff import diff
 from .frame import Frame, leave
-from .group import Group
+from .group import Change, Group
 
 _VERSIONED = frozenset([Op.ENTER, Op.MOVE, Op.UPDATE, Op.MATCH])
-_UPDATE = Op.UPDATE  # an attribute of an Enum costs more than all that is done with it here
+_UPDATE = int(Op.UPDATE)  # an Enum costs more than all that is done with it here
 _JS_SAFE = 2**53 - 1
 STREAMED_CAP = 10_000
 """Members of a streamed set that are kept so that newcomers can share it."""
@@ -29,7 +29,7 @@ Rows: TypeAlias = tuple[Frame, ...]
 class Applied(msgspec.Struct, frozen=True, gc=False):
     """What came of a group: the group to send, if any, and what the guard had to do."""
 
-    group: Group | None
+    group: Change | None
     repairs: tuple[str, ...] = ()
 
 
@@ -51,9 +51,9 @@ class Window:
             self._snapshot = tuple(self._rows)
         return self._snapshot
 
-    def apply(self, group: Group) -> Applied:
+    def apply(self, group: Change) -> Applied:
         """Apply a source change and judge it; returns what viewers may be sent."""
-        if len(group.frames) == 1 and self._replace(group.frames[0]):
+        if isinstance(group, Frame) and self._replace(group):
             return Applied(group)
         before = self.snapshot()
         repairs: list[str] = []
@@ -75,7 +75,9 @@ class Window:
             repairs.append("missing_leave")
         if not repairs:
             return Applied(group)
-        return Applied(Group(kept, group.stream_id, group.at) if kept else None, tuple(repairs))
+        return Applied(
+            Group(tuple(kept), group.stream_id, group.at) if kept else None, tuple(repairs)
+        )
 
     def _replace(self, frame: Frame) -> bool:
         """Take an update of a row where it stands, if it is one: most changes are."""
@@ -215,13 +217,13 @@ class StreamedSet:
         """Return the members known, in the order they came."""
         return tuple(self._rows.values())
 
-    def apply(self, group: Group) -> Applied:
+    def apply(self, group: Change) -> Applied:
         """Apply a source change; drops only what is older than the mirror."""
         kept = [frame for frame in group.frames if self._take(frame)]
         if len(kept) == len(group.frames):
             return Applied(group)
         repairs = ("stale_version",) * (len(group.frames) - len(kept))
-        return Applied(Group(kept, group.stream_id, group.at) if kept else None, repairs)
+        return Applied(Group(tuple(kept), group.stream_id, group.at) if kept else None, repairs)
 
     def reduce(self, frames: Iterable[Frame]) -> None:
         """Apply frames by the reducer alone."""

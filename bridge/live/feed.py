@@ -8,11 +8,12 @@ deadline ends the feed.
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from typing import Protocol
 
 from bridge.core.batch import Batch
 from bridge.core.errors import Failed, Kind
-from bridge.core.group import Group
+from bridge.core.group import Change
 from bridge.core.intake import Beat, Intake, Resync, Snapshot
 from bridge.core.query import LiveQuery
 from bridge.core.window import StreamedSet, Window
@@ -61,8 +62,8 @@ class Target(Protocol):
     def replace(self, snapshot: Snapshot) -> None:
         """Take a whole window."""
 
-    def publish(self, group: Group) -> bool:
-        """Take a source change; whether it fits the window, as far as anybody can tell."""
+    def publish(self, groups: list[Change]) -> bool:
+        """Take source changes; whether they fit the window, as far as anybody can tell."""
 
     def resumed(self) -> None:
         """Take note that a new call goes on where the lost one was left."""
@@ -269,8 +270,7 @@ class Feed:
         if isinstance(message, Beat):
             intake.beat(message)
             return
-        for event in intake.feed(message):
-            self._hand_over(event)
+        self._hand_over(intake.feed(message))
         for _ in range(intake.take_dropped()):
             self._observer.repaired("repeated")
         if clock.expired():
@@ -281,12 +281,29 @@ class Feed:
         elif clock.when() is None:
             clock.reschedule(self._loop.time() + self._settings.snapshot_timeout)
 
-    def _hand_over(self, event: Snapshot | Group) -> None:
-        if isinstance(event, Group):
-            if not self._target.publish(event):
-                self._bookmark.doubt()
-        else:
-            self._back()
-            self._lost.reset()
-            self._target.replace(event)
-            self._bookmark.whole(event, self._target.query)
+    def _hand_over(self, events: Iterable[Snapshot | Change]) -> None:
+        """Hand on what a message came to: windows one by one, changes in a row together."""
+        groups: list[Change] = []
+        try:
+            for event in events:
+                if not isinstance(event, Snapshot):
+                    groups.append(event)
+                    continue
+                if groups:
+                    self._publish(groups)
+                    groups = []
+                self._replace(event)
+        finally:
+            # What went before that which can't be carried on from is good.
+            if groups:
+                self._publish(groups)
+
+    def _publish(self, groups: list[Change]) -> None:
+        if not self._target.publish(groups):
+            self._bookmark.doubt()
+
+    def _replace(self, snapshot: Snapshot) -> None:
+        self._back()
+        self._lost.reset()
+        self._target.replace(snapshot)
+        self._bookmark.whole(snapshot, self._target.query)

@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from bridge.core.bundle import Bundle
 from bridge.core.diff import diff
 from bridge.core.errors import Failed, Kind
 from bridge.core.frame import Frame
-from bridge.core.group import Group
+from bridge.core.group import Change, Group
 from bridge.core.intake import Snapshot
 from bridge.core.log import Log
 from bridge.core.page import Page
@@ -231,7 +231,7 @@ class Subscription:
         if isinstance(self._window, Window):
             self._window.limit = in_force.limit
             if len(self._window) > in_force.limit:
-                self.publish(Group(()))  # the guard evicts what is over
+                self.publish([Group(())])  # the guard evicts what is over
 
     # ------------------------------------------------------------ what the feed brings
 
@@ -252,17 +252,27 @@ class Subscription:
         if not self.opened.done():
             self.opened.set_result(None)
 
-    def publish(self, group: Group) -> bool:
-        """Mirror a source change and pass it on, repaired where it must be; whether it fitted.
+    def publish(self, groups: Iterable[Change]) -> bool:
+        """Mirror source changes and pass them on, repaired where they must be; whether they fitted.
 
         A leave that the tier forgot is known to be the only one: the window is the tier's even so.
         """
-        applied = self._window.apply(group)
-        for cause in applied.repairs:
-            self.observer.repaired(cause)
-        if applied.group is not None:
-            self._append(applied.group)
-        return not applied.repairs or set(applied.repairs) == {"missing_leave"}
+        window, log = self._window, self.log
+        before = log.head
+        fitted = True
+        for group in groups:
+            applied = window.apply(group)
+            if applied.repairs:
+                for cause in applied.repairs:
+                    self.observer.repaired(cause)
+                fitted = fitted and set(applied.repairs) == {"missing_leave"}
+            if applied.group is not None:
+                log.append(applied.group, window.snapshot)
+                if applied.group.at:
+                    self._unwritten.append(applied.group.at)
+        if log.head > before:
+            self._grown()
+        return fitted
 
     def resumed(self) -> None:
         """Tell viewers that the tier is back: nothing was missed, and history goes on."""
@@ -275,11 +285,8 @@ class Subscription:
             self.stale = cause
             self._flush_soon()
 
-    def _append(self, group: Group) -> None:
+    def _grown(self) -> None:
         self._snapshot = self._digest = None
-        self.log.append(group, self._window.snapshot)
-        if group.at:
-            self._unwritten.append(group.at)
         self.used_at = self._loop.time()
         self._flush_soon()
 
@@ -327,7 +334,8 @@ class Subscription:
             # What the tier said while it was lost is told as one nameless group.
             frames = self._difference(before, rows)
             if frames:
-                self._append(Group(frames))
+                self.log.append(Group(tuple(frames)), self.rows)
+                self._grown()
             self.log.barrier()
             self._flush_soon()
 

@@ -339,7 +339,7 @@ class Viewer:
         log = subscription.log
         self._position = log.head
         if frames:
-            self._write(log.bundle([Group(frames)]), subscription)
+            self._write(log.bundle([Group(tuple(frames))]), subscription)
 
     def _write(self, bundle: Bundle, subscription: "Subscription") -> None:
         data = self.print(bundle)

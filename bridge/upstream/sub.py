@@ -29,8 +29,9 @@ from .health import SERVICE
 from .http2.call import Call, CallEnded
 from .http2.inbox import MAX_MESSAGE
 from .http2.status import Status
+from .response import read
 from .status import said_by_tier, status_of, translate
-from .translate import batch_from_pb, beat_from_pb, cursor_to_pb, effective, query_to_pb
+from .translate import cursor_to_pb, effective, query_to_pb
 
 _SUBSCRIBE: Final = f"/{SERVICE}/Subscribe"
 _REANCHOR: Final = f"/{SERVICE}/Reanchor"
@@ -115,12 +116,10 @@ class GrpcSub:
             self._call = self.lane.connection.call(_SUBSCRIBE, message, self._identity.metadata)
         except CallEnded as ended:
             raise self._failed(ended.status) from None
-        response = await self._next()
-        if response is None:
-            raise Failed(Kind.UNAVAILABLE, "the tier ended the stream before it began")
-        if response.WhichOneof("message") != "started":
+        started = await self._first()
+        if not isinstance(started, pb.Started):
             raise Failed(Kind.BROKEN, "the tier did not begin with `started`")
-        self._started = response.started
+        self._started = started
 
     async def follow(self, take: Callable[[Batch | Beat], None]) -> None:
         """Hand each batch and heartbeat to `take` until the stream's end. Raises Failed."""
@@ -129,26 +128,23 @@ class GrpcSub:
 
         def hand_over(message: bytes) -> None:
             self._heard = self._clock()
-            response = pb.SubscribeResponse.FromString(message)
-            kind = response.WhichOneof("message")
-            if kind == "batch":
-                take(batch_from_pb(response.batch))
-            elif kind == "heartbeat":
-                take(beat_from_pb(response.heartbeat))
+            news = read(message)
+            if isinstance(news, (Batch, Beat)):
+                take(news)
 
         with self._failures():
             await self._call.follow(hand_over)
 
-    async def _next(self) -> pb.SubscribeResponse | None:
+    async def _first(self) -> Batch | Beat | pb.Started | None:
         if self._call is None:
             raise Failed(Kind.UNAVAILABLE, "the call was cut")
         with self._failures():
             message = await self._call.read()
             if message is None:
-                return None
+                raise Failed(Kind.UNAVAILABLE, "the tier ended the stream before it began")
             self.answered = True
             self._heard = self._clock()
-            return pb.SubscribeResponse.FromString(message)
+            return read(message)
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:

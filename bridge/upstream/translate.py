@@ -1,8 +1,5 @@
-"""Core values ↔ protobuf messages of livequery.v1. No rule lives here, only spelling."""
+"""A query as protobuf messages of livequery.v1. No rule lives here, only spelling."""
 
-from bridge.core.batch import Batch
-from bridge.core.frame import Frame, encode
-from bridge.core.intake import Beat
 from bridge.core.query import Comparison, Condition, LiveQuery, OrGroup
 from bridge.core.value import Cursor, JsonText, Value
 from bridge.live.backend import Offer
@@ -24,7 +21,6 @@ _OPERATORS = {
     "isnull": pb.OPERATOR_IS_NULL,
     "isnotnull": pb.OPERATOR_IS_NOT_NULL,
 }
-_RESET = int(pb.DELTA_OP_RESET)
 _MODES = (pb.MODE_MAINTAINED, pb.MODE_STREAMED)
 
 
@@ -94,71 +90,3 @@ def offer_to_pb(offer: Offer | None) -> pb.ResumePosition | None:
 def effective(asked: LiveQuery, message: pb.LiveQuery) -> LiveQuery:
     """Read how the tier runs a query: only what it may change, its limit, is taken."""
     return asked.reanchored(asked.cursor, max(message.limit, 0))
-
-
-def value_from_pb(value: pb.Value) -> Value:
-    """Read a value. JSON text that is not UTF-8 is kept as it is, to be refused when printed."""
-    # A member that is not its default is the one that is set: cheaper than to ask for its name.
-    if text := value.string_value:
-        return text
-    if number := value.int_value:
-        return number
-    kind = value.WhichOneof("kind")
-    if kind is None or kind == "null_value":
-        return None
-    if kind == "json_value":
-        return JsonText(value.json_value.decode(errors="surrogateescape"))
-    typed: Value = getattr(value, kind)
-    return typed
-
-
-def _cursor_from_pb(delta: pb.LiveDelta) -> Cursor:
-    values = delta.cursor.values
-    if not values:
-        return () if delta.HasField("cursor") else None
-    if len(values) == 1:
-        return (value_from_pb(values[0]),)
-    # A slice is a list: to iterate over the field itself costs twice as much.
-    return tuple([value_from_pb(value) for value in values[:]])
-
-
-def delta_from_pb(delta: pb.LiveDelta) -> Frame:
-    """Read a delta."""
-    at = delta.at
-    return encode(
-        delta.op,
-        delta.agg_id,
-        delta.version,
-        delta.row,
-        delta.old_index,
-        delta.new_index,
-        _cursor_from_pb(delta),
-        delta.stream_id,
-        at.seconds + at.nanos / 1e9,
-    )
-
-
-def batch_from_pb(batch: pb.DeltaBatch) -> Batch:
-    """Read a batch; what is said of a reset is said of the first in it."""
-    deltas = tuple([delta_from_pb(delta) for delta in batch.deltas])
-    reset = _reset_of(batch, deltas)
-    known = reset is not None and reset.reason != pb.RESET_REASON_UNSPECIFIED
-    return Batch(
-        deltas=deltas,
-        epoch=batch.epoch,
-        first_seq=batch.first_seq,
-        snapshot_complete=batch.snapshot_complete,
-        bare=reset is not None and reset.bare,
-        reanchor=reset.reason == pb.RESET_REASON_REANCHOR if reset is not None and known else None,
-        request_id=reset.request_id if reset is not None else "",
-    )
-
-
-def _reset_of(batch: pb.DeltaBatch, deltas: tuple[Frame, ...]) -> pb.ResetInfo | None:
-    ops = [delta.op for delta in deltas]
-    return batch.deltas[ops.index(_RESET)].reset if _RESET in ops else None
-
-
-def beat_from_pb(heartbeat: pb.Heartbeat) -> Beat:
-    """Read a heartbeat."""
-    return Beat(epoch=heartbeat.epoch, last_seq=heartbeat.last_seq)

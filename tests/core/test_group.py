@@ -7,16 +7,14 @@ from hypothesis import strategies as st
 from bridge.core.delta import Op
 from bridge.core.frame import encode
 from bridge.core.group import (
-    Group,
     chunk,
     message_head,
     sse,
-    sse_chunked,
     sse_event,
     text_message,
     ws,
 )
-from core_makers import encoded, enter, frame, quick, wild_frames
+from core_makers import frame, quick, wild_frames
 from core_oracles import dechunk, sse_events, ws_messages
 
 line_safe = st.text(
@@ -32,7 +30,7 @@ def test_an_independent_parser_reads_every_event_with_its_id(parts):
     for one in frames:
         last = one.stream_id or last
         expected.append((json.loads(one.data)["op"], one.data.decode(), last))
-    assert sse_events(sse(Group(frames))) == expected
+    assert sse_events(sse(frames)) == expected
 
 
 def test_an_event_has_an_id_line_only_where_there_is_a_stream_id():
@@ -60,34 +58,10 @@ def test_a_head_carries_its_opcode(opcode):
 @quick
 @given(st.lists(wild_frames(), min_size=1, max_size=5))
 def test_each_frame_is_one_text_message(frames):
-    assert ws_messages(ws(Group(frames))) == [(1, one.data) for one in frames]
+    assert ws_messages(ws(frames)) == [(1, one.data) for one in frames]
 
 
 @quick
 @given(st.binary(min_size=1, max_size=300))
 def test_a_chunk_is_read_back(data):
     assert dechunk(chunk(data) + chunk(b"end")) == data + b"end"
-
-
-def test_a_chunked_group_is_one_chunk_of_its_events():
-    group = encoded(enter("a", 0, "1-0"), enter("b", 1, "1-0"))
-    assert group.printed(sse_chunked) == chunk(group.printed(sse))
-    assert dechunk(group.printed(sse_chunked)) == sse(group)
-
-
-def test_a_form_is_printed_once_and_shared():
-    calls = []
-
-    def form(group):
-        calls.append(group)
-        return json.dumps(len(group.frames)).encode()
-
-    group = encoded(enter("a", 0))
-    assert group.printed(form) is group.printed(form)
-    assert calls == [group]
-    assert group.printed(ws) is not group.printed(sse)
-
-
-def test_size_is_the_bytes_of_its_frames():
-    group = encoded(enter("a", 0, "1-0"), enter("b", 1, "1-0"))
-    assert group.size == sum(len(one.data) for one in group.frames)

@@ -33,6 +33,10 @@ def small_bounds():
         yield
 
 
+def size_of(change):
+    return sum(len(one.data) for one in change.frames)
+
+
 class Recorder:
     """A log beside a plain record of all that went into it."""
 
@@ -52,13 +56,13 @@ class Recorder:
     def check(self):
         log = self.log
         assert log.head == len(self.groups)
-        assert log.size == sum(one.size for one in self.groups[log.tail :])
+        assert log.size == sum(size_of(one) for one in self.groups[log.tail :])
         for position in range(log.tail, log.head + 1):
             after = self.groups[position:]
             assert shown(log.rows_at(position)) == self.windows[position]
             assert log.since(position).groups == list(after)
             assert log.backlog(position) == (
-                sum(one.size for one in after),
+                sum(size_of(one) for one in after),
                 sum(len(one.frames) for one in after),
             )
 

@@ -3,10 +3,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import astuple
 
+from bridge.core.delta import Op
 from bridge.core.group import Group
 from bridge.core.page import Page
 from bridge.core.window import Window
-from core_makers import quick, row, snapshot_group, wild_frames, window_of, windows
+from core_makers import enter, frame, quick, row, snapshot_group, wild_frames, window_of, windows
 
 
 def printed(group):
@@ -50,9 +51,17 @@ def test_rows_without_ids_are_rows_all_the_same(text):
 
 
 def test_the_first_time_nothing_is_kept():
-    rows = window_of("ab")
+    rows = (frame(Op.UPDATE, "a", 0, 0, 2, b"{}"), frame(Op.MOVE, "b", 0, 1, 2, b"{}"))
     page = Page()
     first, second = page.group(rows), page.group(rows)
     assert all(
         one is not other for one, other in zip(first.frames[1:], second.frames[1:], strict=True)
     )
+
+
+def test_a_row_that_still_stands_where_it_came_is_shown_as_it_came():
+    came = (enter("a", 0), enter("b", 1), enter("c", 2, "1-0"), enter("d", 2))
+    shown = Page().group(came).frames[1:]
+    assert [one is other for one, other in zip(shown, came, strict=True)] == [
+        True, True, False, False,
+    ]  # fmt: skip
