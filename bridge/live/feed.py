@@ -129,11 +129,13 @@ class Feed:
         return effective
 
     async def run(self) -> End:
-        """Feed the target until there is nothing more to come; returns why."""
+        """Feed the target until there is nothing more to come; returns why. Once only."""
         try:
             return await self._run()
         finally:
             self._hush()
+            # They hold each other: now that it is over, whoever lets go of one frees both.
+            del self._target
 
     async def _run(self) -> End:
         told: Failed | None = None

@@ -38,11 +38,14 @@ def _narrowed() -> FileDescriptorProto:
     return file
 
 
-def _made() -> Any:
+def _classes() -> tuple[Any, ...]:
     pool = DescriptorPool()
     pool.AddSerializedFile(_narrowed().SerializeToString())
-    return GetMessageClass(pool.FindMessageTypeByName(pb.SubscribeResponse.DESCRIPTOR.full_name))
+    return tuple(
+        [GetMessageClass(pool.FindMessageTypeByName(kind.DESCRIPTOR.full_name)) for kind in _READ]
+    )
 
 
-Response: Final = _made()
-"""The class of pb.SubscribeResponse but for `started`, `heartbeat` and what deltas hold: bytes."""
+# All are named: a class that nobody holds would be made again, at some message.
+Response, Batch, Delta = _classes()
+"""The classes of `_READ`, but for `started`, `heartbeat` and what a delta holds: bytes."""
