@@ -121,3 +121,23 @@ def test_watching_is_installed_once_and_again_for_a_table_made_anew(database):
     database.entity("u")
     run(database, "INSERT INTO u VALUES ('a')")
     assert "u" in changelog.since(database.connection, position.seq + 1).ids
+
+
+def test_tiers_that_watch_a_table_at_once_make_its_triggers_once(tmp_path, monkeypatch):
+    slow, quick = Database(tmp_path / "log.sqlite"), Database(tmp_path / "log.sqlite")
+    slow.connection.execute("CREATE TABLE t (id TEXT PRIMARY KEY, n INTEGER)")
+    look = changelog._found
+
+    def overtaken(connection, entity):
+        found = look(connection, entity)
+        if connection is slow.connection and not found:
+            quick.entity("t")
+        return found
+
+    monkeypatch.setattr(changelog, "_found", overtaken)
+    slow.entity("t")
+    run(slow, "INSERT INTO t VALUES ('a', 1)")
+    # One number for the table that is watched, one for the row.
+    assert changelog.position(slow.connection).seq == 2
+    for database in (slow, quick):
+        database.close()
