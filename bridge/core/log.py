@@ -11,7 +11,6 @@ import secrets
 from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import islice
 
 from .bundle import Bundle
 from .frame import Frame
@@ -37,7 +36,7 @@ class Log:
         self.tail = 0
         self._token = secrets.token_hex(6)
         self._barrier = 0
-        self._groups: deque[Change] = deque()
+        self._groups: list[Change] = []
         # Bytes, and frames, from the beginning of time to before each group, and to the head.
         self._bytes = array("q", [0])
         self._frames = array("q", [0])
@@ -98,10 +97,7 @@ class Log:
         return window.snapshot()
 
     def _slice(self, begin: int, end: int) -> list[Change]:
-        # From the end: a deque is walked to get anywhere, and the newest are asked for.
-        groups = list(islice(reversed(self._groups), self.head - end, self.head - begin))
-        groups.reverse()
-        return groups
+        return self._groups[begin - self.tail : end - self.tail]
 
     # ------------------------------------------------------------ what clients are told
 
@@ -164,9 +160,7 @@ class Log:
             return False
         self._checkpoints.popleft()
         forgotten = self._checkpoints[0][0] - self.tail
-        for _ in range(forgotten):
-            self._groups.popleft()
-        del self._bytes[:forgotten], self._frames[:forgotten]
+        del self._groups[:forgotten], self._bytes[:forgotten], self._frames[:forgotten]
         self.tail += forgotten
         self._bundles.clear()
         return True

@@ -52,13 +52,13 @@ class FanOut:
                     self._line_up(viewer)
 
     def _advance(self, log: Log, before: int) -> None:
-        now = self._now()
+        bundle, head, now = log.since(before), log.head, self._now()
         for shared, rank in tuple(self._ranks.items()):
-            if not rank:
+            if rank.viewers:
+                frames, size = rank.take(bundle, head, now)
+                self._observer.sent(frames, size)
+            else:
                 del self._ranks[shared]
-                continue
-            frames, size = rank.take(log.since(before), log.head, now)
-            self._observer.sent(frames, size)
 
     def _line_up(self, viewer: Viewer) -> None:
         wire = viewer.outlet.wire

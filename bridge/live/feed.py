@@ -275,13 +275,10 @@ class Feed:
         self._hand_over(intake.feed(message))
         for _ in range(intake.take_dropped()):
             self._observer.repaired("repeated")
-        if clock.expired():
-            return  # it ran out as the message came, and the call with it
-        if not intake.waiting:
-            if clock.when() is not None:
-                clock.reschedule(None)
-        elif clock.when() is None:
-            clock.reschedule(self._loop.time() + self._settings.snapshot_timeout)
+        waits = clock.when() is not None
+        # One that has expired did so as the message came, and the call with it.
+        if intake.waiting is not waits and not clock.expired():
+            clock.reschedule(None if waits else self._heard + self._settings.snapshot_timeout)
 
     def _hand_over(self, events: Iterable[Snapshot | Change]) -> None:
         """Hand on what a message came to: windows one by one, changes in a row together."""

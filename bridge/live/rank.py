@@ -14,7 +14,7 @@ from .viewer import Viewer
 class Rank:
     """Those who are told in `shared`, or each in a form of its own (None)."""
 
-    __slots__ = ("_lines", "_loose", "frames", "position", "shared", "written_at")
+    __slots__ = ("_loose", "frames", "position", "shared", "viewers", "written_at")
 
     def __init__(self, shared: Shared | None, position: int, loose: dict[Viewer, None]) -> None:
         self.shared = shared
@@ -25,26 +25,24 @@ class Rank:
         self.written_at = 0.0
         """When they were last written to."""
         self._loose = loose
-        self._lines: dict[Viewer, Wire] = {}
-
-    def __len__(self) -> int:
-        return len(self._lines)
+        self.viewers: dict[Viewer, Wire] = {}
+        """Who they are, and how their sockets are sent to."""
 
     def join(self, viewer: Viewer, wire: Wire) -> None:
         """Take in a viewer that stands here."""
         del self._loose[viewer]
-        self._lines[viewer] = wire
+        self.viewers[viewer] = wire
         viewer.fall_in(self)
 
     def leave(self, viewer: Viewer) -> None:
         """Let a viewer flush alone from now on."""
-        del self._lines[viewer]
+        del self.viewers[viewer]
         self._loose[viewer] = None
         viewer.fall_out()
 
     def disband(self) -> None:
         """Let everybody flush alone."""
-        for viewer in tuple(self._lines):
+        for viewer in tuple(self.viewers):
             self.leave(viewer)
 
     def take(self, bundle: Bundle, head: int, now: float) -> tuple[int, int]:
@@ -61,7 +59,7 @@ class Rank:
         short: list[tuple[Viewer, bytes]] = []
         data = shared.print(bundle) if shared is not None else b""
         total = 0
-        for viewer, (unsent, closing, send) in self._lines.items():
+        for viewer, (unsent, closing, send) in self.viewers.items():
             try:
                 if unsent() or closing():
                     late.append(viewer)
@@ -82,4 +80,4 @@ class Rank:
         self.written_at = now
         for viewer, rest in short:
             viewer.rest(rest)
-        return bundle.frames * len(self._lines), total
+        return bundle.frames * len(self.viewers), total

@@ -73,7 +73,7 @@ async def test_a_socket_that_takes_only_part_gets_the_rest_in_order(kind):
             sink.taking = False
             return len(data) // 2
 
-        viewer.rank._lines[viewer] = unsent, closing, half
+        viewer.rank.viewers[viewer] = unsent, closing, half
         seen = len(client.frames)
         home.tier.put("a", -2)
         await turns()
@@ -96,7 +96,7 @@ async def test_nothing_is_sent_past_a_transport_that_holds_bytes_or_closes():
         for client, holds, closes in ((holding, 7, False), (closing, 0, True)):
             sent = []
             line = (lambda holds=holds: holds), (lambda closes=closes: closes), sent.append
-            client.viewer.rank._lines[client.viewer] = line
+            client.viewer.rank.viewers[client.viewer] = line
             home.tier.put("a", -3 - holds)
             await turns()
             assert not sent

@@ -228,7 +228,7 @@ async def test_a_connection_that_breaks_is_its_own_clients_trouble_only(how):
         if how == "under a write":
             broken.viewer.rank.leave(broken.viewer)
         else:
-            broken.viewer.rank._lines[broken.viewer] = unsent, closing, send
+            broken.viewer.rank.viewers[broken.viewer] = unsent, closing, send
         home.tier.drop("a")
         await turns()
         assert [c.ids for c in others] == ["bcd", "bcd"]
