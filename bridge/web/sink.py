@@ -33,13 +33,15 @@ class TransportSink:
         self.wire: Wire | None = None
         """Past the transport, which holds bytes back for the end of a tick; not through TLS."""
         sock = transport.get_extra_info("socket")
-        if sock is not None and transport.get_extra_info("sslcontext") is None:
+        if sock is None:
+            return
+        borrowed = _Borrowed(sock.family, sock.type, sock.proto, fileno=sock.fileno())
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            borrowed.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+            borrowed.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
+        if transport.get_extra_info("sslcontext") is None:
             # A descriptor is nobody else's as long as its transport is not closing.
-            borrowed = _Borrowed(sock.family, sock.type, sock.proto, fileno=sock.fileno())
             self.wire = self.unsent, transport.is_closing, borrowed.send
-        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
 
     def write(self, data: bytes) -> None:
         """Send; a no-op once the client is gone."""
