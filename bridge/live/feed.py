@@ -39,8 +39,9 @@ STOOD = 1.0
 class Target(Protocol):
     """Whom a feed is for."""
 
-    query: LiveQuery
-    """What the next call asks for."""
+    @property
+    def query(self) -> LiveQuery:
+        """What the next call asks for."""
 
     @property
     def identity(self) -> Identity:

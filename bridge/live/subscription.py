@@ -9,7 +9,6 @@ as a diff. It ends once, with one reason, and tells every viewer.
 import asyncio
 import contextlib
 import logging
-import secrets
 from collections.abc import Callable, Iterable, Sequence
 
 from bridge.core.bundle import Bundle
@@ -23,13 +22,13 @@ from bridge.core.page import Page
 from bridge.core.query import LiveQuery
 from bridge.core.window import Mirror, Rows, StreamedSet, Window, digest
 
+from .anchor import Anchor, Slide
 from .backend import Backend, Identity
 from .fanout import FanOut
 from .feed import Feed
 from .holders import Holders
 from .observer import Observer, Reason
 from .settings import Settings
-from .slide import Slide
 from .tick import Tick
 from .viewer import End, Viewer
 
@@ -42,17 +41,6 @@ _UNANSWERED = frozenset([Kind.DEADLINE, Kind.UNAVAILABLE, Kind.BROKEN])
 
 def _mirror(query: LiveQuery, rows: Rows = ()) -> Mirror:
     return StreamedSet(rows) if query.streamed else Window(query.limit, rows)
-
-
-def _in_force(asked: LiveQuery, effective: LiveQuery | None) -> LiveQuery:
-    """Return what was asked, at the tier's own limit where that is smaller."""
-    if effective is None or not 0 < effective.limit < asked.limit:
-        return asked
-    return asked.reanchored(asked.cursor, effective.limit)
-
-
-def _larger(one: LiveQuery, other: LiveQuery) -> LiveQuery:
-    return one if one.limit > other.limit else other
 
 
 class Subscription:
@@ -70,8 +58,6 @@ class Subscription:
         on_end: Callable[["Subscription"], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self.query = query
-        """The query asked for; its limit is the one asked for, whatever the tier makes of it."""
         self.scope = identity.scope
         self.holders = Holders(identity)
         self.observer = observer
@@ -83,7 +69,7 @@ class Subscription:
         self.log = Log(())
         self._settings = settings
         self._on_end = on_end
-        self._in_force = query  # at the tier's own limit
+        self._anchor = Anchor(query)
         self._window = _mirror(query)
         self.stale: str | None = None
         """Why the tier is lost, while it is."""
@@ -92,9 +78,6 @@ class Subscription:
         self._digest: str | None = None
         self.used_at = self._loop.time()
         """When history was last added."""
-        self._slide: Slide | None = None
-        self._overtaken: dict[str, LiveQuery] = {}
-        self._labels = False  # the tier says which Reanchor a window answers
         self._end: End | None = None
         self._tick = tick
         self._flushing = False
@@ -102,6 +85,11 @@ class Subscription:
         self._unwritten: list[float] = []  # times of the changes to be written in this tick
         self._feed = Feed(target=self, backend=backend, settings=settings, observer=observer)
         self._task = self._loop.create_task(self._run(), name=f"subscription to {query.entity}")
+
+    @property
+    def query(self) -> LiveQuery:
+        """The query asked for; its limit is the one asked for, whatever the tier makes of it."""
+        return self._anchor.query
 
     @property
     def identity(self) -> Identity:
@@ -177,12 +165,12 @@ class Subscription:
     @property
     def moving(self) -> bool:
         """Whether a reanchor in place is under way, so that the key is not that of the window."""
-        return self._slide is not None
+        return self._anchor.slide is not None
 
     @property
     def slides(self) -> bool:
         """Whether the tier's Reanchor can be asked for: its answer must be told from any other."""
-        return self.live and (self._slide is None or self._labels)
+        return self.live and self._anchor.free
 
     async def close(self) -> None:
         """End the upstream call and the task; returns when both are over. Idempotent."""
@@ -200,34 +188,28 @@ class Subscription:
         Raises Failed when the tier refuses or can't: the window then stays as it is, except
         where no answer came, when the tier may yet move it. So it may after a cancellation.
         """
-        if self._slide is not None:
-            self._overtaken[self._slide.request_id] = self._slide.query
-        was, before = self.query, self._in_force
-        self._slide = slide = Slide(query, secrets.token_hex(8), self._loop.create_future())
+        anchor = self._anchor
+        was, before = anchor.query, anchor.in_force
+        slide = anchor.begin(query)
         try:
-            slide.in_force = _in_force(
-                query, await self._feed.reanchor(query, self.query, slide.request_id)
-            )
+            effective = await self._feed.reanchor(query, was, slide.request_id)
+            in_force = anchor.agreed(slide, effective)
             if slide.done.done():
-                self._shorten(slide.in_force)
-            # From here on a call that is lost is opened again at the new anchor.
-            self.query = query
+                self._shorten(in_force)
             async with asyncio.timeout(self._settings.snapshot_timeout):
                 await asyncio.shield(slide.done)
         except TimeoutError:
             raise Failed(Kind.DEADLINE, "the tier did not send the window in time") from None
         except Failed as failure:
             if failure.kind not in _UNANSWERED:
-                self.query = was
+                anchor.refused(slide, was)
                 if slide.done.done():  # a reset of the tier's own looked like the answer
                     self._shorten(before)
-                if self._slide is slide:
-                    self._slide = None
             raise
 
     def _shorten(self, in_force: LiveQuery) -> None:
         """Take note of the tier's own limit, told when the new window was here already."""
-        self._in_force = in_force
+        self._anchor.in_force = in_force
         if isinstance(self._window, Window):
             self._window.limit = in_force.limit
             if len(self._window) > in_force.limit:
@@ -316,9 +298,9 @@ class Subscription:
     def replace(self, event: Snapshot) -> None:
         """Take a whole new window: the first, one slid elsewhere, or one after a loss."""
         before = self.rows()
-        slide = self._answered(event)
+        slide = self._anchor.answered(event, self._feed.effective)
         self.observer.replaced(self._cause(event, slide))
-        in_force = self._in_force
+        in_force = self._anchor.in_force
         rows = event.rows if in_force.streamed else event.rows[: in_force.limit]
         self._window = _mirror(in_force, rows)
         self._snapshot = self._digest = None
@@ -347,27 +329,6 @@ class Subscription:
             return "resubscribed" if self.whole.done() else "subscribed"
         return "tier"
 
-    def _answered(self, event: Snapshot) -> Slide | None:
-        """Return the reanchor that a window answers, and take note of the limit it is at."""
-        slide = self._slide
-        if slide is not None and not slide.answered_by(event):
-            if event.first:
-                self._slide = None  # the call that was to slide is gone
-            slide = None
-        if slide is not None:
-            self.query = slide.query
-            # Before the tier's yes, a window without a label may yet be one of the old anchor.
-            likely = slide.query if event.request_id else _larger(slide.query, self._in_force)
-            self._in_force = slide.in_force or likely
-        elif event.first:
-            self._in_force = _in_force(self.query, self._feed.effective)
-        elif event.request_id in self._overtaken:
-            self._in_force = self._overtaken[event.request_id]
-        if slide is not None or event.first:
-            self._overtaken.clear()
-        self._labels |= bool(event.request_id)
-        return slide
-
     def _difference(self, before: Rows, rows: Rows) -> Sequence[Frame]:
         if self.query.streamed:
             return self._page.group(rows).frames
@@ -378,7 +339,6 @@ class Subscription:
         for viewer in self.viewers:
             viewer.move(self.log)
         self._begin_log(rows)
-        self._slide = None
         if not slide.done.done():
             slide.done.set_result(None)
         self._flush()
@@ -392,7 +352,8 @@ class Subscription:
         self._flush()
         self._end = end
         failure = end.failure or Failed(Kind.UNAVAILABLE, "the subscription has ended")
-        slid = self._slide.done if self._slide else self.whole
+        slide = self._anchor.slide
+        slid = slide.done if slide else self.whole
         for promise in (self.opened, self.whole, slid):
             if not promise.done():
                 promise.set_exception(failure)
