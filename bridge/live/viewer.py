@@ -7,9 +7,8 @@ gets one diff when its socket drains (streamed: the last frame of each id). Noth
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING
 
 from bridge.core.bundle import Bundle, Shared
 from bridge.core.delta import Op
@@ -22,6 +21,7 @@ from bridge.core.window import Rows
 
 from .observer import Reason
 from .outlet import Outlet
+from .script import Script
 
 if TYPE_CHECKING:
     from .rank import Rank
@@ -50,30 +50,6 @@ class Resume:
     """The last group it has at least a part of (core): replayed from that group on."""
     known: Rows | None = None
     """The window it has, as rows of which only id and version count: told as a diff."""
-
-
-Digest: TypeAlias = Callable[[], str | None]
-"""Sums a window up; None where it has no order. Called only by whoever tells it."""
-
-
-class Script(Protocol):
-    """How one client is spoken to: the protocol it speaks. What it has no word for is b""."""
-
-    resets: bool
-    """Whether a moved window is told as reset + enters; else as a diff."""
-
-    @property
-    def shared(self) -> Shared | None:
-        """How groups are printed from here on, as for others; None: in a form of its own."""
-
-    def frames(self, bundle: Bundle) -> bytes:
-        """Print groups, the bytes shared where they can be."""
-
-    def ready(self, rows: int, resumed: str, digest: Digest) -> bytes:
-        """Tell that the window is complete, and how it came to be."""
-
-    def state(self, stale: str | None) -> bytes:
-        """Tell that the tier was lost, and why; None: that it is back."""
 
 
 class Viewer:

@@ -10,7 +10,8 @@ from bridge.live.backend import Identity
 from bridge.live.hub import Hub
 from bridge.live.observer import Reason
 from bridge.live.outlet import Outlet, Watch
-from bridge.live.viewer import End, Resume, Script, Viewer
+from bridge.live.script import Script
+from bridge.live.viewer import End, Resume, Viewer
 
 from .gate import Gate
 from .identity import identify

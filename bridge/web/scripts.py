@@ -17,7 +17,7 @@ from bridge.core.bundle import (
 )
 from bridge.core.group import chunk, message_head, text_message
 from bridge.core.v1 import frames_head, notice
-from bridge.live.viewer import Digest
+from bridge.live.script import Digest
 
 _TEXT = 0x01
 _CLEAR_ID = b"id:\n\n"
