@@ -24,10 +24,11 @@ class _Borrowed(socket.socket):
 class TransportSink:
     """Writes straight to the transport: between whole responses aiohttp has nothing in flight."""
 
-    __slots__ = ("_transport", "unsent", "wire")
+    __slots__ = ("_held", "_transport", "unsent", "wire")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
+        self._held = b""
         self.unsent = transport.get_write_buffer_size
         """Tells how many bytes the kernel has not taken."""
         self.wire: Wire | None = None
@@ -43,8 +44,19 @@ class TransportSink:
             # A descriptor is nobody else's as long as its transport is not closing.
             self.wire = self.unsent, transport.is_closing, borrowed.send
 
+    def hold(self, data: bytes) -> None:
+        """Send bytes together with the next, or at `release`: one packet, one wake-up."""
+        self._held = data
+
+    def release(self) -> None:
+        """Send what is held, if nothing came after it."""
+        if self._held:
+            self.write(b"")
+
     def write(self, data: bytes) -> None:
         """Send; a no-op once the client is gone."""
+        if self._held:
+            data, self._held = self._held + data, b""
         if not self._transport.is_closing():
             self._transport.write(data)
 

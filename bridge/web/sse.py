@@ -136,14 +136,14 @@ class Stream:
             return Written(keep_alive=keep_alive)
 
     def _begin(self) -> bool:
-        """Write what stands before the first event; whether the connection outlives the stream."""
+        """Say what stands before the first event; whether the connection outlives the stream."""
         request = self._request
         keep_alive = self._chunked and request.keep_alive and not self._context.hub.draining
         head = stream_head(request, chunked=self._chunked, keep_alive=keep_alive)
         retry = b"retry: %d\n\n" % random.randint(*RETRY_MS)  # noqa: S311 - spreads reconnects
         # aiohttp's clock is for the time between requests, and starts again after this one.
         request.protocol.keep_alive(False)
-        self._sink.write(head + (chunk(retry) if self._chunked else retry))
+        self._sink.hold(head + (chunk(retry) if self._chunked else retry))
         return keep_alive
 
     async def _finish(self, end: End) -> None:
@@ -167,6 +167,7 @@ class Stream:
             hearts.append(Heart(interval=settings.ping_interval, beat=self._beat))
         try:
             self._context.hub.attach(self._viewer)
+            self._sink.release()
             end = await self._viewer.ended
             self._say_goodbye(end)
         except Exception:
