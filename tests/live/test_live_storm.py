@@ -30,6 +30,7 @@ IDS = "abcdefghij"
 ANCHORS = (None, None, (3, "c"), (5, "a"))
 LOSSES = (Kind.UNAVAILABLE, Kind.BROKEN, Kind.QUOTA, Kind.DEADLINE)
 LIES = ("from before", "from beyond", "unnumbered", "in an older epoch", "renamed", "resets")
+SECRET = ("from beyond", "in an older epoch")  # lies that look calm until a heartbeat tells
 REFUSALS = (Kind.BAD_QUERY, Kind.DENIED, Kind.CONFLICT)
 UNABLE = (Kind.UNIMPLEMENTED, Kind.NOT_FOUND, Kind.UNAVAILABLE)
 
@@ -436,7 +437,7 @@ class Storm:
             for client in tuple(self.clients):
                 await self.finish(client)
             calm = calm + 1 if all(self.calm(client) for client in self.clients) else 0
-            if calm == 2:  # a resume that is a lie looks calm until a heartbeat tells
+            if calm == (2 if tier.grants in SECRET else 1):
                 break
         else:
             raise AssertionError([c.name for c in self.clients if not self.calm(c)])
