@@ -70,6 +70,7 @@ class Bridge:
         self._gate = Gate(
             most=most,
             most_per_ip=config.max_connections_per_ip,
+            rate=config.accept_rate,
             short=lambda: self._pressure.short,
         )
         self._context = Context(

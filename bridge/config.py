@@ -47,6 +47,7 @@ class Config:
     allowed_origins: tuple[str, ...]
     max_connections: int
     max_connections_per_ip: int
+    accept_rate: int
     max_rows: int
     heartbeat_interval: float
     ping_interval: float

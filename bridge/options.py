@@ -257,6 +257,13 @@ OPTIONS = (
     Option(
         "max-connections-per-ip", "N", "100", count, "Open streams for one address; 0 is no limit."
     ),
+    Option(
+        "accept-rate",
+        "N",
+        "500",
+        count,
+        "New streams per second, twice as many at once; 0 is no limit.",
+    ),
     Option("max-rows", "N", "1000", count, "Largest window limit; 0 is no limit."),
     Option(
         "heartbeat-interval",

@@ -6,13 +6,26 @@ from collections.abc import Callable
 
 from bridge.core.errors import Failed, Kind
 
+from .turnstile import Turnstile
+
 
 class Gate:
-    """Counts open streams. 0 is no limit; `short` tells whether memory is."""
+    """Counts open streams. 0 is no limit, of `rate` new ones a second too.
+
+    `short` tells whether memory is.
+    """
 
     def __init__(
-        self, *, most: int, most_per_ip: int, short: Callable[[], bool] = lambda: False
+        self,
+        *,
+        most: int,
+        most_per_ip: int,
+        rate: int = 0,
+        short: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] | None = None,
     ) -> None:
+        clock = clock or asyncio.get_running_loop().time
+        self._turnstile = Turnstile(rate=rate, burst=2 * rate, clock=clock)
         self._short = short
         self._most = most
         self._most_per_ip = most_per_ip
@@ -40,6 +53,8 @@ class Gate:
             raise Failed(Kind.QUOTA, "the bridge has no more connections to give", retry_after=5)
         if self._most_per_ip and self._by_ip[ip] >= self._most_per_ip:
             raise Failed(Kind.QUOTA, "too many connections from this address", retry_after=5)
+        if wait := self._turnstile.enter():
+            raise Failed(Kind.UNAVAILABLE, "too many clients at once", retry_after=wait)
         self.open += 1
         self.empty.clear()
         self._by_ip[ip] += 1

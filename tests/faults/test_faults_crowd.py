@@ -51,7 +51,7 @@ async def test_at_sigterm_probes_know_at_once_and_every_client_is_told_in_its_ow
     serve, tier, crowd, http, count
 ):
     tier.rows = ["a", "b"]
-    program = await serve(*OPTIONS)
+    program = await serve(*OPTIONS, "--accept-rate", "0")  # these come as fast as they can
     url = await program.listening()
     clients = await crowd(url, count)
     assert (await http.get(url + "/readyz")).status == 200
