@@ -89,17 +89,13 @@ def watch(connection: sqlite3.Connection, entity: str, key: str) -> None:
     given another key has lost or outdated them: it is watched afresh.
     """
     wanted = _triggers(entity, key)
-    found = dict(
-        connection.execute(
-            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?"
-            " AND substr(name, 1, ?) = ?",
-            (entity, len(INTERNAL), INTERNAL),
-        ).fetchall()
-    )
-    if found == wanted:
+    if _found(connection, entity) == wanted:
         return
     connection.execute("BEGIN IMMEDIATE")
     with connection:
+        found = _found(connection, entity)
+        if found == wanted:
+            return  # another process has done it while this one waited for the lock
         for name in found:
             connection.execute(f"DROP TRIGGER {quote(name)}")
         for statement in wanted.values():
@@ -107,6 +103,17 @@ def watch(connection: sqlite3.Connection, entity: str, key: str) -> None:
         connection.execute(f"DELETE FROM {INTERNAL}row WHERE entity = ?", (entity,))
         number = touch(connection, entity)
         connection.execute(f"REPLACE INTO {INTERNAL}table VALUES (?, ?)", (entity, number))
+
+
+def _found(connection: sqlite3.Connection, entity: str) -> dict[str, str]:
+    """Return the statements of the triggers that are there, by trigger name."""
+    return dict(
+        connection.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?"
+            " AND substr(name, 1, ?) = ?",
+            (entity, len(INTERNAL), INTERNAL),
+        ).fetchall()
+    )
 
 
 def touch(connection: sqlite3.Connection, entity: str) -> int:
