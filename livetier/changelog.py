@@ -95,7 +95,7 @@ def watch(connection: sqlite3.Connection, entity: str, key: str) -> None:
     with connection:
         found = _found(connection, entity)
         if found == wanted:
-            return  # another tier was faster
+            return  # another process has done it while this one waited for the lock
         for name in found:
             connection.execute(f"DROP TRIGGER {quote(name)}")
         for statement in wanted.values():
@@ -106,7 +106,7 @@ def watch(connection: sqlite3.Connection, entity: str, key: str) -> None:
 
 
 def _found(connection: sqlite3.Connection, entity: str) -> dict[str, str]:
-    """Return the statements that the triggers there are were created by, by name."""
+    """Return the statements of the triggers that are there, by trigger name."""
     return dict(
         connection.execute(
             "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?"

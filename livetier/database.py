@@ -10,6 +10,7 @@ A ``Database`` belongs to one thread: everything here blocks.
 
 import difflib
 import sqlite3
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ def connect(path: Path, script: str) -> sqlite3.Connection:
     connection.text_factory = lambda text: text.decode("utf-8", "replace")
     connection.create_function("livetier_lower", 1, str.lower, deterministic=True)
     try:
-        connection.execute("PRAGMA journal_mode = wal")
+        _write_ahead(connection)
         # Safe in WAL mode: a power cut may lose the last commits, never the database.
         connection.execute("PRAGMA synchronous = normal")
         connection.executescript(script)
@@ -75,6 +76,20 @@ def connect(path: Path, script: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to write-ahead mode; waits while others do, which SQLite itself does not."""
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = wal")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def affinity_of(declared: str) -> str:

@@ -13,7 +13,8 @@ from bench.process import SERVER_CORE, process
 from .peer import Job, Running, entity, get, text_message, tier, upgrade
 
 BASE = "/api/v1/live"
-LIFTED = ("--max-connections-per-ip", "0", "--max-connections", "0", "--max-rows", "0")
+LIFTED = ("max-connections-per-ip", "max-connections", "max-rows", "accept-rate")
+"""Limits that a load would run into; those that the checkout has."""
 
 
 class BridgePeer:
@@ -38,7 +39,7 @@ class BridgePeer:
                 f"127.0.0.1:{port}",
                 "--listen",
                 "127.0.0.1:0",
-                *LIFTED,
+                *_lifted(self._folder),
                 *job.bridge_options,
                 core=SERVER_CORE,
                 name="bridge",
@@ -67,3 +68,8 @@ class BridgePeer:
 def clean_environ() -> dict[str, str]:
     """Return the environment without options of the bridge that a shell may hold."""
     return {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
+
+
+def _lifted(folder: Path) -> list[str]:
+    known = (folder / "bridge" / "options.py").read_text()
+    return [word for name in LIFTED if f'"{name}"' in known for word in (f"--{name}", "0")]

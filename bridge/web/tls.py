@@ -7,9 +7,9 @@ file must not stay trusted, nor a session be resumed that it vouched for.
 
 import ssl
 from dataclasses import dataclass
-from pathlib import Path
 
-from bridge.renewal import Renewal, TlsError
+from bridge.pem import certificates, take_key, text
+from bridge.renewal import Renewal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,37 +31,15 @@ class TlsFiles:
 
 def load(files: TlsFiles) -> ssl.SSLContext:
     """Read and check the files; raises TlsError. Blocks."""
-    for path in files.paths:
-        try:
-            Path(path).read_bytes()
-        except OSError as error:
-            raise TlsError(f"{path}: {error.strerror}") from None
-    _check_certificates(files.cert)
-
-    def ask() -> str:
-        raise TlsError(f"{files.key}: the key is encrypted, and there is nobody to ask")
-
+    certificates(files.cert)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(files.cert, files.key, ask)
-    except TlsError:
-        raise
-    except (OSError, ValueError):
-        raise TlsError(f"{files.key}: not the private key, in PEM form, of {files.cert}") from None
+    take_key(context, files.cert, files.key)
     if files.client_ca:
-        _check_certificates(files.client_ca)
-        context.load_verify_locations(files.client_ca)
+        context.load_verify_locations(cadata=text(certificates(files.client_ca)))
         context.verify_mode = ssl.CERT_REQUIRED
     return context
-
-
-def _check_certificates(path: str) -> None:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(path)
-    except (OSError, ValueError):
-        raise TlsError(f"{path}: not a certificate in PEM form") from None
 
 
 def certificate(files: TlsFiles) -> Renewal[ssl.SSLContext]:
