@@ -18,7 +18,9 @@ logger = logging.getLogger(__name__)
 REFUSE: Final = 0.85
 AGAIN: Final = 0.80
 CUT: Final = 0.95
-EVERY: Final = 0.5
+CLOSE: Final = 0.6
+"""What part is used where it is looked at more often: what is let in takes a moment to grow."""
+EVERY, OFTEN = 0.5, 0.05
 """Seconds between two looks."""
 LULL: Final = 5.0
 """Seconds from giving memory back to doing so again, unless clients are cut."""
@@ -49,7 +51,7 @@ class Pressure:
         due = loop.time()
         while (level := await asyncio.to_thread(self._read)) is not None:
             self.judge(level)
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(EVERY if level.share < CLOSE else OFTEN)
             if self.short and (level.share >= CUT or loop.time() >= due):
                 await asyncio.to_thread(give_back)
                 due = loop.time() + LULL

@@ -141,6 +141,14 @@ async def test_it_looks_on_as_long_as_there_is_a_limit(monkeypatch):
     assert pressure.short
 
 
+async def test_near_the_limit_it_looks_more_often(monkeypatch):
+    """Who was let in before the last look takes a moment to grow: half a second may be too much."""
+    monkeypatch.setattr("bridge.pressure.EVERY", 3600)
+    levels = iter([Level(7, 10), Level(6, 10), None])
+    async with asyncio.timeout(5):
+        await Pressure(read=lambda: next(levels), cut=lambda _: 0).run()
+
+
 # ------------------------------------------------------------------ on a real process
 
 
