@@ -233,7 +233,7 @@ async def test_near_its_limit_a_process_refuses_newcomers_and_is_not_ready(serve
                 assert "short of memory" in (await response.json())["detail"]
         most = (await samples(http, url))["memory_used_bytes"]
     print(f"refused at {most / MIB:.0f} of {limit} MiB, {len(socks)} deaf")
-    assert 0.85 * limit <= most / MIB < 0.95 * limit
+    assert 0.8 * limit <= most / MIB < 0.95 * limit, "it may sink a little after the look"
     assert await reasons(http, url) == ["short of memory"]
     assert (await samples(http, url))["memory_cuts_total"] == 0, "nobody is cut yet"
     for sock in socks:
