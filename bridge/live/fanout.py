@@ -2,7 +2,8 @@
 
 Nearly all viewers, nearly always, are in step and go on together (see `rank`). The others flush
 themselves: who has just come, lags, or is due more than what was added. Laws: a viewer is in one
-rank or none; who flushes alone, moves or ends has fallen out first; nothing called here calls back.
+rank or none; it falls in only with nothing unsent, and whoever else writes to its socket, moves or
+ends it, has had it fall out first; nothing called here calls back.
 """
 
 from collections.abc import Callable
@@ -39,17 +40,21 @@ class FanOut:
         """Have everybody flush alone: there is more to tell than what was added."""
         for rank in self._ranks.values():
             rank.disband()
+        for viewer in self._loose:
+            viewer.steady = False
 
     def flush(self, log: Log) -> None:
         """Take everybody as far as they can be taken."""
-        before, self._position = self._position, log.head
+        before = self._position
         if before != log.head:
+            for viewer in tuple(self._loose):
+                if viewer.steady:
+                    self._line_up(viewer)
+            self._position = log.head
             self._advance(log, before)
         for viewer in tuple(self._loose):
             if not viewer.parked:
                 viewer.flush()
-                if viewer.steady:
-                    self._line_up(viewer)
 
     def _advance(self, log: Log, before: int) -> None:
         bundle, head, now = log.since(before), log.head, self._now()
@@ -61,8 +66,9 @@ class FanOut:
                 del self._ranks[shared]
 
     def _line_up(self, viewer: Viewer) -> None:
-        wire = viewer.outlet.wire
-        if wire is None or viewer.position != self._position:
+        outlet = viewer.outlet
+        wire = outlet.wire
+        if wire is None or viewer.position != self._position or outlet.unsent():
             return
         shared = viewer.shared
         rank = self._ranks.get(shared)

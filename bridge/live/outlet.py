@@ -18,10 +18,9 @@ SLICE = 0.005
 """Seconds that one look may spend on catching viewers up before others get their turn."""
 
 
-Wire: TypeAlias = tuple[Callable[[], int], Callable[[], bool], Callable[[bytes], int]]
-"""The short way to an empty socket: how much is unsent in this process, whether it is closing, and
-what hands bytes to the kernel at once. The last returns how many it took, may raise OSError, and is
-only called when nothing is unsent and nothing closing."""
+Wire: TypeAlias = Callable[[bytes], int]
+"""The short way to a socket, for those in step (see `rank`): hands bytes to the kernel at once,
+past what is unsent in this process, and returns how many it took. Raises OSError."""
 
 
 class Sink(Protocol):
@@ -39,6 +38,13 @@ class Sink(Protocol):
         """What tells how many bytes wait in this process."""
 
 
+class Stepping(Protocol):
+    """Somebody in step with others, who sends to the socket past the outlet."""
+
+    def step_out(self) -> None:
+        """Send no more past the outlet."""
+
+
 class Waiting(Protocol):
     """Somebody who flushes when there is room again."""
 
@@ -47,7 +53,11 @@ class Waiting(Protocol):
 
 
 class Outlet:
-    """A sink with a clock: knows whether there is room, and when the client last took anything."""
+    """A sink with a clock: knows whether there is room, and when the client last took anything.
+
+    Law: who is in step on it is so only while nothing is unsent in this process and the connection
+    stands. So whatever else is written, and the connection's end, puts them out of step first.
+    """
 
     __slots__ = (
         "_taken",
@@ -55,6 +65,7 @@ class Outlet:
         "_waiting",
         "_write",
         "gone",
+        "in_step",
         "stalled",
         "unsent",
         "watch",
@@ -66,6 +77,8 @@ class Outlet:
     def __init__(self, sink: Sink, watch: "Watch", *, stalled: Callable[[], None]) -> None:
         self.wire = sink.wire
         """Takes bytes and no more; what goes this way is not counted as written."""
+        self.in_step: tuple[Stepping, ...] = ()
+        """Who sends that way."""
         self.unsent = sink.unsent
         """Tells how many bytes the socket has not taken."""
         self.stalled = stalled
@@ -86,10 +99,21 @@ class Outlet:
 
     def write(self, data: bytes) -> None:
         """Hand bytes to the socket; watched from now on if it does not take them all."""
+        if self.in_step:
+            self._put_out()
         self._write(data)
         self.written += len(data)
         self.written_at = self.watch.now()
         self.watch.touch(self)
+
+    def _put_out(self) -> None:
+        for stepping in self.in_step:
+            stepping.step_out()
+
+    def cut(self) -> None:
+        """Take note that the connection is gone: its descriptor will soon be another's."""
+        self.wire = None
+        self._put_out()
 
     def when_roomy(self, waiting: Waiting) -> None:
         """Flush somebody once there is room again."""

@@ -1,14 +1,20 @@
 """Rank: viewers in step, who are told the same at the same moment.
 
-They stand at one place in their subscription's log, and are due nothing but what is added to it.
-Such a viewer costs one write to its socket: what there is to count is counted once for all of
-them, and each is looked at again only when it falls out.
+They stand at one place in their subscription's log, and are due nothing but what is added to it;
+nothing is unsent on their sockets, and none has ended (see `outlet`). Such a viewer costs one send
+to its socket: what there is to count is counted once for all of them, and each is looked at again
+only when it falls out.
 """
+
+from typing import TypeAlias
 
 from bridge.core.bundle import Bundle, Shared
 
 from .outlet import Wire
 from .viewer import Viewer
+
+_Sent: TypeAlias = tuple[list[Viewer], list[tuple[Viewer, bytes]], int]
+"""Who takes nothing, what rest of it who did not take, and how many bytes there were in all."""
 
 
 class Rank:
@@ -26,7 +32,7 @@ class Rank:
         """When they were last written to."""
         self._loose = loose
         self.viewers: dict[Viewer, Wire] = {}
-        """Who they are, and how their sockets are sent to."""
+        """Who they are, and the short way to their sockets."""
 
     def join(self, viewer: Viewer, wire: Wire) -> None:
         """Take in a viewer that stands here."""
@@ -48,31 +54,17 @@ class Rank:
     def take(self, bundle: Bundle, head: int, now: float) -> tuple[int, int]:
         """Go on to `head` by what is in a bundle; returns frames and bytes written.
 
-        Whose socket is not empty, or takes nothing, falls out where it stood.
+        Whose socket takes nothing falls out where it stood.
         """
         shared = self.shared
         if shared is not None and not shared.takes(bundle):
             self.disband()
             self.position = head
             return 0, 0
-        late: list[Viewer] = []
-        short: list[tuple[Viewer, bytes]] = []
-        data = shared.print(bundle) if shared is not None else b""
-        total = 0
-        for viewer, (unsent, closing, send) in self.viewers.items():
-            try:
-                if unsent() or closing():
-                    late.append(viewer)
-                    continue
-                if shared is None:
-                    data = viewer.print(bundle)
-                sent = send(data)
-            except Exception:  # noqa: BLE001 - tries again alone, and is told there
-                late.append(viewer)
-                continue
-            total += len(data)
-            if sent != len(data):
-                short.append((viewer, data[sent:]))
+        if shared is None:
+            late, short, total = self._print(bundle)
+        else:
+            late, short, total = self._send(shared.print(bundle))
         for viewer in late:
             self.leave(viewer)
         self.position = head
@@ -81,3 +73,37 @@ class Rank:
         for viewer, rest in short:
             viewer.rest(rest)
         return bundle.frames * len(self.viewers), total
+
+    def _send(self, data: bytes) -> _Sent:
+        """Send the same to everybody."""
+        late, short, size = [], [], len(data)
+        for viewer, send in self.viewers.items():
+            try:
+                sent = send(data)
+            except Exception:  # noqa: BLE001 - tries again alone, and is told there
+                late.append(viewer)
+                continue
+            if sent != size:
+                short.append((viewer, data[sent:]))
+        return late, short, size * (len(self.viewers) - len(late))
+
+    def _print(self, bundle: Bundle) -> _Sent:
+        """Send to each in a form of its own. Several may be on one socket, in this order."""
+        late, short, total = [], [], 0
+        full = set()
+        for viewer, send in self.viewers.items():
+            if viewer.outlet in full:
+                late.append(viewer)
+                continue
+            try:
+                data = viewer.print(bundle)
+                sent = send(data)
+            except Exception:  # noqa: BLE001 - tries again alone, and is told there
+                late.append(viewer)
+                full.add(viewer.outlet)
+                continue
+            total += len(data)
+            if sent != len(data):
+                short.append((viewer, data[sent:]))
+                full.add(viewer.outlet)
+        return late, short, total

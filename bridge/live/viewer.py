@@ -235,13 +235,21 @@ class Viewer:
         """Count with others from now on."""
         self.rank = rank
         self._told -= rank.frames
+        self.outlet.in_step += (self,)
 
     def fall_out(self) -> None:
         """Count alone again."""
         if self.rank is not None:
             self._position, self._told = self.position, self.told
-            self.outlet.written_at = self.written_at
+            outlet = self.outlet
+            outlet.written_at = self.written_at
+            outlet.in_step = tuple([other for other in outlet.in_step if other is not self])
             self.rank = None
+
+    def step_out(self) -> None:
+        """Flush alone, as long as its socket is not empty: something else is written to it."""
+        if self.rank is not None:
+            self.rank.leave(self)
 
     def print(self, bundle: Bundle) -> bytes:
         """Print groups as its client is told them."""

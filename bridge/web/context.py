@@ -13,6 +13,7 @@ from bridge.live.outlet import Outlet, Watch
 from bridge.live.script import Script
 from bridge.live.viewer import End, Resume, Viewer
 
+from .connection import Connection
 from .gate import Gate
 from .identity import identify
 from .journal import Journal, Talk
@@ -38,9 +39,17 @@ class Context:
         """Read on whose behalf a request asks. Raises Failed."""
         return identify(request.headers, self.settings.forward, self.settings.scope)
 
-    def outlet(self, sink: TransportSink, stalled: Callable[[], None]) -> Outlet:
+    def outlet(
+        self, sink: TransportSink, stalled: Callable[[], None], request: web.Request
+    ) -> Outlet:
         """Make a connection's outlet; `stalled` is called when it takes nothing for too long."""
-        return Outlet(sink, self.watch, stalled=stalled)
+        outlet = Outlet(sink, self.watch, stalled=stalled)
+        connection = request.protocol
+        if isinstance(connection, Connection):
+            connection.outlet = outlet
+        else:
+            outlet.wire = None  # nobody would tell it of the connection's end
+        return outlet
 
     def forget(self, outlet: Outlet) -> None:
         """Let go of a connection's outlet: its client is gone."""

@@ -18,6 +18,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from bridge.renewal import Renewal
 
+from .connection import Connection
+
 # A query of 16 KiB may triple in a URL; other lines are judged as headers are.
 MAX_LINE = 64 * 1024
 MAX_HEADER = 8 * 1024
@@ -116,18 +118,7 @@ class Listener:
         self._most = most
         self._room = most
         self._servers: list[asyncio.Server] = []
-        self._runner = web.AppRunner(
-            app,
-            handler_cancellation=True,
-            access_log=None,
-            logger=_logger(),
-            keepalive_timeout=KEEPALIVE,
-            lingering_time=LINGER,
-            max_line_size=MAX_LINE,
-            max_field_size=MAX_HEADER,
-            max_headers=MAX_HEADERS,
-            shutdown_timeout=0.5,
-        )
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.5)
 
     @property
     def url(self) -> str:
@@ -179,7 +170,17 @@ class Listener:
             if self._room <= 0:
                 return _Refused()
             self._room -= 1
-        return server()
+        return Connection(
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]
+            logger=_logger(),
+            keepalive_timeout=KEEPALIVE,
+            lingering_time=LINGER,
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_HEADER,
+            max_headers=MAX_HEADERS,
+        )
 
     def stop_accepting(self) -> None:
         """Close the port; connections stay. Idempotent."""

@@ -32,7 +32,10 @@ class TransportSink:
         self.unsent = transport.get_write_buffer_size
         """Tells how many bytes the kernel has not taken."""
         self.wire: Wire | None = None
-        """Past the transport, which holds bytes back for the end of a tick; not through TLS."""
+        """Past the transport, which holds bytes back for the end of a tick; not through TLS.
+
+        The descriptor is nobody else's until the protocol was told that the connection is lost.
+        """
         sock = transport.get_extra_info("socket")
         if sock is None:
             return
@@ -41,8 +44,7 @@ class TransportSink:
             borrowed.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
             borrowed.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
         if transport.get_extra_info("sslcontext") is None:
-            # A descriptor is nobody else's as long as its transport is not closing.
-            self.wire = self.unsent, transport.is_closing, borrowed.send
+            self.wire = borrowed.send
 
     def hold(self, data: bytes) -> None:
         """Send bytes together with the next, or at `release`: one packet, one wake-up."""

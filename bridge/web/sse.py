@@ -94,7 +94,7 @@ class Stream:
         self._chunked = request.version >= HttpVersion11
         self._script, resume = self._speak()
         self._talk = V1_SSE if url.v1 else CORE_SSE
-        outlet = self._context.outlet(self._sink, self._stall)
+        outlet = self._context.outlet(self._sink, self._stall, request)
         self._viewer: Viewer = self._context.viewer(outlet, self._script, resume)
         self._began: float | None = None
 

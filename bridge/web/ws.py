@@ -41,7 +41,7 @@ async def converse(request: web.Request) -> web.StreamResponse:
         if request.transport is None:
             return ws
         sink = TransportSink(request.transport)
-        outlet = context.outlet(sink, ending.stall)
+        outlet = context.outlet(sink, ending.stall, request)
         socket = Socket(
             ws=ws,
             sink=sink,

@@ -5,7 +5,10 @@ import asyncio
 import pytest
 
 from bridge.core.errors import Failed, Kind
-from fake_tier import House, query, turns, virtually
+from bridge.live.observer import Reason
+from bridge.live.viewer import Viewer
+from bridge.web.scripts import V1Ws
+from fake_tier import SOMEBODY, House, query, turns, virtually
 
 KINDS = {"ws": {}, "sse": {"sse": True}, "v1": {"v1": True}}
 
@@ -18,10 +21,11 @@ def house(**settings):
 
 
 async def in_step(home, **how):
-    """A client that has seen a change go by."""
+    """A client that has seen changes go by: the first may be of another kind than what it knows."""
     client = await home.joined(query(), **how)
-    home.tier.put("a", -1)
-    await turns()
+    for at in (-1, 0):
+        home.tier.put("a", at)
+        await turns()
     assert client.viewer.rank is not None
     return client
 
@@ -66,19 +70,19 @@ async def test_a_socket_that_takes_only_part_gets_the_rest_in_order(kind):
     async with house(stall=0) as home:
         client = await in_step(home, **KINDS[kind])
         viewer, sink = client.viewer, client.sink
-        unsent, closing, _ = client.outlet.wire
 
         def half(data):
             sink.write(data[: len(data) // 2])
             sink.taking = False
             return len(data) // 2
 
-        viewer.rank.viewers[viewer] = unsent, closing, half
+        viewer.rank.viewers[viewer] = half
         seen = len(client.frames)
         home.tier.put("a", -2)
         await turns()
         assert sink.pending
-        assert viewer.rank is not None, "it has been told all there is"
+        assert viewer.rank is None, "its socket is not empty"
+        assert viewer.current, "it has been told all there is"
         home.tier.put("a", -3)
         await turns()
         assert len(client.frames) == seen
@@ -89,18 +93,80 @@ async def test_a_socket_that_takes_only_part_gets_the_rest_in_order(kind):
         assert client.rows == home.tier.window(client.query)
 
 
+def past(client):
+    """What is sent to a client past its outlet from here on."""
+    sent = []
+
+    def send(data):
+        sent.append(data)
+        return client.sink.send(data)
+
+    client.viewer.rank.viewers[client.viewer] = client.outlet.wire = send
+    return sent
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
 @virtually
-async def test_nothing_is_sent_past_a_transport_that_holds_bytes_or_closes():
+async def test_nothing_is_sent_past_an_outlet_that_holds_bytes(kind):
     async with house(stall=0) as home:
-        holding, closing = await in_step(home), await in_step(home)
-        for client, holds, closes in ((holding, 7, False), (closing, 0, True)):
-            sent = []
-            line = (lambda holds=holds: holds), (lambda closes=closes: closes), sent.append
-            client.viewer.rank.viewers[client.viewer] = line
-            home.tier.put("a", -3 - holds)
+        client = await in_step(home, **KINDS[kind])
+        sent, seen, outlet = past(client), len(client.frames), client.outlet
+        write, unsent = outlet._write, outlet.unsent
+        outlet._write, outlet.unsent = (lambda _: None), (lambda: 7)  # until the end of a tick, say
+        outlet.write(b"a ping")
+        outlet._write = write
+        home.tier.put("a", -3)
+        await turns()
+        assert not sent
+        outlet.unsent = unsent
+        home.tier.put("a", -4)
+        await turns()
+        assert len(sent) == 1, "in step again as soon as its socket is empty"
+        assert len(client.frames) == seen + 2
+        assert client.rows == home.tier.window(query())
+
+
+@virtually
+async def test_nothing_is_sent_past_an_outlet_whose_connection_is_gone():
+    async with house(stall=0) as home:
+        gone, other = await in_step(home), await in_step(home)
+        sent = past(gone)
+        gone.outlet.cut()
+        for at in (-3, -4):
+            home.tier.put("a", at)
             await turns()
-            assert not sent
-        assert holding.rows == closing.rows == home.tier.window(query())
+        assert not sent
+        assert other.rows == home.tier.window(query())
+
+
+@virtually
+async def test_of_several_on_one_socket_none_sends_before_the_rest_of_another():
+    async with house(stall=0) as home:
+        client = await in_step(home, v1=True)
+        viewer, written = client.viewer, []
+        client.sink._read = written.append
+        sibling = Viewer(outlet=client.outlet, script=V1Ws("s2"), backlog=1 << 20)
+        await home.hub.join(sibling, query(), SOMEBODY)
+        home.hub.attach(sibling)
+        for at in (-1, 0):
+            home.tier.put("a", at)
+            await turns()
+        assert viewer.rank is sibling.rank is not None
+        written.clear()
+
+        def half(data):
+            written.append(data[: len(data) // 2])
+            return len(data) // 2
+
+        first, second = viewer.rank.viewers
+        viewer.rank.viewers.update({first: half, second: client.sink.send})
+        home.tier.put("a", -3)
+        await turns()
+        home.hub.leave(sibling, Reason.CLIENT_GONE)
+        told = b"".join(written)
+        assert [told.count(name) for name in (b'"sub":"s"', b'"sub":"s2"')] == [1, 1]
+        half_of_it, rest, _ = written
+        assert len(half_of_it + rest) == 4 + int.from_bytes(half_of_it[2:4]), "in one piece"
 
 
 @virtually
@@ -151,12 +217,10 @@ async def test_a_client_in_step_holds_the_id_of_the_last_group_or_none_if_that_h
         stepped = []
         for n, named in enumerate([True, True, False, False, True, False, False, True, True]):
             home.tier.named = named
-            rank = client.viewer.rank
             home.tier.put("a", -20 - n)
             await turns()
             assert bool(client.pos) is named
-            assert client.viewer.rank is not None
-            stepped.append(client.viewer.rank is rank)
+            stepped.append(client.viewer.rank is not None)
         # It falls out only where it must be told of another kind of id.
         assert stepped == [True, True, False, True, False, False, True, False, True]
         assert client.rows == home.tier.window(query())
@@ -170,7 +234,6 @@ async def test_groups_of_both_kinds_in_one_tick_are_told_once():
             home.tier.named = named
             home.tier.put("a", -8 - named)
         await turns()
-        assert client.viewer.rank is not None
         assert client.viewer.position == client.viewer.subscription.log.head
         seen = len(client.frames)
         home.tier.put("a", -20)

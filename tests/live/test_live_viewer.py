@@ -218,17 +218,17 @@ async def test_a_connection_that_breaks_is_its_own_clients_trouble_only(how):
         home.tier.put("a", -1)
         await turns()
         assert broken.viewer.rank is not None
-        unsent, closing, _ = broken.outlet.wire
         send = {
-            "under a write": broken.outlet.wire[2],
+            "under a write": broken.outlet.wire,
             "in step": write,
             "in the rest of a write": lambda data: len(data) // 2,
         }[how]
         broken.outlet._write = write
         if how == "under a write":
-            broken.viewer.rank.leave(broken.viewer)
+            broken.viewer.step_out()
+            broken.viewer.steady = False
         else:
-            broken.viewer.rank.viewers[broken.viewer] = unsent, closing, send
+            broken.viewer.rank.viewers[broken.viewer] = send
         home.tier.drop("a")
         await turns()
         assert [c.ids for c in others] == ["bcd", "bcd"]

@@ -528,7 +528,7 @@ class FakeSink:
 
     @property
     def wire(self):
-        return self.unsent, lambda: False, self.send
+        return self.send
 
     def send(self, data):
         if not self.taking:
