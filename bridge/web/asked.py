@@ -21,7 +21,8 @@ class Asked:
 
 
 @recalling
-def _read(query_string: str) -> Asked:
+def asked(query_string: str) -> Asked:
+    """Read what a URL asks for after its question mark."""
     parameters = URL.build(query_string=query_string, encoded=True).query
     return Asked(
         query=_parameter(query_string, b"query"),
@@ -37,8 +38,3 @@ def _parameter(query_string: str, name: bytes) -> bytes | None:
         if unquote_to_bytes(key.replace("+", " ")) == name:
             return unquote_to_bytes(value.replace("+", " "))
     return None
-
-
-def asked(url: URL) -> Asked:
-    """Read what a URL asks for."""
-    return _read(url.raw_query_string)

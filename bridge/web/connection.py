@@ -1,8 +1,17 @@
 """Connection: aiohttp's side of one, which tells when it is gone."""
 
+from typing import Protocol
+
 from aiohttp import web
 
+from bridge.core.errors import Failed
 from bridge.live.outlet import Outlet
+
+
+class Telling(Protocol):
+    """A connection that tells the outlet on it of its end, before its descriptor is another's."""
+
+    outlet: Outlet | None
 
 
 class Connection(web.RequestHandler):
@@ -11,10 +20,20 @@ class Connection(web.RequestHandler):
     Transports close it only after they have said so here (uvloop's and asyncio's alike).
     """
 
-    __slots__ = ("outlet",)
+    __slots__ = ("_refusal", "outlet")
 
     outlet: Outlet | None
-    """That of the stream on it, once there is one."""
+    _refusal: Failed | None
+
+    def refuse(self, failure: Failed) -> None:
+        """Have the next request for a stream told a failure that is known already."""
+        self._refusal = failure
+
+    def take_refusal(self) -> Failed | None:
+        """Return a failure to tell, once."""
+        failure = getattr(self, "_refusal", None)
+        self._refusal = None
+        return failure
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Tell the outlet, then all others."""

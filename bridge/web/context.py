@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from multidict import CIMultiDictProxy
 
 from bridge.core.errors import Failed, Kind
 from bridge.live.backend import Identity
@@ -13,7 +14,6 @@ from bridge.live.outlet import Outlet, Watch
 from bridge.live.script import Script
 from bridge.live.viewer import End, Resume, Viewer
 
-from .connection import Connection
 from .gate import Gate
 from .identity import identify
 from .journal import Journal, Talk
@@ -35,20 +35,14 @@ class Context:
     clients: dict[Callable[[], None], None] = field(default_factory=dict)
     """How to tell each open stream that the bridge drains."""
 
-    def identity(self, request: web.Request) -> Identity:
+    def identity(self, headers: CIMultiDictProxy[str]) -> Identity:
         """Read on whose behalf a request asks. Raises Failed."""
-        return identify(request.headers, self.settings.forward, self.settings.scope)
+        return identify(headers, self.settings.forward, self.settings.scope)
 
-    def outlet(
-        self, sink: TransportSink, stalled: Callable[[], None], request: web.Request
-    ) -> Outlet:
+    def outlet(self, sink: TransportSink, stalled: Callable[[], None]) -> Outlet:
         """Make a connection's outlet; `stalled` is called when it takes nothing for too long."""
         outlet = Outlet(sink, self.watch, stalled=stalled)
-        connection = request.protocol
-        if isinstance(connection, Connection):
-            connection.outlet = outlet
-        else:
-            outlet.wire = None  # nobody would tell it of the connection's end
+        sink.serve(outlet)
         return outlet
 
     def forget(self, outlet: Outlet) -> None:
@@ -62,9 +56,9 @@ class Context:
         backlog = self.settings.viewer_backlog
         return Viewer(outlet=outlet, script=script, backlog=backlog, resume=resume)
 
-    def place(self, request: web.Request, talk: Talk, drain: Callable[[], None]) -> "Place":
-        """Make the place that a stream takes while a `with` block lasts."""
-        return Place(self, request.remote or "", talk, drain)
+    def place(self, ip: str, talk: Talk, drain: Callable[[], None]) -> "Place":
+        """Make the place of a stream, not taken yet; a `with` block takes and gives it back."""
+        return Place(self, ip, talk, drain)
 
 
 class Place:
@@ -73,25 +67,36 @@ class Place:
     A class and no generator, for it lasts as long as the stream and there are thousands.
     """
 
-    __slots__ = ("_context", "_drain", "_ip", "_talk")
+    __slots__ = ("_context", "_drain", "_ip", "_taken", "_talk")
 
     def __init__(self, context: Context, ip: str, talk: Talk, drain: Callable[[], None]) -> None:
         self._context = context
         self._ip = ip
         self._talk = talk
         self._drain = drain
+        self._taken = False
 
-    def __enter__(self) -> None:
+    def take(self) -> None:
         """Take it. Raises Failed over a limit."""
         self._context.gate.admit(self._ip)
+        self._taken = True
         self._context.journal.open[self._talk.key] += 1
         self._context.clients[self._drain] = None
 
-    def __exit__(self, *_: object) -> None:
-        """Give it back."""
+    def give_back(self) -> None:
+        """Give it back, if it was taken. Idempotent."""
+        if not self._taken:
+            return
+        self._taken = False
         del self._context.clients[self._drain]
         self._context.journal.open[self._talk.key] -= 1
         self._context.gate.release(self._ip)
+
+    def __enter__(self) -> None:
+        self.take()
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back()
 
 
 def _nobody() -> None:

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from aiohttp import web
+from multidict import CIMultiDictProxy
 
 from bridge.core.errors import Failed
 from bridge.live.observer import Reason
@@ -31,10 +32,16 @@ def request_id(request: web.Request) -> str:
     """
     known: str | None = request.get(REQUEST_ID)
     if known is None:
-        asked = request.headers.get("X-Request-Id", "")
-        known = asked if _VISIBLE.fullmatch(asked) else f"{random.getrandbits(64):016x}"
-        request[REQUEST_ID] = known
+        known = request[REQUEST_ID] = name_of(request.headers)
     return known
+
+
+def name_of(headers: CIMultiDictProxy[str]) -> str:
+    """Name a request that is seen for the first time."""
+    asked = headers.get("X-Request-Id")
+    if asked is not None and _VISIBLE.fullmatch(asked):
+        return asked
+    return f"{random.getrandbits(64):016x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +71,12 @@ class Journal:
         self.refused: Counter[tuple[str, ...]] = Counter()
         """Failures that clients were told, by transport and kind."""
 
-    def refuse(self, request: web.Request, transport: str, failure: Failed) -> None:
-        """Take note that a client was told a failure."""
+    def refuse(self, name: str, transport: str, failure: Failed) -> None:
+        """Take note that a client was told a failure; `name` is that of its request."""
         self.refused[transport, failure.kind.name.lower()] += 1
         if logger.isEnabledFor(logging.DEBUG):
             fields = {
-                "request": request_id(request),
+                "request": name,
                 "transport": transport,
                 "status": failure.row.status,
                 "code": failure.code,
@@ -79,7 +86,7 @@ class Journal:
 
     def ended(
         self,
-        request: web.Request,
+        name: str,
         talk: Talk,
         *,
         entity: str,
@@ -92,7 +99,7 @@ class Journal:
         if not logger.isEnabledFor(level):
             return
         fields: dict[str, str | int | float] = {
-            "request": request_id(request),
+            "request": name,
             "transport": f"{talk.transport}/{talk.protocol}",
             "entity": entity,
             "reason": end.reason.value,

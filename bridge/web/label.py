@@ -10,8 +10,8 @@ from time import time
 
 from aiohttp import web
 
-from .context import CONTEXT
-from .journal import request_id
+from .ask import Ask
+from .settings import WebSettings
 
 FOREIGN_ORIGIN = web.RequestKey("foreign_origin", str)
 """The listed origin of a page that is not the listener's own."""
@@ -23,12 +23,11 @@ STREAM_FIELDS = {
 _STREAM = "HTTP/1.%d 200 OK\r\n" + "".join(f"{n}: {v}\r\n" for n, v in STREAM_FIELDS.items())
 
 
-def label(request: web.Request) -> dict[str, str]:
+def label(name: str, settings: WebSettings, foreign: str | None) -> dict[str, str]:
     """Name an answer, and let a listed foreign page read it (Fetch standard, CORS protocol)."""
-    fields = {"Server": "livequery-bridge", "X-Request-Id": request_id(request)}
-    if request.app[CONTEXT].settings.allowed_origins:
+    fields = {"Server": "livequery-bridge", "X-Request-Id": name}
+    if settings.allowed_origins:
         fields["Vary"] = "Origin"
-        foreign = request.get(FOREIGN_ORIGIN)
         if foreign is not None:
             fields["Access-Control-Allow-Origin"] = foreign
             fields["Access-Control-Allow-Credentials"] = "true"
@@ -36,15 +35,16 @@ def label(request: web.Request) -> dict[str, str]:
     return fields
 
 
-def stream_head(request: web.Request, *, chunked: bool, keep_alive: bool) -> bytes:
+def stream_head(ask: Ask, settings: WebSettings, *, keep_alive: bool) -> bytes:
     """Print the status line and header of an event stream (RFC 9112 §2.1)."""
-    lines = [_STREAM % chunked]
-    if chunked:
+    lines = [_STREAM % ask.chunked]
+    if ask.chunked:
         lines.append("Transfer-Encoding: chunked\r\n")
     lines.append(_date(int(time())))
-    if chunked and not keep_alive:
+    if ask.chunked and not keep_alive:
         lines.append("Connection: close\r\n")
-    lines.extend(f"{name}: {value}\r\n" for name, value in label(request).items())
+    fields = label(ask.name, settings, ask.foreign_origin)
+    lines += [f"{name}: {value}\r\n" for name, value in fields.items()]
     lines.append("\r\n")
     return "".join(lines).encode()
 

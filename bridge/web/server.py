@@ -2,20 +2,19 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from functools import lru_cache
 from typing import TypeAlias
 
 from aiohttp import web
 
-from bridge.core.errors import Failed, Kind
-from bridge.core.origin import check_loopback_host, check_origin
+from bridge.core.errors import Failed
 
 from . import pages
 from .context import CONTEXT, Context
 from .health import Health
+from .journal import request_id
+from .judge import judge
 from .label import FOREIGN_ORIGIN, label
 from .problem import http_problem, problem
-from .settings import WebSettings
 from .sse import stream
 from .ws import converse
 
@@ -60,10 +59,12 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Judge Host and Origin before anything else; tell every failure as a problem."""
     context = request.app[CONTEXT]
     try:
-        _judge(request, context.settings)
+        foreign = judge(request.headers, context.settings)
+        if foreign is not None:
+            request[FOREIGN_ORIGIN] = foreign
         return await handler(request)
     except Failed as failure:
-        context.journal.refuse(request, "http", failure)
+        context.journal.refuse(request_id(request), "http", failure)
         return problem(failure)
     except web.HTTPException as error:
         if error.status < 400:  # noqa: PLR2004 - a redirect is no failure
@@ -71,36 +72,11 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
         return http_problem(error)
 
 
-def _judge(request: web.Request, settings: WebSettings) -> None:
-    headers = request.headers
-    hosts, origins = headers.getall("Host", ()), headers.getall("Origin", ())
-    foreign = _foreign(tuple(hosts), tuple(origins), settings.allowed_origins, settings.loopback)
-    if foreign is not None:
-        request[FOREIGN_ORIGIN] = foreign
-
-
-@lru_cache(64)
-def _foreign(
-    hosts: tuple[str, ...],
-    origins: tuple[str, ...],
-    allowed: frozenset[str],
-    loopback: bool,  # noqa: FBT001 - a key of the memory
-) -> str | None:
-    """Return the foreign origin that is let in, if one is. Remembered: clients come by few names.
-
-    Raises Failed where the request is not for us, or its page not listed.
-    """
-    if len(hosts) > 1:
-        raise Failed(Kind.MALFORMED, "one Host is enough", field="host")
-    host = hosts[0] if hosts else ""
-    if loopback and hosts:
-        check_loopback_host(host, allowed)
-    return check_origin(list(origins), host, allowed)
-
-
 async def _label(request: web.Request, response: web.StreamResponse) -> None:
     """Label an answer of aiohttp's making."""
-    response.headers.update(label(request))
+    settings = request.app[CONTEXT].settings
+    fields = label(request_id(request), settings, request.get(FOREIGN_ORIGIN))
+    response.headers.update(fields)
     if request.app[CONTEXT].hub.draining and response.status != 101:  # noqa: PLR2004 - an upgrade says its own
         # Or a client would keep this connection for its next request, which would be refused.
         response.force_close()

@@ -3,7 +3,9 @@
 import asyncio
 import socket
 
-from bridge.live.outlet import Wire
+from bridge.live.outlet import Outlet, Wire
+
+from .connection import Telling
 
 SEND_BUFFER = 64 * 1024
 """Bytes the kernel may hold for one client: with more, a stalled one is noticed late."""
@@ -24,10 +26,11 @@ class _Borrowed(socket.socket):
 class TransportSink:
     """Writes straight to the transport: between whole responses aiohttp has nothing in flight."""
 
-    __slots__ = ("_held", "_transport", "unsent", "wire")
+    __slots__ = ("_connection", "_held", "_transport", "unsent", "wire")
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, connection: Telling | None) -> None:
         self._transport = transport
+        self._connection = connection
         self._held = b""
         self.unsent = transport.get_write_buffer_size
         """Tells how many bytes the kernel has not taken."""
@@ -43,8 +46,13 @@ class TransportSink:
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             borrowed.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
             borrowed.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
-        if transport.get_extra_info("sslcontext") is None:
+        if connection is not None and transport.get_extra_info("sslcontext") is None:
             self.wire = borrowed.send
+
+    def serve(self, outlet: Outlet) -> None:
+        """Have an outlet told of the connection's end."""
+        if self._connection is not None:
+            self._connection.outlet = outlet
 
     def hold(self, data: bytes) -> None:
         """Send bytes together with the next, or at `release`: one packet, one wake-up."""

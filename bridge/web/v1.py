@@ -24,7 +24,7 @@ from bridge.live.viewer import End, Resume, Viewer
 from .context import STALLED, Context
 from .heart import Heart
 from .identity import with_token
-from .journal import V1_WS
+from .journal import V1_WS, request_id
 from .scripts import V1Ws
 from .socket import Socket, cancel
 
@@ -83,7 +83,7 @@ class Session:
                 except Failed as failure:
                     if failure.kind is Kind.EXPIRED:
                         return End(Reason.EXPIRED, failure)
-                    self._context.journal.refuse(self._request, "ws", failure)
+                    self._context.journal.refuse(request_id(self._request), "ws", failure)
                     self._say("error", **v1.error(failure, message.sub))
                 text = await self._socket.text()
         except Failed as failure:
@@ -120,7 +120,7 @@ class Session:
 
     def _who(self) -> Identity:
         if self._identity is None:
-            self._identity = self._context.identity(self._request)
+            self._identity = self._context.identity(self._request.headers)
         return self._identity
 
     def _authenticate(self, said: v1.Authenticate) -> None:
@@ -206,7 +206,7 @@ class Session:
             return await viewer.ended
         except Failed as failure:
             seat.refused = True
-            self._context.journal.refuse(self._request, "ws", failure)
+            self._context.journal.refuse(request_id(self._request), "ws", failure)
             self._say("error", **v1.error(failure, seat.name))
             return End(Reason.FAILED, failure)
         finally:
@@ -225,7 +225,7 @@ class Session:
         """Leave the subscription's line in the log, if it had begun."""
         if seat.began is not None:
             self._context.journal.ended(
-                self._request,
+                request_id(self._request),
                 V1_WS,
                 entity=seat.query.entity,
                 end=end,

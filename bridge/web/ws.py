@@ -19,9 +19,10 @@ from bridge.live.observer import Reason
 from bridge.live.outlet import Outlet
 from bridge.live.viewer import End
 
+from .connection import Connection
 from .context import CONTEXT, Context
 from .ending import Ending
-from .journal import CORE_WS, V1_WS
+from .journal import CORE_WS, V1_WS, request_id
 from .recall import recalling
 from .scripts import CoreWs
 from .sink import TransportSink
@@ -35,13 +36,15 @@ async def converse(request: web.Request) -> web.StreamResponse:
     ending = Ending()
     offered = request.headers.get("Sec-WebSocket-Protocol", "").replace(" ", "").split(",")
     talk = V1_WS if SUBPROTOCOL in offered else CORE_WS
-    with context.place(request, talk, ending.drain):
+    with context.place(request.remote or "", talk, ending.drain):
         ws = upgrade(SUBPROTOCOL)
         await ws.prepare(request)
         if request.transport is None:
             return ws
-        sink = TransportSink(request.transport)
-        outlet = context.outlet(sink, ending.stall, request)
+        protocol = request.protocol
+        connection = protocol if isinstance(protocol, Connection) else None
+        sink = TransportSink(request.transport, connection)
+        outlet = context.outlet(sink, ending.stall)
         socket = Socket(
             ws=ws,
             sink=sink,
@@ -59,7 +62,7 @@ async def converse(request: web.Request) -> web.StreamResponse:
         try:
             how = await ending.of(client.read())
             if how.failure is not None and how.reason is Reason.FAILED:
-                context.journal.refuse(request, "ws", how.failure)
+                context.journal.refuse(request_id(request), "ws", how.failure)
             if isinstance(client, Session):
                 client.goodbye(how)
         finally:
@@ -124,7 +127,7 @@ class Conversation:
                 return End(Reason.CLIENT_GONE)
             query = _first(text, settings.max_rows)
             self._entity = query.entity
-            identity = self._context.identity(self._request)
+            identity = self._context.identity(self._request.headers)
             opened = self._context.hub.hold(self._viewer, query, identity)
             self._opened = opened
             opened.add_done_callback(self._show)
@@ -151,7 +154,7 @@ class Conversation:
         self._context.hub.leave(self._viewer, end.reason)
         if self._began is not None:
             self._context.journal.ended(
-                self._request,
+                request_id(self._request),
                 CORE_WS,
                 entity=self._entity,
                 end=end,

@@ -1,0 +1,31 @@
+"""Ask: a request for an event stream, whoever read it from its connection."""
+
+from dataclasses import dataclass
+
+from multidict import CIMultiDictProxy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """All of a request that matters to a stream."""
+
+    name: str
+    """What it is called in logs and in its answer."""
+    query_string: str
+    """As it was sent."""
+    headers: CIMultiDictProxy[str]
+    body: bytes | None
+    """That of a POST; None: it was a GET."""
+    chunked: bool
+    """Whether the answer may come in chunks: HTTP/1.1 and later."""
+    keep_alive: bool
+    """Whether the client would use the connection again."""
+    remote: str
+    """The client's address."""
+    foreign_origin: str | None
+    """The listed origin of a page that is not the listener's own."""
+
+    @property
+    def content_type(self) -> str:
+        """The media type of the body, in lower case and without its parameters."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()

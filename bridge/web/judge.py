@@ -1,0 +1,35 @@
+"""Judge: whether a request is meant for this listener, and whose page sent it."""
+
+from functools import lru_cache
+
+from multidict import CIMultiDictProxy
+
+from bridge.core.errors import Failed, Kind
+from bridge.core.origin import check_loopback_host, check_origin
+
+from .settings import WebSettings
+
+
+def judge(headers: CIMultiDictProxy[str], settings: WebSettings) -> str | None:
+    """Return the foreign origin that is let in, if one is.
+
+    Raises Failed where the request is not for us, or its page not listed.
+    """
+    hosts, origins = headers.getall("Host", ()), headers.getall("Origin", ())
+    return _foreign(tuple(hosts), tuple(origins), settings.allowed_origins, settings.loopback)
+
+
+@lru_cache(64)
+def _foreign(
+    hosts: tuple[str, ...],
+    origins: tuple[str, ...],
+    allowed: frozenset[str],
+    loopback: bool,  # noqa: FBT001 - a key of the memory
+) -> str | None:
+    """Judge; remembered, for clients come by few names."""
+    if len(hosts) > 1:
+        raise Failed(Kind.MALFORMED, "one Host is enough", field="host")
+    host = hosts[0] if hosts else ""
+    if loopback and hosts:
+        check_loopback_host(host, allowed)
+    return check_origin(list(origins), host, allowed)

@@ -1,0 +1,264 @@
+"""Stream: one event stream, from its query to its last event (docs/wire.md §3, §5).
+
+Laws: it never waits; whoever holds its connection is told when it has begun and when it is over,
+once, and tells it when the client is gone; whatever ends it, its subscription is given back. The
+answer begins when the tier has started; then frames go from the subscription straight to the
+transport.
+"""
+
+import asyncio
+import logging
+import random
+from typing import Protocol
+
+from bridge.core import v1
+from bridge.core.errors import Failed, Kind
+from bridge.core.group import chunk
+from bridge.core.query import LiveQuery
+from bridge.core.reader import decode
+from bridge.live.observer import Reason
+from bridge.live.viewer import End, Resume
+
+from .ask import Ask
+from .asked import Asked
+from .context import STALLED, Context
+from .heart import Heart
+from .journal import CORE_SSE, V1_SSE
+from .label import stream_head
+from .recall import recalling
+from .scripts import CoreSse, V1Sse
+from .sink import TransportSink
+
+logger = logging.getLogger(__name__)
+
+RETRY_MS = (2000, 4000)
+_LAST_CHUNK = b"0\r\n\r\n"
+_GONE = End(Reason.CLIENT_GONE)
+
+
+class Holder(Protocol):
+    """Who holds a stream's connection."""
+
+    def begun(self) -> None:
+        """Take note that the answer is on its way."""
+
+    def refused(self, failure: Failed) -> None:
+        """Tell a failure: nothing was said, and nothing will be."""
+
+    def over(self, *, keep_alive: bool) -> None:
+        """Take note that all is said. `keep_alive`: the connection may carry another request."""
+
+
+class Stream:
+    """One answer to one request."""
+
+    __slots__ = (
+        "_ask",
+        "_asked",
+        "_began",
+        "_context",
+        "_hearts",
+        "_holder",
+        "_keep_alive",
+        "_left",
+        "_opened",
+        "_place",
+        "_query",
+        "_script",
+        "_sink",
+        "_viewer",
+    )
+
+    def __init__(self, context: Context, ask: Ask, url: Asked, sink: TransportSink) -> None:
+        self._context = context
+        self._ask = ask
+        self._asked = url
+        self._sink = sink
+        self._holder: Holder | None = None
+        self._script, resume = self._speak()
+        self._place = context.place(ask.remote, V1_SSE if url.v1 else CORE_SSE, self._drain)
+        self._viewer = context.viewer(context.outlet(sink, self._stall), self._script, resume)
+        self._query: LiveQuery | None = None
+        self._opened: asyncio.Future[None] | None = None
+        self._began: float | None = None
+        self._hearts: list[Heart] = []
+        self._keep_alive = False
+        self._left = False
+
+    def _speak(self) -> tuple[CoreSse | V1Sse, Resume]:
+        """Choose how to speak, and read where the client was; the parameter beats the header."""
+        chunked = self._ask.chunked
+        header = self._ask.headers.get("Last-Event-ID", "")
+        last = header if self._asked.last_event_id is None else self._asked.last_event_id
+        if self._asked.v1:
+            return V1Sse(chunked=chunked), Resume(pos=last)
+        script = CoreSse(chunked=chunked, holds_id=bool(header or last))
+        return script, Resume(stream_id=last)
+
+    def _stall(self) -> None:
+        self._viewer.end(STALLED)
+
+    def _drain(self) -> None:
+        failure = Failed(Kind.DRAINING, "the bridge is restarting")
+        self._viewer.end(End(Reason.DRAINED, failure))
+
+    # ------------------------------------------------------------ from the query to the answer
+
+    def begin(self, holder: Holder) -> None:
+        """Ask for the window. The holder hears of all that follows, maybe before this returns."""
+        self._holder = holder
+        try:
+            self._opened = opened = self._hold()
+        except Failed as failure:
+            self._refuse(failure)
+            return
+        if opened.done():
+            self._answer(opened)
+        else:
+            opened.add_done_callback(self._answer)
+
+    def _hold(self) -> asyncio.Future[None]:
+        context, ask = self._context, self._ask
+        _check_cookie(ask)
+        if context.hub.draining:
+            raise Failed(Kind.UNAVAILABLE, "the bridge is draining", retry_after=1)
+        self._place.take()
+        self._query = query = self._wanted()
+        return context.hub.hold(self._viewer, query, context.identity(ask.headers))
+
+    def _wanted(self) -> LiveQuery:
+        text = self._asked.query if self._ask.body is None else self._ask.body
+        if text is None:
+            raise Failed(Kind.MALFORMED, "the parameter is missing", field="query")
+        return _decoded(text, self._context.settings.max_rows)
+
+    def _refuse(self, failure: Failed) -> None:
+        holder = self._holder
+        self.leave()
+        if holder is not None:
+            holder.refused(failure)
+
+    def _answer(self, opened: asyncio.Future[None]) -> None:
+        """Begin the answer once the tier has started, or tell why it has not."""
+        failure = opened.exception()
+        if failure is not None:
+            broken = Failed(Kind.BROKEN, "the bridge failed")
+            self._refuse(failure if isinstance(failure, Failed) else broken)
+            return
+        try:
+            self._begin()
+        except Exception:
+            # Half an answer is out: another one must not follow it.
+            logger.exception("a stream broke")
+            self._sink.abort()
+
+    def _begin(self) -> None:
+        """Say what stands before the first event, and show the window."""
+        context, ask, loop = self._context, self._ask, asyncio.get_running_loop()
+        self._began = loop.time()
+        self._keep_alive = ask.chunked and ask.keep_alive and not context.hub.draining
+        head = stream_head(ask, context.settings, keep_alive=self._keep_alive)
+        retry = b"retry: %d\n\n" % random.randint(*RETRY_MS)  # noqa: S311 - spreads reconnects
+        self._sink.hold(head + (chunk(retry) if ask.chunked else retry))
+        self._set_hearts()
+        if self._holder is not None:
+            self._holder.begun()
+        self._viewer.ended.add_done_callback(self._finish)
+        context.hub.attach(self._viewer)
+        self._sink.release()
+
+    # ------------------------------------------------------------ while it lasts
+
+    def _set_hearts(self) -> None:
+        settings, hearts = self._context.settings, self._hearts
+        beat = settings.heartbeat_interval
+        hearts.append(Heart(interval=beat, beat=self._ping, silent=self._viewer))
+        if self._asked.v1:
+            hearts.append(Heart(interval=settings.ping_interval, beat=self._beat))
+
+    def _ping(self) -> None:
+        self._viewer.outlet.write(self._script.ping())
+
+    def _beat(self) -> None:
+        """Let a v1 client verify its window."""
+        viewer = self._viewer
+        if isinstance(self._script, V1Sse) and viewer.current and viewer.subscription is not None:
+            viewer.outlet.write(self._script.event("beat", digest=viewer.subscription.digest()))
+
+    # ------------------------------------------------------------ the end
+
+    def _finish(self, ended: asyncio.Future[End]) -> None:
+        """Say what stands after the last event."""
+        end, holder = ended.result(), self._holder
+        self._say_goodbye(end)
+        self.leave(end)
+        if end.reason is Reason.STALLED:
+            self._sink.abort()
+            return
+        if self._ask.chunked:
+            self._sink.write(_LAST_CHUNK)
+        if holder is not None:
+            holder.over(keep_alive=self._keep_alive)
+
+    def leave(self, end: End = _GONE) -> None:
+        """Give everything back; the holder hears nothing more. Idempotent."""
+        if self._left:
+            return
+        self._left = True
+        self._holder = None
+        viewer, context = self._viewer, self._context
+        if self._opened is not None:
+            self._opened.remove_done_callback(self._answer)
+        viewer.ended.remove_done_callback(self._finish)
+        for heart in self._hearts:
+            heart.stop()
+        context.hub.leave(viewer, end.reason)
+        context.forget(viewer.outlet)
+        self._place.give_back()
+        self._note(end)
+
+    def _note(self, end: End) -> None:
+        """Leave the stream's line in the log, if it had begun."""
+        if self._began is not None and self._query is not None:
+            self._context.journal.ended(
+                self._ask.name,
+                V1_SSE if self._asked.v1 else CORE_SSE,
+                entity=self._query.entity,
+                end=end,
+                seconds=asyncio.get_running_loop().time() - self._began,
+                frames=self._viewer.told,
+            )
+
+    def _say_goodbye(self, end: End) -> None:
+        """Tell a v1 client why its stream ends."""
+        script = self._script
+        if not isinstance(script, V1Sse) or end.reason is Reason.STALLED:
+            return
+        write = self._viewer.outlet.write
+        if end.reason is Reason.DRAINED:
+            write(script.event("drain", reconnect_after_ms=random.randint(*RETRY_MS)))  # noqa: S311
+            return
+        if end.failure is not None and end.failure.final:
+            members = v1.error(end.failure)
+            write(script.event("error", **members))
+        write(script.event("ended", reason=v1.ended_reason(end.failure, asked=False)))
+
+
+def _check_cookie(ask: Ask) -> None:
+    """Refuse what a foreign page may have sent along with the user's cookie."""
+    headers = ask.headers
+    if "Cookie" not in headers:
+        return
+    # A same-origin GET carries no Origin; browsers that know better say so (Fetch Metadata).
+    if "Origin" not in headers and headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+        raise Failed(Kind.DENIED, "a cookie is not taken from another site", field="cookie")
+    # A plain form of a foreign page could send a cookie, but not this type.
+    if ask.body is not None and ask.content_type != "application/json":
+        raise Failed(
+            Kind.MALFORMED, "application/json is needed beside a cookie", field="content-type"
+        )
+
+
+@recalling
+def _decoded(text: bytes, max_rows: int) -> LiveQuery:
+    return decode(text, max_limit=max_rows)
