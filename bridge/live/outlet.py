@@ -6,7 +6,7 @@ watched until the buffer is empty. A socket that takes nothing for the stall lim
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 ROOM = 32 * 1024
 """Unsent bytes up to which a socket is written to; beyond, viewers wait in their log."""
@@ -18,9 +18,14 @@ SLICE = 0.005
 """Seconds that one look may spend on catching viewers up before others get their turn."""
 
 
-Wire: TypeAlias = Callable[[bytes], int]
-"""The short way to a socket, for those in step (see `rank`): hands bytes to the kernel at once,
-past what is unsent in this process, and returns how many it took. Raises OSError."""
+class Wire(Protocol):
+    """The short way to a socket, for those in step (see `rank`)."""
+
+    def send(self, data: bytes) -> int:
+        """Hand bytes to the kernel at once, past what is unsent in this process.
+
+        Returns how many it took. Raises OSError.
+        """
 
 
 class Sink(Protocol):

@@ -20,7 +20,7 @@ _Sent: TypeAlias = tuple[list[Viewer], list[tuple[Viewer, bytes]], int]
 class Rank:
     """Those who are told in `shared`, or each in a form of its own (None)."""
 
-    __slots__ = ("_loose", "frames", "position", "shared", "viewers", "written_at")
+    __slots__ = ("_loose", "_wires", "frames", "position", "shared", "viewers", "written_at")
 
     def __init__(self, shared: Shared | None, position: int, loose: dict[Viewer, None]) -> None:
         self.shared = shared
@@ -33,16 +33,19 @@ class Rank:
         self._loose = loose
         self.viewers: dict[Viewer, Wire] = {}
         """Who they are, and the short way to their sockets."""
+        self._wires: list[Wire] | None = None  # alone, for the pass; None: to be listed anew
 
     def join(self, viewer: Viewer, wire: Wire) -> None:
         """Take in a viewer that stands here."""
         del self._loose[viewer]
         self.viewers[viewer] = wire
+        self._wires = None
         viewer.fall_in(self)
 
     def leave(self, viewer: Viewer) -> None:
         """Let a viewer flush alone from now on."""
         del self.viewers[viewer]
+        self._wires = None
         self._loose[viewer] = None
         viewer.fall_out()
 
@@ -76,28 +79,35 @@ class Rank:
 
     def _send(self, data: bytes) -> _Sent:
         """Send the same to everybody."""
+        # Thousands of viewers do not stay in a processor's cache: only the wires are touched.
+        if self._wires is None:
+            self._wires = list(self.viewers.values())
         late, short, size = [], [], len(data)
-        for viewer, send in self.viewers.items():
+        for wire in self._wires:
             try:
-                sent = send(data)
+                sent = wire.send(data)
             except Exception:  # noqa: BLE001 - tries again alone, and is told there
-                late.append(viewer)
+                late.append(wire)
                 continue
             if sent != size:
-                short.append((viewer, data[sent:]))
-        return late, short, size * (len(self.viewers) - len(late))
+                short.append((wire, data[sent:]))
+        total = size * (len(self._wires) - len(late))
+        if not late and not short:
+            return [], [], total
+        of = {wire: viewer for viewer, wire in self.viewers.items()}
+        return [of[wire] for wire in late], [(of[wire], rest) for wire, rest in short], total
 
     def _print(self, bundle: Bundle) -> _Sent:
         """Send to each in a form of its own. Several may be on one socket, in this order."""
         late, short, total = [], [], 0
         full = set()
-        for viewer, send in self.viewers.items():
+        for viewer, wire in self.viewers.items():
             if viewer.outlet in full:
                 late.append(viewer)
                 continue
             try:
                 data = viewer.print(bundle)
-                sent = send(data)
+                sent = wire.send(data)
             except Exception:  # noqa: BLE001 - tries again alone, and is told there
                 late.append(viewer)
                 full.add(viewer.outlet)

@@ -47,7 +47,7 @@ class TransportSink:
             borrowed.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
             borrowed.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
         if connection is not None and transport.get_extra_info("sslcontext") is None:
-            self.wire = borrowed.send
+            self.wire = borrowed
 
     def serve(self, outlet: Outlet) -> None:
         """Have an outlet told of the connection's end."""

@@ -8,7 +8,7 @@ from bridge.core.errors import Failed, Kind
 from bridge.live.observer import Reason
 from bridge.live.viewer import Viewer
 from bridge.web.scripts import V1Ws
-from fake_tier import SOMEBODY, House, query, turns, virtually
+from fake_tier import SOMEBODY, House, Line, query, turns, virtually
 
 KINDS = {"ws": {}, "sse": {"sse": True}, "v1": {"v1": True}}
 
@@ -76,7 +76,7 @@ async def test_a_socket_that_takes_only_part_gets_the_rest_in_order(kind):
             sink.taking = False
             return len(data) // 2
 
-        viewer.rank.viewers[viewer] = half
+        Line(half).lay(viewer)
         seen = len(client.frames)
         home.tier.put("a", -2)
         await turns()
@@ -101,7 +101,7 @@ def past(client):
         sent.append(data)
         return client.sink.send(data)
 
-    client.viewer.rank.viewers[client.viewer] = client.outlet.wire = send
+    Line(send).lay(client.viewer)
     return sent
 
 
@@ -159,7 +159,7 @@ async def test_of_several_on_one_socket_none_sends_before_the_rest_of_another():
             return len(data) // 2
 
         first, second = viewer.rank.viewers
-        viewer.rank.viewers.update({first: half, second: client.sink.send})
+        viewer.rank.viewers.update({first: Line(half), second: client.sink})
         home.tier.put("a", -3)
         await turns()
         home.hub.leave(sibling, Reason.CLIENT_GONE)

@@ -13,7 +13,7 @@ from bridge.core.errors import Failed, Kind
 from bridge.core.frame import encode
 from bridge.live.observer import Reason
 from bridge.live.viewer import Resume
-from fake_tier import SOMEBODY, House, query, resume, turns, virtually
+from fake_tier import SOMEBODY, House, Line, query, resume, turns, virtually
 
 
 def house(**settings):
@@ -219,7 +219,7 @@ async def test_a_connection_that_breaks_is_its_own_clients_trouble_only(how):
         await turns()
         assert broken.viewer.rank is not None
         send = {
-            "under a write": broken.outlet.wire,
+            "under a write": None,
             "in step": write,
             "in the rest of a write": lambda data: len(data) // 2,
         }[how]
@@ -228,7 +228,7 @@ async def test_a_connection_that_breaks_is_its_own_clients_trouble_only(how):
             broken.viewer.step_out()
             broken.viewer.steady = False
         else:
-            broken.viewer.rank.viewers[broken.viewer] = send
+            Line(send).lay(broken.viewer)
         home.tier.drop("a")
         await turns()
         assert [c.ids for c in others] == ["bcd", "bcd"]

@@ -528,7 +528,7 @@ class FakeSink:
 
     @property
     def wire(self):
-        return self.send
+        return self
 
     def send(self, data):
         if not self.taking:
@@ -547,6 +547,19 @@ class FakeSink:
         del self.pending[:count]
         if data:
             self._read(data)
+
+
+class Line:
+    """A short way to a socket that does what a test wants."""
+
+    def __init__(self, send):
+        self.send = send
+
+    def lay(self, viewer):
+        """Have a viewer in step sent to this way."""
+        viewer.outlet.wire = self
+        viewer.step_out()
+        return self
 
 
 class Client:
