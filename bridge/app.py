@@ -101,6 +101,7 @@ class Bridge:
         self._listener = listener = Listener(
             application(self._context, self._health, metrics=config.admin_listen is None),
             sockets,
+            streams=self._context,
             certificate=self._certificate,
             most=self._most_sockets,
         )

@@ -67,8 +67,10 @@ class FanOut:
 
     def _line_up(self, viewer: Viewer) -> None:
         outlet = viewer.outlet
-        wire = outlet.wire
-        if wire is None or viewer.position != self._position or outlet.unsent():
+        if viewer.position != self._position or outlet.unsent():
+            return
+        wire = outlet.wire()
+        if wire is None:
             return
         shared = viewer.shared
         rank = self._ranks.get(shared)

@@ -34,9 +34,8 @@ class Sink(Protocol):
     def write(self, data: bytes) -> None:
         """Take bytes without blocking; a no-op once the client is gone."""
 
-    @property
     def wire(self) -> Wire | None:
-        """The short way, where there is one."""
+        """Lay the short way, where there can be one."""
 
     @property
     def unsent(self) -> Callable[[], int]:
@@ -80,8 +79,8 @@ class Outlet:
     )
 
     def __init__(self, sink: Sink, watch: "Watch", *, stalled: Callable[[], None]) -> None:
-        self.wire = sink.wire
-        """Takes bytes and no more; what goes this way is not counted as written."""
+        self.wire: Callable[[], Wire | None] = sink.wire
+        """Lays the short way to the socket; what goes there is not counted as written."""
         self.in_step: tuple[Stepping, ...] = ()
         """Who sends that way."""
         self.unsent = sink.unsent
@@ -117,7 +116,7 @@ class Outlet:
 
     def cut(self) -> None:
         """Take note that the connection is gone: its descriptor will soon be another's."""
-        self.wire = None
+        self.wire = _nowhere
         self._put_out()
 
     def when_roomy(self, waiting: Waiting) -> None:
@@ -152,6 +151,10 @@ class Outlet:
             for somebody in waiting:
                 somebody.flush()
         return bool(self.unsent() or self._waiting)
+
+
+def _nowhere() -> None:
+    """Lay no way: the connection is gone."""
 
 
 class Watch:

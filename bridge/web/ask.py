@@ -1,12 +1,10 @@
 """Ask: a request for an event stream, whoever read it from its connection."""
 
-from dataclasses import dataclass
+import msgspec
+from multidict import CIMultiDict, CIMultiDictProxy
 
-from multidict import CIMultiDictProxy
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All of a request that matters to a stream."""
 
     name: str
@@ -25,7 +23,14 @@ class Ask:
     foreign_origin: str | None
     """The listed origin of a page that is not the listener's own."""
 
+    def answered(self) -> "Ask":
+        """Return what is still to be known of it while the answer lasts."""
+        return msgspec.structs.replace(self, query_string="", headers=_NO_HEADERS, body=None)
+
     @property
     def content_type(self) -> str:
         """The media type of the body, in lower case and without its parameters."""
         return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+_NO_HEADERS = CIMultiDictProxy(CIMultiDict[str]())

@@ -25,8 +25,12 @@ _STREAM = "HTTP/1.%d 200 OK\r\n" + "".join(f"{n}: {v}\r\n" for n, v in STREAM_FI
 
 def label(name: str, settings: WebSettings, foreign: str | None) -> dict[str, str]:
     """Name an answer, and let a listed foreign page read it (Fetch standard, CORS protocol)."""
-    fields = {"Server": "livequery-bridge", "X-Request-Id": name}
-    if settings.allowed_origins:
+    return _fields(bool(settings.allowed_origins), foreign) | {"X-Request-Id": name}
+
+
+def _fields(some_allowed: bool, foreign: str | None) -> dict[str, str]:  # noqa: FBT001 - a fact
+    fields = {"Server": "livequery-bridge"}
+    if some_allowed:
         fields["Vary"] = "Origin"
         if foreign is not None:
             fields["Access-Control-Allow-Origin"] = foreign
@@ -37,18 +41,24 @@ def label(name: str, settings: WebSettings, foreign: str | None) -> dict[str, st
 
 def stream_head(ask: Ask, settings: WebSettings, *, keep_alive: bool) -> bytes:
     """Print the status line and header of an event stream (RFC 9112 §2.1)."""
-    lines = [_STREAM % ask.chunked]
-    if ask.chunked:
+    some_allowed = bool(settings.allowed_origins)
+    head = _head(int(time()), ask.chunked, keep_alive, some_allowed, ask.foreign_origin)
+    return b"%bX-Request-Id: %b\r\n\r\n" % (head, ask.name.encode())
+
+
+@lru_cache(16)
+def _head(
+    second: int,
+    chunked: bool,  # noqa: FBT001 - keys of the memory, as the next two
+    keep_alive: bool,  # noqa: FBT001
+    some_allowed: bool,  # noqa: FBT001
+    foreign: str | None,
+) -> bytes:
+    """Print all but the name; the same for all who come in one second."""
+    lines = [_STREAM % chunked, f"Date: {formatdate(second, usegmt=True)}\r\n"]
+    if chunked:
         lines.append("Transfer-Encoding: chunked\r\n")
-    lines.append(_date(int(time())))
-    if ask.chunked and not keep_alive:
-        lines.append("Connection: close\r\n")
-    fields = label(ask.name, settings, ask.foreign_origin)
-    lines += [f"{name}: {value}\r\n" for name, value in fields.items()]
-    lines.append("\r\n")
+        if not keep_alive:
+            lines.append("Connection: close\r\n")
+    lines += [f"{name}: {value}\r\n" for name, value in _fields(some_allowed, foreign).items()]
     return "".join(lines).encode()
-
-
-@lru_cache(1)
-def _date(second: int) -> str:
-    return f"Date: {formatdate(second, usegmt=True)}\r\n"

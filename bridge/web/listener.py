@@ -2,8 +2,8 @@
 
 Laws: the sockets are bound before anything is served, and kept until the end: the server that
 accepts on them can be exchanged for one with another certificate without a connection lost,
-waiting ones included. A connection that has not finished its handshake or its header within
-`KEEPALIVE` seconds is closed, and so is one that is idle for as long.
+waiting ones included. A connection on which nothing comes for `KEEPALIVE` seconds is closed, and so
+is one that has not finished its handshake, or a header it has begun, within as long.
 """
 
 import asyncio
@@ -19,13 +19,16 @@ from aiohttp.http_exceptions import HttpProcessingError
 from bridge.renewal import Renewal
 
 from .connection import Connection
+from .context import Context
+from .door import Door
+from .hall import KEEPALIVE, Hall
+from .reading import MAX_HEADER, MAX_HEADERS, MAX_LINE
 
-# A query of 16 KiB may triple in a URL; other lines are judged as headers are.
-MAX_LINE = 64 * 1024
-MAX_HEADER = 8 * 1024
-MAX_HEADERS = 64
-KEEPALIVE = 10.0
 BACKLOG = 1024
+SEND_BUFFER = 64 * 1024
+"""Bytes the kernel may hold for one client: with more, a stalled one is noticed late."""
+USER_TIMEOUT = 30_000
+"""Milliseconds after which sent but unacknowledged bytes end a connection (half-open peers)."""
 LINGER = 1.0
 """Seconds that the rest of a refused body is read for, so that its sender can read the answer."""
 TLS_SHUTDOWN = 2.0
@@ -47,6 +50,10 @@ async def bind(host: str, port: int, *, reuse_port: bool = False) -> list[socket
             bound.append(sock)
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Connections are accepted with these.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
             if reuse_port:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
@@ -101,8 +108,9 @@ class _Refused(asyncio.Protocol):
 class Listener:
     """Serves one application on sockets that are bound already, and closes them at the end.
 
-    `most` is how many connections may be open, streams or not; 0 is no limit. Streams are ended
-    by the hub before the listener is closed.
+    `streams`: of event streams, where it has any; aiohttp serves the rest. `most` is how many
+    connections may be open, streams or not; 0 is no limit. Streams are ended by the hub before the
+    listener is closed.
     """
 
     def __init__(
@@ -110,10 +118,12 @@ class Listener:
         app: web.Application,
         sockets: Sequence[socket.socket],
         *,
+        streams: Context | None = None,
         certificate: Renewal[ssl.SSLContext] | None = None,
         most: int = 0,
     ) -> None:
         self._sockets = list(sockets)
+        self._hall = Hall(streams, self._connection) if streams is not None else None
         self._certificate = certificate
         self._most = most
         self._room = most
@@ -129,7 +139,8 @@ class Listener:
     def connections(self) -> int:
         """How many connections are open, idle ones included."""
         server = self._runner.server
-        return len(server.connections) if server is not None else 0
+        others = len(server.connections) if server is not None else 0
+        return others + (len(self._hall) if self._hall is not None else 0)
 
     async def open(self) -> None:
         """Serve. Raises OSError where another process has come to listen there meanwhile."""
@@ -160,16 +171,20 @@ class Listener:
             server.close()
 
     def _accept(self) -> asyncio.Protocol:
-        server = self._runner.server
-        if server is None:
-            return _Refused()
         if self._most:
             # Counted anew only when as many have come as there was room for.
             if self._room <= 0:
-                self._room = self._most - len(server.connections)
+                self._room = self._most - self.connections
             if self._room <= 0:
                 return _Refused()
             self._room -= 1
+        return Door(self._hall) if self._hall is not None else self._connection() or _Refused()
+
+    def _connection(self) -> Connection | None:
+        """Make aiohttp's side of a connection; None once it serves no more."""
+        server = self._runner.server
+        if server is None:
+            return None
         return Connection(
             server,
             loop=asyncio.get_running_loop(),
@@ -193,4 +208,6 @@ class Listener:
     async def close(self) -> None:
         """End what is left."""
         self.stop_accepting()
+        if self._hall is not None:
+            await self._hall.close()
         await self._runner.cleanup()

@@ -7,14 +7,8 @@ from bridge.live.outlet import Outlet, Wire
 
 from .connection import Telling
 
-SEND_BUFFER = 64 * 1024
-"""Bytes the kernel may hold for one client: with more, a stalled one is noticed late."""
 
-USER_TIMEOUT = 30_000
-"""Milliseconds after which sent but unacknowledged bytes end a connection (half-open peers)."""
-
-
-class _Borrowed(socket.socket):
+class _Borrowed(socket.SocketType):
     """A transport's socket, to send on: cheaper than a write to a file. Never closes it."""
 
     __slots__ = ()
@@ -26,47 +20,33 @@ class _Borrowed(socket.socket):
 class TransportSink:
     """Writes straight to the transport: between whole responses aiohttp has nothing in flight."""
 
-    __slots__ = ("_connection", "_held", "_transport", "unsent", "wire")
+    __slots__ = ("_connection", "_transport", "unsent")
 
     def __init__(self, transport: asyncio.Transport, connection: Telling | None) -> None:
         self._transport = transport
         self._connection = connection
-        self._held = b""
         self.unsent = transport.get_write_buffer_size
         """Tells how many bytes the kernel has not taken."""
-        self.wire: Wire | None = None
-        """Past the transport, which holds bytes back for the end of a tick; not through TLS.
-
-        The descriptor is nobody else's until the protocol was told that the connection is lost.
-        """
-        sock = transport.get_extra_info("socket")
-        if sock is None:
-            return
-        borrowed = _Borrowed(sock.family, sock.type, sock.proto, fileno=sock.fileno())
-        if sock.family in (socket.AF_INET, socket.AF_INET6):
-            borrowed.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-            borrowed.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
-        if connection is not None and transport.get_extra_info("sslcontext") is None:
-            self.wire = borrowed
 
     def serve(self, outlet: Outlet) -> None:
         """Have an outlet told of the connection's end."""
         if self._connection is not None:
             self._connection.outlet = outlet
 
-    def hold(self, data: bytes) -> None:
-        """Send bytes together with the next, or at `release`: one packet, one wake-up."""
-        self._held = data
+    def wire(self) -> Wire | None:
+        """Lay a way past the transport, which holds bytes back for the end of a tick.
 
-    def release(self) -> None:
-        """Send what is held, if nothing came after it."""
-        if self._held:
-            self.write(b"")
+        There is none through TLS, nor where nobody would tell of the connection's end: the
+        descriptor is nobody else's until then.
+        """
+        transport = self._transport
+        if self._connection is None or transport.get_extra_info("sslcontext") is not None:
+            return None
+        sock = transport.get_extra_info("socket")
+        return _Borrowed(sock.family, sock.type, sock.proto, sock.fileno())
 
     def write(self, data: bytes) -> None:
         """Send; a no-op once the client is gone."""
-        if self._held:
-            data, self._held = self._held + data, b""
         if not self._transport.is_closing():
             self._transport.write(data)
 

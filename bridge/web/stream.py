@@ -158,14 +158,14 @@ class Stream:
         self._began = loop.time()
         self._keep_alive = ask.chunked and ask.keep_alive and not context.hub.draining
         head = stream_head(ask, context.settings, keep_alive=self._keep_alive)
-        retry = b"retry: %d\n\n" % random.randint(*RETRY_MS)  # noqa: S311 - spreads reconnects
-        self._sink.hold(head + (chunk(retry) if ask.chunked else retry))
+        retry = b"retry: %d\n\n" % _retry()
+        self._sink.write(head + (chunk(retry) if ask.chunked else retry))
         self._set_hearts()
+        self._ask = ask.answered()
         if self._holder is not None:
             self._holder.begun()
         self._viewer.ended.add_done_callback(self._finish)
         context.hub.attach(self._viewer)
-        self._sink.release()
 
     # ------------------------------------------------------------ while it lasts
 
@@ -236,12 +236,17 @@ class Stream:
             return
         write = self._viewer.outlet.write
         if end.reason is Reason.DRAINED:
-            write(script.event("drain", reconnect_after_ms=random.randint(*RETRY_MS)))  # noqa: S311
+            write(script.event("drain", reconnect_after_ms=_retry()))
             return
         if end.failure is not None and end.failure.final:
             members = v1.error(end.failure)
             write(script.event("error", **members))
         write(script.event("ended", reason=v1.ended_reason(end.failure, asked=False)))
+
+
+def _retry() -> int:
+    """Pick the milliseconds after which to come back: spread, or all would come at once."""
+    return int(random.uniform(*RETRY_MS))  # noqa: S311
 
 
 def _check_cookie(ask: Ask) -> None:

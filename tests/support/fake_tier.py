@@ -526,7 +526,6 @@ class FakeSink:
             self.pending += data
             self.most = max(self.most, len(self.pending))
 
-    @property
     def wire(self):
         return self
 
@@ -557,7 +556,7 @@ class Line:
 
     def lay(self, viewer):
         """Have a viewer in step sent to this way."""
-        viewer.outlet.wire = self
+        viewer.outlet.wire = lambda: self
         viewer.step_out()
         return self
 

@@ -1,0 +1,91 @@
+"""Hall: what the doors of a listener share, and which of them there are.
+
+Law: a connection on which no request comes for `KEEPALIVE` seconds is closed.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from .connection import Connection
+from .context import Context
+from .reading import Reading
+
+KEEPALIVE: Final = 10.0
+GRACE: Final = 0.5
+"""Seconds that the last clients have to take what they were sent."""
+
+
+class Closing(Protocol):
+    """A connection."""
+
+    def close(self) -> None:
+        """Close it, once its client has taken what was sent."""
+
+    def abort(self) -> None:
+        """Drop it."""
+
+
+class Hall:
+    """`connection` makes aiohttp's side of one; None: it serves no more."""
+
+    def __init__(self, context: Context, connection: Callable[[], Connection | None]) -> None:
+        self.context = context
+        self.connection = connection
+        self.reading = Reading(context.settings)
+        self._loop = asyncio.get_running_loop()
+        self._doors: dict[Closing, None] = {}
+        self._waiting: dict[Closing, float] = {}  # until when, the first to go first
+        self._timer: asyncio.TimerHandle | None = None
+        self._empty: asyncio.Event | None = None
+
+    def __len__(self) -> int:
+        return len(self._doors)
+
+    def enter(self, door: Closing) -> None:
+        """Take a connection in, which waits."""
+        self._doors[door] = None
+        self.wait(door)
+
+    def leave(self, door: Closing) -> None:
+        """Forget a connection. Idempotent."""
+        self._doors.pop(door, None)
+        self._waiting.pop(door, None)
+        if self._empty is not None and not self._doors:
+            self._empty.set()
+
+    def wait(self, door: Closing) -> None:
+        """Close a connection on which nothing comes."""
+        due = self._waiting[door] = self._loop.time() + KEEPALIVE
+        if self._timer is None:
+            self._timer = self._loop.call_at(due, self._sweep)
+
+    def busy(self, door: Closing) -> None:
+        """Let a connection take its time."""
+        self._waiting.pop(door, None)
+
+    def _sweep(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        for door, due in tuple(self._waiting.items()):
+            if due > now:
+                self._timer = self._loop.call_at(due, self._sweep)
+                return
+            del self._waiting[door]
+            door.close()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._doors:
+            return
+        for door in tuple(self._doors):
+            door.close()
+        self._empty = asyncio.Event()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE):
+                await self._empty.wait()
+        for door in tuple(self._doors):
+            door.abort()

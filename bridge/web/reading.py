@@ -1,0 +1,138 @@
+"""Reading: a request for an event stream, from the bytes that came, where they are all of it.
+
+The plainest are read by a pattern, others by aiohttp's parser, under the limits that hold for every
+request. What is not wholly a request for a stream, and nobody else's business, is not judged here.
+"""
+
+import asyncio
+from typing import Final
+
+from aiohttp import HttpVersion11
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http import HttpRequestParser, RawRequestMessage
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from multidict import CIMultiDictProxy
+
+from bridge.core.errors import Failed
+from bridge.core.reader import MAX_BYTES
+
+from .ask import Ask
+from .journal import name_of
+from .judge import judge
+from .plain import read as read_plain
+from .settings import WebSettings
+
+# A query of 16 KiB may triple in a URL; other lines are judged as headers are.
+MAX_LINE: Final = 64 * 1024
+MAX_HEADER: Final = 8 * 1024
+MAX_HEADERS: Final = 64
+_MOST: Final = 32 * 1024
+"""Bytes of the largest request: below the mark at which the parser would hold its sender back."""
+_END: Final = b"\r\n\r\n"
+
+
+class Reading:
+    """One for all connections: between two requests a parser remembers nothing."""
+
+    def __init__(self, settings: WebSettings) -> None:
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._path = settings.base_path
+        path = settings.base_path.encode()
+        self._starts = tuple(
+            b"%b %b%b" % (method, path, after)
+            for method in (b"GET", b"POST")
+            for after in (b"?", b" ")
+        )
+        self._parser: HttpRequestParser | None = None
+
+    def read(self, data: bytes, remote: str) -> Ask | None:
+        """Read what a client at `remote` asks; None where that is for aiohttp to see."""
+        if not data.startswith(self._starts):
+            return None
+        plain = read_plain(data)
+        if plain is not None:
+            query_string = plain.target.partition("?")[2]
+            return self._ask(plain.headers, query_string, remote)
+        if len(data) > _MOST or not (data.endswith(_END) or data.startswith(b"POST")):
+            return None
+        return self._parsed(data, remote)
+
+    def _parsed(self, data: bytes, remote: str) -> Ask | None:
+        # Kept for the next request only if it is through with this one.
+        parser, self._parser = self._parser or self._new(), None
+        try:
+            messages, upgraded, rest = parser.feed_data(data)
+        except HttpProcessingError:
+            return None
+        if len(messages) != 1 or upgraded or rest:
+            return None
+        message, payload = messages[0]
+        parser.message_consumed()
+        body = None if payload is EMPTY_PAYLOAD else _whole(payload)
+        if body is None and payload is not EMPTY_PAYLOAD:
+            return None
+        self._parser = parser
+        return self._plain_enough(message, body, remote)
+
+    def _plain_enough(
+        self, message: RawRequestMessage, body: bytes | None, remote: str
+    ) -> Ask | None:
+        headers, url = message.headers, message.url
+        if url.raw_path != self._path or "Expect" in headers or message.compression:
+            return None
+        if (message.method == "GET") is not (body is None):
+            return None
+        return self._ask(
+            headers,
+            url.raw_query_string,
+            remote,
+            body=body,
+            chunked=message.version >= HttpVersion11,
+            keep_alive=not message.should_close,
+        )
+
+    def _new(self) -> HttpRequestParser:
+        return HttpRequestParser(
+            BaseProtocol(self._loop),
+            self._loop,
+            2 * _MOST,
+            max_line_size=MAX_LINE,
+            max_headers=MAX_HEADERS,
+            max_field_size=MAX_HEADER,
+            auto_decompress=False,  # or a few bytes could become many
+        )
+
+    def _ask(
+        self,
+        headers: CIMultiDictProxy[str],
+        query_string: str,
+        remote: str,
+        *,
+        body: bytes | None = None,
+        chunked: bool = True,
+        keep_alive: bool = True,
+    ) -> Ask | None:
+        try:
+            foreign_origin = judge(headers, self._settings)
+        except Failed:
+            return None
+        return Ask(
+            name=name_of(headers),
+            query_string=query_string,
+            headers=headers,
+            body=body,
+            chunked=chunked,
+            keep_alive=keep_alive,
+            remote=remote,
+            foreign_origin=foreign_origin,
+        )
+
+
+def _whole(payload: StreamReader) -> bytes | None:
+    """Return a body that has come and is not too large."""
+    if not payload.is_eof() or payload.exception() is not None:
+        return None
+    body = payload.read_nowait()
+    return body if len(body) <= MAX_BYTES else None

@@ -1,0 +1,348 @@
+"""The door: streams served without aiohttp's handler are the same streams, on the same terms."""
+
+import asyncio
+import json
+import re
+import socket
+import struct
+from urllib.parse import quote
+
+import grpc
+import pytest
+from aiohttp import web
+
+from clients import QUERY, SseClient
+from scripted_tier import update
+
+ASK = f"GET /api/v1/live?query={quote(json.dumps(QUERY))} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+class Wire:
+    """One connection, byte for byte."""
+
+    def __init__(self, reader, writer) -> None:
+        self.reader, self.writer = reader, writer
+
+    def send(self, data):
+        self.writer.write(data)
+
+    async def head(self):
+        """The next status line and header, the changing fields named."""
+        async with asyncio.timeout(5):
+            text = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+        return re.sub(r"(Date|X-Request-Id): .*", r"\1: …", text)
+
+    async def until(self, text):
+        async with asyncio.timeout(5):
+            return await self.reader.readuntil(text)
+
+    async def body(self, head):
+        size = int(re.search(r"Content-Length: (\d+)", head)[1])
+        return await self.reader.readexactly(size)
+
+
+@pytest.fixture
+async def wire():
+    writers = []
+
+    async def connect(bridge):
+        host, port = bridge.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writers.append(writer)
+        return Wire(reader, writer)
+
+    yield connect
+    for writer in writers:
+        writer.close()
+
+
+@pytest.fixture
+def handed(monkeypatch):
+    """How many connections aiohttp has got."""
+    counted = []
+    made = web.RequestHandler.connection_made
+
+    def connection_made(self, transport):
+        counted.append(self)
+        made(self, transport)
+
+    monkeypatch.setattr(web.RequestHandler, "connection_made", connection_made)
+    return counted
+
+
+async def test_in_one_piece_or_in_parts_the_answer_is_the_same(start_bridge, tier, wire, handed):
+    tier.rows = "abc"
+    bridge = await start_bridge(linger="5s")
+    answers = set()
+    for cut in (0, 1, 3, 20, len(ASK) - 3, len(ASK) - 1):
+        client = await wire(bridge)
+        if cut:
+            client.send(ASK[:cut])
+            await asyncio.sleep(0.02)
+        client.send(ASK[cut:])
+        fields = (await client.head()).split("\r\n")
+        window = await client.until(b'"agg_id":"c"')
+        answers.add((fields[0], *sorted(fields), re.sub(rb"retry: \d+", b"", window)))
+        assert len(handed) == bool(cut) + len(handed[:-1])
+    assert len(answers) == 1
+    assert len(handed) == 5, "those in parts"
+    assert tier.opened == 1
+
+
+async def test_a_connection_carries_requests_one_after_another(start_bridge, tier, wire, handed):
+    bridge = await start_bridge(linger="0")
+    client = await wire(bridge)
+    for _ in range(3):
+        client.send(ASK)
+        call = await tier.next_call()
+        call.start()
+        call.snapshot("a")
+        assert "200 OK" in await client.head()
+        await client.until(b'"agg_id":"a"')
+        call.end()
+        await client.until(b"0\r\n\r\n")
+    assert not handed
+    client.send(HEALTH)
+    head = await client.head()
+    assert await client.body(head) == b"ok\n"
+    client.send(ASK)  # by aiohttp's handler now, which keeps what it got
+    call = await tier.next_call()
+    call.start()
+    call.snapshot("a")
+    await client.head()
+    await client.until(b'"agg_id":"a"')
+    assert len(handed) == 1
+
+
+async def test_what_is_sent_behind_a_request_waits_for_the_streams_end(start_bridge, tier, wire):
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    client.send(ASK)
+    call = await tier.next_call()
+    client.send(HEALTH)
+    await asyncio.sleep(0.05)
+    call.start()
+    call.snapshot("a")
+    await client.head()
+    await client.until(b'"agg_id":"a"')
+    client.send(HEALTH)
+    await asyncio.sleep(0.05)
+    call.end()
+    await client.until(b"0\r\n\r\n")
+    for _ in range(2):
+        assert await client.body(await client.head()) == b"ok\n"
+
+
+async def test_who_sends_without_end_behind_a_request_is_not_read_and_loses_nothing(
+    start_bridge, tier, wire
+):
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    client.send(ASK)
+    call = await tier.next_call()
+    call.start()
+    call.snapshot("a")
+    await client.head()
+    await client.until(b'"agg_id":"a"')
+    client.send(HEALTH * (8 * 1024 * 1024 // len(HEALTH)))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await client.writer.drain()
+    call.send(update("a", 0, version=2))
+    await client.until(b'"version":2')
+    call.end()
+    await client.until(b"0\r\n\r\n")
+    for _ in range(200):
+        assert await client.body(await client.head()) == b"ok\n"
+
+
+async def test_a_part_of_a_request_behind_another_is_read_on_when_the_stream_is_over(
+    start_bridge, tier, wire, monkeypatch
+):
+    monkeypatch.setattr("bridge.web.door.AHEAD", 500)  # less than aiohttp stops to read at
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    client.send(ASK)
+    call = await tier.next_call()
+    call.start()
+    call.snapshot("a")
+    await client.until(b'"agg_id":"a"')
+    long = HEALTH.replace(b"\r\n\r\n", b"\r\nX-Long: %b\r\n\r\n" % (b"x" * 1_000))
+    client.send(long[:-20])
+    await asyncio.sleep(0.1)
+    call.end()
+    await client.until(b"0\r\n\r\n")
+    client.send(long[-20:])
+    assert await client.body(await client.head()) == b"ok\n"
+
+
+async def refused(bridge, http):
+    async with http.get(bridge.url + "/metrics") as response:
+        text = await response.text()
+    return sum(
+        float(line.split()[-1])
+        for line in text.splitlines()
+        if line.startswith("livequery_bridge_refusals_total{") and 'transport="http"' in line
+    )
+
+
+async def test_a_refusal_is_told_by_aiohttp_once_and_the_tier_asked_once(
+    start_bridge, tier, wire, http
+):
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    client.send(ASK)
+    call = await tier.next_call()
+    call.fail(grpc.StatusCode.PERMISSION_DENIED, "not you")
+    head = await client.head()
+    assert head.startswith("HTTP/1.1 403 ")
+    assert json.loads(await client.body(head))["status"] == 403
+    assert await refused(bridge, http) == 1
+    client.send(HEALTH)
+    assert await client.body(await client.head()) == b"ok\n"
+    assert tier.opened == 1
+    client.send(ASK)
+    call = await tier.next_call()
+    call.start()
+    call.snapshot("a")
+    assert "200 OK" in await client.head(), "the refusal was for the other one"
+
+
+@pytest.mark.parametrize(
+    ("query", "status"), [("", 400), ("?query={", 400), ("?query=%ff", 400), ("?v=1", 400)]
+)
+async def test_a_bad_query_is_refused_before_anything_is_held(start_bridge, wire, query, status):
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    client.send(f"GET /api/v1/live{query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    head = await client.head()
+    assert head.startswith(f"HTTP/1.1 {status} ")
+    assert "application/problem+json" in head
+    assert bridge._gate.open == 0
+    assert not bridge._context.clients
+
+
+async def test_a_client_that_leaves_before_the_answer_leaves_nothing(start_bridge, tier, wire):
+    bridge = await start_bridge(linger="0")
+    for leave in ("close", "abort"):
+        client = await wire(bridge)
+        client.send(ASK)
+        call = await tier.next_call()
+        getattr(client.writer.transport, leave)()
+        async with asyncio.timeout(5):
+            await call.over.wait()
+        assert bridge._gate.open == 0
+        assert not bridge._context.clients
+        assert bridge._listener.connections == 0
+
+
+async def test_a_connection_on_which_nothing_comes_is_closed(start_bridge, tier, wire, monkeypatch):
+    monkeypatch.setattr("bridge.web.hall.KEEPALIVE", 0.2)
+    tier.rows = "a"
+    bridge = await start_bridge()
+    streaming = await wire(bridge)
+    streaming.send(ASK)
+    await streaming.until(b'"agg_id":"a"')
+    for _ in range(2):
+        silent = await wire(bridge)
+        async with asyncio.timeout(2):
+            assert await silent.reader.read() == b""
+    assert bridge._listener.connections == 1
+    assert not streaming.reader.at_eof()
+
+
+async def test_a_stream_that_is_over_leaves_its_connection_open_for_as_long(
+    start_bridge, tier, wire, monkeypatch
+):
+    monkeypatch.setattr("bridge.web.hall.KEEPALIVE", 0.2)
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    client.send(ASK)
+    call = await tier.next_call()
+    call.start()
+    call.snapshot("a")
+    await client.until(b'"agg_id":"a"')
+    await asyncio.sleep(0.4)
+    call.end()
+    await client.until(b"0\r\n\r\n")
+    assert not client.reader.at_eof()
+    async with asyncio.timeout(2):
+        assert await client.reader.read() == b""
+
+
+async def test_draining_ends_the_connection_with_the_stream(start_bridge, tier, wire):
+    tier.rows = "a"
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    client.send(ASK)
+    await client.until(b'"agg_id":"a"')
+    await bridge.drain()
+    async with asyncio.timeout(2):
+        assert (await client.reader.read()).endswith(b"0\r\n\r\n")
+
+
+async def test_nobody_is_sent_to_past_a_lost_connection_whose_descriptor_is_anothers(
+    start_bridge, tier, wire, monkeypatch
+):
+    """The end is told while the descriptor is still open: what is sent later goes to the next."""
+    tier.rows = "a"
+    bridge = await start_bridge()
+    left = []
+    lost = web.RequestHandler.connection_lost
+
+    def connection_lost(self, exc):
+        left.append([v for s in bridge._hub._all for v in s.viewers if v.rank is not None])
+        lost(self, exc)
+
+    monkeypatch.setattr(web.RequestHandler, "connection_lost", connection_lost)
+    unusual = ASK.replace(b"\r\nHost", b"\r\nExpect: 100-continue\r\nHost")
+    for first, asked in ((2, ASK), (5, unusual)):
+        client = await wire(bridge)
+        client.send(asked)
+        await client.until(b'"agg_id":"a"')
+        [call] = tier.open.values()
+        for version in range(first, first + 3):
+            call.send(update("a", 0, version=version))
+            await client.until(b'"version":%d' % version)
+        [viewer] = [v for s in bridge._hub._all for v in s.viewers]
+        assert viewer.rank is not None
+        door = viewer.outlet
+        raw = client.writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.writer.transport.abort()
+        async with asyncio.timeout(5):
+            while bridge._gate.open:
+                await asyncio.sleep(0)
+        assert viewer.rank is None
+        assert door.wire() is None
+    assert left == [[]], "aiohttp's side tells before it does anything else"
+
+
+async def test_of_many_that_come_and_go_each_gets_its_own_bytes(start_bridge, tier, wire, http):
+    """Descriptors change hands all the time, while frames are sent past the transports."""
+    tier.rows = "a"
+    bridge = await start_bridge(max_connections_per_ip="0")
+    watcher = SseClient(await http.post(bridge.base, data=json.dumps(QUERY)))
+    await watcher.frames(2)
+    [call] = tier.open.values()
+    version = 1
+
+    async def change():
+        nonlocal version
+        while True:
+            version += 1
+            call.send(update("a", 0, version=version))
+            await asyncio.sleep(0.001)
+
+    changing = asyncio.create_task(change())
+    for _ in range(150):
+        client = await wire(bridge)
+        client.send(ASK)
+        await client.until(b'"version":%d' % (version + 2))
+        client.writer.transport.abort()
+        other = await wire(bridge)
+        other.send(HEALTH)
+        assert await other.body(await other.head()) == b"ok\n"
+        other.writer.transport.abort()
+    changing.cancel()
