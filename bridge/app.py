@@ -214,6 +214,7 @@ class Bridge:
     async def close(self) -> None:
         """Release everything: upstream calls, connections, channels."""
         self._lag.stop()
+        self._context.hearts.stop()
         for task in self._upkeep:
             task.cancel()
         if self._upkeep:

@@ -4,8 +4,8 @@ import enum
 from collections.abc import Sequence
 
 
-class Reason(enum.Enum):
-    """Why a stream ended. Every stream ends with exactly one."""
+class Reason(enum.StrEnum):
+    """Why a stream ended, as metrics and logs say it. Every stream ends with exactly one."""
 
     CLIENT_GONE = "client_gone"
     UNSUBSCRIBED = "unsubscribed"

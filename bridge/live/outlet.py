@@ -12,7 +12,10 @@ ROOM = 32 * 1024
 """Unsent bytes up to which a socket is written to; beyond, viewers wait in their log."""
 
 SWEEP = 0.025
-"""Seconds between two looks at the sockets that lag."""
+"""Seconds between two looks at the sockets that lag, where somebody waits for room."""
+
+STROLL = 1.0
+"""Seconds between two where nobody does: it is only seen whether the client takes anything."""
 
 SLICE = 0.005
 """Seconds that one look may spend on catching viewers up before others get their turn."""
@@ -117,7 +120,13 @@ class Outlet:
     def cut(self) -> None:
         """Take note that the connection is gone: its descriptor will soon be another's."""
         self.wire = _nowhere
-        self._put_out()
+        if self.in_step:
+            self._put_out()
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for room."""
+        return bool(self._waiting)
 
     def when_roomy(self, waiting: Waiting) -> None:
         """Flush somebody once there is room again."""
@@ -125,6 +134,7 @@ class Outlet:
             self._waiting = {}
         self._waiting[waiting] = None
         self.watch.add(self)
+        self.watch.hurry()
 
     def watched(self, now: float) -> None:
         """Begin the stall clock."""
@@ -158,7 +168,7 @@ def _nowhere() -> None:
 
 
 class Watch:
-    """Looks at lagging outlets every few milliseconds; asleep while there are none."""
+    """Looks at lagging outlets, as often as somebody needs it; asleep while there are none."""
 
     def __init__(
         self,
@@ -172,7 +182,9 @@ class Watch:
         self.now = clock or self._loop.time
         self._lagging: dict[Outlet, None] = {}
         self._touched: list[Outlet] = []
+        self._stroll = min(STROLL, stall / 8) if stall else STROLL
         self._timer: asyncio.TimerHandle | None = None
+        self._hurried = False
 
     def touch(self, outlet: Outlet) -> None:
         """Watch an outlet that was written to, if its socket has not taken all by the next tick.
@@ -197,7 +209,18 @@ class Watch:
         outlet.watched(self.now())
         self._lagging[outlet] = None
         if self._timer is None:
-            self._timer = self._loop.call_later(SWEEP, self.sweep)
+            self._set(hurried=False)
+
+    def hurry(self) -> None:
+        """Look soon."""
+        if not self._hurried:
+            self._set(hurried=True)
+
+    def _set(self, *, hurried: bool) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._hurried = hurried
+        self._timer = self._loop.call_later(SWEEP if hurried else self._stroll, self.sweep)
 
     def remove(self, outlet: Outlet) -> None:
         """Forget an outlet: its client is gone."""
@@ -220,11 +243,16 @@ class Watch:
     def sweep(self) -> None:
         """Look at each lagging outlet, as long as the slice lasts; the rest is first next time."""
         began = self.now()
+        self._timer, self._hurried = None, False
+        hurried = False
         for outlet in list(self._lagging):
             lags = outlet.look(self.now(), self._stall)
             self._lagging.pop(outlet, None)
             if lags:
                 self._lagging[outlet] = None
+                hurried = hurried or outlet.awaited
             if self.now() - began > SLICE:
+                hurried = True  # the rest
                 break
-        self._timer = self._loop.call_later(SWEEP, self.sweep) if self._lagging else None
+        if self._lagging:
+            self._set(hurried=hurried or self._hurried)

@@ -40,7 +40,7 @@ class Metrics(Observer, Collector):
         self._frames = 0
         self._bytes = 0
         self._conflations = 0
-        self._ends: Counter[tuple[str, ...]] = Counter({(reason.value,): 0 for reason in Reason})
+        self._ends: Counter[tuple[str, ...]] = Counter({(reason,): 0 for reason in Reason})
         self._repairs: Counter[tuple[str, ...]] = Counter()
         self._resubscribes: Counter[tuple[str, ...]] = Counter()
         self._resumes: Counter[tuple[str, ...]] = Counter()
@@ -88,7 +88,7 @@ class Metrics(Observer, Collector):
     def detached(self, reason: Reason) -> None:
         """Count a viewer less, and why."""
         self._viewers -= 1
-        self._ends[reason.value,] += 1
+        self._ends[reason,] += 1
 
     def sent(self, frames: int, size: int) -> None:
         """Count frames and bytes handed to a socket."""

@@ -15,6 +15,7 @@ from bridge.live.script import Script
 from bridge.live.viewer import End, Resume, Viewer
 
 from .gate import Gate
+from .heart import Hearts
 from .identity import identify
 from .journal import Journal, Talk
 from .settings import WebSettings
@@ -31,6 +32,7 @@ class Context:
     watch: Watch
     gate: Gate
     settings: WebSettings
+    hearts: Hearts = field(default_factory=Hearts)
     journal: Journal = field(default_factory=Journal)
     clients: dict[Callable[[], None], None] = field(default_factory=dict)
     """How to tell each open stream that the bridge drains."""
@@ -80,7 +82,7 @@ class Place:
         """Take it. Raises Failed over a limit."""
         self._context.gate.admit(self._ip)
         self._taken = True
-        self._context.journal.open[self._talk.key] += 1
+        self._context.journal.open[self._talk] += 1
         self._context.clients[self._drain] = None
 
     def give_back(self) -> None:
@@ -89,7 +91,7 @@ class Place:
             return
         self._taken = False
         del self._context.clients[self._drain]
-        self._context.journal.open[self._talk.key] -= 1
+        self._context.journal.open[self._talk] -= 1
         self._context.gate.release(self._ip)
 
     def __enter__(self) -> None:

@@ -8,7 +8,7 @@ Law: what a client sends behind its request is kept, within a bound, until the s
 """
 
 import asyncio
-from typing import Final, cast
+from typing import Final
 
 from bridge.core.errors import Failed
 from bridge.live.outlet import Outlet
@@ -44,8 +44,8 @@ class Door(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for a request."""
-        # No isinstance: uvloop's transports are none of asyncio's classes.
-        self._transport = cast("asyncio.Transport", transport)
+        # Not asked for: uvloop's transports are none of asyncio's classes.
+        self._transport = transport  # type: ignore[assignment]
         self._hall.enter(self)
 
     def data_received(self, data: bytes) -> None:

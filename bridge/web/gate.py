@@ -55,8 +55,9 @@ class Gate:
             raise Failed(Kind.QUOTA, "too many connections from this address", retry_after=5)
         if wait := self._turnstile.enter():
             raise Failed(Kind.UNAVAILABLE, "too many clients at once", retry_after=wait)
+        if not self.open:
+            self.empty.clear()
         self.open += 1
-        self.empty.clear()
         self._by_ip[ip] += 1
 
     def release(self, ip: str) -> None:

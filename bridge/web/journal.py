@@ -9,7 +9,7 @@ import logging
 import random
 import re
 from collections import Counter
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from aiohttp import web
 from multidict import CIMultiDictProxy
@@ -44,17 +44,13 @@ def name_of(headers: CIMultiDictProxy[str]) -> str:
     return f"{random.getrandbits(64):016x}"
 
 
-@dataclass(frozen=True, slots=True)
-class Talk:
-    """How a client is spoken to: `sse` or `ws`; `core` or `v1`."""
+class Talk(NamedTuple):
+    """How a client is spoken to, as metrics label it."""
 
     transport: str
+    """`sse` or `ws`."""
     protocol: str
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """As metrics label it."""
-        return self.transport, self.protocol
+    """`core` or `v1`."""
 
 
 CORE_SSE, V1_SSE = Talk("sse", "core"), Talk("sse", "v1")
@@ -66,7 +62,7 @@ class Journal:
     """One per bridge."""
 
     def __init__(self) -> None:
-        self.open: Counter[tuple[str, ...]] = Counter({talk.key: 0 for talk in TALKS})
+        self.open: Counter[tuple[str, ...]] = Counter(dict.fromkeys(TALKS, 0))
         """Open streams (SSE) and sockets (WebSocket) by transport and protocol."""
         self.refused: Counter[tuple[str, ...]] = Counter()
         """Failures that clients were told, by transport and kind."""
@@ -102,7 +98,7 @@ class Journal:
             "request": name,
             "transport": f"{talk.transport}/{talk.protocol}",
             "entity": entity,
-            "reason": end.reason.value,
+            "reason": str(end.reason),
             "seconds": round(seconds, 3),
             "frames": frames,
         }

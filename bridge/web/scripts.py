@@ -84,8 +84,8 @@ class CoreSse(CoreWs):
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups; before one without a name, the id that the client holds is cleared."""
         form = self._form
-        if bundle.named:
-            self._holds_id = True
+        if bundle.named or (bundle.named is False and not self._holds_id):
+            self._holds_id = bundle.named
             return bundle.printed(form)
         parts = []
         for part in bundle.parts():

@@ -20,11 +20,12 @@ class _Borrowed(socket.SocketType):
 class TransportSink:
     """Writes straight to the transport: between whole responses aiohttp has nothing in flight."""
 
-    __slots__ = ("_connection", "_transport", "unsent")
+    __slots__ = ("_connection", "_held", "_transport", "unsent")
 
     def __init__(self, transport: asyncio.Transport, connection: Telling | None) -> None:
         self._transport = transport
         self._connection = connection
+        self._held = b""
         self.unsent = transport.get_write_buffer_size
         """Tells how many bytes the kernel has not taken."""
 
@@ -45,9 +46,23 @@ class TransportSink:
         sock = transport.get_extra_info("socket")
         return _Borrowed(sock.family, sock.type, sock.proto, sock.fileno())
 
+    def hold(self, data: bytes) -> None:
+        """Send bytes together with the next, or at `release`: one packet, one wake-up."""
+        self._held = data
+
+    def release(self) -> None:
+        """Send what is held, if nothing came after it."""
+        if self._held:
+            self.write(b"")
+
     def write(self, data: bytes) -> None:
         """Send; a no-op once the client is gone."""
-        if not self._transport.is_closing():
+        held, self._held = self._held, b""
+        if self._transport.is_closing():
+            return
+        if held:
+            self._transport.writelines((held, data))
+        else:
             self._transport.write(data)
 
     def abort(self) -> None:

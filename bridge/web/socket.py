@@ -12,7 +12,7 @@ from bridge.live.observer import Reason
 from bridge.live.outlet import Outlet
 from bridge.live.viewer import End
 
-from .heart import Heart
+from .heart import Hearts
 from .sink import TransportSink
 
 MAX_MESSAGE = 64 * 1024
@@ -88,6 +88,7 @@ class Socket:
         ws: web.WebSocketResponse,
         sink: TransportSink,
         outlet: Outlet,
+        hearts: Hearts,
         ping_interval: float,
         end: Callable[[End], None],
     ) -> None:
@@ -100,7 +101,7 @@ class Socket:
         self._allowance = Allowance(rate=COMMANDS, burst=BURST, clock=self._loop.time)
         self._ponged = True
         self._pong_timer: asyncio.TimerHandle | None = None
-        self._heart = Heart(interval=ping_interval, beat=self._ping)
+        self._heart = hearts.heart(interval=ping_interval, beat=self._ping)
 
     async def text(self) -> str | None:
         """Wait for a text message; None when the client is gone. Raises Failed."""

@@ -85,15 +85,15 @@ class Stream:
         self._keep_alive = False
         self._left = False
 
-    def _speak(self) -> tuple[CoreSse | V1Sse, Resume]:
+    def _speak(self) -> tuple[CoreSse | V1Sse, Resume | None]:
         """Choose how to speak, and read where the client was; the parameter beats the header."""
         chunked = self._ask.chunked
         header = self._ask.headers.get("Last-Event-ID", "")
         last = header if self._asked.last_event_id is None else self._asked.last_event_id
         if self._asked.v1:
-            return V1Sse(chunked=chunked), Resume(pos=last)
+            return V1Sse(chunked=chunked), Resume(pos=last) if last else None
         script = CoreSse(chunked=chunked, holds_id=bool(header or last))
-        return script, Resume(stream_id=last)
+        return script, Resume(stream_id=last) if last else None
 
     def _stall(self) -> None:
         self._viewer.end(STALLED)
@@ -159,22 +159,23 @@ class Stream:
         self._keep_alive = ask.chunked and ask.keep_alive and not context.hub.draining
         head = stream_head(ask, context.settings, keep_alive=self._keep_alive)
         retry = b"retry: %d\n\n" % _retry()
-        self._sink.write(head + (chunk(retry) if ask.chunked else retry))
+        self._sink.hold(head + (chunk(retry) if ask.chunked else retry))
         self._set_hearts()
         self._ask = ask.answered()
         if self._holder is not None:
             self._holder.begun()
         self._viewer.ended.add_done_callback(self._finish)
         context.hub.attach(self._viewer)
+        self._sink.release()
 
     # ------------------------------------------------------------ while it lasts
 
     def _set_hearts(self) -> None:
-        settings, hearts = self._context.settings, self._hearts
-        beat = settings.heartbeat_interval
-        hearts.append(Heart(interval=beat, beat=self._ping, silent=self._viewer))
+        settings, heart = self._context.settings, self._context.hearts.heart
+        every = settings.heartbeat_interval
+        self._hearts = [heart(interval=every, beat=self._ping, silent=self._viewer)]
         if self._asked.v1:
-            hearts.append(Heart(interval=settings.ping_interval, beat=self._beat))
+            self._hearts.append(heart(interval=settings.ping_interval, beat=self._beat))
 
     def _ping(self) -> None:
         self._viewer.outlet.write(self._script.ping())
@@ -246,7 +247,8 @@ class Stream:
 
 def _retry() -> int:
     """Pick the milliseconds after which to come back: spread, or all would come at once."""
-    return int(random.uniform(*RETRY_MS))  # noqa: S311
+    least, most = RETRY_MS
+    return least + int((most - least) * random.random())  # noqa: S311
 
 
 def _check_cookie(ask: Ask) -> None:

@@ -22,7 +22,6 @@ from bridge.live.outlet import Outlet
 from bridge.live.viewer import End, Resume, Viewer
 
 from .context import STALLED, Context
-from .heart import Heart
 from .identity import with_token
 from .journal import V1_WS, request_id
 from .scripts import V1Ws
@@ -69,7 +68,7 @@ class Session:
         self._over = False
         self._how = End(Reason.CLIENT_GONE)
         self._loop = asyncio.get_running_loop()
-        self._heart = Heart(interval=context.settings.ping_interval, beat=self._beat)
+        self._heart = context.hearts.heart(interval=context.settings.ping_interval, beat=self._beat)
 
     async def read(self) -> End:
         """Obey messages until the client leaves or says what is no JSON."""

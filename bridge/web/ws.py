@@ -49,6 +49,7 @@ async def converse(request: web.Request) -> web.StreamResponse:
             ws=ws,
             sink=sink,
             outlet=outlet,
+            hearts=context.hearts,
             ping_interval=context.settings.ping_interval,
             end=ending.say,
         )

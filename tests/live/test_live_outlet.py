@@ -1,6 +1,6 @@
 import asyncio
 
-from bridge.live.outlet import ROOM, SLICE, SWEEP, Outlet, Watch
+from bridge.live.outlet import ROOM, SLICE, STROLL, SWEEP, Outlet, Watch
 from fake_tier import FakeSink, virtually
 
 
@@ -46,8 +46,39 @@ async def test_who_waits_is_flushed_once_there_is_room_and_then_left_alone():
     await asyncio.sleep(2 * SWEEP)
     assert late.flushed == 1
     sink.take()
-    await asyncio.sleep(2 * SWEEP)
+    await asyncio.sleep(2 * STROLL)
     assert watch._timer is None
+    assert late.flushed == 1
+
+
+@virtually
+async def test_a_socket_that_nobody_waits_for_is_looked_at_now_and_then_and_cut_in_time():
+    watch = Watch(stall=5)
+    cut, looks = [], []
+    sink = FakeSink(lambda _: None)
+    sink.taking = False
+    outlet = Outlet(sink, watch, stalled=lambda: cut.append(watch.now() - begun))
+    unsent = outlet.unsent
+    outlet.unsent = lambda: looks.append(1) or unsent()
+    begun = watch.now()
+    outlet.write(b"a window that does not fit")
+    await asyncio.sleep(4.9)
+    assert len(looks) < 30
+    assert not cut
+    await asyncio.sleep(1.2)
+    assert cut
+    assert 5 <= cut[0] <= 5 + STROLL
+
+
+@virtually
+async def test_who_begins_to_wait_is_not_kept_by_a_watch_that_strolls():
+    watch = Watch(stall=0)
+    outlet, sink = lagging(watch, ROOM + 1)
+    await asyncio.sleep(STROLL / 3)
+    late = Late([0])
+    outlet.when_roomy(late)
+    sink.take(2)
+    await asyncio.sleep(2 * SWEEP)
     assert late.flushed == 1
 
 
