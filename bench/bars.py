@@ -81,13 +81,13 @@ def _fan_out(transport: str) -> list[Bar]:
             promise=f"{cpu} Nchan",
             limit=1.0,
             value=_ratio("fan_out", "cpu_us", mine, f"nchan {transport}"),
-            guard=1.8,
+            guard=1.3,
         ),
         Bar(
             promise=f"{cpu} the C loop",
             limit=1.5,
             value=_ratio("fan_out", "cpu_us", mine, f"sendloop {transport}"),
-            guard=2.8,
+            guard=2.2,
         ),
         Bar(
             promise=f"{cpu} Envoy",
@@ -126,6 +126,7 @@ def _idle(transport: str, kib: float, accept: float) -> list[Bar]:
             limit=accept,
             value=_plain("idle", "accept_us", f"bridge {transport}"),
             unit="µs",
+            guard=accept * 1.5,
         ),
     ]
 
@@ -156,7 +157,13 @@ BARS: tuple[Bar, ...] = (
         promise="300 distinct queries: CPU per frame against Envoy",
         limit=1.5,
         value=_ratio("distinct", "cpu_us", "bridge sse", "envoy sse"),
-        guard=3,
+        guard=1.9,
+    ),
+    Bar(
+        promise="the same, --gather 8ms: CPU per frame against Envoy",
+        limit=1.0,
+        value=_ratio("distinct", "cpu_us", "bridge sse, --gather 8ms", "envoy sse"),
+        guard=1.6,
     ),
     *_idle("sse", 16, 250),
     *_idle("ws", 20, 400),
@@ -183,13 +190,13 @@ BARS: tuple[Bar, ...] = (
         promise="intake unbatched: CPU per frame shown against a bare reader",
         limit=3,
         value=_ratio("intake", "cpu_us", "bridge, batches of 1", "reader, batches of 1"),
-        guard=8.5,
+        guard=2,
     ),
     Bar(
         promise="intake in batches of 20: CPU per frame shown against Envoy",
         limit=1.6,
         value=_ratio("intake", "cpu_us", "bridge, batches of 20", "envoy, batches of 20"),
-        guard=9,
+        guard=2.8,
     ),
     Bar(
         promise="intake unbatched, overloaded: frames under way late against early",

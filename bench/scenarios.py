@@ -17,6 +17,7 @@ FAN_OUT = (
     ("nchan", "ws"),
 )
 _STALL = ("--stall-timeout", "120s")
+_GATHER = "8ms"
 _SETTLE = 3.0
 """Seconds until hundreds of subscriptions that were opened at once have caught up."""
 _STALL_WARM = 9.0
@@ -65,6 +66,15 @@ def _burst() -> Scenario:
 def _distinct() -> Scenario:
     pairs = (("bridge", "sse"), ("envoy", "sse"), ("bridge", "ws"))
     plan = Plan(rows=20, spread=True)
+    # For whom a few milliseconds are worth less than a core.
+    gathered = Case(
+        label=f"bridge sse, --gather {_GATHER}",
+        peer="bridge",
+        job=Job(plan=plan, distinct=True, bridge_options=("--gather", _GATHER)),
+        clients=300,
+        measure=measure.steady,
+        warm=_SETTLE,
+    )
     # What grpc.aio alone would take of it: why the bridge reads by itself.
     floor = Case(
         label="reader", peer="reader", job=Job(plan=plan), clients=300, measure=measure.read
@@ -72,7 +82,7 @@ def _distinct() -> Scenario:
     return Scenario(
         name="distinct",
         title="300 distinct queries, one client and 20 frames/s each",
-        cases=(*_cases(pairs, plan, 300, distinct=True, warm=_SETTLE), floor),
+        cases=(*_cases(pairs, plan, 300, distinct=True, warm=_SETTLE), gathered, floor),
     )
 
 
@@ -99,6 +109,7 @@ def _join() -> Scenario:
     table = (
         ("bridge sse", "bridge", "sse", still),
         ("envoy sse", "envoy", "sse", still),
+        ("uvloop alone", "uvloop", "sse", still),
         ("bridge ws", "bridge", "ws", still),
         ("bridge sse, 20 changes/s", "bridge", "sse", moving),
         ("envoy sse, 20 changes/s", "envoy", "sse", moving),

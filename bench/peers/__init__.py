@@ -4,6 +4,7 @@ from bench.tools import Tools
 
 from .bridge import BridgePeer
 from .envoy import EnvoyPeer
+from .loop import LoopPeer
 from .nchan import NchanPeer
 from .peer import Job, Peer, Running
 from .sendloop import SendLoopPeer
@@ -11,7 +12,7 @@ from .sendloop import SendLoopPeer
 
 def available(tools: Tools, bridge: BridgePeer) -> dict[str, Peer]:
     """Return the peers that can be run here, the bridge first."""
-    peers: list[Peer] = [bridge, SendLoopPeer()]
+    peers: list[Peer] = [bridge, SendLoopPeer(), LoopPeer()]
     if tools.nchan:
         peers.append(NchanPeer(tools))
     if tools.envoy:
