@@ -117,6 +117,7 @@ def _join() -> Scenario:
     return Scenario(
         name="join",
         title="A late joiner on a window of 500 rows",
+        rounds=4,
         cases=tuple(
             Case(
                 label=label,
