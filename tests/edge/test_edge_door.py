@@ -177,6 +177,35 @@ async def test_a_part_of_a_request_behind_another_is_read_on_when_the_stream_is_
     assert await client.body(await client.head()) == b"ok\n"
 
 
+def posting(query, more=b""):
+    body = json.dumps(query).encode()
+    head = f"POST /api/v1/live HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + more + b"\r\n" + body
+
+
+async def test_a_part_of_a_request_in_one_piece_with_another_is_its_own_clients(
+    start_bridge, tier, wire
+):
+    bridge = await start_bridge()
+    first, second = await wire(bridge), await wire(bridge)
+    cut = HEALTH.index(b"Host")
+    first.send(posting(QUERY) + HEALTH[:cut])
+    call = await tier.next_call()
+    call.start()
+    call.snapshot("a")
+    await first.until(b'"agg_id":"a"')
+    second.send(posting(QUERY | {"limit": 2}, b"Authorization: Bearer mine\r\n"))
+    other = await tier.next_call()
+    assert other.request.query.limit == 2
+    other.start()
+    other.snapshot("b")
+    await second.until(b'"agg_id":"b"')
+    call.end()
+    await first.until(b"0\r\n\r\n")
+    first.send(HEALTH[cut:])
+    assert await first.body(await first.head()) == b"ok\n"
+
+
 async def refused(bridge, http):
     async with http.get(bridge.url + "/metrics") as response:
         text = await response.text()
