@@ -140,6 +140,8 @@ class Stream:
 
     def _answer(self, opened: asyncio.Future[None]) -> None:
         """Begin the answer once the tier has started, or tell why it has not."""
+        if self._left:  # between the promise and this call
+            return
         failure = opened.exception()
         if failure is not None:
             broken = Failed(Kind.BROKEN, "the bridge failed")

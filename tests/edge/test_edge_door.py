@@ -266,6 +266,25 @@ async def test_a_client_that_leaves_before_the_answer_leaves_nothing(start_bridg
         assert bridge._listener.connections == 0
 
 
+@pytest.mark.parametrize("asked", ["at the door", "of aiohttp"])
+async def test_a_client_that_leaves_as_the_tier_starts_leaves_nothing(
+    start_bridge, tier, wire, asked
+):
+    bridge = await start_bridge(linger="0")
+    client = await wire(bridge)
+    unusual = ASK.replace(b"\r\nHost", b"\r\nExpect: 100-continue\r\nHost")
+    client.send(ASK if asked == "at the door" else unusual)
+    call = await tier.next_call()
+    [subscription] = bridge._hub._all
+    [tell] = bridge._context.clients
+    tell.__self__._sink.abort()
+    subscription.started()
+    async with asyncio.timeout(5):
+        await call.over.wait()
+    assert bridge._gate.open == 0
+    assert all(heart.stopped for _, _, heart in bridge._context.hearts._due)
+
+
 async def test_a_connection_on_which_nothing_comes_is_closed(start_bridge, tier, wire, monkeypatch):
     monkeypatch.setattr("bridge.web.hall.KEEPALIVE", 0.2)
     tier.rows = "a"
