@@ -177,6 +177,37 @@ async def test_a_part_of_a_request_behind_another_is_read_on_when_the_stream_is_
     assert await client.body(await client.head()) == b"ok\n"
 
 
+async def test_the_next_request_of_a_client_that_lags_goes_to_aiohttp_with_what_is_unsent(
+    start_bridge, tier, caplog
+):
+    """aiohttp is told of room only where it knows that there was none."""
+    bridge = await start_bridge()
+    host, port = bridge.url.removeprefix("http://").split(":")
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+    sock.connect((host, int(port)))
+    client = Wire(*await asyncio.open_connection(sock=sock, limit=16 * 1024))
+    client.send(ASK)
+    call = await tier.next_call()
+    call.start()
+    call.snapshot("a")
+    await client.until(b'"agg_id":"a"')
+    call.send(update("a", 0, version=2, row=b'{"n":"%b"}' % (b"x" * 3_000_000)))
+    client.send(HEALTH)
+    call.end()
+    async with asyncio.timeout(5):
+        while not bridge._listener._runner.server.connections:
+            await asyncio.sleep(0.01)
+        [connection] = bridge._listener._runner.server.connections
+        assert connection.writing_paused
+        seen = b""
+        while not seen.endswith(b"ok\n"):
+            seen = seen[-10:] + await client.reader.read(64 * 1024)
+    assert not connection.writing_paused
+    client.writer.close()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 def posting(query, more=b""):
     body = json.dumps(query).encode()
     head = f"POST /api/v1/live HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
