@@ -112,6 +112,10 @@ def parsed(data):
 @example(b"GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n")
 @example(b"GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
 @example(b"GET /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+@example(b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\nConnection: close\r\n\r\n")
+@example(b"GET /a HTTP/1.1\r\nHost: x\r\nProxy-Connection: close\r\n\r\n")
+@example(b"GET /a HTTP/1.1\r\nHost: x\r\nUser-Agent: a\r\nUser-Agent: b\r\n\r\n")
+@example(b"GET /a HTTP/1.1\r\nHost: x\r\nSec-WebSocket-Key1: a\r\n\r\n")
 @example(b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
 def test_what_is_taken_for_plain_a_parser_reads_the_same_way(data):
     head = read(data)
