@@ -112,6 +112,10 @@ class Stream:
         except Failed as failure:
             self._refuse(failure)
             return
+        except Exception:
+            logger.exception("a stream broke")
+            self._refuse(Failed(Kind.BROKEN, "the bridge failed"))
+            return
         if opened.done():
             self._answer(opened)
         else:

@@ -297,6 +297,22 @@ async def test_a_client_that_leaves_before_the_answer_leaves_nothing(start_bridg
         assert bridge._listener.connections == 0
 
 
+async def test_a_stream_that_breaks_before_it_begins_is_refused_and_leaves_nothing(
+    start_bridge, wire, monkeypatch
+):
+    bridge = await start_bridge()
+
+    def hold(*_):
+        raise RuntimeError
+
+    monkeypatch.setattr(bridge._hub, "hold", hold)
+    client = await wire(bridge)
+    client.send(ASK)
+    assert (await client.head()).startswith("HTTP/1.1 50")
+    assert bridge._gate.open == 0
+    assert not bridge._context.clients
+
+
 @pytest.mark.parametrize("asked", ["at the door", "of aiohttp"])
 async def test_a_client_that_leaves_as_the_tier_starts_leaves_nothing(
     start_bridge, tier, wire, asked
