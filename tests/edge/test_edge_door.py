@@ -1,6 +1,7 @@
 """The door: streams served without aiohttp's handler are the same streams, on the same terms."""
 
 import asyncio
+import gc
 import json
 import re
 import socket
@@ -11,6 +12,10 @@ import grpc
 import pytest
 from aiohttp import web
 
+from bridge.live.viewer import Viewer
+from bridge.web.door import Door
+from bridge.web.sink import TransportSink
+from bridge.web.stream import Stream
 from clients import QUERY, SseClient
 from scripted_tier import update
 
@@ -330,6 +335,40 @@ async def test_a_client_that_leaves_as_the_tier_starts_leaves_nothing(
         await call.over.wait()
     assert bridge._gate.open == 0
     assert all(heart.stopped for _, _, heart in bridge._context.hearts._due)
+
+
+def held():
+    kinds = (Door, Stream, TransportSink, Viewer)
+    return [thing for thing in gc.get_objects() if isinstance(thing, kinds)]
+
+
+@pytest.mark.parametrize("end", ["left", "over", "refused", "malformed"])
+async def test_what_a_stream_held_is_free_without_the_collector(start_bridge, tier, wire, end):
+    bridge = await start_bridge(linger="0")
+    gc.collect()
+    gc.disable()
+    try:
+        client = await wire(bridge)
+        client.send(ASK.replace(b"query", b"question") if end == "malformed" else ASK)
+        if end == "refused":
+            call = await tier.next_call()
+            call.fail(grpc.StatusCode.PERMISSION_DENIED, "not you")
+        elif end != "malformed":
+            call = await tier.next_call()
+            call.start()
+            call.snapshot("a")
+            await client.until(b'"agg_id":"a"')
+            if end == "over":
+                call.end()
+                await client.until(b"0\r\n\r\n")
+        if end in ("refused", "malformed"):
+            await client.head()
+        client.writer.transport.abort()
+        async with asyncio.timeout(2):
+            while held():
+                await asyncio.sleep(0.05)
+    finally:
+        gc.enable()
 
 
 async def test_a_connection_on_which_nothing_comes_is_closed(start_bridge, tier, wire, monkeypatch):
