@@ -73,9 +73,10 @@ class Rank:
         self.position = head
         self.frames += bundle.frames
         self.written_at = now
+        frames = bundle.frames * len(self.viewers)
         for viewer, rest in short:
             viewer.rest(rest)
-        return bundle.frames * len(self.viewers), total
+        return frames, total
 
     def _send(self, data: bytes) -> _Sent:
         """Send the same to everybody."""

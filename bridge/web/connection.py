@@ -29,11 +29,15 @@ class Connection(web.RequestHandler):
         """Have the next request for a stream told a failure that is known already."""
         self._refusal = failure
 
-    def take_refusal(self) -> Failed | None:
-        """Return a failure to tell, once."""
+    def tell_refusal(self) -> None:
+        """Raise a failure that is to be told, once."""
         failure = getattr(self, "_refusal", None)
         self._refusal = None
-        return failure
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure  # or it and this frame would hold each other, and all that it came through
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Tell the outlet, then all others."""

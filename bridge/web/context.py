@@ -86,11 +86,12 @@ class Place:
         self._context.clients[self._drain] = None
 
     def give_back(self) -> None:
-        """Give it back, if it was taken. Idempotent."""
+        """Give it back, if it was taken, and let go of its stream. Idempotent."""
+        drain, self._drain = self._drain, _nobody
         if not self._taken:
             return
         self._taken = False
-        del self._context.clients[self._drain]
+        del self._context.clients[drain]
         self._context.journal.open[self._talk] -= 1
         self._context.gate.release(self._ip)
 

@@ -27,7 +27,16 @@ AHEAD: Final = 64 * 1024
 class Door(asyncio.Protocol):
     """One for each connection."""
 
-    __slots__ = ("_closing", "_hall", "_request", "_rest", "_stream", "_transport", "outlet")
+    __slots__ = (
+        "_closing",
+        "_full",
+        "_hall",
+        "_request",
+        "_rest",
+        "_stream",
+        "_transport",
+        "outlet",
+    )
 
     def __init__(self, hall: Hall) -> None:
         self._hall = hall
@@ -38,6 +47,8 @@ class Door(asyncio.Protocol):
         self._rest = b""
         """What came behind it."""
         self._closing: asyncio.TimerHandle | None = None
+        self._full = False
+        """Whether the transport holds more than it would like to."""
         self.outlet: Outlet | None = None
 
     # ------------------------------------------------------------ the transport's calls
@@ -68,6 +79,14 @@ class Door(asyncio.Protocol):
         sink = TransportSink(transport, self)
         self._stream = Stream(hall.context, ask, asked(ask.query_string), sink)
         self._stream.begin(self)
+
+    def pause_writing(self) -> None:
+        """Take note, for who gets the connection next."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """Take note, for who gets the connection next."""
+        self._full = False
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Give everything back."""
@@ -126,6 +145,8 @@ class Door(asyncio.Protocol):
             connection.refuse(refusal)
         transport.set_protocol(connection)
         connection.connection_made(transport)
+        if self._full:
+            connection.pause_writing()
         connection.data_received(data)
 
     def close(self) -> None:

@@ -73,7 +73,7 @@ class Hearts:
         if interval:
             due = self._loop.time() + interval
             heapq.heappush(self._due, (due, next(self._number), heart))
-            if self._timer is None or due < self._timer.when():
+            if self._due[0][2] is heart:
                 self._set()
         return heart
 

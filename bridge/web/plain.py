@@ -15,7 +15,14 @@ _HEAD: Final = re.compile(
     rb"GET (/[!-\"$-~]*+) HTTP/1\.1\r\n"
     rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t -~]*+\r\n){0,64}+)\r\n"
 )
-_NOT_PLAIN: Final = ("Content-Length", "Transfer-Encoding", "Expect", "Upgrade")
+_NOT_PLAIN: Final = (
+    "Content-Length",
+    "Transfer-Encoding",
+    "Expect",
+    "Upgrade",
+    "Proxy-Connection",
+    "Sec-WebSocket-Key1",
+)
 
 
 class Head(NamedTuple):
@@ -41,7 +48,7 @@ def read(data: bytes) -> Head | None:
     for name in _NOT_PLAIN:
         if name in headers:
             return None
-    if len(headers.getall("Host", ())) != 1:
+    if "Host" not in headers or len({name.lower() for name, _ in pairs}) != len(pairs):
         return None
     if "Connection" in headers and headers["Connection"].lower() != "keep-alive":
         return None

@@ -73,7 +73,11 @@ class Reading:
         body = None if payload is EMPTY_PAYLOAD else _whole(payload)
         if body is None and payload is not EMPTY_PAYLOAD:
             return None
-        self._parser = parser
+        # A parser says nothing of the bytes of a next request that it keeps: they are another's.
+        if data.find(_END) + len(_END) + len(body or b"") != len(data):
+            return None
+        if not message.should_close:  # after which it takes no other
+            self._parser = parser
         return self._plain_enough(message, body, remote)
 
     def _plain_enough(

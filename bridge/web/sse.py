@@ -32,8 +32,8 @@ async def stream(request: web.Request) -> web.StreamResponse:
     """Serve `GET {base}?query=` and `POST {base}`."""
     connection = request.protocol
     try:
-        if isinstance(connection, Connection) and (refusal := connection.take_refusal()):
-            raise refusal
+        if isinstance(connection, Connection):
+            connection.tell_refusal()
         return await _served(request)
     except Failed as failure:
         if failure.row.status in _SOFT and asked(request.rel_url.raw_query_string).soft:

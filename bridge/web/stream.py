@@ -112,6 +112,10 @@ class Stream:
         except Failed as failure:
             self._refuse(failure)
             return
+        except Exception:
+            logger.exception("a stream broke")
+            self._refuse(Failed(Kind.BROKEN, "the bridge failed"))
+            return
         if opened.done():
             self._answer(opened)
         else:
@@ -140,6 +144,8 @@ class Stream:
 
     def _answer(self, opened: asyncio.Future[None]) -> None:
         """Begin the answer once the tier has started, or tell why it has not."""
+        if self._left:  # between the promise and this call
+            return
         failure = opened.exception()
         if failure is not None:
             broken = Failed(Kind.BROKEN, "the bridge failed")

@@ -1,6 +1,7 @@
 """The door: streams served without aiohttp's handler are the same streams, on the same terms."""
 
 import asyncio
+import gc
 import json
 import re
 import socket
@@ -11,6 +12,10 @@ import grpc
 import pytest
 from aiohttp import web
 
+from bridge.live.viewer import Viewer
+from bridge.web.door import Door
+from bridge.web.sink import TransportSink
+from bridge.web.stream import Stream
 from clients import QUERY, SseClient
 from scripted_tier import update
 
@@ -177,6 +182,66 @@ async def test_a_part_of_a_request_behind_another_is_read_on_when_the_stream_is_
     assert await client.body(await client.head()) == b"ok\n"
 
 
+async def test_the_next_request_of_a_client_that_lags_goes_to_aiohttp_with_what_is_unsent(
+    start_bridge, tier, caplog
+):
+    """aiohttp is told of room only where it knows that there was none."""
+    bridge = await start_bridge()
+    host, port = bridge.url.removeprefix("http://").split(":")
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+    sock.connect((host, int(port)))
+    client = Wire(*await asyncio.open_connection(sock=sock, limit=16 * 1024))
+    client.send(ASK)
+    call = await tier.next_call()
+    call.start()
+    call.snapshot("a")
+    await client.until(b'"agg_id":"a"')
+    call.send(update("a", 0, version=2, row=b'{"n":"%b"}' % (b"x" * 3_000_000)))
+    client.send(HEALTH)
+    call.end()
+    async with asyncio.timeout(5):
+        while not bridge._listener._runner.server.connections:
+            await asyncio.sleep(0.01)
+        [connection] = bridge._listener._runner.server.connections
+        assert connection.writing_paused
+        seen = b""
+        while not seen.endswith(b"ok\n"):
+            seen = seen[-10:] + await client.reader.read(64 * 1024)
+    assert not connection.writing_paused
+    client.writer.close()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def posting(query, more=b""):
+    body = json.dumps(query).encode()
+    head = f"POST /api/v1/live HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + more + b"\r\n" + body
+
+
+async def test_a_part_of_a_request_in_one_piece_with_another_is_its_own_clients(
+    start_bridge, tier, wire
+):
+    bridge = await start_bridge()
+    first, second = await wire(bridge), await wire(bridge)
+    cut = HEALTH.index(b"Host")
+    first.send(posting(QUERY) + HEALTH[:cut])
+    call = await tier.next_call()
+    call.start()
+    call.snapshot("a")
+    await first.until(b'"agg_id":"a"')
+    second.send(posting(QUERY | {"limit": 2}, b"Authorization: Bearer mine\r\n"))
+    other = await tier.next_call()
+    assert other.request.query.limit == 2
+    other.start()
+    other.snapshot("b")
+    await second.until(b'"agg_id":"b"')
+    call.end()
+    await first.until(b"0\r\n\r\n")
+    first.send(HEALTH[cut:])
+    assert await first.body(await first.head()) == b"ok\n"
+
+
 async def refused(bridge, http):
     async with http.get(bridge.url + "/metrics") as response:
         text = await response.text()
@@ -235,6 +300,75 @@ async def test_a_client_that_leaves_before_the_answer_leaves_nothing(start_bridg
         assert bridge._gate.open == 0
         assert not bridge._context.clients
         assert bridge._listener.connections == 0
+
+
+async def test_a_stream_that_breaks_before_it_begins_is_refused_and_leaves_nothing(
+    start_bridge, wire, monkeypatch
+):
+    bridge = await start_bridge()
+
+    def hold(*_):
+        raise RuntimeError
+
+    monkeypatch.setattr(bridge._hub, "hold", hold)
+    client = await wire(bridge)
+    client.send(ASK)
+    assert (await client.head()).startswith("HTTP/1.1 50")
+    assert bridge._gate.open == 0
+    assert not bridge._context.clients
+
+
+@pytest.mark.parametrize("asked", ["at the door", "of aiohttp"])
+async def test_a_client_that_leaves_as_the_tier_starts_leaves_nothing(
+    start_bridge, tier, wire, asked
+):
+    bridge = await start_bridge(linger="0")
+    client = await wire(bridge)
+    unusual = ASK.replace(b"\r\nHost", b"\r\nExpect: 100-continue\r\nHost")
+    client.send(ASK if asked == "at the door" else unusual)
+    call = await tier.next_call()
+    [subscription] = bridge._hub._all
+    [tell] = bridge._context.clients
+    tell.__self__._sink.abort()
+    subscription.started()
+    async with asyncio.timeout(5):
+        await call.over.wait()
+    assert bridge._gate.open == 0
+    assert all(heart.stopped for _, _, heart in bridge._context.hearts._due)
+
+
+def held():
+    kinds = (Door, Stream, TransportSink, Viewer)
+    return [thing for thing in gc.get_objects() if isinstance(thing, kinds)]
+
+
+@pytest.mark.parametrize("end", ["left", "over", "refused", "malformed"])
+async def test_what_a_stream_held_is_free_without_the_collector(start_bridge, tier, wire, end):
+    bridge = await start_bridge(linger="0")
+    gc.collect()
+    gc.disable()
+    try:
+        client = await wire(bridge)
+        client.send(ASK.replace(b"query", b"question") if end == "malformed" else ASK)
+        if end == "refused":
+            call = await tier.next_call()
+            call.fail(grpc.StatusCode.PERMISSION_DENIED, "not you")
+        elif end != "malformed":
+            call = await tier.next_call()
+            call.start()
+            call.snapshot("a")
+            await client.until(b'"agg_id":"a"')
+            if end == "over":
+                call.end()
+                await client.until(b"0\r\n\r\n")
+        if end in ("refused", "malformed"):
+            await client.head()
+        client.writer.transport.abort()
+        async with asyncio.timeout(2):
+            while held():
+                await asyncio.sleep(0.05)
+    finally:
+        gc.enable()
 
 
 async def test_a_connection_on_which_nothing_comes_is_closed(start_bridge, tier, wire, monkeypatch):

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 
+import uvloop
+
 from bridge.web.heart import Hearts
 from fake_tier import virtually
 
@@ -98,3 +100,17 @@ async def test_those_who_left_are_forgotten_long_before_they_are_due():
     for heart in kept:
         assert not heart.stopped
     hearts.stop()
+
+
+def test_one_may_come_while_another_is_all_but_due():
+    """uvloop then has no timer but a handle, which knows no time."""
+
+    async def run():
+        hearts, beats = Hearts(), []
+        hearts.heart(interval=0.0001, beat=lambda: beats.append("soon"))
+        hearts.heart(interval=0.01, beat=lambda: beats.append("late"))
+        await asyncio.sleep(0.05)
+        hearts.stop()
+        assert {"soon", "late"} <= set(beats)
+
+    uvloop.run(run())

@@ -112,6 +112,10 @@ def parsed(data):
 @example(b"GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n")
 @example(b"GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
 @example(b"GET /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+@example(b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\nConnection: close\r\n\r\n")
+@example(b"GET /a HTTP/1.1\r\nHost: x\r\nProxy-Connection: close\r\n\r\n")
+@example(b"GET /a HTTP/1.1\r\nHost: x\r\nUser-Agent: a\r\nUser-Agent: b\r\n\r\n")
+@example(b"GET /a HTTP/1.1\r\nHost: x\r\nSec-WebSocket-Key1: a\r\n\r\n")
 @example(b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
 def test_what_is_taken_for_plain_a_parser_reads_the_same_way(data):
     head = read(data)
@@ -221,6 +225,10 @@ def test_what_is_not_wholly_a_streams_is_left_to_others():
             POST % (b"", 1, b"{}"),
             POST % (b"", 20_000, b"x" * 20_000),
             POST % (b"", 200_000, b"x" * 200_000),
+            POST % (b"", 2, b"{}") + b"GET /api/v1/live?query=%7B%7D HTTP/1.1\r\nX: ",
+            POST % (b"", 2, b"{}") + b"\r\n",
+            GET % b"X: \xc3\xa9\r\n" + b"\r\n\r\n",
+            GET.replace(b"GET", b"POST") % b"Transfer-Encoding: chunked\r\n" + b"0\r\n\r\nGET ",
             POST % (b"Content-Encoding: gzip\r\n", 2, b"{}"),
             POST % (b"Content-Encoding: gzip\r\n", len(BOMB), BOMB),
             POST % (b"Transfer-Encoding: chunked\r\n", 2, b"{}"),

@@ -77,10 +77,11 @@ async def test_a_socket_that_takes_only_part_gets_the_rest_in_order(kind):
             return len(data) // 2
 
         Line(half).lay(viewer)
-        seen = len(client.frames)
+        seen, told, counted = len(client.frames), viewer.told, home.counts.frames
         home.tier.put("a", -2)
         await turns()
         assert sink.pending
+        assert home.counts.frames - counted == viewer.told - told > 0
         assert viewer.rank is None, "its socket is not empty"
         assert viewer.current, "it has been told all there is"
         home.tier.put("a", -3)
