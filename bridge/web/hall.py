@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from .connection import Connection
 from .context import Context
+from .heart import TICK
 from .reading import Reading
 
 KEEPALIVE: Final = 10.0
@@ -38,7 +39,8 @@ class Hall:
         self._doors: dict[Closing, None] = {}
         self._waiting: dict[Closing, float] = {}  # until when, the first to go first
         self._timer: asyncio.TimerHandle | None = None
-        self._empty: asyncio.Event | None = None
+        self._closed = False
+        self._empty = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._doors)
@@ -46,13 +48,16 @@ class Hall:
     def enter(self, door: Closing) -> None:
         """Take a connection in, which waits."""
         self._doors[door] = None
-        self.wait(door)
+        if self._closed:  # it was being let in meanwhile
+            door.abort()
+        else:
+            self.wait(door)
 
     def leave(self, door: Closing) -> None:
         """Forget a connection. Idempotent."""
         self._doors.pop(door, None)
         self._waiting.pop(door, None)
-        if self._empty is not None and not self._doors:
+        if not self._doors:
             self._empty.set()
 
     def wait(self, door: Closing) -> None:
@@ -69,21 +74,22 @@ class Hall:
         self._timer = None
         now = self._loop.time()
         for door, due in tuple(self._waiting.items()):
-            if due > now:
+            if due > now + TICK:
                 self._timer = self._loop.call_at(due, self._sweep)
                 return
             del self._waiting[door]
             door.close()
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and any that comes yet."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         if not self._doors:
             return
+        self._empty.clear()
         for door in tuple(self._doors):
             door.close()
-        self._empty = asyncio.Event()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GRACE):
                 await self._empty.wait()

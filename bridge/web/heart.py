@@ -16,6 +16,8 @@ from bridge.live.viewer import Viewer
 
 logger = logging.getLogger(__name__)
 
+TICK: Final = 0.001
+"""Seconds: loops ring no finer than that, and again and again for what is due a little later."""
 _FEW: Final = 64
 """Hearts that stand still and are not worth looking for."""
 
@@ -42,11 +44,11 @@ class Heart:
         """Beat, if it is time; returns when to look again."""
         # The time is not moved at each write: it looks, when due, whether it still is.
         due = now if self._silent is None else self._silent.written_at + self._interval
-        if due > now:
+        if due > now + TICK:
             return due
         if self._beat is not None:
             self._beat()
-        return now + self._interval
+        return now + max(self._interval, 2 * TICK)
 
     def stop(self) -> None:
         """Beat no more. Idempotent."""
@@ -88,7 +90,7 @@ class Hearts:
     def _ring(self) -> None:
         self._timer = None
         now, due = self._loop.time(), self._due
-        while due and due[0][0] <= now:
+        while due and due[0][0] <= now + TICK:
             heart = heapq.heappop(due)[2]
             again = now
             try:

@@ -33,7 +33,7 @@ _END: Final = b"\r\n\r\n"
 
 
 class Reading:
-    """One for all connections: between two requests a parser remembers nothing."""
+    """One for all connections; a parser for each request, for it may keep bytes of a next one."""
 
     def __init__(self, settings: WebSettings) -> None:
         self._settings = settings
@@ -45,7 +45,6 @@ class Reading:
             for method in (b"GET", b"POST")
             for after in (b"?", b" ")
         )
-        self._parser: HttpRequestParser | None = None
 
     def read(self, data: bytes, remote: str) -> Ask | None:
         """Read what a client at `remote` asks; None where that is for aiohttp to see."""
@@ -60,24 +59,19 @@ class Reading:
         return self._parsed(data, remote)
 
     def _parsed(self, data: bytes, remote: str) -> Ask | None:
-        # Kept for the next request only if it is through with this one.
-        parser, self._parser = self._parser or self._new(), None
         try:
-            messages, upgraded, rest = parser.feed_data(data)
+            messages, upgraded, rest = self._parser().feed_data(data)
         except HttpProcessingError:
             return None
         if len(messages) != 1 or upgraded or rest:
             return None
         message, payload = messages[0]
-        parser.message_consumed()
         body = None if payload is EMPTY_PAYLOAD else _whole(payload)
         if body is None and payload is not EMPTY_PAYLOAD:
             return None
-        # A parser says nothing of the bytes of a next request that it keeps: they are another's.
+        # A parser says nothing of the bytes of a next request that it keeps.
         if data.find(_END) + len(_END) + len(body or b"") != len(data):
             return None
-        if not message.should_close:  # after which it takes no other
-            self._parser = parser
         return self._plain_enough(message, body, remote)
 
     def _plain_enough(
@@ -97,7 +91,7 @@ class Reading:
             keep_alive=not message.should_close,
         )
 
-    def _new(self) -> HttpRequestParser:
+    def _parser(self) -> HttpRequestParser:
         return HttpRequestParser(
             BaseProtocol(self._loop),
             self._loop,
