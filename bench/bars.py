@@ -148,6 +148,29 @@ def _stalled(transport: str) -> list[Bar]:
     ]
 
 
+def _joiner(who: str, scenario: str, label: str) -> list[Bar]:
+    bridge, envoy = f"bridge {label}", f"envoy {label}"
+    return [
+        Bar(
+            promise=f"{who}: CPU against Envoy",
+            limit=0.2,
+            value=_ratio(scenario, "join_us", bridge, envoy),
+        ),
+        Bar(
+            promise=f"{who}: CPU",
+            limit=500,
+            value=_plain(scenario, "join_us", bridge),
+            unit="µs",
+        ),
+        Bar(
+            promise=f"{who}: calls to the tier",
+            limit=0,
+            value=_plain(scenario, "tier_calls", bridge),
+            unit="",
+        ),
+    ]
+
+
 BARS: tuple[Bar, ...] = (
     *_fan_out("sse"),
     *_fan_out("ws"),
@@ -167,23 +190,8 @@ BARS: tuple[Bar, ...] = (
     ),
     *_idle("sse", 16, 250),
     *_idle("ws", 20, 400),
-    Bar(
-        promise="late joiner on 500 rows: CPU against Envoy",
-        limit=0.2,
-        value=_ratio("join", "join_us", "bridge sse", "envoy sse"),
-    ),
-    Bar(
-        promise="late joiner on 500 rows: CPU",
-        limit=500,
-        value=_plain("join", "join_us", "bridge sse"),
-        unit="µs",
-    ),
-    Bar(
-        promise="late joiner on 500 rows: calls to the tier",
-        limit=0,
-        value=_plain("join", "tier_calls", "bridge sse"),
-        unit="",
-    ),
+    *_joiner("late joiner on 500 rows, after a pause", "join", "sse"),
+    *_joiner("late joiners on 500 rows, 5 ms apart", "pace", "sse, 5 ms apart"),
     *_stalled("sse"),
     *_stalled("ws"),
     Bar(

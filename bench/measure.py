@@ -109,7 +109,8 @@ def join(case: Case, peer: Peer, _: Pace) -> Metrics:
             opened = crowd.open(1, rows=running.rows)
             crowd.close(1)
             times.append(opened.seconds)
-            time.sleep(0.055)
+            if case.pause:
+                time.sleep(case.pause)
         time.sleep(0.1)
         spent = used(running.servers)[0] - cpu - rate * (time.monotonic() - began)
         called = _calls(running) - calls

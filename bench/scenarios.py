@@ -131,6 +131,30 @@ def _join() -> Scenario:
     )
 
 
+def _pace() -> Scenario:
+    plan = Plan(rows=500, rate=0)
+    return Scenario(
+        name="pace",
+        title="Late joiners on a window of 500 rows, at two paces",
+        cases=tuple(
+            Case(
+                label=f"{label}, {name}",
+                peer=peer,
+                job=Job(plan=plan),
+                clients=1,
+                measure=measure.join,
+                pause=pause,
+            )
+            for name, pause in (("5 ms apart", 0.005), ("one after another", 0))
+            for label, peer in (
+                ("bridge sse", "bridge"),
+                ("envoy sse", "envoy"),
+                ("uvloop alone", "uvloop"),
+            )
+        ),
+    )
+
+
 def _stalled() -> Scenario:
     plan = Plan(size=4096)
     return Scenario(
@@ -227,6 +251,7 @@ def full() -> tuple[Scenario, ...]:
         _distinct(),
         _idle(),
         _join(),
+        _pace(),
         _stalled(),
         _intake(),
         _start(),
