@@ -7,6 +7,7 @@ from multidict import CIMultiDictProxy
 from bridge.core.errors import Failed, Kind
 from bridge.core.origin import check_loopback_host, check_origin
 
+from .ask import Ask
 from .settings import WebSettings
 
 
@@ -33,3 +34,18 @@ def _foreign(
     if loopback and hosts:
         check_loopback_host(host, allowed)
     return check_origin(list(origins), host, allowed)
+
+
+def check_cookie(ask: Ask) -> None:
+    """Refuse what a foreign page may have sent along with the user's cookie."""
+    headers = ask.headers
+    if "Cookie" not in headers:
+        return
+    # A same-origin GET carries no Origin; browsers that know better say so (Fetch Metadata).
+    if "Origin" not in headers and headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+        raise Failed(Kind.DENIED, "a cookie is not taken from another site", field="cookie")
+    # A plain form of a foreign page could send a cookie, but not this type.
+    if ask.body is not None and ask.content_type != "application/json":
+        raise Failed(
+            Kind.MALFORMED, "application/json is needed beside a cookie", field="content-type"
+        )

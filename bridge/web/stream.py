@@ -24,6 +24,7 @@ from .asked import Asked
 from .context import STALLED, Context
 from .heart import Heart
 from .journal import CORE_SSE, V1_SSE
+from .judge import check_cookie
 from .label import stream_head
 from .recall import recalling
 from .scripts import CoreSse, V1Sse
@@ -123,7 +124,7 @@ class Stream:
 
     def _hold(self) -> asyncio.Future[None]:
         context, ask = self._context, self._ask
-        _check_cookie(ask)
+        check_cookie(ask)
         if context.hub.draining:
             raise Failed(Kind.UNAVAILABLE, "the bridge is draining", retry_after=1)
         self._place.take()
@@ -255,21 +256,6 @@ def _retry() -> int:
     """Pick the milliseconds after which to come back: spread, or all would come at once."""
     least, most = RETRY_MS
     return least + int((most - least) * random.random())  # noqa: S311
-
-
-def _check_cookie(ask: Ask) -> None:
-    """Refuse what a foreign page may have sent along with the user's cookie."""
-    headers = ask.headers
-    if "Cookie" not in headers:
-        return
-    # A same-origin GET carries no Origin; browsers that know better say so (Fetch Metadata).
-    if "Origin" not in headers and headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
-        raise Failed(Kind.DENIED, "a cookie is not taken from another site", field="cookie")
-    # A plain form of a foreign page could send a cookie, but not this type.
-    if ask.body is not None and ask.content_type != "application/json":
-        raise Failed(
-            Kind.MALFORMED, "application/json is needed beside a cookie", field="content-type"
-        )
 
 
 @recalling
