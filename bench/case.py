@@ -34,8 +34,8 @@ class Case:
     measure: Callable[["Case", Peer, Pace], Metrics]
     stalled: int = 0
     """Of the clients, how many stop to read once they are open."""
-    pause: float = 0.055
-    """Seconds between two late joiners: long enough for caches to forget the one before."""
+    pause: float = 0
+    """Seconds between two late joiners."""
     warm: float = 0
     """Seconds before the window; 0: the run's."""
     note: dict[str, float] = field(default_factory=dict)

@@ -18,6 +18,8 @@ FAN_OUT = (
 )
 _STALL = ("--stall-timeout", "120s")
 _GATHER = "8ms"
+_COLD = 0.055
+"""Seconds between two late joiners: long enough for caches to forget the one before."""
 _SETTLE = 3.0
 """Seconds until hundreds of subscriptions that were opened at once have caught up."""
 _STALL_WARM = 9.0
@@ -104,29 +106,30 @@ def _idle(pairs: Iterable[tuple[str, str]] = FAN_OUT) -> Scenario:
     )
 
 
+def _joiner(label: str, peer: str, plan: Plan, *, transport: str = "sse", pause: float) -> Case:
+    return Case(
+        label=label,
+        peer=peer,
+        job=Job(plan=plan, transport=transport),
+        clients=1,
+        measure=measure.join,
+        pause=pause,
+    )
+
+
 def _join() -> Scenario:
     still, moving = Plan(rows=500, rate=0), Plan(rows=500, rate=20)
-    table = (
-        ("bridge sse", "bridge", "sse", still),
-        ("envoy sse", "envoy", "sse", still),
-        ("uvloop alone", "uvloop", "sse", still),
-        ("bridge ws", "bridge", "ws", still),
-        ("bridge sse, 20 changes/s", "bridge", "sse", moving),
-        ("envoy sse, 20 changes/s", "envoy", "sse", moving),
-    )
     return Scenario(
         name="join",
         title="A late joiner on a window of 500 rows",
         rounds=4,
-        cases=tuple(
-            Case(
-                label=label,
-                peer=peer,
-                job=Job(plan=plan, transport=transport),
-                clients=1,
-                measure=measure.join,
-            )
-            for label, peer, transport, plan in table
+        cases=(
+            _joiner("bridge sse", "bridge", still, pause=_COLD),
+            _joiner("envoy sse", "envoy", still, pause=_COLD),
+            _joiner("uvloop alone", "uvloop", still, pause=_COLD),
+            _joiner("bridge ws", "bridge", still, transport="ws", pause=_COLD),
+            _joiner("bridge sse, 20 changes/s", "bridge", moving, pause=_COLD),
+            _joiner("envoy sse, 20 changes/s", "envoy", moving, pause=_COLD),
         ),
     )
 
@@ -137,15 +140,8 @@ def _pace() -> Scenario:
         name="pace",
         title="Late joiners on a window of 500 rows, at two paces",
         cases=tuple(
-            Case(
-                label=f"{label}, {name}",
-                peer=peer,
-                job=Job(plan=plan),
-                clients=1,
-                measure=measure.join,
-                pause=pause,
-            )
-            for name, pause in (("5 ms apart", 0.005), ("one after another", 0))
+            _joiner(f"{label}, {pace}", peer, plan, pause=pause)
+            for pace, pause in (("5 ms apart", 0.005), ("one after another", 0))
             for label, peer in (
                 ("bridge sse", "bridge"),
                 ("envoy sse", "envoy"),

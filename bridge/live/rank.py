@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from bridge.core.bundle import Bundle, Shared
 
-from .outlet import Wire
+from .outlet import Outlet, Wire
 from .viewer import Viewer
 
 _Sent: TypeAlias = tuple[list[Viewer], list[tuple[Viewer, bytes]], int]
@@ -101,9 +101,9 @@ class Rank:
     def _print(self, bundle: Bundle) -> _Sent:
         """Send to each in a form of its own. Several may be on one socket, in this order."""
         late, short, total = [], [], 0
-        full = set()
+        full = set[Outlet]()
         for viewer, wire in self.viewers.items():
-            if viewer.outlet in full:
+            if full and viewer.outlet in full:
                 late.append(viewer)
                 continue
             try:

@@ -39,6 +39,11 @@ class Connection(web.RequestHandler):
         finally:
             del failure  # or it and this frame would hold each other, and all that it came through
 
+    @classmethod
+    def of(cls, request: web.Request) -> "Connection | None":
+        """Return a request's; None where another server than ours reads it."""
+        return request.protocol if isinstance(request.protocol, cls) else None
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Tell the outlet, then all others."""
         outlet = getattr(self, "outlet", None)

@@ -60,8 +60,8 @@ class Heart:
 class Hearts:
     """All of a process."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        self._loop = loop or asyncio.get_running_loop()
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._due: list[tuple[float, int, Heart]] = []  # a heap; some stand still
         self._number = itertools.count()
         self._timer: asyncio.TimerHandle | None = None

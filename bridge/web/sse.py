@@ -30,9 +30,9 @@ _SOFT = (429, 503, 504)
 
 async def stream(request: web.Request) -> web.StreamResponse:
     """Serve `GET {base}?query=` and `POST {base}`."""
-    connection = request.protocol
+    connection = Connection.of(request)
     try:
-        if isinstance(connection, Connection):
+        if connection is not None:
             connection.tell_refusal()
         return await _served(request)
     except Failed as failure:
@@ -86,12 +86,12 @@ class _Holder:
 
 async def _served(request: web.Request) -> web.StreamResponse:
     ask = await _ask(request)
-    protocol, transport = request.protocol, request.transport
+    transport = request.transport
     if transport is None:
         raise Failed(Kind.UNAVAILABLE, "the client is gone")
-    sink = TransportSink(transport, protocol if isinstance(protocol, Connection) else None)
+    sink = TransportSink(transport, Connection.of(request))
     stream = Stream(request.app[CONTEXT], ask, asked(ask.query_string), sink)
-    holder = _Holder(protocol)
+    holder = _Holder(request.protocol)
     try:
         stream.begin(holder)
         keep_alive = await holder.end

@@ -41,9 +41,7 @@ async def converse(request: web.Request) -> web.StreamResponse:
         await ws.prepare(request)
         if request.transport is None:
             return ws
-        protocol = request.protocol
-        connection = protocol if isinstance(protocol, Connection) else None
-        sink = TransportSink(request.transport, connection)
+        sink = TransportSink(request.transport, Connection.of(request))
         outlet = context.outlet(sink, ending.stall)
         socket = Socket(
             ws=ws,

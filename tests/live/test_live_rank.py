@@ -239,6 +239,7 @@ async def test_groups_of_both_kinds_in_one_tick_are_told_once():
         seen = len(client.frames)
         home.tier.put("a", -20)
         await turns()
+        assert client.viewer.rank is not None
         assert len(client.frames) == seen + 1
         assert client.rows == home.tier.window(query())
 

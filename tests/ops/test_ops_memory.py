@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import socket
 
 import pytest
@@ -220,7 +221,7 @@ async def reasons(http, url):
 @pytest.mark.usefixtures("large")
 async def test_near_its_limit_a_process_refuses_newcomers_and_is_not_ready(serve, http, deaf):
     limit = 200
-    _, url, client = await limited(serve, http, limit)
+    program, url, client = await limited(serve, http, limit)
     socks = []
     refused = False
     while not refused:
@@ -231,9 +232,10 @@ async def test_near_its_limit_a_process_refuses_newcomers_and_is_not_ready(serve
             if refused:
                 assert int(response.headers["Retry-After"]) >= 1
                 assert "short of memory" in (await response.json())["detail"]
-        most = (await samples(http, url))["memory_used_bytes"]
-    print(f"refused at {most / MIB:.0f} of {limit} MiB, {len(socks)} deaf")
-    assert 0.8 * limit <= most / MIB < 0.95 * limit, "it may sink a little after the look"
+    said = await program.says("newcomers are refused")
+    most = int(re.search(r"(\d+) MiB of", said)[1])
+    print(f"refused at {most} of {limit} MiB, {len(socks)} deaf")
+    assert 0.85 * limit <= most < 0.95 * limit
     assert await reasons(http, url) == ["short of memory"]
     assert (await samples(http, url))["memory_cuts_total"] == 0, "nobody is cut yet"
     for sock in socks:
