@@ -3,14 +3,16 @@
 import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from .asked import Asked
+
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All of a request that matters to a stream."""
 
     name: str
     """What it is called in logs and in its answer."""
-    query_string: str
-    """As it was sent."""
+    url: Asked
+    """What its URL says."""
     headers: CIMultiDictProxy[str]
     body: bytes | None
     """That of a POST; None: it was a GET."""
@@ -25,7 +27,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def answered(self) -> "Ask":
         """Return what is still to be known of it while the answer lasts."""
-        return msgspec.structs.replace(self, query_string="", headers=_NO_HEADERS, body=None)
+        return msgspec.structs.replace(self, headers=_NO_HEADERS, body=None)
 
     @property
     def content_type(self) -> str:

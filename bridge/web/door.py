@@ -13,7 +13,6 @@ from typing import Final
 from bridge.core.errors import Failed
 from bridge.live.outlet import Outlet
 
-from .asked import asked
 from .hall import Hall
 from .sink import TransportSink
 from .stream import Stream
@@ -77,7 +76,7 @@ class Door(asyncio.Protocol):
         hall.busy(self)
         self._request = data
         sink = TransportSink(transport, self)
-        self._stream = Stream(hall.context, ask, asked(ask.query_string), sink)
+        self._stream = Stream(hall.context, ask, sink)
         self._stream.begin(self)
 
     def pause_writing(self) -> None:

@@ -41,6 +41,11 @@ def name_of(headers: CIMultiDictProxy[str]) -> str:
     asked = headers.get("X-Request-Id")
     if asked is not None and _VISIBLE.fullmatch(asked):
         return asked
+    return new_name()
+
+
+def new_name() -> str:
+    """Make a name for a request that came without one."""
     return f"{random.getrandbits(64):016x}"
 
 

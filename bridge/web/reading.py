@@ -2,11 +2,13 @@
 
 The plainest are read by a pattern, others by aiohttp's parser, under the limits that hold for every
 request. What is not wholly a request for a stream, and nobody else's business, is not judged here.
+Clients of one page often send the same, byte for byte: that is read once (as `recall` has it).
 """
 
 import asyncio
 from typing import Final
 
+import msgspec
 from aiohttp import HttpVersion11
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpRequestParser, RawRequestMessage
@@ -18,9 +20,11 @@ from bridge.core.errors import Failed
 from bridge.core.reader import MAX_BYTES
 
 from .ask import Ask
-from .journal import name_of
+from .asked import asked
+from .journal import name_of, new_name
 from .judge import judge
 from .plain import read as read_plain
+from .recall import KEPT, LONGEST
 from .settings import WebSettings
 
 # A query of 16 KiB may triple in a URL; other lines are judged as headers are.
@@ -45,18 +49,33 @@ class Reading:
             for method in (b"GET", b"POST")
             for after in (b"?", b" ")
         )
+        self._known: dict[bytes, Ask] = {}
+        self._telling = ("Cookie", "Authorization", "X-Request-Id", *settings.forward)
 
     def read(self, data: bytes, remote: str) -> Ask | None:
         """Read what a client at `remote` asks; None where that is for aiohttp to see."""
+        known = self._known.get(data)
+        if known is not None:
+            return msgspec.structs.replace(known, name=new_name(), remote=remote)
         if not data.startswith(self._starts):
             return None
         plain = read_plain(data)
         if plain is not None:
-            query_string = plain.target.partition("?")[2]
-            return self._ask(plain.headers, query_string, remote)
+            ask = self._ask(plain.headers, plain.target.partition("?")[2], remote)
+            if ask is not None and len(data) <= LONGEST:
+                self._note(data, ask)
+            return ask
         if len(data) > _MOST or not (data.endswith(_END) or data.startswith(b"POST")):
             return None
         return self._parsed(data, remote)
+
+    def _note(self, data: bytes, ask: Ask) -> None:
+        """Keep what was read of a request, unless it tells who sent it."""
+        if any(name in ask.headers for name in self._telling):
+            return
+        if len(self._known) >= KEPT:
+            del self._known[next(iter(self._known))]
+        self._known[data] = ask
 
     def _parsed(self, data: bytes, remote: str) -> Ask | None:
         try:
@@ -118,7 +137,7 @@ class Reading:
             return None
         return Ask(
             name=name_of(headers),
-            query_string=query_string,
+            url=asked(query_string),
             headers=headers,
             body=body,
             chunked=chunked,

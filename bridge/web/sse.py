@@ -90,7 +90,7 @@ async def _served(request: web.Request) -> web.StreamResponse:
     if transport is None:
         raise Failed(Kind.UNAVAILABLE, "the client is gone")
     sink = TransportSink(transport, Connection.of(request))
-    stream = Stream(request.app[CONTEXT], ask, asked(ask.query_string), sink)
+    stream = Stream(request.app[CONTEXT], ask, sink)
     holder = _Holder(request.protocol)
     try:
         stream.begin(holder)
@@ -115,7 +115,7 @@ async def _ask(request: web.Request) -> Ask:
             raise Failed(Kind.NO_FIRST_MESSAGE, "the query did not come in time") from None
     return Ask(
         name=request_id(request),
-        query_string=request.rel_url.raw_query_string,
+        url=asked(request.rel_url.raw_query_string),
         headers=request.headers,
         body=body,
         chunked=request.version >= HttpVersion11,

@@ -20,7 +20,6 @@ from bridge.live.observer import Reason
 from bridge.live.viewer import End, Resume
 
 from .ask import Ask
-from .asked import Asked
 from .context import STALLED, Context
 from .heart import Heart
 from .journal import CORE_SSE, V1_SSE
@@ -55,7 +54,6 @@ class Stream:
 
     __slots__ = (
         "_ask",
-        "_asked",
         "_began",
         "_context",
         "_hearts",
@@ -70,14 +68,13 @@ class Stream:
         "_viewer",
     )
 
-    def __init__(self, context: Context, ask: Ask, url: Asked, sink: TransportSink) -> None:
+    def __init__(self, context: Context, ask: Ask, sink: TransportSink) -> None:
         self._context = context
         self._ask = ask
-        self._asked = url
         self._sink = sink
         self._holder: Holder | None = None
         self._script, resume = self._speak()
-        self._place = context.place(ask.remote, V1_SSE if url.v1 else CORE_SSE, self._drain)
+        self._place = context.place(ask.remote, V1_SSE if ask.url.v1 else CORE_SSE, self._drain)
         self._viewer = context.viewer(context.outlet(sink, self._stall), self._script, resume)
         self._query: LiveQuery | None = None
         self._opened: asyncio.Future[None] | None = None
@@ -90,8 +87,8 @@ class Stream:
         """Choose how to speak, and read where the client was; the parameter beats the header."""
         chunked = self._ask.chunked
         header = self._ask.headers.get("Last-Event-ID", "")
-        last = header if self._asked.last_event_id is None else self._asked.last_event_id
-        if self._asked.v1:
+        last = header if self._ask.url.last_event_id is None else self._ask.url.last_event_id
+        if self._ask.url.v1:
             return V1Sse(chunked=chunked), Resume(pos=last) if last else None
         script = CoreSse(chunked=chunked, holds_id=bool(header or last))
         return script, Resume(stream_id=last) if last else None
@@ -132,7 +129,7 @@ class Stream:
         return context.hub.hold(self._viewer, query, context.identity(ask.headers))
 
     def _wanted(self) -> LiveQuery:
-        text = self._asked.query if self._ask.body is None else self._ask.body
+        text = self._ask.url.query if self._ask.body is None else self._ask.body
         if text is None:
             raise Failed(Kind.MALFORMED, "the parameter is missing", field="query")
         return _decoded(text, self._context.settings.max_rows)
@@ -181,7 +178,7 @@ class Stream:
         settings, heart = self._context.settings, self._context.hearts.heart
         every = settings.heartbeat_interval
         self._hearts = [heart(interval=every, beat=self._ping, silent=self._viewer)]
-        if self._asked.v1:
+        if self._ask.url.v1:
             self._hearts.append(heart(interval=settings.ping_interval, beat=self._beat))
 
     def _ping(self) -> None:
@@ -230,7 +227,7 @@ class Stream:
         if self._began is not None and self._query is not None:
             self._context.journal.ended(
                 self._ask.name,
-                V1_SSE if self._asked.v1 else CORE_SSE,
+                V1_SSE if self._ask.url.v1 else CORE_SSE,
                 entity=self._query.entity,
                 end=end,
                 seconds=asyncio.get_running_loop().time() - self._began,

@@ -188,10 +188,10 @@ GET = b"GET /api/v1/live?query=%%7B%%7D HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
 
 def test_both_forms_are_read():
     asked = ask(POST % (b"Content-Type: Application/JSON; charset=utf-8\r\n", 2, b"{}"))
-    assert (asked.body, asked.query_string, asked.chunked) == (b"{}", "v=1", True)
+    assert (asked.body, asked.url.v1, asked.chunked) == (b"{}", True, True)
     assert asked.content_type == "application/json"
     asked = ask(GET % b"X-Request-Id: me\r\nOrigin: https://page.example\r\n")
-    assert (asked.body, asked.query_string, asked.remote) == (None, "query=%7B%7D", "10.0.0.1")
+    assert (asked.body, asked.url.query, asked.remote) == (None, b"{}", "10.0.0.1")
     assert (asked.name, asked.foreign_origin) == ("me", "https://page.example")
     assert asked.keep_alive
     asked = ask(GET % b"Connection: close\r\n")
@@ -236,5 +236,39 @@ def test_what_is_not_wholly_a_streams_is_left_to_others():
             assert one.read(text, "") is None, text[:200]
             assert one.read(good, "") is not None, "the next one is not harmed"
             assert one.read(POST % (b"", 2, b"{}"), "").body == b"{}"
+
+    asyncio.run(run())
+
+
+def test_the_same_request_is_read_once_under_another_name():
+    async def run():
+        one = reading()
+        text = GET % b"User-Agent: a\r\n"
+        first, again = one.read(text, "10.0.0.1"), one.read(bytes(bytearray(text)), "10.0.0.2")
+        assert again.headers is first.headers, "read once"
+        assert (first.remote, again.remote) == ("10.0.0.1", "10.0.0.2")
+        assert first.name != again.name
+        other = one.read(text.replace(b": a", b": b"), "")
+        assert other.headers["User-Agent"] == "b"
+
+    asyncio.run(run())
+
+
+def test_what_tells_who_sent_it_is_not_kept():
+    async def run():
+        one = Reading(WebSettings(forward=("x-user",)))
+        for line in (b"cookie: a=b", b"Authorization: me", b"X-Request-ID: me", b"X-User: me"):
+            text = GET % (line + b"\r\n")
+            first, again = one.read(text, ""), one.read(text, "")
+            assert first.headers is not again.headers, line
+            assert first.headers == again.headers
+        many = [GET % (b"X: %d\r\n" % number) for number in range(1000)]
+        first = one.read(many[0], "")
+        assert one.read(many[0], "").headers is first.headers
+        for text in many:
+            one.read(text, "")
+        assert one.read(many[0], "").headers is not first.headers, "the oldest is forgotten"
+        long = GET % (b"X: " + b"a" * 4000 + b"\r\n")
+        assert one.read(long, "").headers is not one.read(long, "").headers
 
     asyncio.run(run())
