@@ -1,20 +1,25 @@
-"""Ask: a request for an event stream, whoever read it from its connection."""
+"""Ask: a request for an event stream or a WebSocket, whoever read it from its connection."""
 
 import msgspec
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from .asked import Asked
+from .asked import NOTHING, Asked, asked
+from .journal import request_id
+
+FOREIGN_ORIGIN = web.RequestKey("foreign_origin", str)
+"""The listed origin of a page that is not the listener's own."""
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """All of a request that matters to a stream."""
+    """All of a request that matters to who serves it."""
 
     name: str
     """What it is called in logs and in its answer."""
-    url: Asked
-    """What its URL says."""
+    url: Asked = NOTHING
+    """What the URL of a stream says."""
     headers: CIMultiDictProxy[str]
-    body: bytes | None
+    body: bytes | None = None
     """That of a POST; None: it was a GET."""
     chunked: bool
     """Whether the answer may come in chunks: HTTP/1.1 and later."""
@@ -24,6 +29,20 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The client's address."""
     foreign_origin: str | None
     """The listed origin of a page that is not the listener's own."""
+
+    @classmethod
+    def of(cls, request: web.Request, body: bytes | None = None) -> "Ask":
+        """Take from a request that aiohttp has read, and that was judged, what matters."""
+        return cls(
+            name=request_id(request),
+            url=asked(request.rel_url.raw_query_string),
+            headers=request.headers,
+            body=body,
+            chunked=request.version >= HttpVersion11,
+            keep_alive=request.keep_alive,
+            remote=request.remote or "",
+            foreign_origin=request.get(FOREIGN_ORIGIN),
+        )
 
     def answered(self) -> "Ask":
         """Return what is still to be known of it while the answer lasts."""

@@ -20,6 +20,9 @@ class Asked:
     """Whether a passing failure is told as a stream that ends, for EventSource to come back."""
 
 
+NOTHING = Asked(query=None, last_event_id=None, v1=False, soft=False)
+
+
 @recalling
 def asked(query_string: str) -> Asked:
     """Read what a URL asks for after its question mark."""

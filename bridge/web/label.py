@@ -8,13 +8,9 @@ from email.utils import formatdate
 from functools import lru_cache
 from time import time
 
-from aiohttp import web
-
 from .ask import Ask
 from .settings import WebSettings
 
-FOREIGN_ORIGIN = web.RequestKey("foreign_origin", str)
-"""The listed origin of a page that is not the listener's own."""
 STREAM_FIELDS = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-cache, no-transform",

@@ -9,11 +9,12 @@ from aiohttp import web
 from bridge.core.errors import Failed
 
 from . import pages
+from .ask import FOREIGN_ORIGIN
 from .context import CONTEXT, Context
 from .health import Health
 from .journal import request_id
 from .judge import judge
-from .label import FOREIGN_ORIGIN, label
+from .label import label
 from .problem import http_problem, problem
 from .sse import stream
 from .ws import converse

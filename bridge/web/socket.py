@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import WSMessage, WSMsgType, web
 
@@ -46,6 +46,20 @@ def upgrade(*protocols: str) -> web.WebSocketResponse:
     )
 
 
+class Messages(Protocol):
+    """An open WebSocket's messages, whoever reads them from its connection."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether either side has said goodbye, or is gone."""
+
+    async def receive(self) -> WSMessage:
+        """Wait for one: text, binary, ping or pong; or for the end, again and again."""
+
+    async def close(self, *, code: int, message: bytes) -> object:
+        """Say goodbye and wait for the client's, and for what it was sent to be taken."""
+
+
 class Allowance:
     """Commands per second that one client may give, with a burst. Who gives more has to wait."""
 
@@ -67,7 +81,7 @@ class Allowance:
 
 
 class Socket:
-    """A prepared WebSocket. One task reads; `end` is called when no pong comes."""
+    """An open WebSocket. One task reads; `end` is called when no pong comes."""
 
     __slots__ = (
         "_allowance",
@@ -75,24 +89,24 @@ class Socket:
         "_heart",
         "_interval",
         "_loop",
+        "_messages",
         "_outlet",
         "_pong_timer",
         "_ponged",
         "_sink",
-        "_ws",
     )
 
     def __init__(
         self,
         *,
-        ws: web.WebSocketResponse,
+        messages: Messages,
         sink: TransportSink,
         outlet: Outlet,
         hearts: Hearts,
         ping_interval: float,
         end: Callable[[End], None],
     ) -> None:
-        self._ws = ws
+        self._messages = messages
         self._sink = sink
         self._outlet = outlet
         self._interval = ping_interval
@@ -106,7 +120,7 @@ class Socket:
     async def text(self) -> str | None:
         """Wait for a text message; None when the client is gone. Raises Failed."""
         while True:
-            message: WSMessage = await self._ws.receive()
+            message: WSMessage = await self._messages.receive()
             if message.type is WSMsgType.TEXT:
                 if wait := self._allowance.spend():
                     await asyncio.sleep(wait)
@@ -147,7 +161,7 @@ class Socket:
     async def close(self, end: End) -> None:
         """Say goodbye. A client that does not read is given a moment, then dropped."""
         self.stop()
-        if self._ws.closed or end.reason is Reason.CLIENT_GONE:
+        if self._messages.closed or end.reason is Reason.CLIENT_GONE:
             return
         code = _CLOSE_CODES.get(end.reason, 1011)
         if end.failure is not None and end.reason is Reason.FAILED:
@@ -156,7 +170,7 @@ class Socket:
         reason = text.encode()[:_MAX_REASON].decode(errors="ignore").encode()
         try:
             async with asyncio.timeout(GRACE):
-                await self._ws.close(code=code, message=reason)
+                await self._messages.close(code=code, message=reason)
         except TimeoutError:
             self._sink.abort()
 

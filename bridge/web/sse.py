@@ -6,7 +6,7 @@ parts, a large body, HTTP/1.0, a refusal.
 
 import asyncio
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.reader import MAX_BYTES
@@ -16,7 +16,7 @@ from .asked import asked
 from .connection import Connection
 from .context import CONTEXT
 from .journal import request_id
-from .label import FOREIGN_ORIGIN, STREAM_FIELDS
+from .label import STREAM_FIELDS
 from .problem import retry_after
 from .sink import TransportSink
 from .stream import Stream
@@ -113,16 +113,7 @@ async def _ask(request: web.Request) -> Ask:
                 body = await _body(request)
         except TimeoutError:
             raise Failed(Kind.NO_FIRST_MESSAGE, "the query did not come in time") from None
-    return Ask(
-        name=request_id(request),
-        url=asked(request.rel_url.raw_query_string),
-        headers=request.headers,
-        body=body,
-        chunked=request.version >= HttpVersion11,
-        keep_alive=request.keep_alive,
-        remote=request.remote or "",
-        foreign_origin=request.get(FOREIGN_ORIGIN),
-    )
+    return Ask.of(request, body)
 
 
 async def _body(request: web.Request) -> bytes:

@@ -10,8 +10,6 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aiohttp import web
-
 from bridge.core import v1
 from bridge.core.errors import Failed, Kind
 from bridge.core.group import text_message
@@ -21,9 +19,10 @@ from bridge.live.observer import Reason
 from bridge.live.outlet import Outlet
 from bridge.live.viewer import End, Resume, Viewer
 
+from .ask import Ask
 from .context import STALLED, Context
 from .identity import with_token
-from .journal import V1_WS, request_id
+from .journal import V1_WS
 from .scripts import V1Ws
 from .socket import Socket, cancel
 
@@ -53,13 +52,13 @@ class Session:
         self,
         *,
         context: Context,
-        request: web.Request,
+        ask: Ask,
         socket: Socket,
         outlet: Outlet,
         end: Callable[[End], None],
     ) -> None:
         self._context = context
-        self._request = request
+        self._ask = ask
         self._socket = socket
         self._outlet = outlet
         self._end = end
@@ -82,7 +81,7 @@ class Session:
                 except Failed as failure:
                     if failure.kind is Kind.EXPIRED:
                         return End(Reason.EXPIRED, failure)
-                    self._context.journal.refuse(request_id(self._request), "ws", failure)
+                    self._context.journal.refuse(self._ask.name, "ws", failure)
                     self._say("error", **v1.error(failure, message.sub))
                 text = await self._socket.text()
         except Failed as failure:
@@ -119,12 +118,12 @@ class Session:
 
     def _who(self) -> Identity:
         if self._identity is None:
-            self._identity = self._context.identity(self._request.headers)
+            self._identity = self._context.identity(self._ask.headers)
         return self._identity
 
     def _authenticate(self, said: v1.Authenticate) -> None:
         settings = self._context.settings
-        identity = with_token(self._request.headers, said.token, settings.forward, settings.scope)
+        identity = with_token(self._ask.headers, said.token, settings.forward, settings.scope)
         if self._seats and identity.scope != self._who().scope:
             raise Failed(Kind.EXPIRED, "a credential of another scope", field="token")
         self._identity = identity
@@ -205,7 +204,7 @@ class Session:
             return await viewer.ended
         except Failed as failure:
             seat.refused = True
-            self._context.journal.refuse(request_id(self._request), "ws", failure)
+            self._context.journal.refuse(self._ask.name, "ws", failure)
             self._say("error", **v1.error(failure, seat.name))
             return End(Reason.FAILED, failure)
         finally:
@@ -224,7 +223,7 @@ class Session:
         """Leave the subscription's line in the log, if it had begun."""
         if seat.began is not None:
             self._context.journal.ended(
-                request_id(self._request),
+                self._ask.name,
                 V1_WS,
                 entity=seat.query.entity,
                 end=end,

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from aiohttp import web
+from multidict import CIMultiDictProxy
 
 from bridge.core import command
 from bridge.core.errors import Failed, Kind
@@ -19,14 +20,15 @@ from bridge.live.observer import Reason
 from bridge.live.outlet import Outlet
 from bridge.live.viewer import End
 
+from .ask import Ask
 from .connection import Connection
 from .context import CONTEXT, Context
 from .ending import Ending
-from .journal import CORE_WS, V1_WS, request_id
+from .journal import CORE_WS, V1_WS, Talk
 from .recall import recalling
 from .scripts import CoreWs
 from .sink import TransportSink
-from .socket import Socket, cancel, upgrade
+from .socket import Messages, Socket, cancel, upgrade
 from .v1 import Session
 
 
@@ -34,42 +36,50 @@ async def converse(request: web.Request) -> web.StreamResponse:
     """Serve `GET {base}/ws`: core, or v1 where the client offers its subprotocol."""
     context = request.app[CONTEXT]
     ending = Ending()
-    offered = request.headers.get("Sec-WebSocket-Protocol", "").replace(" ", "").split(",")
-    talk = V1_WS if SUBPROTOCOL in offered else CORE_WS
-    with context.place(request.remote or "", talk, ending.drain):
+    with context.place(request.remote or "", talk_of(request.headers), ending.drain):
         ws = upgrade(SUBPROTOCOL)
         await ws.prepare(request)
-        if request.transport is None:
-            return ws
-        sink = TransportSink(request.transport, Connection.of(request))
-        outlet = context.outlet(sink, ending.stall)
-        socket = Socket(
-            ws=ws,
-            sink=sink,
-            outlet=outlet,
-            hearts=context.hearts,
-            ping_interval=context.settings.ping_interval,
-            end=ending.say,
-        )
-        if context.hub.draining:
-            ending.say(End(Reason.FAILED, Failed(Kind.UNAVAILABLE, "the bridge is draining")))
-        speak = Session if ws.ws_protocol == SUBPROTOCOL else Conversation
-        client = speak(
-            context=context, request=request, socket=socket, outlet=outlet, end=ending.say
-        )
-        how = End(Reason.CLIENT_GONE)
-        try:
-            how = await ending.of(client.read())
-            if how.failure is not None and how.reason is Reason.FAILED:
-                context.journal.refuse(request_id(request), "ws", how.failure)
-            if isinstance(client, Session):
-                client.goodbye(how)
-        finally:
-            await client.leave(how)
-            socket.stop()
-            context.forget(outlet)
-        await socket.close(how)
-        return ws
+        if request.transport is not None:
+            sink = TransportSink(request.transport, Connection.of(request))
+            await talk(context, Ask.of(request), ws, sink, ending)
+    return ws
+
+
+def talk_of(headers: CIMultiDictProxy[str]) -> Talk:
+    """Choose what a client of a socket is spoken to in."""
+    offered = headers.get("Sec-WebSocket-Protocol", "").replace(" ", "").split(",")
+    return V1_WS if SUBPROTOCOL in offered else CORE_WS
+
+
+async def talk(
+    context: Context, ask: Ask, messages: Messages, sink: TransportSink, ending: Ending
+) -> None:
+    """Serve an open WebSocket until its end, whoever ends it, and give everything back."""
+    outlet = context.outlet(sink, ending.stall)
+    socket = Socket(
+        messages=messages,
+        sink=sink,
+        outlet=outlet,
+        hearts=context.hearts,
+        ping_interval=context.settings.ping_interval,
+        end=ending.say,
+    )
+    if context.hub.draining:
+        ending.say(End(Reason.FAILED, Failed(Kind.UNAVAILABLE, "the bridge is draining")))
+    speak = Session if talk_of(ask.headers) is V1_WS else Conversation
+    client = speak(context=context, ask=ask, socket=socket, outlet=outlet, end=ending.say)
+    how = End(Reason.CLIENT_GONE)
+    try:
+        how = await ending.of(client.read())
+        if how.failure is not None and how.reason is Reason.FAILED:
+            context.journal.refuse(ask.name, "ws", how.failure)
+        if isinstance(client, Session):
+            client.goodbye(how)
+    finally:
+        await client.leave(how)
+        socket.stop()
+        context.forget(outlet)
+    await socket.close(how)
 
 
 @recalling
@@ -81,13 +91,13 @@ class Conversation:
     """A core client: one subscription, from its first message to its last."""
 
     __slots__ = (
+        "_ask",
         "_began",
         "_context",
         "_end",
         "_entity",
         "_opened",
         "_reanchoring",
-        "_request",
         "_script",
         "_socket",
         "_viewer",
@@ -97,13 +107,13 @@ class Conversation:
         self,
         *,
         context: Context,
-        request: web.Request,
+        ask: Ask,
         socket: Socket,
         outlet: Outlet,
         end: Callable[[End], None],
     ) -> None:
         self._context = context
-        self._request = request
+        self._ask = ask
         self._socket = socket
         self._end = end
         self._script = CoreWs()
@@ -126,7 +136,7 @@ class Conversation:
                 return End(Reason.CLIENT_GONE)
             query = _first(text, settings.max_rows)
             self._entity = query.entity
-            identity = self._context.identity(self._request.headers)
+            identity = self._context.identity(self._ask.headers)
             opened = self._context.hub.hold(self._viewer, query, identity)
             self._opened = opened
             opened.add_done_callback(self._show)
@@ -153,7 +163,7 @@ class Conversation:
         self._context.hub.leave(self._viewer, end.reason)
         if self._began is not None:
             self._context.journal.ended(
-                request_id(self._request),
+                self._ask.name,
                 CORE_WS,
                 entity=self._entity,
                 end=end,
