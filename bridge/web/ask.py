@@ -16,6 +16,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     name: str
     """What it is called in logs and in its answer."""
+    socket: bool = False
+    """Whether a WebSocket is asked for."""
     url: Asked = NOTHING
     """What the URL of a stream says."""
     headers: CIMultiDictProxy[str]

@@ -13,9 +13,13 @@ from typing import Final
 from bridge.core.errors import Failed
 from bridge.live.outlet import Outlet
 
+from .ask import Ask
+from .ending import Ending
 from .hall import Hall
+from .line import Line
 from .sink import TransportSink
 from .stream import Stream
+from .ws import talk_of
 
 GRACE: Final = 5.0
 """Seconds that the end of a connection waits for a client which has not read what came before."""
@@ -73,11 +77,31 @@ class Door(asyncio.Protocol):
         if ask is None:
             self._hand_over(data)
             return
+        if ask.socket:
+            self._switch(ask, data)
+            return
         hall.busy(self)
         self._request = data
         sink = TransportSink(transport, self)
         self._stream = Stream(hall.context, ask, sink)
         self._stream.begin(self)
+
+    def _switch(self, ask: Ask, data: bytes) -> None:
+        """Let the connection become a WebSocket."""
+        hall, ending = self._hall, Ending()
+        place = hall.context.place(ask.remote, talk_of(ask.headers), ending.drain)
+        try:
+            place.take()
+        except Failed as failure:
+            self._hand_over(data, failure)
+            return
+        transport, self._transport = self._transport, None
+        hall.leave(self)
+        if transport is not None:
+            line = Line(hall, transport, ending)
+            if self._full:
+                line.pause_writing()
+            line.begin(ask, place)
 
     def pause_writing(self) -> None:
         """Take note, for who gets the connection next."""
@@ -114,7 +138,7 @@ class Door(asyncio.Protocol):
         """Wait for another request, or close."""
         rest = self._over()
         if not keep_alive or self._hall.context.hub.draining:
-            self.close()
+            self.hang_up()
             return
         self._hall.wait(self)
         if rest:
@@ -148,7 +172,7 @@ class Door(asyncio.Protocol):
             connection.pause_writing()
         connection.data_received(data)
 
-    def close(self) -> None:
+    def hang_up(self) -> None:
         """Close, once the client has taken what was sent; it has a moment for that. Idempotent."""
         if self._transport is not None and self._closing is None:
             self._transport.close()

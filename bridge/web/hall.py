@@ -21,7 +21,7 @@ GRACE: Final = 0.5
 class Closing(Protocol):
     """A connection."""
 
-    def close(self) -> None:
+    def hang_up(self) -> None:
         """Close it, once its client has taken what was sent."""
 
     def abort(self) -> None:
@@ -78,7 +78,7 @@ class Hall:
                 self._timer = self._loop.call_at(due, self._sweep)
                 return
             del self._waiting[door]
-            door.close()
+            door.hang_up()
 
     async def close(self) -> None:
         """Close every connection, and any that comes yet."""
@@ -89,7 +89,7 @@ class Hall:
             return
         self._empty.clear()
         for door in tuple(self._doors):
-            door.close()
+            door.hang_up()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GRACE):
                 await self._empty.wait()

@@ -1,7 +1,7 @@
 """Plain: the head of a GET, where it is of the plainest form there is (RFC 9112, §2 to §6).
 
-What browsers and programs send for an event stream is: visible ASCII, no body, nothing folded or
-repeated that could be read two ways. What does not match is not judged but left to a real parser.
+What browsers and programs send for a stream or a socket is: visible ASCII, no body, nothing folded
+or repeated that could be read two ways. What does not match is left to a real parser.
 """
 
 import re
@@ -19,10 +19,11 @@ _NOT_PLAIN: Final = (
     "Content-Length",
     "Transfer-Encoding",
     "Expect",
-    "Upgrade",
     "Proxy-Connection",
     "Sec-WebSocket-Key1",
 )
+_KEPT: Final = ([""], ["keep-alive"])
+_SWITCHED: Final = (["upgrade"], ["keep-alive", "upgrade"])
 
 
 class Head(NamedTuple):
@@ -31,6 +32,8 @@ class Head(NamedTuple):
     target: str
     """As it was sent."""
     headers: CIMultiDictProxy[str]
+    upgrade: bool
+    """Whether it asks for a WebSocket."""
 
 
 def read(data: bytes) -> Head | None:
@@ -50,6 +53,9 @@ def read(data: bytes) -> Head | None:
             return None
     if "Host" not in headers or len({name.lower() for name, _ in pairs}) != len(pairs):
         return None
-    if "Connection" in headers and headers["Connection"].lower() != "keep-alive":
+    upgrade = headers.get("Upgrade")
+    tokens = [token.strip() for token in headers.get("Connection", "").lower().split(",")]
+    wanted = _KEPT if upgrade is None else _SWITCHED
+    if tokens not in wanted or (upgrade is not None and upgrade.lower() != "websocket"):
         return None
-    return Head(match[1].decode("ascii"), CIMultiDictProxy(headers))
+    return Head(match[1].decode("ascii"), CIMultiDictProxy(headers), upgrade is not None)

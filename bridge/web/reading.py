@@ -1,4 +1,4 @@
-"""Reading: a request for an event stream, from the bytes that came, where they are all of it.
+"""Reading: a request for a stream or a socket, from the bytes that came, where they are all of it.
 
 The plainest are read by a pattern, others by aiohttp's parser, under the limits that hold for every
 request. What is not wholly a request for a stream, and nobody else's business, is not judged here.
@@ -21,8 +21,10 @@ from bridge.core.reader import MAX_BYTES
 
 from .ask import Ask
 from .asked import asked
+from .handshake import is_right
 from .journal import name_of, new_name
 from .judge import judge
+from .plain import Head
 from .plain import read as read_plain
 from .recall import KEPT, LONGEST
 from .settings import WebSettings
@@ -43,11 +45,12 @@ class Reading:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._path = settings.base_path
+        self._sockets = f"{settings.base_path}/ws"
         path = settings.base_path.encode()
         self._starts = tuple(
             b"%b %b%b" % (method, path, after)
             for method in (b"GET", b"POST")
-            for after in (b"?", b" ")
+            for after in (b"?", b" ", b"/ws ", b"/ws?")
         )
         self._known: dict[bytes, Ask] = {}
         self._telling = ("Cookie", "Authorization", "X-Request-Id", *settings.forward)
@@ -61,13 +64,22 @@ class Reading:
             return None
         plain = read_plain(data)
         if plain is not None:
-            ask = self._ask(plain.headers, plain.target.partition("?")[2], remote)
-            if ask is not None and len(data) <= LONGEST:
-                self._note(data, ask)
-            return ask
+            return self._of_plain(plain, data, remote)
         if len(data) > _MOST or not (data.endswith(_END) or data.startswith(b"POST")):
             return None
         return self._parsed(data, remote)
+
+    def _of_plain(self, plain: Head, data: bytes, remote: str) -> Ask | None:
+        path, _, query_string = plain.target.partition("?")
+        if path != self._path:
+            right = path == self._sockets and plain.upgrade and is_right(plain.headers)
+            return self._ask(plain.headers, "", remote, socket=True) if right else None
+        if plain.upgrade:
+            return None
+        ask = self._ask(plain.headers, query_string, remote)
+        if ask is not None and len(data) <= LONGEST:
+            self._note(data, ask)
+        return ask
 
     def _note(self, data: bytes, ask: Ask) -> None:
         """Keep what was read of a request, unless it tells who sent it."""
@@ -127,6 +139,7 @@ class Reading:
         query_string: str,
         remote: str,
         *,
+        socket: bool = False,
         body: bytes | None = None,
         chunked: bool = True,
         keep_alive: bool = True,
@@ -137,6 +150,7 @@ class Reading:
             return None
         return Ask(
             name=name_of(headers),
+            socket=socket,
             url=asked(query_string),
             headers=headers,
             body=body,

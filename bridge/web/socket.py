@@ -57,7 +57,7 @@ class Messages(Protocol):
         """Wait for one: text, binary, ping or pong; or for the end, again and again."""
 
     async def close(self, *, code: int, message: bytes) -> object:
-        """Say goodbye and wait for the client's, and for what it was sent to be taken."""
+        """Say goodbye and wait for the client's, but not for ever."""
 
 
 class Allowance:

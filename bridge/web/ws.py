@@ -24,6 +24,7 @@ from .ask import Ask
 from .connection import Connection
 from .context import CONTEXT, Context
 from .ending import Ending
+from .handshake import offers_v1
 from .journal import CORE_WS, V1_WS, Talk
 from .recall import recalling
 from .scripts import CoreWs
@@ -33,22 +34,23 @@ from .v1 import Session
 
 
 async def converse(request: web.Request) -> web.StreamResponse:
-    """Serve `GET {base}/ws`: core, or v1 where the client offers its subprotocol."""
+    """Serve `GET {base}/ws` where aiohttp reads the request (see `line` for the others)."""
     context = request.app[CONTEXT]
-    ending = Ending()
+    connection, ending = Connection.of(request), Ending()
+    if connection is not None:
+        connection.tell_refusal()
     with context.place(request.remote or "", talk_of(request.headers), ending.drain):
         ws = upgrade(SUBPROTOCOL)
         await ws.prepare(request)
         if request.transport is not None:
-            sink = TransportSink(request.transport, Connection.of(request))
+            sink = TransportSink(request.transport, connection)
             await talk(context, Ask.of(request), ws, sink, ending)
     return ws
 
 
 def talk_of(headers: CIMultiDictProxy[str]) -> Talk:
     """Choose what a client of a socket is spoken to in."""
-    offered = headers.get("Sec-WebSocket-Protocol", "").replace(" ", "").split(",")
-    return V1_WS if SUBPROTOCOL in offered else CORE_WS
+    return V1_WS if offers_v1(headers) else CORE_WS
 
 
 async def talk(

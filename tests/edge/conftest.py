@@ -4,10 +4,12 @@ import asyncio
 import json
 
 import pytest
+from aiohttp import web
 
 from clients import QUERY, SseClient
 from house_fixtures import http, no_leaked_tasks, start_bridge  # noqa: F401 - fixtures
 from scripted_tier import ScriptedTier
+from wires import Wire
 
 
 @pytest.fixture
@@ -35,3 +37,32 @@ async def open_sse(tier, http):
     yield open_sse
     for client in clients:
         client.close()
+
+
+@pytest.fixture
+async def wire():
+    writers = []
+
+    async def connect(bridge):
+        host, port = bridge.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writers.append(writer)
+        return Wire(reader, writer)
+
+    yield connect
+    for writer in writers:
+        writer.close()
+
+
+@pytest.fixture
+def handed(monkeypatch):
+    """How many connections aiohttp has got."""
+    counted = []
+    made = web.RequestHandler.connection_made
+
+    def connection_made(self, transport):
+        counted.append(self)
+        made(self, transport)
+
+    monkeypatch.setattr(web.RequestHandler, "connection_made", connection_made)
+    return counted

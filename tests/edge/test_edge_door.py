@@ -6,7 +6,6 @@ import json
 import re
 import socket
 import struct
-from urllib.parse import quote
 
 import grpc
 import pytest
@@ -18,72 +17,7 @@ from bridge.web.sink import TransportSink
 from bridge.web.stream import Stream
 from clients import QUERY, SseClient
 from scripted_tier import update
-
-ASK = f"GET /api/v1/live?query={quote(json.dumps(QUERY))} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-
-class Wire:
-    """One connection, byte for byte."""
-
-    def __init__(self, reader, writer) -> None:
-        self.reader, self.writer = reader, writer
-
-    def send(self, data):
-        self.writer.write(data)
-
-    async def head(self):
-        """The next status line and header, the changing fields named."""
-        async with asyncio.timeout(5):
-            text = (await self.reader.readuntil(b"\r\n\r\n")).decode()
-        return re.sub(r"(Date|X-Request-Id): .*", r"\1: …", text)
-
-    async def until(self, text):
-        async with asyncio.timeout(5):
-            return await self.reader.readuntil(text)
-
-    async def stream(self, tier):
-        """Open a stream of one row; returns the tier's call."""
-        self.send(ASK)
-        call = await tier.next_call()
-        call.start()
-        call.snapshot("a")
-        assert "200 OK" in await self.head()
-        await self.until(b'"agg_id":"a"')
-        return call
-
-    async def body(self, head):
-        size = int(re.search(r"Content-Length: (\d+)", head)[1])
-        return await self.reader.readexactly(size)
-
-
-@pytest.fixture
-async def wire():
-    writers = []
-
-    async def connect(bridge):
-        host, port = bridge.url.removeprefix("http://").split(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
-        writers.append(writer)
-        return Wire(reader, writer)
-
-    yield connect
-    for writer in writers:
-        writer.close()
-
-
-@pytest.fixture
-def handed(monkeypatch):
-    """How many connections aiohttp has got."""
-    counted = []
-    made = web.RequestHandler.connection_made
-
-    def connection_made(self, transport):
-        counted.append(self)
-        made(self, transport)
-
-    monkeypatch.setattr(web.RequestHandler, "connection_made", connection_made)
-    return counted
+from wires import ASK, HEALTH, Wire
 
 
 async def test_in_one_piece_or_in_parts_the_answer_is_the_same(start_bridge, tier, wire, handed):

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import re
 
+import pytest
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpRequestParser
 from aiohttp.streams import EMPTY_PAYLOAD
@@ -24,6 +25,14 @@ VALUES = [
     "a, b",
     "\t a  b \t",
     '~!"(),/:;<=>?@[]{}',
+]
+UPGRADES = ["websocket", "WebSocket", "h2c", "", "websocket, h2c"]
+CONNECTIONS = [
+    "Upgrade",
+    "keep-alive, Upgrade",
+    "upgrade,keep-alive",
+    "keep-alive",
+    "close, upgrade",
 ]
 ODD_LINES = [
     "GET %s HTTP/1.0",
@@ -74,6 +83,9 @@ def requests(draw):
     headers = [("Host", "localhost"), *draw(st.lists(fields, max_size=5))]
     if odd == "host":
         headers = headers[1:]
+    if draw(st.booleans()):
+        headers.append(("Upgrade", draw(st.sampled_from(UPGRADES))))
+        headers.append(("Connection", draw(st.sampled_from(CONNECTIONS))))
     if odd == "header":
         names, values = st.sampled_from(NAMES + ODD_NAMES), st.sampled_from(VALUES + ODD_VALUES)
         headers.insert(draw(st.integers(0, len(headers))), draw(st.tuples(names, values)))
@@ -123,9 +135,9 @@ def test_what_is_taken_for_plain_a_parser_reads_the_same_way(data):
         return
     messages, upgraded, rest = parsed(data)
     [(message, payload)] = messages
-    assert not upgraded
+    assert upgraded is message.upgrade is head.upgrade
     assert not rest
-    assert payload is EMPTY_PAYLOAD
+    assert head.upgrade or payload is EMPTY_PAYLOAD
     assert message.method == "GET"
     assert message.path == head.target
     assert (message.version.major, message.version.minor) == (1, 1)
@@ -145,6 +157,12 @@ def test_plain_requests_are_taken():
     assert head.headers["host"] == "x:1"
     assert head.headers["X-E"] == ""
     assert len(head.headers) == 4
+
+
+@pytest.mark.parametrize("connection", ["Upgrade", "keep-alive, Upgrade", "KEEP-ALIVE,upgrade"])
+def test_plain_upgrades_are_taken(connection):
+    lines = f"GET /a HTTP/1.1\r\nHost: x\r\nUpgrade: WebSocket\r\nConnection: {connection}\r\n\r\n"
+    assert read(lines.encode()).upgrade
 
 
 def test_what_is_long_or_has_many_lines_is_not_plain():

@@ -538,7 +538,8 @@ async def test_draining_is_told_then_the_socket_closes_1001(start_bridge, tier, 
     message = await client.ws.receive(timeout=5)
     assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1001)
     await client.ws.close()
-    await draining
+    async with asyncio.timeout(2):
+        await draining
 
 
 async def test_v1_over_sse_has_positions_as_ids_and_events_of_their_own(start_bridge, tier, http):

@@ -1,0 +1,62 @@
+"""Handshake: how a connection becomes a WebSocket (RFC 6455 §4.2)."""
+
+import base64
+import binascii
+import hashlib
+from email.utils import formatdate
+from functools import lru_cache
+from time import time
+from typing import Final
+
+from multidict import CIMultiDictProxy
+
+from bridge.core.v1 import SUBPROTOCOL
+
+from .ask import Ask
+from .label import label
+from .settings import WebSettings
+
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_VERSIONS: Final = ("13", "8", "7")
+_KEY_SIZE: Final = 16
+
+
+def offers_v1(headers: CIMultiDictProxy[str]) -> bool:
+    """Whether a client would speak v1."""
+    offered = headers.get("Sec-WebSocket-Protocol", "").replace(" ", "").split(",")
+    return SUBPROTOCOL in offered
+
+
+def is_right(headers: CIMultiDictProxy[str]) -> bool:
+    """Whether a request to upgrade has all it needs, the upgrade itself apart."""
+    try:
+        key = base64.b64decode(headers.get("Sec-WebSocket-Key", ""))
+    except binascii.Error:
+        return False
+    return len(key) == _KEY_SIZE and headers.get("Sec-WebSocket-Version") in _VERSIONS
+
+
+def accept(key: str) -> str:
+    """Prove that a key was read."""
+    return base64.b64encode(hashlib.sha1(key.encode() + _GUID).digest()).decode()  # noqa: S324 - RFC 6455's own
+
+
+def upgrade_head(ask: Ask, settings: WebSettings) -> bytes:
+    """Print the answer: no extension, for compression would undo encoding once."""
+    fields = {"Sec-WebSocket-Accept": accept(ask.headers["Sec-WebSocket-Key"])}
+    if offers_v1(ask.headers):
+        fields["Sec-WebSocket-Protocol"] = SUBPROTOCOL
+    fields["Date"] = _date(int(time()))
+    fields |= label(ask.name, settings, ask.foreign_origin)
+    lines = "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
+    return f"{_SWITCHING}{lines}\r\n".encode()
+
+
+_SWITCHING: Final = (
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+)
+
+
+@lru_cache(2)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
