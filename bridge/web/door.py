@@ -14,15 +14,12 @@ from bridge.core.errors import Failed
 from bridge.live.outlet import Outlet
 
 from .ask import Ask
-from .ending import Ending
+from .ending import GRACE, Ending
 from .hall import Hall
 from .line import Line
 from .sink import TransportSink
 from .stream import Stream
-from .ws import talk_of
 
-GRACE: Final = 5.0
-"""Seconds that the end of a connection waits for a client which has not read what came before."""
 AHEAD: Final = 64 * 1024
 """Bytes that a client may send behind its request: beyond, nothing more is read."""
 
@@ -77,7 +74,7 @@ class Door(asyncio.Protocol):
         if ask is None:
             self._hand_over(data)
             return
-        if ask.socket:
+        if ask.talk.transport == "ws":
             self._switch(ask, data)
             return
         hall.busy(self)
@@ -89,7 +86,7 @@ class Door(asyncio.Protocol):
     def _switch(self, ask: Ask, data: bytes) -> None:
         """Let the connection become a WebSocket."""
         hall, ending = self._hall, Ending()
-        place = hall.context.place(ask.remote, talk_of(ask.headers), ending.drain)
+        place = hall.context.place(ask.remote, ask.talk, ending.drain)
         try:
             place.take()
         except Failed as failure:

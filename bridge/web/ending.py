@@ -1,13 +1,23 @@
 """Ending: how a conversation ends, whoever says so first: the client, the tier, or the bridge."""
 
 import asyncio
+import random
 from collections.abc import Coroutine
+from typing import Final
 
 from bridge.core.errors import Failed, Kind
 from bridge.live.observer import Reason
 from bridge.live.viewer import End
 
 from .context import STALLED
+
+GRACE: Final = 5.0
+"""Seconds that a client has to take what it was sent before its connection's end."""
+
+
+def spread(least: int, most: int) -> int:
+    """Pick the milliseconds after which to come back: spread, or all would come at once."""
+    return least + int((most - least) * random.random())  # noqa: S311
 
 
 class Ending:

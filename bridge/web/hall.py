@@ -14,7 +14,7 @@ from .heart import TICK
 from .reading import Reading
 
 KEEPALIVE: Final = 10.0
-GRACE: Final = 0.5
+LAST: Final = 0.5
 """Seconds that the last clients have to take what they were sent."""
 
 
@@ -91,7 +91,7 @@ class Hall:
         for door in tuple(self._doors):
             door.hang_up()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GRACE):
+            async with asyncio.timeout(LAST):
                 await self._empty.wait()
         for door in tuple(self._doors):
             door.abort()

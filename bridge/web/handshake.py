@@ -13,18 +13,13 @@ from multidict import CIMultiDictProxy
 from bridge.core.v1 import SUBPROTOCOL
 
 from .ask import Ask
+from .journal import V1_WS
 from .label import label
 from .settings import WebSettings
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _VERSIONS: Final = ("13", "8", "7")
 _KEY_SIZE: Final = 16
-
-
-def offers_v1(headers: CIMultiDictProxy[str]) -> bool:
-    """Whether a client would speak v1."""
-    offered = headers.get("Sec-WebSocket-Protocol", "").replace(" ", "").split(",")
-    return SUBPROTOCOL in offered
 
 
 def is_right(headers: CIMultiDictProxy[str]) -> bool:
@@ -44,7 +39,7 @@ def accept(key: str) -> str:
 def upgrade_head(ask: Ask, settings: WebSettings) -> bytes:
     """Print the answer: no extension, for compression would undo encoding once."""
     fields = {"Sec-WebSocket-Accept": accept(ask.headers["Sec-WebSocket-Key"])}
-    if offers_v1(ask.headers):
+    if ask.talk is V1_WS:
         fields["Sec-WebSocket-Protocol"] = SUBPROTOCOL
     fields["Date"] = _date(int(time()))
     fields |= label(ask.name, settings, ask.foreign_origin)

@@ -25,11 +25,11 @@ from bridge.live.viewer import End
 
 from .ask import Ask
 from .context import Place
-from .ending import Ending
+from .ending import GRACE, Ending
 from .hall import Hall
 from .handshake import upgrade_head
 from .sink import TransportSink
-from .socket import CLOSE_TIMEOUT, GRACE, MAX_MESSAGE
+from .socket import CLOSE_TIMEOUT, MAX_MESSAGE
 from .ws import talk
 
 logger = logging.getLogger(__name__)

@@ -19,10 +19,10 @@ from multidict import CIMultiDictProxy
 from bridge.core.errors import Failed
 from bridge.core.reader import MAX_BYTES
 
-from .ask import Ask
-from .asked import asked
+from .ask import Ask, talk_of_socket, talk_of_stream
+from .asked import NOTHING, Asked, asked
 from .handshake import is_right
-from .journal import name_of, new_name
+from .journal import Talk, name_of, new_name
 from .judge import judge
 from .plain import Head
 from .plain import read as read_plain
@@ -72,11 +72,13 @@ class Reading:
     def _of_plain(self, plain: Head, data: bytes, remote: str) -> Ask | None:
         path, _, query_string = plain.target.partition("?")
         if path != self._path:
-            right = path == self._sockets and plain.upgrade and is_right(plain.headers)
-            return self._ask(plain.headers, "", remote, socket=True) if right else None
+            if path != self._sockets or not plain.upgrade or not is_right(plain.headers):
+                return None
+            return self._ask(plain.headers, talk_of_socket(plain.headers), NOTHING, remote)
         if plain.upgrade:
             return None
-        ask = self._ask(plain.headers, query_string, remote)
+        url = asked(query_string)
+        ask = self._ask(plain.headers, talk_of_stream(url), url, remote)
         if ask is not None and len(data) <= LONGEST:
             self._note(data, ask)
         return ask
@@ -113,9 +115,11 @@ class Reading:
             return None
         if (message.method == "GET") is not (body is None):
             return None
+        said = asked(url.raw_query_string)
         return self._ask(
             headers,
-            url.raw_query_string,
+            talk_of_stream(said),
+            said,
             remote,
             body=body,
             chunked=message.version >= HttpVersion11,
@@ -136,10 +140,10 @@ class Reading:
     def _ask(
         self,
         headers: CIMultiDictProxy[str],
-        query_string: str,
+        talk: Talk,
+        url: Asked,
         remote: str,
         *,
-        socket: bool = False,
         body: bytes | None = None,
         chunked: bool = True,
         keep_alive: bool = True,
@@ -150,8 +154,8 @@ class Reading:
             return None
         return Ask(
             name=name_of(headers),
-            socket=socket,
-            url=asked(query_string),
+            talk=talk,
+            url=url,
             headers=headers,
             body=body,
             chunked=chunked,

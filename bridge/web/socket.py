@@ -12,6 +12,7 @@ from bridge.live.observer import Reason
 from bridge.live.outlet import Outlet
 from bridge.live.viewer import End
 
+from .ending import GRACE
 from .heart import Hearts
 from .sink import TransportSink
 
@@ -20,8 +21,6 @@ COMMANDS, BURST = 10.0, 160
 """Per second, and at once: enough to open 64 subscriptions twice over on one socket."""
 CLOSE_TIMEOUT = 2.0
 """Seconds to wait for a client's close frame."""
-GRACE = 5.0
-"""Seconds that a client which reads too slowly has to read its close code."""
 _MAX_REASON = 123
 _PING = message_head(0x09, 0)
 _PONG = 0x0A

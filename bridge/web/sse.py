@@ -15,14 +15,13 @@ from .ask import Ask
 from .asked import asked
 from .connection import Connection
 from .context import CONTEXT
+from .ending import GRACE
 from .journal import request_id
 from .label import STREAM_FIELDS
 from .problem import retry_after
 from .sink import TransportSink
 from .stream import Stream
 
-GRACE = 5.0
-"""Seconds that the end of a stream waits for a client which has not read what came before."""
 BODY_TIMEOUT = 10.0
 """Seconds that the query of a POST may take to come."""
 _SOFT = (429, 503, 504)

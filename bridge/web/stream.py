@@ -8,7 +8,6 @@ transport.
 
 import asyncio
 import logging
-import random
 from typing import Protocol
 
 from bridge.core import v1
@@ -21,8 +20,9 @@ from bridge.live.viewer import End, Resume
 
 from .ask import Ask
 from .context import STALLED, Context
+from .ending import spread
 from .heart import Heart
-from .journal import CORE_SSE, V1_SSE
+from .journal import V1_SSE
 from .judge import check_cookie
 from .label import stream_head
 from .recall import recalling
@@ -32,6 +32,7 @@ from .sink import TransportSink
 logger = logging.getLogger(__name__)
 
 RETRY_MS = (2000, 4000)
+"""Milliseconds after which clients come back."""
 _LAST_CHUNK = b"0\r\n\r\n"
 _GONE = End(Reason.CLIENT_GONE)
 
@@ -74,7 +75,7 @@ class Stream:
         self._sink = sink
         self._holder: Holder | None = None
         self._script, resume = self._speak()
-        self._place = context.place(ask.remote, V1_SSE if ask.url.v1 else CORE_SSE, self._drain)
+        self._place = context.place(ask.remote, ask.talk, self._drain)
         self._viewer = context.viewer(context.outlet(sink, self._stall), self._script, resume)
         self._query: LiveQuery | None = None
         self._opened: asyncio.Future[None] | None = None
@@ -88,7 +89,7 @@ class Stream:
         chunked = self._ask.chunked
         header = self._ask.headers.get("Last-Event-ID", "")
         last = header if self._ask.url.last_event_id is None else self._ask.url.last_event_id
-        if self._ask.url.v1:
+        if self._ask.talk is V1_SSE:
             return V1Sse(chunked=chunked), Resume(pos=last) if last else None
         script = CoreSse(chunked=chunked, holds_id=bool(header or last))
         return script, Resume(stream_id=last) if last else None
@@ -162,7 +163,7 @@ class Stream:
         self._began = loop.time()
         self._keep_alive = ask.chunked and ask.keep_alive and not context.hub.draining
         head = stream_head(ask, context.settings, keep_alive=self._keep_alive)
-        retry = b"retry: %d\n\n" % _retry()
+        retry = b"retry: %d\n\n" % spread(*RETRY_MS)
         self._sink.hold(head + (chunk(retry) if ask.chunked else retry))
         self._set_hearts()
         self._ask = ask.answered()
@@ -178,7 +179,7 @@ class Stream:
         settings, heart = self._context.settings, self._context.hearts.heart
         every = settings.heartbeat_interval
         self._hearts = [heart(interval=every, beat=self._ping, silent=self._viewer)]
-        if self._ask.url.v1:
+        if self._ask.talk is V1_SSE:
             self._hearts.append(heart(interval=settings.ping_interval, beat=self._beat))
 
     def _ping(self) -> None:
@@ -227,7 +228,7 @@ class Stream:
         if self._began is not None and self._query is not None:
             self._context.journal.ended(
                 self._ask.name,
-                V1_SSE if self._ask.url.v1 else CORE_SSE,
+                self._ask.talk,
                 entity=self._query.entity,
                 end=end,
                 seconds=asyncio.get_running_loop().time() - self._began,
@@ -241,18 +242,12 @@ class Stream:
             return
         write = self._viewer.outlet.write
         if end.reason is Reason.DRAINED:
-            write(script.event("drain", reconnect_after_ms=_retry()))
+            write(script.event("drain", reconnect_after_ms=spread(*RETRY_MS)))
             return
         if end.failure is not None and end.failure.final:
             members = v1.error(end.failure)
             write(script.event("error", **members))
         write(script.event("ended", reason=v1.ended_reason(end.failure, asked=False)))
-
-
-def _retry() -> int:
-    """Pick the milliseconds after which to come back: spread, or all would come at once."""
-    least, most = RETRY_MS
-    return least + int((most - least) * random.random())  # noqa: S311
 
 
 @recalling

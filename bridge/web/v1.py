@@ -6,7 +6,6 @@ is no JSON, a slow reader, or a credential of another scope ends the socket.
 """
 
 import asyncio
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,12 +20,14 @@ from bridge.live.viewer import End, Resume, Viewer
 
 from .ask import Ask
 from .context import STALLED, Context
+from .ending import spread
 from .identity import with_token
 from .journal import V1_WS
 from .scripts import V1Ws
 from .socket import Socket, cancel
 
 RECONNECT_MS = (500, 5000)
+"""Milliseconds after which clients of a bridge that goes come back."""
 MAX_UNSENT = 1024 * 1024
 """Bytes of answers that may wait for a client that keeps asking and does not read."""
 
@@ -99,7 +100,7 @@ class Session:
     def goodbye(self, end: End) -> None:
         """Say, before the close frame, what only v1 has words for."""
         if end.reason is Reason.DRAINED:
-            self._say("drain", reconnect_after_ms=random.randint(*RECONNECT_MS))  # noqa: S311 - spreads reconnects
+            self._say("drain", reconnect_after_ms=spread(*RECONNECT_MS))
 
     # ------------------------------------------------------------ commands
 

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable
 
 from aiohttp import web
-from multidict import CIMultiDictProxy
 
 from bridge.core import command
 from bridge.core.errors import Failed, Kind
@@ -24,8 +23,7 @@ from .ask import Ask
 from .connection import Connection
 from .context import CONTEXT, Context
 from .ending import Ending
-from .handshake import offers_v1
-from .journal import CORE_WS, V1_WS, Talk
+from .journal import CORE_WS, V1_WS
 from .recall import recalling
 from .scripts import CoreWs
 from .sink import TransportSink
@@ -39,18 +37,14 @@ async def converse(request: web.Request) -> web.StreamResponse:
     connection, ending = Connection.of(request), Ending()
     if connection is not None:
         connection.tell_refusal()
-    with context.place(request.remote or "", talk_of(request.headers), ending.drain):
+    ask = Ask.of(request, socket=True)
+    with context.place(ask.remote, ask.talk, ending.drain):
         ws = upgrade(SUBPROTOCOL)
         await ws.prepare(request)
         if request.transport is not None:
             sink = TransportSink(request.transport, connection)
-            await talk(context, Ask.of(request), ws, sink, ending)
+            await talk(context, ask, ws, sink, ending)
     return ws
-
-
-def talk_of(headers: CIMultiDictProxy[str]) -> Talk:
-    """Choose what a client of a socket is spoken to in."""
-    return V1_WS if offers_v1(headers) else CORE_WS
 
 
 async def talk(
@@ -68,7 +62,7 @@ async def talk(
     )
     if context.hub.draining:
         ending.say(End(Reason.FAILED, Failed(Kind.UNAVAILABLE, "the bridge is draining")))
-    speak = Session if talk_of(ask.headers) is V1_WS else Conversation
+    speak = Session if ask.talk is V1_WS else Conversation
     client = speak(context=context, ask=ask, socket=socket, outlet=outlet, end=ending.say)
     how = End(Reason.CLIENT_GONE)
     try:
