@@ -159,7 +159,7 @@ class Storm:
 
     async def fault(self):
         sub = self.some_sub()
-        if sub is not None and self.tier.numbers:
+        if sub is not None and sub.numbered:  # or nobody could tell
             sub.fault = self.rng.choice(["lose", "double", "late"])
             self.say("fault", sub.id, sub.fault)
 
