@@ -146,6 +146,14 @@ class Outlet:
         self._waiting = None
         self.stalled()
 
+    def let_go(self) -> None:
+        """Call nobody any more.
+
+        Else it would keep its stream, and that it, until the collector of cycles comes.
+        """
+        self._waiting = None
+        self.stalled = _nobody
+
     def look(self, now: float, stall: float) -> bool:
         """See how the socket does; returns whether it must be watched on."""
         unsent = self.unsent()
@@ -161,6 +169,10 @@ class Outlet:
             for somebody in waiting:
                 somebody.flush()
         return bool(self.unsent() or self._waiting)
+
+
+def _nobody() -> None:
+    """Tell nobody."""
 
 
 def _nowhere() -> None:

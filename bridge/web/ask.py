@@ -70,8 +70,8 @@ def talk_of_stream(url: Asked) -> Talk:
 
 def talk_of_socket(headers: CIMultiDictProxy[str]) -> Talk:
     """Choose how to speak on a WebSocket: v1 where the client offers its subprotocol."""
-    offered = headers.get("Sec-WebSocket-Protocol", "").replace(" ", "").split(",")
-    return V1_WS if SUBPROTOCOL in offered else CORE_WS
+    offered = headers.get("Sec-WebSocket-Protocol", "").split(",")
+    return V1_WS if SUBPROTOCOL in [name.strip() for name in offered] else CORE_WS
 
 
 _NO_HEADERS = CIMultiDictProxy(CIMultiDict[str]())

@@ -50,8 +50,7 @@ class Context:
     def forget(self, outlet: Outlet) -> None:
         """Let go of a connection's outlet: its client is gone."""
         self.watch.remove(outlet)
-        # Else it would keep its stream, and that it, until the collector of cycles comes.
-        outlet.stalled = _nobody
+        outlet.let_go()
 
     def viewer(self, outlet: Outlet, script: Script, resume: Resume | None = None) -> Viewer:
         """Make a viewer on a connection."""

@@ -172,7 +172,8 @@ class Door(asyncio.Protocol):
     def hang_up(self) -> None:
         """Close, once the client has taken what was sent; it has a moment for that. Idempotent."""
         if self._transport is not None and self._closing is None:
-            self._transport.close()
+            if not self._transport.is_closing():  # asyncio's through TLS breaks when closed twice
+                self._transport.close()
             self._closing = asyncio.get_running_loop().call_later(GRACE, self.abort)
 
     def abort(self) -> None:

@@ -15,6 +15,7 @@ from typing import Final, cast
 from aiohttp import WSMessage, WSMsgType
 from aiohttp._websocket.reader import WebSocketDataQueue
 from aiohttp.base_protocol import BaseProtocol
+from aiohttp.client_exceptions import ClientConnectionResetError
 from aiohttp.http import WS_CLOSED_MESSAGE, WebSocketError, WebSocketReader
 from aiohttp.streams import EofStream
 
@@ -34,8 +35,9 @@ from .ws import talk
 
 logger = logging.getLogger(__name__)
 
-_QUEUED: Final = 64 * 1024
-"""Bytes of messages that wait to be read before their sender is held back, about."""
+_QUEUED: Final = 256 * 1024
+"""Bytes of messages that wait to be obeyed; at twice that their sender is held back, and not seen
+to leave until something is written to it."""
 _CLOSE: Final = 0x08
 _NORMAL: Final = 1000
 
@@ -127,11 +129,13 @@ class Line(BaseProtocol):
         return cast("WSMessage", message)  # or one of bytes, had they been asked for
 
     async def close(self, *, code: int, message: bytes) -> None:
-        """Say goodbye and wait for the client's. Who is slow has a moment more (`hang_up`)."""
+        """Say goodbye and wait for the client's, and until it took what it was sent before."""
         if self.closed:
             return
         self._say_goodbye(code, message)
-        with contextlib.suppress(EofStream, WebSocketError, TimeoutError):
+        gone = (ClientConnectionResetError, EofStream, WebSocketError, TimeoutError)
+        with contextlib.suppress(*gone):
+            await self._drain_helper()  # who is slow has not seen it yet
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 while (await self._queue.read()).type is not WSMsgType.CLOSE:
                     pass
@@ -150,7 +154,8 @@ class Line(BaseProtocol):
         if self.transport is not None and self._closing is None:
             if self.outlet is not None:
                 self.outlet.cut()  # nothing comes after a goodbye
-            self.transport.close()
+            if not self.transport.is_closing():  # asyncio's through TLS breaks when closed twice
+                self.transport.close()
             self._closing = self._loop.call_later(GRACE, self.abort)
 
     def abort(self) -> None:

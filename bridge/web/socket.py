@@ -93,6 +93,7 @@ class Socket:
         "_pong_timer",
         "_ponged",
         "_sink",
+        "_unanswered",
     )
 
     def __init__(
@@ -113,6 +114,7 @@ class Socket:
         self._loop = asyncio.get_running_loop()
         self._allowance = Allowance(rate=COMMANDS, burst=BURST, clock=self._loop.time)
         self._ponged = True
+        self._unanswered: bytes | None = None
         self._pong_timer: asyncio.TimerHandle | None = None
         self._heart = hearts.heart(interval=ping_interval, beat=self._ping)
 
@@ -127,8 +129,8 @@ class Socket:
             if message.type is WSMsgType.BINARY:
                 raise Failed(Kind.MALFORMED, "commands are text messages", field="message")
             if message.type is WSMsgType.PING:
-                # Past aiohttp: whatever else is written puts out those in step first.
-                self._outlet.write(message_head(_PONG, len(message.data)) + message.data)
+                self._unanswered = message.data
+                self._answer()
             elif message.type is WSMsgType.PONG:
                 self._ponged = True
             elif message.type in _GONE:
@@ -141,6 +143,20 @@ class Socket:
                 return await self.text()
         except TimeoutError:
             raise Failed(Kind.NO_FIRST_MESSAGE, "no command came in time") from None
+
+    def _answer(self) -> None:
+        """Answer the last ping, once there is room: one for all before it, too (§5.5.3)."""
+        if self._outlet.roomy:
+            self.flush()
+        else:
+            self._outlet.when_roomy(self)
+
+    def flush(self) -> None:
+        """Answer the last ping."""
+        payload, self._unanswered = self._unanswered, None
+        if payload is not None:
+            # Past aiohttp: whatever else is written puts out those in step first.
+            self._outlet.write(message_head(_PONG, len(payload)) + payload)
 
     def _ping(self) -> None:
         self._ponged = False

@@ -72,9 +72,10 @@ async def talk(
         if isinstance(client, Session):
             client.goodbye(how)
     finally:
-        await client.leave(how)
+        # Before any wait: aiohttp cancels its handler when the client is gone.
         socket.stop()
         context.forget(outlet)
+        await client.leave(how)
     await socket.close(how)
 
 
@@ -151,8 +152,13 @@ class Conversation:
         """Give back all that is held."""
         if self._opened is not None:
             self._opened.remove_done_callback(self._show)
-        if self._reanchoring is not None:
-            await cancel(self._reanchoring)
+        try:
+            if self._reanchoring is not None:
+                await cancel(self._reanchoring)
+        finally:
+            self._give_back(how)
+
+    def _give_back(self, how: End) -> None:
         ended = self._viewer.ended
         ended.remove_done_callback(self._ended)
         end = ended.result() if ended.done() else how

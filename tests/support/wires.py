@@ -1,9 +1,12 @@
-"""Wires: connections byte for byte."""
+"""Wires: connections byte for byte, WebSockets included."""
 
 import asyncio
 import json
 import re
+import struct
 from urllib.parse import quote
+
+import pytest
 
 from clients import QUERY
 
@@ -43,3 +46,63 @@ class Wire:
     async def body(self, head):
         size = int(re.search(r"Content-Length: (\d+)", head)[1])
         return await self.reader.readexactly(size)
+
+
+UPGRADE = (
+    b"GET /api/v1/live/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+    b"Connection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+PLAIN = UPGRADE + b"\r\n"
+SUBSCRIBE = json.dumps({"action": "subscribe", "query": QUERY}).encode()
+TEXT, BINARY, CLOSE, PING = 0x81, 0x82, 0x88, 0x89
+GOODBYE = b"\x88\x82\x00\x00\x00\x00\x03\xe8"
+CUTS = (0, 30, len(PLAIN) - 1)
+EITHER = pytest.mark.parametrize("cut", [0, 30], ids=["at the door", "of aiohttp"])
+
+
+def message(payload, first=TEXT):
+    """What a client sends: masked, with the mask that changes nothing."""
+    size = len(payload)
+    head = bytes([first, 0x80 | size]) if size < 126 else struct.pack(">BBH", first, 0xFE, size)
+    return head + bytes(4) + payload
+
+
+async def open_(client, request=PLAIN, cut=0):
+    if cut:
+        client.send(request[:cut])
+        await asyncio.sleep(0.02)
+    client.send(request[cut:])
+    return await client.head()
+
+
+async def subscribed(client, tier, cut=0):
+    assert "101 Switching" in await open_(client, cut=cut)
+    client.send(message(SUBSCRIBE))
+    call = await tier.next_call()
+    call.start()
+    call.snapshot("a")
+    assert [await heard(client) for _ in range(2)] == [TEXT, TEXT], "reset and enter"
+    return call
+
+
+async def heard(client):
+    """Read a message: a code if it is a goodbye, else how it begins."""
+    async with asyncio.timeout(5):
+        first, size = await client.reader.readexactly(2)
+        if size == 126:
+            [size] = struct.unpack(">H", await client.reader.readexactly(2))
+        payload = await client.reader.readexactly(size)
+    return struct.unpack(">H", payload[:2])[0] if first == CLOSE else first
+
+
+async def rest(client):
+    async with asyncio.timeout(5):
+        return await client.reader.read()
+
+
+async def nobody_left(bridge):
+    async with asyncio.timeout(5):
+        while bridge._listener.connections or bridge._gate.open or bridge._context.clients:
+            await asyncio.sleep(0.01)
+    assert all(heart.stopped for _, _, heart in bridge._context.hearts._due)

@@ -1,0 +1,335 @@
+"""The line's end: whoever ends a socket and however, all is said and given back."""
+
+import asyncio
+import gc
+import json
+import ssl
+import struct
+
+import pytest
+
+from bridge.live.viewer import Viewer
+from bridge.web.line import Line
+from bridge.web.sink import TransportSink
+from bridge.web.ws import Conversation
+from clients import QUERY
+from house_fixtures import authority  # noqa: F401 - a fixture
+from scripted_tier import update
+from wires import (
+    CLOSE,
+    EITHER,
+    GOODBYE,
+    HEALTH,
+    PLAIN,
+    SUBSCRIBE,
+    TEXT,
+    UPGRADE,
+    Wire,
+    heard,
+    message,
+    nobody_left,
+    open_,
+    rest,
+    subscribed,
+)
+
+
+async def test_a_goodbye_is_answered_and_nothing_comes_after_it(start_bridge, tier, wire):
+    bridge = await start_bridge(linger="0")
+    client = await wire(bridge)
+    call = await subscribed(client, tier)
+    client.send(GOODBYE)
+    call.send(update("a", 0, version=2))
+    said = await rest(client)
+    assert said[-4:] == bytes([CLOSE, 2]) + struct.pack(">H", 1000)
+    async with asyncio.timeout(5):
+        await call.over.wait()
+    await nobody_left(bridge)
+
+
+@EITHER
+async def test_who_leaves_in_the_middle_of_a_reanchor_leaves_nothing(start_bridge, tier, wire, cut):
+    bridge = await start_bridge(linger="0")
+    client = await wire(bridge)
+    call = await subscribed(client, tier, cut)
+    tier.reanchored = lambda *_: asyncio.sleep(60)
+    client.send(message(b'{"action":"reanchor","limit":2}'))
+    async with asyncio.timeout(5):
+        while not tier.reanchors:
+            await asyncio.sleep(0.01)
+    client.send(GOODBYE)
+    await asyncio.sleep(0)
+    client.writer.transport.abort()
+    await nobody_left(bridge)
+    async with asyncio.timeout(5):
+        await call.over.wait()
+    assert not bridge._hub.subscriptions
+
+
+@EITHER
+async def test_who_leaves_with_many_windows_leaves_nothing(start_bridge, tier, wire, cut):
+    tier.rows = "a"
+    bridge = await start_bridge(linger="0")
+    client = await wire(bridge)
+    await open_(client, UPGRADE + b"Sec-WebSocket-Protocol: livequery.v1\r\n\r\n", cut)
+    for name in "ab":
+        client.send(message(json.dumps(json.loads(SUBSCRIBE) | {"sub": name}).encode()))
+    await client.until(b"ready")
+    client.send(GOODBYE)
+    await asyncio.sleep(0)
+    client.writer.transport.abort()
+    await nobody_left(bridge)
+
+
+@pytest.mark.parametrize("leave", ["close", "abort"])
+async def test_who_leaves_without_a_word_leaves_nothing(start_bridge, tier, wire, leave):
+    bridge = await start_bridge(linger="0")
+    client = await wire(bridge)
+    call = await subscribed(client, tier)
+    getattr(client.writer.transport, leave)()
+    async with asyncio.timeout(5):
+        await call.over.wait()
+    await nobody_left(bridge)
+
+
+async def test_commands_of_one_who_left_are_not_obeyed_any_more(start_bridge, tier, wire):
+    """They are paced: there might be minutes of them."""
+    bridge = await start_bridge(linger="0")
+    client = await wire(bridge)
+    await subscribed(client, tier)
+    client.send(message(b'{"action":"nothing"}') * 900)
+    await asyncio.sleep(0.05)
+    client.writer.transport.abort()
+    async with asyncio.timeout(2):
+        await nobody_left(bridge)
+
+
+async def test_who_does_not_answer_a_goodbye_is_left(start_bridge, tier, wire, monkeypatch):
+    monkeypatch.setattr("bridge.web.line.CLOSE_TIMEOUT", 0.1)
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    call = await subscribed(client, tier)
+    call.end()
+    assert await heard(client) == 1000
+    assert await rest(client) == b""
+    await nobody_left(bridge)
+
+
+async def test_who_takes_nothing_is_dropped(start_bridge, tier, wire, monkeypatch):
+    monkeypatch.setattr("bridge.web.line.CLOSE_TIMEOUT", 0.1)
+    monkeypatch.setattr("bridge.web.socket.GRACE", 0.2)
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    call = await subscribed(client, tier)
+    client.writer.transport.pause_reading()
+    call.send(update("a", 0, version=2, row=b'{"n":"%b"}' % (b"x" * 4_000_000)))
+    call.end()
+    await nobody_left(bridge)
+    client.writer.transport.resume_reading()
+    assert len(await rest(client)) < 4_000_000
+
+
+async def test_who_is_slow_is_told_all_to_the_goodbye(start_bridge, tier, wire, monkeypatch):
+    monkeypatch.setattr("bridge.web.line.CLOSE_TIMEOUT", 0.1)
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    call = await subscribed(client, tier)
+    client.writer.transport.pause_reading()
+    call.send(update("a", 0, version=2, row=b'{"n":"%b"}' % (b"x" * 4_000_000)))
+    call.end()
+    await asyncio.sleep(0.5)
+    client.writer.transport.resume_reading()
+    said = await rest(client)
+    assert said[-4:] == bytes([CLOSE, 2]) + struct.pack(">H", 1000)
+    await nobody_left(bridge)
+
+
+async def test_who_takes_nothing_and_says_goodbye_is_dropped(start_bridge, tier, wire, monkeypatch):
+    monkeypatch.setattr("bridge.web.line.GRACE", 0.2)
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    call = await subscribed(client, tier)
+    client.writer.transport.pause_reading()
+    call.send(update("a", 0, version=2, row=b'{"n":"%b"}' % (b"x" * 4_000_000)))
+    await asyncio.sleep(0.1)
+    client.send(GOODBYE)
+    async with asyncio.timeout(2):
+        await nobody_left(bridge)
+
+
+@EITHER
+async def test_who_is_slow_is_told_that_the_bridge_goes(start_bridge, tier, wire, monkeypatch, cut):
+    monkeypatch.setattr("bridge.web.line.CLOSE_TIMEOUT", 0.1)
+    bridge = await start_bridge(linger="0")
+    client = await wire(bridge)
+    call = await subscribed(client, tier, cut)
+    client.writer.transport.pause_reading()
+    call.send(update("a", 0, version=2, row=b'{"n":"%b"}' % (b"x" * 4_000_000)))
+    await asyncio.sleep(0.1)
+    draining = asyncio.create_task(bridge.drain())
+    done, _ = await asyncio.wait([draining], timeout=1.5)
+    assert not done, "it would be cut"
+    client.writer.transport.resume_reading()
+    assert b"\x03\xe9" in (await rest(client))[-60:], "1001"
+    await draining
+
+
+async def test_nobody_sends_past_a_connection_that_is_lost(start_bridge, tier, wire):
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    call = await subscribed(client, tier)
+    [line] = bridge._listener._hall._doors
+    for version in (2, 3):
+        call.send(update("a", 0, version=version))
+        await heard(client)
+    outlet = line.outlet
+    assert outlet.in_step
+    line.abort()
+    line.connection_lost(None)
+    assert not outlet.in_step
+    assert outlet.wire() is None
+
+
+async def test_nobody_sends_past_a_transport_a_transport_that_closes(start_bridge, tier, wire):
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    call = await subscribed(client, tier)
+    [line] = bridge._listener._hall._doors
+    for version in (2, 3):
+        call.send(update("a", 0, version=version))
+        await heard(client)
+    assert line.outlet.in_step
+    line.hang_up()
+    assert not line.outlet.in_step
+    assert line.outlet.wire() is None
+
+
+async def test_a_socket_on_which_nothing_comes_stays(start_bridge, tier, wire, monkeypatch):
+    monkeypatch.setattr("bridge.web.hall.KEEPALIVE", 0.2)
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    call = await subscribed(client, tier)
+    await asyncio.sleep(0.5)
+    call.send(update("a", 0, version=2))
+    assert await heard(client) == TEXT
+
+
+async def test_a_socket_after_a_stream_to_a_client_that_lags(start_bridge, tier, caplog):
+    bridge = await start_bridge()
+    host, port = bridge.url.removeprefix("http://").split(":")
+    client = Wire(*await asyncio.open_connection(host, int(port), limit=16 * 1024))
+    call = await client.stream(tier)
+    client.writer.transport.pause_reading()
+    call.send(update("a", 0, version=2, row=b'{"n":"%b"}' % (b"x" * 4_000_000)))
+    client.send(PLAIN)
+    call.end()
+    async with asyncio.timeout(5):
+        while not isinstance(next(iter(bridge._listener._hall._doors)), Line):
+            await asyncio.sleep(0.01)
+    [line] = bridge._listener._hall._doors
+    assert line.writing_paused
+    client.writer.transport.resume_reading()
+    seen = b""
+    async with asyncio.timeout(5):
+        while not seen.endswith(b"\r\n\r\n") or b"101 Switching" not in seen:
+            seen = seen[-1000:] + await client.reader.read(64 * 1024)
+    assert not line.writing_paused
+    client.writer.close()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_socket_that_breaks_is_dropped_and_told_in_the_log(
+    start_bridge, wire, monkeypatch, caplog
+):
+    async def read(*_):
+        raise RuntimeError
+
+    monkeypatch.setattr(Conversation, "read", read)
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    client.send(PLAIN)
+    assert (await rest(client)).endswith(b"\r\n\r\n"), "no word after the answer"
+    await nobody_left(bridge)
+    assert [r.message for r in caplog.records if r.levelname == "ERROR"] == ["a socket broke"]
+
+
+async def test_a_bridge_that_closes_leaves_no_socket(start_bridge, tier, wire):
+    bridge = await start_bridge()
+    clients = [await wire(bridge) for _ in range(3)]
+    await subscribed(clients[0], tier)
+    await open_(clients[1])
+    hall = bridge._listener._hall
+    await bridge.close()
+    assert not len(hall)
+    assert not bridge._gate.open
+    assert await rest(clients[1]) == b""
+
+
+async def test_a_socket_after_a_stream_on_the_same_connection(start_bridge, tier, wire, handed):
+    bridge = await start_bridge(linger="0")
+    client = await wire(bridge)
+    call = await client.stream(tier)
+    client.send(PLAIN)
+    call.end()
+    await client.until(b"0\r\n\r\n")
+    assert "101 Switching" in await client.head()
+    client.send(message(SUBSCRIBE))
+    assert (await tier.next_call()).request.query.entity == QUERY["entity"]
+    assert not handed
+    other = await wire(bridge)
+    other.send(PLAIN + HEALTH)
+    assert "101 Switching" in await other.head()
+    assert len(handed) == 1, "what is sent before the answer is aiohttp's to judge"
+
+
+def held():
+    kinds = (Line, Conversation, TransportSink, Viewer)
+    return [thing for thing in gc.get_objects() if isinstance(thing, kinds)]
+
+
+async def test_a_goodbye_and_the_end_of_tls_at_once_break_nothing(
+    start_bridge, tier, authority, caplog
+):
+    """asyncio's own loop: its TLS transport breaks when it is closed again."""
+    cert, key = authority.issue("server", 1)
+    tier.rows = "a"
+    bridge = await start_bridge(tls_cert=cert, tls_key=key, linger="0")
+    host, port = bridge.url.removeprefix("https://").split(":")
+    context = ssl.create_default_context(cafile=authority.ca)
+    for _ in range(3):
+        client = Wire(*await asyncio.open_connection(host, int(port), ssl=context))
+        await open_(client)
+        client.send(message(SUBSCRIBE))
+        await client.until(b'"agg_id":"a"')
+        client.send(GOODBYE)
+        client.writer.close()
+        await asyncio.sleep(0.05)
+        client.writer.transport.abort()
+    await nobody_left(bridge)
+    assert not [record.message for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize("end", ["left", "goodbye", "over", "wrong"])
+async def test_what_a_socket_held_is_free_without_the_collector(start_bridge, tier, wire, end):
+    bridge = await start_bridge(linger="0")
+    gc.collect()
+    others = held()  # aiohttp remembers the applications of other tests
+    gc.disable()
+    try:
+        client = await wire(bridge)
+        call = await subscribed(client, tier)
+        if end == "over":
+            call.end()
+            await heard(client)
+        if end == "wrong":
+            client.send(message(b"\xff"))
+            await heard(client)
+        if end != "left":
+            client.send(GOODBYE)
+            await rest(client)
+        client.writer.transport.abort()
+        async with asyncio.timeout(2):
+            while any(thing not in others for thing in held()):
+                await asyncio.sleep(0.05)
+    finally:
+        gc.enable()
