@@ -21,7 +21,7 @@ test: $(VENV)/.dev browser ## the whole suite
 soak: $(VENV)/.dev browser ## the longer runs
 	$(BIN)/python -m pytest -m soak --timeout 3600
 
-bench: $(VENV)/.dev ## the bridge beside its peers: bench/report.md (16 minutes; installs Envoy, nginx, Nchan)
+bench: $(VENV)/.dev ## the bridge beside its peers: bench/report.md (17 minutes; installs Envoy, nginx, Nchan)
 	$(BIN)/python -m bench run
 
 bench-quick: $(VENV)/.dev ## guard against regressions, by ratio (under 3 minutes)
