@@ -61,6 +61,7 @@ class HealthWatch:
         self._now = Health.UNKNOWN
         self._pause = Backoff(first=0.1, factor=2, most=5)
         self._broken = 0
+        self._lost = False
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -78,6 +79,7 @@ class HealthWatch:
                     await self._channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
             except TimeoutError:
                 continue
+            self._lost = True
 
     async def _connected(self) -> None:
         """Wait until there is a connection."""
@@ -94,6 +96,7 @@ class HealthWatch:
             self._broken = 0
             self._pause.reset()
         self._broken += 1
+        self._lost = True
         if self._broken > 1:
             self._tell(Health.UNREACHABLE)
         await asyncio.sleep(self._pause.next())
@@ -137,6 +140,9 @@ class HealthWatch:
         return _Answer.BROKEN
 
     def _tell(self, health: Health) -> None:
-        if health is not self._now:
+        """Pass on what is new. After a loss it is that the replica serves, as it did before."""
+        back = self._lost and health is Health.SERVING
+        if back or health is not self._now:
             self._now = health
+            self._lost = self._lost and not back
             self._on_change(health)
