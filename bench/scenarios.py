@@ -85,7 +85,6 @@ def _distinct() -> Scenario:
         name="distinct",
         title="300 distinct queries, one client and 20 frames/s each",
         cases=(*_cases(pairs, plan, 300, distinct=True, warm=_SETTLE), gathered, floor),
-        rounds=4,
     )
 
 
