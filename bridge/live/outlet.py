@@ -152,7 +152,7 @@ class Outlet:
         Else it would keep its stream, and that it, until the collector of cycles comes.
         """
         self._waiting = None
-        self.stalled = _nobody
+        self.stalled = nobody
 
     def look(self, now: float, stall: float) -> bool:
         """See how the socket does; returns whether it must be watched on."""
@@ -171,7 +171,7 @@ class Outlet:
         return bool(self.unsent() or self._waiting)
 
 
-def _nobody() -> None:
+def nobody() -> None:
     """Tell nobody."""
 
 

@@ -10,7 +10,7 @@ from bridge.core.errors import Failed, Kind
 from bridge.live.backend import Identity
 from bridge.live.hub import Hub
 from bridge.live.observer import Reason
-from bridge.live.outlet import Outlet, Watch
+from bridge.live.outlet import Outlet, Watch, nobody
 from bridge.live.script import Script
 from bridge.live.viewer import End, Resume, Viewer
 
@@ -86,7 +86,7 @@ class Place:
 
     def give_back(self) -> None:
         """Give it back, if it was taken, and let go of its stream. Idempotent."""
-        drain, self._drain = self._drain, _nobody
+        drain, self._drain = self._drain, nobody
         if not self._taken:
             return
         self._taken = False
@@ -99,10 +99,6 @@ class Place:
 
     def __exit__(self, *_: object) -> None:
         self.give_back()
-
-
-def _nobody() -> None:
-    """Tell nobody."""
 
 
 CONTEXT = web.AppKey("context", Context)

@@ -3,8 +3,6 @@
 import base64
 import binascii
 import hashlib
-from email.utils import formatdate
-from functools import lru_cache
 from time import time
 from typing import Final
 
@@ -14,7 +12,7 @@ from bridge.core.v1 import SUBPROTOCOL
 
 from .ask import Ask
 from .journal import V1_WS
-from .label import label
+from .label import date, label
 from .settings import WebSettings
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -41,7 +39,7 @@ def upgrade_head(ask: Ask, settings: WebSettings) -> bytes:
     fields = {"Sec-WebSocket-Accept": accept(ask.headers["Sec-WebSocket-Key"])}
     if ask.talk is V1_WS:
         fields["Sec-WebSocket-Protocol"] = SUBPROTOCOL
-    fields["Date"] = _date(int(time()))
+    fields["Date"] = date(int(time()))
     fields |= label(ask.name, settings, ask.foreign_origin)
     lines = "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
     return f"{_SWITCHING}{lines}\r\n".encode()
@@ -50,8 +48,3 @@ def upgrade_head(ask: Ask, settings: WebSettings) -> bytes:
 _SWITCHING: Final = (
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
 )
-
-
-@lru_cache(2)
-def _date(second: int) -> str:
-    return formatdate(second, usegmt=True)

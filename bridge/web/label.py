@@ -42,6 +42,12 @@ def stream_head(ask: Ask, settings: WebSettings, *, keep_alive: bool) -> bytes:
     return b"%bX-Request-Id: %b\r\n\r\n" % (head, ask.name.encode())
 
 
+@lru_cache(2)
+def date(second: int) -> str:
+    """Print a time as a header field has it (RFC 9110 §5.6.7); `second`: of the Unix epoch."""
+    return formatdate(second, usegmt=True)
+
+
 @lru_cache(16)
 def _head(
     second: int,
@@ -51,7 +57,7 @@ def _head(
     foreign: str | None,
 ) -> bytes:
     """Print all but the name; the same for all who come in one second."""
-    lines = [_STREAM % chunked, f"Date: {formatdate(second, usegmt=True)}\r\n"]
+    lines = [_STREAM % chunked, f"Date: {date(second)}\r\n"]
     if chunked:
         lines.append("Transfer-Encoding: chunked\r\n")
         if not keep_alive:

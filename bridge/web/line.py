@@ -135,7 +135,8 @@ class Line(BaseProtocol):
         self._say_goodbye(code, message)
         gone = (ClientConnectionResetError, EofStream, WebSocketError, TimeoutError)
         with contextlib.suppress(*gone):
-            await self._drain_helper()  # who is slow has not seen it yet
+            async with asyncio.timeout(GRACE):
+                await self._drain_helper()  # who is slow has not seen it yet
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 while (await self._queue.read()).type is not WSMsgType.CLOSE:
                     pass

@@ -1,7 +1,6 @@
 """The door: streams served without aiohttp's handler are the same streams, on the same terms."""
 
 import asyncio
-import gc
 import json
 import re
 import socket
@@ -17,7 +16,7 @@ from bridge.web.sink import TransportSink
 from bridge.web.stream import Stream
 from clients import QUERY, SseClient
 from scripted_tier import update
-from wires import ASK, HEALTH, Wire
+from wires import ASK, HEALTH, Wire, all_freed
 
 
 async def test_in_one_piece_or_in_parts_the_answer_is_the_same(start_bridge, tier, wire, handed):
@@ -259,18 +258,10 @@ async def test_a_client_that_leaves_as_the_tier_starts_leaves_nothing(
     assert all(heart.stopped for _, _, heart in bridge._context.hearts._due)
 
 
-def held():
-    kinds = (Door, Stream, TransportSink, Viewer)
-    return [thing for thing in gc.get_objects() if isinstance(thing, kinds)]
-
-
 @pytest.mark.parametrize("end", ["left", "over", "refused", "malformed"])
 async def test_what_a_stream_held_is_free_without_the_collector(start_bridge, tier, wire, end):
     bridge = await start_bridge(linger="0")
-    gc.collect()
-    others = held()  # aiohttp remembers the applications of other tests
-    gc.disable()
-    try:
+    async with all_freed(Door, Stream, TransportSink, Viewer):
         client = await wire(bridge)
         client.send(ASK.replace(b"query", b"question") if end == "malformed" else ASK)
         if end == "refused":
@@ -287,11 +278,6 @@ async def test_what_a_stream_held_is_free_without_the_collector(start_bridge, ti
         if end in ("refused", "malformed"):
             await client.head()
         client.writer.transport.abort()
-        async with asyncio.timeout(2):
-            while any(thing not in others for thing in held()):
-                await asyncio.sleep(0.05)
-    finally:
-        gc.enable()
 
 
 async def test_a_connection_on_which_nothing_comes_is_closed(start_bridge, tier, wire, monkeypatch):

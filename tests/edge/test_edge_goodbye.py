@@ -1,7 +1,6 @@
 """The line's end: whoever ends a socket and however, all is said and given back."""
 
 import asyncio
-import gc
 import json
 import ssl
 import struct
@@ -25,11 +24,13 @@ from wires import (
     TEXT,
     UPGRADE,
     Wire,
+    all_freed,
     heard,
     message,
     nobody_left,
     open_,
     rest,
+    stuffed,
     subscribed,
 )
 
@@ -120,9 +121,7 @@ async def test_who_takes_nothing_is_dropped(start_bridge, tier, wire, monkeypatc
     monkeypatch.setattr("bridge.web.socket.GRACE", 0.2)
     bridge = await start_bridge()
     client = await wire(bridge)
-    call = await subscribed(client, tier)
-    client.writer.transport.pause_reading()
-    call.send(update("a", 0, version=2, row=b'{"n":"%b"}' % (b"x" * 4_000_000)))
+    call = await stuffed(client, tier)
     call.end()
     await nobody_left(bridge)
     client.writer.transport.resume_reading()
@@ -133,9 +132,7 @@ async def test_who_is_slow_is_told_all_to_the_goodbye(start_bridge, tier, wire, 
     monkeypatch.setattr("bridge.web.line.CLOSE_TIMEOUT", 0.1)
     bridge = await start_bridge()
     client = await wire(bridge)
-    call = await subscribed(client, tier)
-    client.writer.transport.pause_reading()
-    call.send(update("a", 0, version=2, row=b'{"n":"%b"}' % (b"x" * 4_000_000)))
+    call = await stuffed(client, tier)
     call.end()
     await asyncio.sleep(0.5)
     client.writer.transport.resume_reading()
@@ -144,15 +141,16 @@ async def test_who_is_slow_is_told_all_to_the_goodbye(start_bridge, tier, wire, 
     await nobody_left(bridge)
 
 
-async def test_who_takes_nothing_and_says_goodbye_is_dropped(start_bridge, tier, wire, monkeypatch):
+@pytest.mark.parametrize("said", [GOODBYE, message(b"\xff")], ids=["goodbye", "no UTF-8"])
+async def test_who_takes_nothing_and_ends_it_is_dropped(
+    start_bridge, tier, wire, monkeypatch, said
+):
     monkeypatch.setattr("bridge.web.line.GRACE", 0.2)
     bridge = await start_bridge()
     client = await wire(bridge)
-    call = await subscribed(client, tier)
-    client.writer.transport.pause_reading()
-    call.send(update("a", 0, version=2, row=b'{"n":"%b"}' % (b"x" * 4_000_000)))
+    await stuffed(client, tier)
     await asyncio.sleep(0.1)
-    client.send(GOODBYE)
+    client.send(said)
     async with asyncio.timeout(2):
         await nobody_left(bridge)
 
@@ -162,9 +160,7 @@ async def test_who_is_slow_is_told_that_the_bridge_goes(start_bridge, tier, wire
     monkeypatch.setattr("bridge.web.line.CLOSE_TIMEOUT", 0.1)
     bridge = await start_bridge(linger="0")
     client = await wire(bridge)
-    call = await subscribed(client, tier, cut)
-    client.writer.transport.pause_reading()
-    call.send(update("a", 0, version=2, row=b'{"n":"%b"}' % (b"x" * 4_000_000)))
+    await stuffed(client, tier, cut)
     await asyncio.sleep(0.1)
     draining = asyncio.create_task(bridge.drain())
     done, _ = await asyncio.wait([draining], timeout=1.5)
@@ -174,7 +170,8 @@ async def test_who_is_slow_is_told_that_the_bridge_goes(start_bridge, tier, wire
     await draining
 
 
-async def test_nobody_sends_past_a_connection_that_is_lost(start_bridge, tier, wire):
+@pytest.mark.parametrize("end", ["lost", "closing"])
+async def test_nobody_sends_past_the_end_of_a_connection(start_bridge, tier, wire, end):
     bridge = await start_bridge()
     client = await wire(bridge)
     call = await subscribed(client, tier)
@@ -184,24 +181,13 @@ async def test_nobody_sends_past_a_connection_that_is_lost(start_bridge, tier, w
         await heard(client)
     outlet = line.outlet
     assert outlet.in_step
-    line.abort()
-    line.connection_lost(None)
+    if end == "lost":
+        line.abort()
+        line.connection_lost(None)
+    else:
+        line.hang_up()
     assert not outlet.in_step
     assert outlet.wire() is None
-
-
-async def test_nobody_sends_past_a_transport_a_transport_that_closes(start_bridge, tier, wire):
-    bridge = await start_bridge()
-    client = await wire(bridge)
-    call = await subscribed(client, tier)
-    [line] = bridge._listener._hall._doors
-    for version in (2, 3):
-        call.send(update("a", 0, version=version))
-        await heard(client)
-    assert line.outlet.in_step
-    line.hang_up()
-    assert not line.outlet.in_step
-    assert line.outlet.wire() is None
 
 
 async def test_a_socket_on_which_nothing_comes_stays(start_bridge, tier, wire, monkeypatch):
@@ -282,11 +268,6 @@ async def test_a_socket_after_a_stream_on_the_same_connection(start_bridge, tier
     assert len(handed) == 1, "what is sent before the answer is aiohttp's to judge"
 
 
-def held():
-    kinds = (Line, Conversation, TransportSink, Viewer)
-    return [thing for thing in gc.get_objects() if isinstance(thing, kinds)]
-
-
 async def test_a_goodbye_and_the_end_of_tls_at_once_break_nothing(
     start_bridge, tier, authority, caplog
 ):
@@ -312,10 +293,7 @@ async def test_a_goodbye_and_the_end_of_tls_at_once_break_nothing(
 @pytest.mark.parametrize("end", ["left", "goodbye", "over", "wrong"])
 async def test_what_a_socket_held_is_free_without_the_collector(start_bridge, tier, wire, end):
     bridge = await start_bridge(linger="0")
-    gc.collect()
-    others = held()  # aiohttp remembers the applications of other tests
-    gc.disable()
-    try:
+    async with all_freed(Line, Conversation, TransportSink, Viewer):
         client = await wire(bridge)
         call = await subscribed(client, tier)
         if end == "over":
@@ -328,8 +306,3 @@ async def test_what_a_socket_held_is_free_without_the_collector(start_bridge, ti
             client.send(GOODBYE)
             await rest(client)
         client.writer.transport.abort()
-        async with asyncio.timeout(2):
-            while any(thing not in others for thing in held()):
-                await asyncio.sleep(0.05)
-    finally:
-        gc.enable()

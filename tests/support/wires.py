@@ -1,6 +1,8 @@
 """Wires: connections byte for byte, WebSockets included."""
 
 import asyncio
+import contextlib
+import gc
 import json
 import re
 import struct
@@ -9,6 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from clients import QUERY
+from scripted_tier import update
 
 ASK = f"GET /api/v1/live?query={quote(json.dumps(QUERY))} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -96,6 +99,14 @@ async def heard(client):
     return struct.unpack(">H", payload[:2])[0] if first == CLOSE else first
 
 
+async def stuffed(client, tier, cut=0):
+    """Open a socket whose client takes nothing of what it is sent."""
+    call = await subscribed(client, tier, cut)
+    client.writer.transport.pause_reading()
+    call.send(update("a", 0, version=2, row=b'{"n":"%b"}' % (b"x" * 4_000_000)))
+    return call
+
+
 async def rest(client):
     async with asyncio.timeout(5):
         return await client.reader.read()
@@ -106,3 +117,22 @@ async def nobody_left(bridge):
         while bridge._listener.connections or bridge._gate.open or bridge._context.clients:
             await asyncio.sleep(0.01)
     assert all(heart.stopped for _, _, heart in bridge._context.hearts._due)
+
+
+@contextlib.asynccontextmanager
+async def all_freed(*kinds):
+    """See that objects of these kinds made meanwhile are freed without the collector of cycles."""
+
+    def held():
+        return [thing for thing in gc.get_objects() if isinstance(thing, kinds)]
+
+    gc.collect()
+    others = held()  # aiohttp remembers the applications of other tests
+    gc.disable()
+    try:
+        yield
+        async with asyncio.timeout(2):
+            while any(thing not in others for thing in held()):
+                await asyncio.sleep(0.05)
+    finally:
+        gc.enable()
