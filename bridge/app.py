@@ -8,32 +8,32 @@ import ssl
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from .config import Config
-from .core.origin import is_loopback
-from .descriptors import room_for
-from .drain import drain
-from .fleet import Fleet
-from .garbage import settle
-from .live.hub import Hub
-from .live.outlet import Watch
-from .live.settings import Settings
-from .memory import read as read_memory
-from .pressure import Pressure
-from .renewal import Renewal
-from .telemetry.lag import LoopLag
-from .telemetry.metrics import Metrics
-from .telemetry.version import bridge_version
-from .upstream.backend import GrpcBackend
-from .upstream.endpoints import Endpoints
-from .upstream.tls import TlsFiles as UpstreamTls
-from .web.context import Context
-from .web.gate import Gate
-from .web.health import Health
-from .web.listener import Listener, bind
-from .web.server import admin, application
-from .web.settings import WebSettings
-from .web.tls import TlsFiles
-from .web.tls import certificate as read_certificate
+from bridge.config.loader import Config
+from bridge.core.origin import is_loopback
+from bridge.live.hub import Hub
+from bridge.live.send_buffer import StallMonitor
+from bridge.live.settings import LiveSettings
+from bridge.process.drain import drain
+from bridge.process.fd_limit import connection_limits
+from bridge.process.gc_tuning import tune_gc
+from bridge.process.memory_guard import MemoryGuard
+from bridge.process.memory_usage import read_usage as read_memory
+from bridge.process.metrics_federation import MetricsFederation
+from bridge.telemetry.loop_lag import LoopLag
+from bridge.telemetry.metrics import Metrics
+from bridge.telemetry.version import bridge_version
+from bridge.tls.reloading import ReloadableFiles
+from bridge.upstream.backend import GrpcBackend
+from bridge.upstream.endpoints import Endpoints
+from bridge.upstream.tls import UpstreamTlsFiles as UpstreamTls
+from bridge.web.admission import Admission
+from bridge.web.context import WebContext
+from bridge.web.health import HealthHandlers
+from bridge.web.listener import Listener, bind
+from bridge.web.routes import admin_application, application
+from bridge.web.settings import WebSettings
+from bridge.web.tls import ListenerTlsFiles
+from bridge.web.tls import reloadable_certificate as read_certificate
 
 T = TypeVar("T")
 
@@ -52,11 +52,11 @@ class Bridge:
 
     """
 
-    def __init__(self, config: Config, *, fleet: Fleet | None = None) -> None:
+    def __init__(self, config: Config, *, fleet: MetricsFederation | None = None) -> None:
         self._config = config
         self._fleet = fleet
-        self._certificate = certificate(config)
-        self._most_sockets, most = room_for(config.max_connections)
+        self._certificate = listener_certificate(config)
+        self._most_sockets, most = connection_limits(config.max_connections)
         self.metrics = Metrics()
         self._lag = LoopLag()
         self._endpoints = endpoints(config)
@@ -65,21 +65,23 @@ class Bridge:
             settings=_live_settings(config),
             observer=self.metrics,
         )
-        watch = Watch(stall=config.stall_timeout)
-        self._pressure = Pressure(read=lambda: read_memory(config.memory_limit), cut=watch.shed)
-        self._gate = Gate(
+        stall_monitor = StallMonitor(stall=config.stall_timeout)
+        self._pressure = MemoryGuard(
+            read=lambda: read_memory(config.memory_limit), cut=stall_monitor.shed
+        )
+        self._admission = Admission(
             most=most,
             most_per_ip=config.max_connections_per_ip,
             rate=config.accept_rate,
             short=lambda: self._pressure.short,
         )
-        self._context = Context(
+        self._context = WebContext(
             hub=self._hub,
-            watch=watch,
-            gate=self._gate,
+            stall_monitor=stall_monitor,
+            admission=self._admission,
             settings=_web_settings(config),
         )
-        self._health = Health(
+        self._health = HealthHandlers(
             reasons=self._reasons, replicas=self._replicas, exposition=self._exposition
         )
         self._listener: Listener | None = None
@@ -120,7 +122,9 @@ class Bridge:
         return listener.url
 
     async def _open_admin(self, sockets: list[socket.socket]) -> None:
-        app = admin(self._context, self._health, loopback=is_loopback(sockets[0].getsockname()[0]))
+        app = admin_application(
+            self._context, self._health, loopback=is_loopback(sockets[0].getsockname()[0])
+        )
         self._admin = Listener(app, sockets)
         await self._admin.open()
         logger.info("metrics and health at %s", self._admin.url)
@@ -146,7 +150,7 @@ class Bridge:
         if self._hub.draining:
             return ["draining"]
         reasons = []
-        if self._gate.full:
+        if self._admission.full:
             reasons.append("no more connections to give")
         if self._pressure.short:
             reasons.append("short of memory")
@@ -173,17 +177,17 @@ class Bridge:
 
     def _bind_metrics(self) -> None:
         bind_reading = self.metrics.bind
-        journal, hub, lag, pressure, replicas = (
-            self._context.journal,
+        stream_log, hub, lag, pressure, replicas = (
+            self._context.stream_log,
             self._hub,
             self._lag,
             self._pressure,
             self._endpoints.snapshot,
         )
-        bind_reading("connections", lambda: journal.open)
+        bind_reading("connections", lambda: stream_log.open)
         bind_reading("sockets", lambda: self._listener.connections if self._listener else 0)
         bind_reading("subscriptions", lambda: hub.subscriptions)
-        bind_reading("refusals", lambda: journal.refused)
+        bind_reading("refusals", lambda: stream_log.refused)
         bind_reading("draining", lambda: float(hub.draining))
         bind_reading("endpoint_streams", lambda: {(r.address,): r.streams for r in replicas()})
         bind_reading(
@@ -207,14 +211,14 @@ class Bridge:
         """
         self._hub.draining = True
         if not await drain(
-            self._context.clients, gone=self._gate.empty, within=self._config.drain_timeout
+            self._context.clients, gone=self._admission.empty, within=self._config.drain_timeout
         ):
-            logger.warning("%d clients had to be dropped", self._gate.open)
+            logger.warning("%d clients had to be dropped", self._admission.open)
 
     async def close(self) -> None:
         """Release everything: upstream calls, connections, channels."""
         self._lag.stop()
-        self._context.hearts.stop()
+        self._context.idle_timers.stop()
         for task in self._upkeep:
             task.cancel()
         if self._upkeep:
@@ -228,11 +232,11 @@ class Bridge:
         await self._endpoints.close()
 
 
-def certificate(config: Config) -> Renewal[ssl.SSLContext] | None:
+def listener_certificate(config: Config) -> ReloadableFiles[ssl.SSLContext] | None:
     """Read the listener's certificate, if it has one. Raises TlsError."""
     if not config.tls_cert:
         return None
-    files = TlsFiles(
+    files = ListenerTlsFiles(
         cert=config.tls_cert, key=config.tls_key, client_ca=config.tls_client_ca or None
     )
     return read_certificate(files)
@@ -251,8 +255,8 @@ def endpoints(config: Config) -> Endpoints:
     return Endpoints(config.upstream, keepalive=config.keepalive, gather=config.gather, tls=tls)
 
 
-def _live_settings(config: Config) -> Settings:
-    return Settings(
+def _live_settings(config: Config) -> LiveSettings:
+    return LiveSettings(
         open_timeout=config.open_timeout,
         max_staleness=config.max_staleness,
         linger=config.linger,
@@ -280,7 +284,7 @@ async def serve(
     config: Config,
     *,
     on_listening: Callable[[str], None],
-    fleet: Fleet | None = None,
+    fleet: MetricsFederation | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
     """Run a bridge until SIGTERM or SIGINT, then drain; a second signal ends it at once.
@@ -307,7 +311,7 @@ async def serve(
             "livequery-bridge %s serves %s for %s", bridge_version(), url, ",".join(config.upstream)
         )
         on_listening(url)
-        settle()
+        tune_gc()
         await stop.wait()
         stop.clear()
         await _unless(stop, bridge.drain())

@@ -10,19 +10,20 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from .app import certificate, endpoints, stop_signal
+from bridge.config.loader import Config, ConfigError, Setting, resolve, show
+from bridge.config.options import OPTIONS
+from bridge.process.metrics_federation import MetricsFederation
+from bridge.process.supervisor import ANNOUNCEMENT, Supervisor, WorkerError, WorkerSettings
+from bridge.telemetry.logs import set_up_logging
+from bridge.telemetry.version import bridge_version
+from bridge.tls.reloading import TlsError
+
+from .app import endpoints, listener_certificate, stop_signal
 from .app import serve as run_bridge
-from .config import Config, ConfigError, Setting, resolve, show
 from .demo import DemoError
 from .demo import demo as run_demo
-from .fleet import Fleet
-from .options import OPTIONS
-from .renewal import TlsError
 from .tail import TailError
 from .tail import tail as run_tail
-from .telemetry.logs import set_up_logging
-from .telemetry.version import bridge_version
-from .workers import ANNOUNCEMENT, Brief, Supervisor, WorkerError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -94,16 +95,16 @@ async def _supervise(config: Config, settings: Mapping[str, Setting]) -> None:
 @cli.command(hidden=True)
 def worker() -> None:
     """Run one of several bridges; told how, by the one that started it, on standard input."""
-    brief = msgspec.json.decode(sys.stdin.buffer.readline(), type=Brief)
+    brief = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerSettings)
     config = brief.config()
     set_up_logging(form=config.log_format, level=config.log_level, worker=brief.name)
     _run(_work(brief, config))
 
 
-async def _work(brief: Brief, config: Config) -> None:
+async def _work(brief: WorkerSettings, config: Config) -> None:
     stop = stop_signal()
     await _watch_stdin(stop)
-    fleet = Fleet(brief.directory, brief.name)
+    fleet = MetricsFederation(brief.directory, brief.name)
     await run_bridge(config, on_listening=_announce, fleet=fleet, stop=stop)
 
 
@@ -117,7 +118,7 @@ def check(*, file: str | None, **flags: str | None) -> None:
     try:
         config, _ = resolve(flags, os.environ, file)
         _need_upstream(config)
-        certificate(config)
+        listener_certificate(config)
     except (ConfigError, TlsError) as error:
         raise click.UsageError(str(error)) from None
     click.echo("configuration: ok")

@@ -5,9 +5,10 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from bridge.config.loader import Config, resolve
+from bridge.process.supervisor import ANNOUNCEMENT
+
 from .app import serve
-from .config import Config, resolve
-from .workers import ANNOUNCEMENT
 
 TIER_START = 30.0
 STOP = 3.0

@@ -23,7 +23,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     request_id: str = ""
 
 
-def groups(deltas: tuple[Frame, ...]) -> list[Change]:
+def split_groups(deltas: tuple[Frame, ...]) -> list[Change]:
     """Split deltas of one batch into runs of equal stream_id: one source change each."""
     runs: list[Change] = []
     begin, name = 0, None

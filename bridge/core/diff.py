@@ -7,8 +7,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from .delta import Op
-from .frame import Frame, carry, leave
+from .frame import Frame, leave_frame, reencode
+from .op import Op
 
 
 def diff(a: Sequence[Frame], b: Sequence[Frame], stream_id: str = "") -> list[Frame]:
@@ -22,7 +22,7 @@ def diff(a: Sequence[Frame], b: Sequence[Frame], stream_id: str = "") -> list[Fr
         return []
     wanted = {row.agg_id for row in b}
     frames = [
-        leave(a[at].agg_id, at, stream_id)
+        leave_frame(a[at].agg_id, at, stream_id)
         for at in range(len(a) - 1, -1, -1)
         if a[at].agg_id not in wanted
     ]
@@ -36,39 +36,39 @@ def diff(a: Sequence[Frame], b: Sequence[Frame], stream_id: str = "") -> list[Fr
         if agg_id in steady:
             # Whatever stands between is bound for a later place and leaves from there.
             last = current.index(agg_id, last + 1)
-            if not same(had[agg_id], row):
-                updates.append(carry(Op.UPDATE, row, index, index, stream_id))
+            if not same_row(had[agg_id], row):
+                updates.append(reencode(Op.UPDATE, row, index, index, stream_id))
         elif agg_id in had:
             old = current.index(agg_id)
             del current[old]
             last += 1 if old > last else 0
             current.insert(last, agg_id)
-            frames.append(carry(Op.MOVE, row, old, last, stream_id))
+            frames.append(reencode(Op.MOVE, row, old, last, stream_id))
         else:
             last += 1
             current.insert(last, agg_id)
-            frames.append(carry(Op.ENTER, row, -1, last, stream_id))
+            frames.append(reencode(Op.ENTER, row, -1, last, stream_id))
     return frames + updates
 
 
-UNSEEN = b"?"
+UNKNOWN_CURSOR = b"?"
 """The cursor of a row of which a client told id and version alone; no cursor prints so."""
 
 
 def known(pairs: Iterable[tuple[str, int]]) -> tuple[Frame, ...]:
     """Make rows of what a returning client knows: ids and versions, in window order."""
     return tuple(
-        Frame(Op.ENTER, agg_id, version, UNSEEN, -1, at, "", b"")
+        Frame(Op.ENTER, agg_id, version, UNKNOWN_CURSOR, -1, at, "", b"")
         for at, (agg_id, version) in enumerate(dict(pairs).items())
     )
 
 
-def same(one: Frame, other: Frame) -> bool:
+def same_row(one: Frame, other: Frame) -> bool:
     """Whether two frames of one id carry the same row: version, text and cursor.
 
     Of a row that a client only knows by its version, that decides; 0 is never the same.
     """
-    if one.cursor is UNSEEN:
+    if one.cursor is UNKNOWN_CURSOR:
         return one.version == other.version != 0
     return one is other or (one.cursor == other.cursor and one.body == other.body)
 

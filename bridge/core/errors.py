@@ -3,7 +3,7 @@
     BridgeError          an end with a stated reason
     └── Failed           … that a client is told as HTTP status, close code or v1 `error`
 
-Every kind of failure is one row of `TABLE`; foreign errors (gRPC statuses, aiohttp exceptions)
+Every kind of failure is one row of `FAILURES`; foreign errors (gRPC statuses, aiohttp exceptions)
 are translated into `Failed` where they enter, and nowhere else.
 """
 
@@ -35,7 +35,7 @@ class Kind(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FailureRow:
     """How one kind of failure is told.
 
     `status` is the HTTP status, `close` the WebSocket close code, `code` the gRPC name that v1
@@ -49,25 +49,29 @@ class Row:
     title: str
 
 
-TABLE: dict[Kind, Row] = {
-    Kind.MALFORMED: Row(400, 4500, "INVALID_ARGUMENT", False, "Malformed request"),
-    Kind.BAD_QUERY: Row(400, 4500, "INVALID_ARGUMENT", False, "Bad query"),
-    Kind.UNAUTHENTICATED: Row(401, 4501, "UNAUTHENTICATED", False, "No valid credential"),
-    Kind.DENIED: Row(403, 4503, "PERMISSION_DENIED", False, "Not allowed"),
-    Kind.NOT_FOUND: Row(404, 4504, "NOT_FOUND", False, "Not found"),
-    Kind.CONFLICT: Row(409, 4509, "FAILED_PRECONDITION", False, "Wrong state"),
-    Kind.TOO_LARGE: Row(413, 4513, "RESOURCE_EXHAUSTED", False, "Too large"),
-    Kind.MESSAGE_TOO_LARGE: Row(413, 1009, "RESOURCE_EXHAUSTED", False, "Message too large"),
-    Kind.QUOTA: Row(429, 4003, "RESOURCE_EXHAUSTED", True, "Over a limit"),
-    Kind.UNIMPLEMENTED: Row(501, 4512, "UNIMPLEMENTED", False, "Not implemented by the tier"),
-    Kind.UNAVAILABLE: Row(503, 1013, "UNAVAILABLE", True, "Unavailable"),
-    Kind.DEADLINE: Row(504, 1013, "DEADLINE_EXCEEDED", True, "No answer in time"),
-    Kind.BROKEN: Row(502, 1011, "INTERNAL", True, "Unreadable answer from the tier"),
-    Kind.TOO_SLOW: Row(503, 4000, "UNAVAILABLE", True, "Client too slow"),
-    Kind.EXPIRED: Row(401, 4001, "UNAUTHENTICATED", True, "Credential expired"),
-    Kind.NO_PONG: Row(503, 4002, "UNAVAILABLE", True, "No pong in time"),
-    Kind.NO_FIRST_MESSAGE: Row(408, 4005, "DEADLINE_EXCEEDED", True, "No first message in time"),
-    Kind.DRAINING: Row(503, 1001, "UNAVAILABLE", True, "Bridge draining"),
+FAILURES: dict[Kind, FailureRow] = {
+    Kind.MALFORMED: FailureRow(400, 4500, "INVALID_ARGUMENT", False, "Malformed request"),
+    Kind.BAD_QUERY: FailureRow(400, 4500, "INVALID_ARGUMENT", False, "Bad query"),
+    Kind.UNAUTHENTICATED: FailureRow(401, 4501, "UNAUTHENTICATED", False, "No valid credential"),
+    Kind.DENIED: FailureRow(403, 4503, "PERMISSION_DENIED", False, "Not allowed"),
+    Kind.NOT_FOUND: FailureRow(404, 4504, "NOT_FOUND", False, "Not found"),
+    Kind.CONFLICT: FailureRow(409, 4509, "FAILED_PRECONDITION", False, "Wrong state"),
+    Kind.TOO_LARGE: FailureRow(413, 4513, "RESOURCE_EXHAUSTED", False, "Too large"),
+    Kind.MESSAGE_TOO_LARGE: FailureRow(413, 1009, "RESOURCE_EXHAUSTED", False, "Message too large"),
+    Kind.QUOTA: FailureRow(429, 4003, "RESOURCE_EXHAUSTED", True, "Over a limit"),
+    Kind.UNIMPLEMENTED: FailureRow(
+        501, 4512, "UNIMPLEMENTED", False, "Not implemented by the tier"
+    ),
+    Kind.UNAVAILABLE: FailureRow(503, 1013, "UNAVAILABLE", True, "Unavailable"),
+    Kind.DEADLINE: FailureRow(504, 1013, "DEADLINE_EXCEEDED", True, "No answer in time"),
+    Kind.BROKEN: FailureRow(502, 1011, "INTERNAL", True, "Unreadable answer from the tier"),
+    Kind.TOO_SLOW: FailureRow(503, 4000, "UNAVAILABLE", True, "Client too slow"),
+    Kind.EXPIRED: FailureRow(401, 4001, "UNAUTHENTICATED", True, "Credential expired"),
+    Kind.NO_PONG: FailureRow(503, 4002, "UNAVAILABLE", True, "No pong in time"),
+    Kind.NO_FIRST_MESSAGE: FailureRow(
+        408, 4005, "DEADLINE_EXCEEDED", True, "No first message in time"
+    ),
+    Kind.DRAINING: FailureRow(503, 1001, "UNAVAILABLE", True, "Bridge draining"),
 }
 
 # gRPC status → row. RESOURCE_EXHAUSTED needs its details and is split by the adapter.
@@ -119,9 +123,9 @@ class Failed(BridgeError):  # noqa: N818 - reads as what happened: `except Faile
         self._code = code
 
     @property
-    def row(self) -> Row:
+    def row(self) -> FailureRow:
         """The line of the failure table this is told by."""
-        return TABLE[self.kind]
+        return FAILURES[self.kind]
 
     @property
     def code(self) -> str:

@@ -9,17 +9,17 @@ from itertools import chain, count, repeat
 
 import msgspec
 
-from .delta import NAMES, Op
 from .gojson import (
-    STUMBLES,
+    ENCODE_ERRORS,
     UnreadableError,
-    bare_cursor,
-    bare_plain,
-    bare_row,
+    encode_plain,
     escape,
-    print_plain,
     strip,
+    unescaped_cursor,
+    unescaped_plain,
+    unescaped_row,
 )
+from .op import NAMES, Op
 from .value import Cursor
 
 _ENTER = Op.ENTER  # an attribute of an Enum costs more than all that is done with it here
@@ -83,20 +83,20 @@ def encode(  # noqa: PLR0917 - the parts of the schema's LiveDelta, in its order
 
     Of one that must not reach a client no `data` is printed: whoever meets it re-subscribes.
     """
-    return encode_at(
-        op, agg_id, version, row, old_index, new_index, print_cursor(cursor), stream_id, at
+    return encode_with_cursor(
+        op, agg_id, version, row, old_index, new_index, encode_cursor(cursor), stream_id, at
     )
 
 
-def print_cursor(cursor: Cursor) -> bytes:
+def encode_cursor(cursor: Cursor) -> bytes:
     """Print a cursor; empty if it must not reach a client."""
     try:
-        return escape(bare_cursor(cursor))
+        return escape(unescaped_cursor(cursor))
     except UnreadableError:
         return b""
 
 
-def encode_at(  # noqa: PLR0917 - as `encode`
+def encode_with_cursor(  # noqa: PLR0917 - as `encode`
     op: int,
     agg_id: str,
     version: int,
@@ -112,15 +112,15 @@ def encode_at(  # noqa: PLR0917 - as `encode`
     if agg_id and version and row and cursor and stream_id and 0 <= op < _LISTED:
         # What most have in common is printed in one go; if it stumbles, with care.
         try:
-            name = print_plain(stream_id)
+            name = encode_plain(stream_id)
             if len(name) == len(stream_id) + 2:
                 data = _WHOLE % (
-                    _HEADS[op], print_plain(agg_id), version, strip(row, indent=-1),
+                    _HEADS[op], encode_plain(agg_id), version, strip(row, indent=-1),
                     old_index, new_index, cursor, name,
                 )  # fmt: skip
                 if not data.isascii():
                     row.decode()
-        except STUMBLES:
+        except ENCODE_ERRORS:
             data = b""
     if not data:
         data = _printed(op, agg_id, version, row, old_index, new_index, cursor, stream_id)
@@ -143,13 +143,13 @@ def _printed(  # noqa: PLR0917 - as `encode`
     if not cursor:
         return b""
     try:
-        body = _body(agg_id, version, bare_row(row) if row else b"")
+        body = _body(agg_id, version, unescaped_row(row) if row else b"")
         return b"%b%b%b" % (_head(op), body, _tail(old_index, new_index, cursor, stream_id))
     except UnreadableError:
         return b""
 
 
-def carry(op: int, row: Frame, old_index: int, new_index: int, stream_id: str = "") -> Frame:
+def reencode(op: int, row: Frame, old_index: int, new_index: int, stream_id: str = "") -> Frame:
     """Print another change that brings the same row."""
     tail = _tail(old_index, new_index, row.cursor, stream_id)
     data = b"%b%b%b" % (_head(op), row.body, escape(tail) if stream_id else tail)
@@ -159,7 +159,7 @@ def carry(op: int, row: Frame, old_index: int, new_index: int, stream_id: str = 
 _NOTHING = Frame(0, "", 0, b"", 0, 0, "", b"")
 
 
-def enters(
+def enter_frames(
     rows: Iterable[Frame], *, ordered: bool, last: Iterable[tuple[Frame, Frame]] = ()
 ) -> list[Frame]:
     """Print rows as a client first sees them; those without order all stand at 0.
@@ -184,10 +184,10 @@ def _entering(row: Frame, old_index: int, new_index: int) -> Frame:
         and not row.stream_id
     ):
         return row  # a snapshot's: it stands where it came
-    return carry(_ENTER, row, old_index, new_index)
+    return reencode(_ENTER, row, old_index, new_index)
 
 
-def leave(agg_id: str, old_index: int, stream_id: str) -> Frame:
+def leave_frame(agg_id: str, old_index: int, stream_id: str) -> Frame:
     """Print that a row goes."""
     return encode(Op.LEAVE, agg_id, old_index=old_index, new_index=-1, stream_id=stream_id)
 
@@ -195,7 +195,7 @@ def leave(agg_id: str, old_index: int, stream_id: str) -> Frame:
 def _body(agg_id: str, version: int, row: bytes) -> bytes:
     return b"".join(
         (
-            b',"agg_id":' + bare_plain(agg_id) if agg_id else b"",
+            b',"agg_id":' + unescaped_plain(agg_id) if agg_id else b"",
             b',"version":%d' % version if version else b"",
             b',"row":' + row if row else b"",
         )
@@ -220,7 +220,7 @@ def _tail(old_index: int, new_index: int, cursor: bytes, stream_id: str) -> byte
 
 
 def _name(stream_id: str) -> bytes:
-    name = bare_plain(stream_id)
+    name = unescaped_plain(stream_id)
     # As long as the text itself: nothing in it was escaped, so nothing can break a line.
     if len(name) != len(stream_id) + 2 and _LINE_BREAKING.search(stream_id):
         raise UnreadableError("a stream_id that would break a line")

@@ -46,29 +46,29 @@ def escape(data: bytes) -> bytes:
 
 def quote(text: str) -> bytes:
     """Print a string."""
-    return escape(bare_plain(text))
+    return escape(unescaped_plain(text))
 
 
-print_plain = msgspec.json.Encoder().encode
-"""Prints as `bare_plain` does, or stumbles."""
+encode_plain = msgspec.json.Encoder().encode
+"""Prints as `unescaped_plain` does, or stumbles."""
 strip = msgspec.json.format
 """With `indent=-1`, drops white space and nothing else while it validates, or stumbles.
 
 That its text is UTF-8 it leaves to the caller."""
-STUMBLES = (msgspec.DecodeError, UnicodeError, RecursionError)
+ENCODE_ERRORS = (msgspec.DecodeError, UnicodeError, RecursionError)
 """What those raise where a `bare_…` function may know better."""
 
 
-def bare_plain(value: Value | Cursor) -> bytes:
+def unescaped_plain(value: Value | Cursor) -> bytes:
     """Print a string, integer, boolean, null, or a cursor of these, but for the escaping."""
     try:
-        return print_plain(value)
+        return encode_plain(value)
     except UnicodeEncodeError:
         printed = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         return _SURROGATE.sub(r"\\ufffd", printed).encode()
 
 
-def bare_row(row: bytes) -> bytes:
+def unescaped_row(row: bytes) -> bytes:
     """Pass a tier's JSON text through: white space out, the rest untouched, but for the escaping.
 
     Raises:
@@ -79,7 +79,7 @@ def bare_row(row: bytes) -> bytes:
         bare = strip(row, indent=-1)
         if not row.isascii():
             row.decode()
-    except STUMBLES:
+    except ENCODE_ERRORS:
         return _bare_row_slowly(row)
     return bare
 
@@ -107,7 +107,7 @@ def _bare_row_slowly(row: bytes) -> bytes:
     return _STRING_OR_WHITE.sub(rb"\1", row)
 
 
-def number(value: float) -> bytes:
+def format_number(value: float) -> bytes:
     """Print a double as Go and JavaScript do: exponent only below 1e-6 and from 1e21 on.
 
     Raises:
@@ -143,21 +143,21 @@ def _fixed(digits: str, point: int) -> str:
 
 def _bare_json_text(value: JsonText) -> bytes:
     # The tier's bytes, UTF-8 or not, become text on the way in; here they are judged.
-    return bare_row(value.text.encode(errors="surrogatepass"))
+    return unescaped_row(value.text.encode(errors="surrogatepass"))
 
 
 _PRINTERS: dict[type, Callable[[Any], bytes]] = {
-    str: bare_plain,
-    int: bare_plain,
-    float: number,
-    bool: bare_plain,
-    NoneType: bare_plain,
+    str: unescaped_plain,
+    int: unescaped_plain,
+    float: format_number,
+    bool: unescaped_plain,
+    NoneType: unescaped_plain,
     JsonText: _bare_json_text,
 }
-_PLAIN = frozenset(kind for kind, printer in _PRINTERS.items() if printer is bare_plain)
+_PLAIN = frozenset(kind for kind, printer in _PRINTERS.items() if printer is unescaped_plain)
 
 
-def bare_cursor(cursor: Cursor) -> bytes:
+def unescaped_cursor(cursor: Cursor) -> bytes:
     """Print a cursor, but for the escaping: absent as `{"values":null}`, empty as `{"values":[]}`.
 
     Raises:
@@ -170,5 +170,5 @@ def bare_cursor(cursor: Cursor) -> bytes:
         if type(value) not in _PLAIN:
             break
     else:
-        return b'{"values":%b}' % bare_plain(cursor)
+        return b'{"values":%b}' % unescaped_plain(cursor)
     return b'{"values":[%b]}' % b",".join([_PRINTERS[type(value)](value) for value in cursor])

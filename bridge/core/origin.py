@@ -12,7 +12,7 @@ from .errors import Failed, Kind
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def normalise(origin: str) -> str:
+def normalize_origin(origin: str) -> str:
     """Return `scheme://host:port` in lower case, the port spelled out.
 
     Raises:
@@ -39,7 +39,7 @@ def check_origin(origins: list[str], host: str, allowed: frozenset[str]) -> str 
         return None
     try:
         [origin] = origins
-        name = normalise(origin)
+        name = normalize_origin(origin)
     except ValueError:
         raise _denied() from None
     if name in allowed:
@@ -53,7 +53,7 @@ def _own(origin: str, host: str) -> bool:
     """Whether an origin has the host and port of Host; a port left out is the scheme's."""
     scheme = origin.partition(":")[0]
     try:
-        return normalise(f"{scheme}://{host}") == origin
+        return normalize_origin(f"{scheme}://{host}") == origin
     except ValueError:
         return False
 

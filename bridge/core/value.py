@@ -29,14 +29,14 @@ Cursor: TypeAlias = tuple[Value, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class JsonNumber:
     """A JSON number as it was written, judged only where it is used."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Members:
+class JsonObject:
     """A JSON object as the pairs that were written, in order, repeats included."""
 
     pairs: list[tuple[str, Any]]
@@ -53,15 +53,15 @@ def _refuse_constant(name: str) -> Any:
 # parse_int and parse_float hand over the digits; the pairs hook keeps repeated keys, of which the
 # last wins under case folding, which no dict can tell.
 _decoder = json.JSONDecoder(
-    object_pairs_hook=Members,
-    parse_int=Number,
-    parse_float=Number,
+    object_pairs_hook=JsonObject,
+    parse_int=JsonNumber,
+    parse_float=JsonNumber,
     parse_constant=_refuse_constant,
 )
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def parse(data: bytes | str) -> Any:
+def parse_json(data: bytes | str) -> Any:
     """Parse strict JSON into `None | bool | str | Number | list | Members`.
 
     Raises:
@@ -96,7 +96,7 @@ def _check(tree: Any, depth: int, *, surrogates: bool) -> None:
     if isinstance(tree, str):
         if surrogates and not _encodes(tree):
             raise JsonError("a lone surrogate is no text")
-    elif isinstance(tree, Members):
+    elif isinstance(tree, JsonObject):
         for key, member in tree.pairs:
             if surrogates and not _encodes(key):
                 raise JsonError("a lone surrogate is no text")
@@ -121,9 +121,9 @@ def value_of(tree: Any) -> Value:
         ValueError: a number beyond a double.
 
     """
-    if isinstance(tree, Number):
+    if isinstance(tree, JsonNumber):
         return _number(tree.text)
-    if isinstance(tree, list | Members):
+    if isinstance(tree, list | JsonObject):
         _judge(tree)
         return JsonText(text_of(tree))
     typed: bool | str | None = tree
@@ -147,23 +147,23 @@ def _number(text: str) -> Value:
 
 def _judge(tree: Any) -> None:
     """Refuse numbers beyond a double wherever they stand."""
-    if isinstance(tree, Number):
+    if isinstance(tree, JsonNumber):
         _number(tree.text)
     elif isinstance(tree, list):
         for member in tree:
             _judge(member)
-    elif isinstance(tree, Members):
+    elif isinstance(tree, JsonObject):
         for _, member in tree.pairs:
             _judge(member)
 
 
 def text_of(tree: Any) -> str:
     """Print a parsed member again, compact, digits and repeated keys as they were written."""
-    if isinstance(tree, Number):
+    if isinstance(tree, JsonNumber):
         return tree.text
     if isinstance(tree, list):
         return "[" + ",".join(map(text_of, tree)) + "]"
-    if isinstance(tree, Members):
+    if isinstance(tree, JsonObject):
         members = (f"{json.dumps(key, ensure_ascii=False)}:{text_of(m)}" for key, m in tree.pairs)
         return "{" + ",".join(members) + "}"
     return json.dumps(tree, ensure_ascii=False)
@@ -178,7 +178,7 @@ def canonical(value: Value) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def fold(key: str) -> str:
+def fold_key(key: str) -> str:
     """Fold a key's case as Go does: Unicode simple folding, one character for one."""
     if key.isascii():
         return key.lower()

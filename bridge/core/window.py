@@ -11,10 +11,10 @@ from typing import TypeAlias
 
 import msgspec
 
-from .delta import Op
 from .diff import diff
-from .frame import Frame, leave
+from .frame import Frame, leave_frame
 from .group import Change, Group
+from .op import Op
 
 _VERSIONED = frozenset([Op.ENTER, Op.MOVE, Op.UPDATE, Op.MATCH])
 _UPDATE = int(Op.UPDATE)  # an Enum costs more than all that is done with it here
@@ -177,7 +177,7 @@ class Window:
         while len(self._rows) > self.limit:
             row = self._rows.pop()
             del self._by_id[row.agg_id]
-            leaves.append(leave(row.agg_id, len(self._rows), stream_id))
+            leaves.append(leave_frame(row.agg_id, len(self._rows), stream_id))
         return leaves
 
     def _cut(self) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.core.batch import Batch
-from bridge.core.intake import Beat, Position
 from bridge.core.query import LiveQuery
+from bridge.core.sequencer import CallPosition, Heartbeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +26,15 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class ResumeOffer:
     """Where a lost call was left: the tier's name for it, its route, and what of it is applied."""
 
     id: str
     route: bytes
-    position: Position
+    position: CallPosition
 
 
-class Sub(Protocol):
+class UpstreamCall(Protocol):
     """One open subscription at the tier."""
 
     @property
@@ -61,7 +61,7 @@ class Sub(Protocol):
     def leaving(self) -> bool:
         """Whether the tier has said that what carries this will go: the end is no trouble."""
 
-    async def follow(self, take: Callable[[Batch | Beat], None]) -> None:
+    async def follow(self, take: Callable[[Batch | Heartbeat], None]) -> None:
         """Hand each message to `take` as it comes; returns once the tier has ended it well (OK).
 
         Cancelling may end the call. Raises Failed when the call breaks or is refused, and what
@@ -88,8 +88,8 @@ class Backend(Protocol):
         identity: Identity,
         *,
         again: bool = False,
-        resume: Offer | None = None,
-    ) -> Sub:
+        resume: ResumeOffer | None = None,
+    ) -> UpstreamCall:
         """Open one; returns when the tier has started it. Raises Failed.
 
         `again`: there was one before, whose window stands meanwhile; such calls may be paced.

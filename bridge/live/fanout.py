@@ -1,6 +1,6 @@
 """Fan-out: what is added to a log, to every viewer of a subscription, without an await.
 
-Nearly all viewers, nearly always, are in step and go on together (see `rank`). The others flush
+Nearly all viewers, nearly always, are in step and go on together (see `lockstep`). The others flush
 themselves: who has just come, lags, or is due more than what was added. Laws: a viewer is in one
 rank or none; it falls in only with nothing unsent, and whoever else writes to its socket, moves or
 ends it, has had it fall out first; nothing called here calls back.
@@ -8,11 +8,11 @@ ends it, has had it fall out first; nothing called here calls back.
 
 from collections.abc import Callable
 
-from bridge.core.bundle import Shared
+from bridge.core.bundle import SharedEncoding
 from bridge.core.log import Log
 
+from .lockstep import Lockstep
 from .observer import Observer
-from .rank import Rank
 from .viewer import Viewer
 
 
@@ -23,7 +23,7 @@ class FanOut:
         self._observer = observer
         self._now = now
         self._position = 0  # where the last pass left all who could be taken along
-        self._ranks: dict[Shared | None, Rank] = {}
+        self._lockstep: dict[SharedEncoding | None, Lockstep] = {}
         self._loose: dict[Viewer, None] = {}
 
     def add(self, viewer: Viewer) -> None:
@@ -32,14 +32,14 @@ class FanOut:
 
     def remove(self, viewer: Viewer) -> None:
         """Forget a viewer. Idempotent."""
-        if viewer.rank is not None:
-            viewer.rank.leave(viewer)
+        if viewer.lockstep is not None:
+            viewer.lockstep.leave(viewer)
         self._loose.pop(viewer, None)
 
     def disband(self) -> None:
         """Have everybody flush alone: there is more to tell than what was added."""
-        for rank in self._ranks.values():
-            rank.disband()
+        for lockstep in self._lockstep.values():
+            lockstep.disband()
         for viewer in self._loose:
             viewer.steady = False
 
@@ -58,22 +58,22 @@ class FanOut:
 
     def _advance(self, log: Log, before: int) -> None:
         bundle, head, now = log.since(before), log.head, self._now()
-        for shared, rank in tuple(self._ranks.items()):
-            if rank.viewers:
-                frames, size = rank.take(bundle, head, now)
+        for shared, lockstep in tuple(self._lockstep.items()):
+            if lockstep.viewers:
+                frames, size = lockstep.take(bundle, head, now)
                 self._observer.sent(frames, size)
             else:
-                del self._ranks[shared]
+                del self._lockstep[shared]
 
     def _line_up(self, viewer: Viewer) -> None:
-        outlet = viewer.outlet
-        if viewer.position != self._position or outlet.unsent():
+        send_buffer = viewer.send_buffer
+        if viewer.position != self._position or send_buffer.unsent():
             return
-        wire = outlet.wire()
+        wire = send_buffer.wire()
         if wire is None:
             return
         shared = viewer.shared
-        rank = self._ranks.get(shared)
-        if rank is None:
-            rank = self._ranks[shared] = Rank(shared, self._position, self._loose)
-        rank.join(viewer, wire)
+        lockstep = self._lockstep.get(shared)
+        if lockstep is None:
+            lockstep = self._lockstep[shared] = Lockstep(shared, self._position, self._loose)
+        lockstep.join(viewer, wire)

@@ -13,11 +13,11 @@ from bridge.core.errors import Failed, Kind
 from bridge.core.query import LiveQuery
 
 from .backend import Backend, Identity
-from .observer import Observer, Reason
-from .refusals import Refusals
-from .settings import Settings
+from .flush_scheduler import FlushScheduler
+from .negative_cache import NegativeCache
+from .observer import EndReason, Observer
+from .settings import LiveSettings
 from .subscription import Subscription
-from .tick import Tick
 from .viewer import Viewer
 
 Key: TypeAlias = tuple[tuple[tuple[str, str], ...], bytes]
@@ -34,7 +34,7 @@ TIDY_EVERY = 5.0
 class Hub:
     """Opens, shares, lingers and closes subscriptions."""
 
-    def __init__(self, *, backend: Backend, settings: Settings, observer: Observer) -> None:
+    def __init__(self, *, backend: Backend, settings: LiveSettings, observer: Observer) -> None:
         self._backend = backend
         self._settings = settings
         self._observer = observer
@@ -43,11 +43,11 @@ class Hub:
         self._all: dict[Subscription, None] = {}
         self._attached: dict[Viewer, None] = {}
         self._lingering: dict[Subscription, asyncio.TimerHandle] = {}
-        self._refusals = Refusals(self._loop.time)
+        self._refusals = NegativeCache(self._loop.time)
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = False
         """Set before the end: newcomers are refused."""
-        self._tick = Tick(self._loop)
+        self._tick = FlushScheduler(self._loop)
         self._tidying = self._loop.call_later(TIDY_EVERY, self._tidy)
 
     @property
@@ -96,9 +96,9 @@ class Hub:
     def refresh(self, viewer: Viewer, identity: Identity) -> None:
         """Use a viewer's fresher credential, of the same scope, from the next call on."""
         if viewer.subscription is not None:
-            viewer.subscription.holders.add(viewer, identity)
+            viewer.subscription.subscribers.add(viewer, identity)
 
-    def leave(self, viewer: Viewer, reason: Reason) -> None:
+    def leave(self, viewer: Viewer, reason: EndReason) -> None:
         """Give back what a viewer holds. Idempotent."""
         subscription, viewer.subscription = viewer.subscription, None
         if subscription is not None:
@@ -135,11 +135,11 @@ class Hub:
         timer = self._lingering.pop(subscription, None)
         if timer is not None:
             timer.cancel()
-        subscription.holders.add(viewer, identity)
+        subscription.subscribers.add(viewer, identity)
 
     def _release(self, subscription: Subscription, viewer: Viewer) -> None:
-        held = subscription.holders.remove(viewer)
-        if not held or len(subscription.holders) or subscription not in self._all:
+        held = subscription.subscribers.remove(viewer)
+        if not held or len(subscription.subscribers) or subscription not in self._all:
             return
         if self._shared(subscription) and self._settings.linger:
             self._lingering[subscription] = self._loop.call_later(
@@ -194,7 +194,7 @@ class Hub:
             await self._move(viewer, subscription, query, identity)
 
     def _sole(self, subscription: Subscription, viewer: Viewer) -> bool:
-        return subscription.slides and subscription.holders.only(viewer)
+        return subscription.slides and subscription.subscribers.only(viewer)
 
     async def _slide(
         self, viewer: Viewer, subscription: Subscription, query: LiveQuery, identity: Identity

@@ -4,7 +4,7 @@ import enum
 from collections.abc import Sequence
 
 
-class Reason(enum.StrEnum):
+class EndReason(enum.StrEnum):
     """Why a stream ended, as metrics and logs say it. Every stream ends with exactly one."""
 
     CLIENT_GONE = "client_gone"
@@ -28,7 +28,7 @@ class Observer:
     def attached(self) -> None:
         """Note that a viewer joined."""
 
-    def detached(self, reason: Reason) -> None:
+    def detached(self, reason: EndReason) -> None:
         """Note that a viewer's stream ended."""
 
     def sent(self, frames: int, size: int) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class LiveSettings:
     """How long to wait, how much to hold. 0 is no limit, where a limit can be left out."""
 
     open_timeout: float = 10.0

@@ -16,20 +16,20 @@ from bridge.core.diff import diff
 from bridge.core.errors import Failed, Kind
 from bridge.core.frame import Frame
 from bridge.core.group import Change, Group
-from bridge.core.intake import Snapshot
 from bridge.core.log import Log
-from bridge.core.page import Page
 from bridge.core.query import LiveQuery
+from bridge.core.sequencer import Snapshot
+from bridge.core.snapshot_cache import SnapshotCache
 from bridge.core.window import Mirror, Rows, StreamedSet, Window, digest
 
-from .anchor import Anchor, Slide
 from .backend import Backend, Identity
 from .fanout import FanOut
-from .feed import Feed
-from .holders import Holders
-from .observer import Observer, Reason
-from .settings import Settings
-from .tick import Tick
+from .flush_scheduler import FlushScheduler
+from .observer import EndReason, Observer
+from .reanchor_state import PendingReanchor, ReanchorState
+from .settings import LiveSettings
+from .subscribers import Subscribers
+from .upstream_session import UpstreamSession
 from .viewer import End, Viewer
 
 logger = logging.getLogger(__name__)
@@ -52,14 +52,14 @@ class Subscription:
         query: LiveQuery,
         identity: Identity,
         backend: Backend,
-        settings: Settings,
+        settings: LiveSettings,
         observer: Observer,
-        tick: Tick,
+        tick: FlushScheduler,
         on_end: Callable[["Subscription"], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.scope = identity.scope
-        self.holders = Holders(identity)
+        self.subscribers = Subscribers(identity)
         self.observer = observer
         self.opened: asyncio.Future[None] = self._loop.create_future()
         """Done when the tier has started; failed, with what to tell, when it could not be."""
@@ -69,11 +69,11 @@ class Subscription:
         self.log = Log(())
         self._settings = settings
         self._on_end = on_end
-        self._anchor = Anchor(query)
+        self._anchor = ReanchorState(query)
         self._window = _mirror(query)
         self.stale: str | None = None
         """Why the tier is lost, while it is."""
-        self._page = Page(streamed=query.streamed)
+        self._page = SnapshotCache(streamed=query.streamed)
         self._snapshot: Bundle | None = None
         self._digest: str | None = None
         self.used_at = self._loop.time()
@@ -83,7 +83,9 @@ class Subscription:
         self._flushing = False
         self._fan_out = FanOut(observer, self._loop.time)
         self._unwritten: list[float] = []  # times of the changes to be written in this tick
-        self._feed = Feed(target=self, backend=backend, settings=settings, observer=observer)
+        self._feed = UpstreamSession(
+            target=self, backend=backend, settings=settings, observer=observer
+        )
         self._task = self._loop.create_task(self._run(), name=f"subscription to {query.entity}")
 
     @property
@@ -94,16 +96,16 @@ class Subscription:
     @property
     def identity(self) -> Identity:
         """On whose behalf the next upstream call is made."""
-        return self.holders.freshest()
+        return self.subscribers.freshest()
 
     @property
     def wanted(self) -> bool:
         """Whether anybody holds it; else it lingers, and is not worth another call."""
-        return len(self.holders) > 0
+        return len(self.subscribers) > 0
 
     def refused(self, identity: Identity) -> bool:
         """Take note that the tier refused a credential; whether another holder has one to try."""
-        return self.holders.refused(identity)
+        return self.subscribers.refused(identity)
 
     # ------------------------------------------------------------ viewers
 
@@ -219,13 +221,13 @@ class Subscription:
 
     async def _run(self) -> None:
         # Cancelled with viewers on it: by the hub's own end.
-        end = End(Reason.DRAINED, Failed(Kind.DRAINING, "the bridge is restarting"))
+        end = End(EndReason.DRAINED, Failed(Kind.DRAINING, "the bridge is restarting"))
         try:
             end = await self._feed.run()
         except Exception:
             # A bug must not leave viewers waiting on a window that nobody keeps current.
             logger.exception("subscription to %s broke", self.query.entity)
-            end = End(Reason.FAILED, Failed(Kind.BROKEN, "the bridge failed"))
+            end = End(EndReason.FAILED, Failed(Kind.BROKEN, "the bridge failed"))
         finally:
             self._finish(end)
 
@@ -288,12 +290,14 @@ class Subscription:
                 self.observer.written(self._unwritten)
             self._unwritten = []
         if self.log.full:
-            self.log.trim(keep=min((v.needs for v in self.viewers), default=self.log.head))
+            self.log.trim(keep=min((v.oldest_needed for v in self.viewers), default=self.log.head))
 
     def shrink(self) -> bool:
         """Forget some of the oldest history that no viewer still needs; whether there was any."""
         self._flush()
-        return self.log.shrink(keep=min((v.needs for v in self.viewers), default=self.log.head))
+        return self.log.shrink(
+            keep=min((v.oldest_needed for v in self.viewers), default=self.log.head)
+        )
 
     def replace(self, event: Snapshot) -> None:
         """Take a whole new window: the first, one slid elsewhere, or one after a loss."""
@@ -321,7 +325,7 @@ class Subscription:
             self.log.barrier()
             self._flush_soon()
 
-    def _cause(self, event: Snapshot, slide: Slide | None) -> str:
+    def _cause(self, event: Snapshot, slide: PendingReanchor | None) -> str:
         """Name why the tier sent a whole window."""
         if slide is not None:
             return "reanchor"
@@ -334,7 +338,7 @@ class Subscription:
             return self._page.group(rows).frames
         return diff(before, rows)
 
-    def _slid(self, slide: Slide, rows: Rows) -> None:
+    def _slid(self, slide: PendingReanchor, rows: Rows) -> None:
         """Begin history anew: positions of the old window mean nothing in the new one."""
         for viewer in self.viewers:
             viewer.move(self.log)

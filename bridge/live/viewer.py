@@ -10,21 +10,21 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bridge.core.bundle import Bundle, Shared
-from bridge.core.delta import Op
+from bridge.core.bundle import Bundle, SharedEncoding
 from bridge.core.diff import diff
 from bridge.core.errors import Failed, Kind
 from bridge.core.frame import Frame
 from bridge.core.group import Group
 from bridge.core.log import Log
+from bridge.core.op import Op
 from bridge.core.window import Rows
 
-from .observer import Reason
-from .outlet import Outlet
-from .script import Script
+from .encoder import Encoder
+from .observer import EndReason
+from .send_buffer import SendBuffer
 
 if TYPE_CHECKING:
-    from .rank import Rank
+    from .lockstep import Lockstep
     from .subscription import Subscription
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ MAX_FRAMES = 1024
 class End:
     """Why a viewer's stream is over; `failure` where the reason is one that is told."""
 
-    reason: Reason
+    reason: EndReason
     failure: Failed | None = None
 
 
@@ -57,31 +57,36 @@ class Viewer:
 
     __slots__ = (
         "_backlog",
+        "_encoder",
+        "_frames_written",
         "_merged",
         "_position",
         "_ready",
         "_restart",
         "_resume",
-        "_script",
         "_seen",
         "_stale",
-        "_told",
         "begun",
         "ended",
-        "outlet",
+        "lockstep",
         "parked",
-        "rank",
+        "send_buffer",
         "steady",
         "subscription",
     )
 
     def __init__(
-        self, *, outlet: Outlet, script: Script, backlog: int, resume: Resume | None = None
+        self,
+        *,
+        send_buffer: SendBuffer,
+        encoder: Encoder,
+        backlog: int,
+        resume: Resume | None = None,
     ) -> None:
         self.ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
-        self.outlet = outlet
+        self.send_buffer = send_buffer
         self.subscription: Subscription | None = None
-        self.rank: Rank | None = None
+        self.lockstep: Lockstep | None = None
         """In step with whom; None where it flushes alone."""
         self.steady = False
         """Whether it is due nothing but the groups that follow its position."""
@@ -90,8 +95,8 @@ class Viewer:
         self.begun = False
         """Whether it was shown anything yet."""
         self._position = 0  # these two while it flushes alone
-        self._told = 0
-        self._script = script
+        self._frames_written = 0
+        self._encoder = encoder
         self._backlog = backlog or 2**63
         self._resume = resume
         # At most one of these is set, while the position means nothing: a whole snapshot is
@@ -105,26 +110,30 @@ class Viewer:
     @property
     def position(self) -> int:
         """What it has been written, in its subscription's log."""
-        return self._position if self.rank is None else self.rank.position
+        return self._position if self.lockstep is None else self.lockstep.position
 
     @property
-    def told(self) -> int:
+    def frames_written(self) -> int:
         """Frames written so far."""
-        return self._told if self.rank is None else self._told + self.rank.frames
+        return (
+            self._frames_written
+            if self.lockstep is None
+            else self._frames_written + self.lockstep.frames
+        )
 
     @property
     def written_at(self) -> float:
         """When its socket was last written to, in the loop's time."""
-        own = self.outlet.written_at
-        return own if self.rank is None else max(own, self.rank.written_at)
+        own = self.send_buffer.written_at
+        return own if self.lockstep is None else max(own, self.lockstep.written_at)
 
     @property
-    def shared(self) -> Shared | None:
+    def shared(self) -> SharedEncoding | None:
         """How groups are printed for it from here on; None: in a form of its own."""
-        return self._script.shared
+        return self._encoder.shared
 
     @property
-    def current(self) -> bool:
+    def up_to_date(self) -> bool:
         """Whether everything there is has been written."""
         subscription = self.subscription
         return (
@@ -135,7 +144,7 @@ class Viewer:
         )
 
     @property
-    def needs(self) -> int:
+    def oldest_needed(self) -> int:
         """The position after which the log must be kept for this viewer."""
         free = self._behind or not self.begun or self.ended.done()
         return 2**63 if free else self.position
@@ -170,11 +179,11 @@ class Viewer:
 
     def move(self, log: Log) -> None:
         """Take leave of a log: what follows is another window, of which this says how to tell."""
-        self._fall_out()
+        self._leave_lockstep()
         if not self.begun or self.ended.done():
             return
         subscription = self.subscription
-        if self._script.resets or subscription is None or subscription.query.streamed:
+        if self._encoder.resets or subscription is None or subscription.query.streamed:
             self._restart, self._seen, self._merged = True, None, None
             self._ready = "snapshot"
         elif not self._restart:
@@ -187,15 +196,15 @@ class Viewer:
 
         Never raises: a connection that breaks is its own client's trouble and nobody else's.
         """
-        self._fall_out()
+        self._leave_lockstep()
         subscription = self.subscription
         if subscription is None or not self.begun or self.ended.done():
             return
         try:
-            if self.outlet.roomy:
+            if self.send_buffer.has_room:
                 self._flush(subscription)
             else:
-                self.outlet.when_roomy(self)
+                self.send_buffer.flush_when_room(self)
                 self._bound(subscription)
                 self.parked = self._seen is not None or self._restart
         except Exception:
@@ -206,7 +215,7 @@ class Viewer:
             self.steady = not due and not self.ended.done()
 
     def _break(self) -> None:
-        self.end(End(Reason.FAILED, Failed(Kind.BROKEN, "the bridge failed")))
+        self.end(End(EndReason.FAILED, Failed(Kind.BROKEN, "the bridge failed")))
 
     def _flush(self, subscription: "Subscription") -> None:
         log = subscription.log
@@ -218,55 +227,57 @@ class Viewer:
             self._write(bundle, subscription)
         if self._ready is not None:
             resumed, self._ready = self._ready, None
-            self._say(self._script.ready(len(subscription), resumed, subscription.digest))
+            self._say(self._encoder.ready(len(subscription), resumed, subscription.digest))
         if self._stale != subscription.stale:
             self._stale = subscription.stale
-            self._say(self._script.state(self._stale))
+            self._say(self._encoder.state(self._stale))
 
     def end(self, end: End) -> None:
         """Tell the web floor that the stream is over; the first reason stays."""
-        self._fall_out()
+        self._leave_lockstep()
         if not self.ended.done():
             self.ended.set_result(end)
 
     # ------------------------------------------------------------ in step with others
 
-    def fall_in(self, rank: "Rank") -> None:
+    def join_lockstep(self, lockstep: "Lockstep") -> None:
         """Count with others from now on."""
-        self.rank = rank
-        self._told -= rank.frames
-        self.outlet.in_step += (self,)
+        self.lockstep = lockstep
+        self._frames_written -= lockstep.frames
+        self.send_buffer.direct_senders += (self,)
 
-    def fall_out(self) -> None:
+    def leave_lockstep(self) -> None:
         """Count alone again."""
-        if self.rank is not None:
-            self._position, self._told = self.position, self.told
-            outlet = self.outlet
-            outlet.written_at = self.written_at
-            outlet.in_step = tuple([other for other in outlet.in_step if other is not self])
-            self.rank = None
+        if self.lockstep is not None:
+            self._position, self._frames_written = self.position, self.frames_written
+            send_buffer = self.send_buffer
+            send_buffer.written_at = self.written_at
+            send_buffer.direct_senders = tuple(
+                [other for other in send_buffer.direct_senders if other is not self]
+            )
+            self.lockstep = None
 
-    def step_out(self) -> None:
+    def stop_direct_send(self) -> None:
         """Flush alone, as long as its socket is not empty: something else is written to it."""
-        if self.rank is not None:
-            self.rank.leave(self)
+        if self.lockstep is not None:
+            self.lockstep.leave(self)
 
-    def print(self, bundle: Bundle) -> bytes:
+    def encode(self, bundle: Bundle) -> bytes:
         """Print groups as its client is told them."""
-        return self._script.frames(bundle)
+        return self._encoder.frames(bundle)
 
     def rest(self, data: bytes) -> None:
         """Write what the socket did not take at once. Never raises."""
         try:
-            self.outlet.write(data)
+            self.send_buffer.write(data)
         except Exception:
             logger.exception("a viewer broke")
             self._break()
 
-    def _fall_out(self) -> None:
+    def _leave_lockstep(self) -> None:
         self.steady = self.parked = False
-        if self.rank is not None:
-            self.rank.leave(self)
+        if self.lockstep is not None:
+            self.lockstep.leave(self)
 
     # ------------------------------------------------------------ falling behind
 
@@ -278,7 +289,7 @@ class Viewer:
         if self._behind:
             return
         size, frames = subscription.log.backlog(self._position)
-        if size + self.outlet.unsent() > self._backlog or frames > MAX_FRAMES:
+        if size + self.send_buffer.unsent() > self._backlog or frames > MAX_FRAMES:
             subscription.observer.conflated()
             if subscription.query.streamed:
                 self._merged = {}
@@ -300,7 +311,7 @@ class Viewer:
     def _judge(self, merged: dict[str, Frame]) -> None:
         """End a client that is over its bound even so: it is too slow."""
         if sum(len(frame.data) for frame in merged.values()) > self._backlog:
-            self.end(End(Reason.STALLED, Failed(Kind.TOO_SLOW, "read too slowly")))
+            self.end(End(EndReason.STALLED, Failed(Kind.TOO_SLOW, "read too slowly")))
 
     def _catch_up(self, subscription: "Subscription") -> None:
         """Go from the window last seen, or from none, to the present one."""
@@ -312,7 +323,7 @@ class Viewer:
         elif restart and not subscription.shareable:
             # The set has outgrown its mirror since this viewer came for it.
             failure = Failed(Kind.UNAVAILABLE, "the set has grown too large to be shown anew")
-            self.end(End(Reason.FAILED, failure))
+            self.end(End(EndReason.FAILED, failure))
             self._ready = None
             return
         elif restart:
@@ -326,11 +337,11 @@ class Viewer:
             self._write(log.bundle([Group(tuple(frames))]), subscription)
 
     def _write(self, bundle: Bundle, subscription: "Subscription") -> None:
-        data = self.print(bundle)
-        self.outlet.write(data)
-        self._told += bundle.frames
+        data = self.encode(bundle)
+        self.send_buffer.write(data)
+        self._frames_written += bundle.frames
         subscription.observer.sent(bundle.frames, len(data))
 
     def _say(self, data: bytes) -> None:
         if data:
-            self.outlet.write(data)
+            self.send_buffer.write(data)

@@ -42,7 +42,7 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-class Text(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """`time level logger: message key=value …`; `worker` is printed before the logger."""
 
     default_msec_format = "%s.%03d"
@@ -63,7 +63,7 @@ class Text(logging.Formatter):
         return "\n".join([line, *(f"    {redact(one_line(part))}" for part in trace)])
 
 
-class Json(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """One object: time (UTC), level, logger, message, the record's fields, exception."""
 
     def __init__(self, worker: str = "") -> None:
@@ -102,7 +102,7 @@ def _value(value: Any) -> str:
 def set_up_logging(*, form: str, level: str, worker: str = "") -> None:
     """Log to stderr; called once, by the root. `worker` tells one process of several."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Json(worker) if form == "json" else Text(worker))
+    handler.setFormatter(JsonFormatter(worker) if form == "json" else TextFormatter(worker))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

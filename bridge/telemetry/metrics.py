@@ -19,7 +19,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from bridge.live.observer import Observer, Reason
+from bridge.live.observer import EndReason, Observer
 
 from .families import BY_NAME, FAMILIES, PREFIX, Family
 from .histogram import Histogram
@@ -40,7 +40,7 @@ class Metrics(Observer, Collector):
         self._frames = 0
         self._bytes = 0
         self._conflations = 0
-        self._ends: Counter[tuple[str, ...]] = Counter({(reason,): 0 for reason in Reason})
+        self._ends: Counter[tuple[str, ...]] = Counter({(reason,): 0 for reason in EndReason})
         self._repairs: Counter[tuple[str, ...]] = Counter()
         self._resubscribes: Counter[tuple[str, ...]] = Counter()
         self._resumes: Counter[tuple[str, ...]] = Counter()
@@ -85,7 +85,7 @@ class Metrics(Observer, Collector):
         """Count a viewer."""
         self._viewers += 1
 
-    def detached(self, reason: Reason) -> None:
+    def detached(self, reason: EndReason) -> None:
         """Count a viewer less, and why."""
         self._viewers -= 1
         self._ends[reason,] += 1

@@ -8,7 +8,7 @@ DNS: Final = "dns:///"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ReplicaAddress:
     """Where one replica listens.
 
     `address` is what gRPC dials and operators read: `HOST:PORT` or `unix:/PATH`. `host` and `port`
@@ -22,22 +22,22 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Name:
+class ServiceName:
     """A name whose every address is a replica."""
 
     host: str
     port: int
 
-    def at(self, numeric: str) -> Place:
+    def at(self, numeric: str) -> ReplicaAddress:
         """Return the replica at one of the name's addresses."""
         host = f"[{numeric}]" if ":" in numeric else numeric
-        return Place(f"{host}:{self.port}", self.host, self.port)
+        return ReplicaAddress(f"{host}:{self.port}", self.host, self.port)
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 
 
-def parse(text: str) -> Place | Name:
+def parse(text: str) -> ReplicaAddress | ServiceName:
     """Read an address: `HOST:PORT` or `unix:/PATH` is one replica, `dns:///NAME:PORT` many.
 
     A host name in `HOST:PORT` stays one replica: gRPC dials whichever of its addresses answers.
@@ -49,12 +49,12 @@ def parse(text: str) -> Place | Name:
     if text.startswith("unix:"):
         if text == "unix:":
             raise ValueError(f"{text!r}: a Unix socket needs a path, as in unix:/run/tier.sock")
-        return Place(text)
+        return ReplicaAddress(text)
     host, colon, port = text.removeprefix(DNS).rpartition(":")
     if not colon or not host or "/" in host or not re.fullmatch(r"\d{1,5}", port):
         raise ValueError(
             f"{text!r} is no address of a tier: HOST:PORT, dns:///NAME:PORT or unix:/PATH"
         )
     if text.startswith(DNS):
-        return Name(host.strip("[]"), int(port))
-    return Place(text)
+        return ServiceName(host.strip("[]"), int(port))
+    return ReplicaAddress(text)

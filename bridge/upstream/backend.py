@@ -15,14 +15,14 @@ from google.protobuf.duration_pb2 import Duration
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.query import LiveQuery
-from bridge.live.backend import Identity, Offer
+from bridge.live.backend import Identity, ResumeOffer
 from livequery.v1 import livequery_pb2 as pb
 
 from .endpoint import Endpoint
 from .endpoints import Endpoints
-from .pace import Pace
-from .sub import GrpcSub
-from .translate import offer_to_pb, query_to_pb
+from .protobuf_conversion import offer_to_pb, query_to_pb
+from .rate_limiter import RateLimiter
+from .subscribe_call import SubscribeCall
 
 MAX_BATCH_DELTAS: Final = 1000
 TRIES: Final = 3
@@ -56,8 +56,10 @@ class GrpcBackend:
     ) -> None:
         self._endpoints = endpoints
         self._clock = clock or asyncio.get_running_loop().time
-        self._first = Pace(rate=open_rate, burst=2 * open_rate, patience=PATIENCE, clock=clock)
-        self._again = Pace(
+        self._first = RateLimiter(
+            rate=open_rate, burst=2 * open_rate, patience=PATIENCE, clock=clock
+        )
+        self._again = RateLimiter(
             rate=resubscribe_rate, burst=resubscribe_rate, patience=PATIENCE, clock=clock
         )
 
@@ -76,8 +78,8 @@ class GrpcBackend:
         identity: Identity,
         *,
         again: bool = False,
-        resume: Offer | None = None,
-    ) -> GrpcSub:
+        resume: ResumeOffer | None = None,
+    ) -> SubscribeCall:
         """Open a subscription; see `Backend.subscribe`. `again`: the caller had one before.
 
         A replica that can't be reached is passed over for another at once, if there is one, and one
@@ -115,11 +117,11 @@ class GrpcBackend:
         query: LiveQuery,
         identity: Identity,
         patience: float | None,
-    ) -> GrpcSub:
+    ) -> SubscribeCall:
         request.request_id = secrets.token_hex(8)
         ticket = endpoint.breaker.enter()
         began = self._clock()
-        sub = GrpcSub(endpoint=endpoint, query=query, identity=identity, clock=self._clock)
+        sub = SubscribeCall(endpoint=endpoint, query=query, identity=identity, clock=self._clock)
         try:
             async with asyncio.timeout(patience):
                 await sub.start(request)
@@ -138,7 +140,7 @@ class GrpcBackend:
         return sub
 
     def _judge(
-        self, endpoint: Endpoint, ticket: int, sub: GrpcSub, error: BaseException, took: float
+        self, endpoint: Endpoint, ticket: int, sub: SubscribeCall, error: BaseException, took: float
     ) -> None:
         """Tell the replica's circuit what became of a call that did not start."""
         lost = isinstance(error, Failed) and error.kind in (Kind.UNAVAILABLE, Kind.DEADLINE)

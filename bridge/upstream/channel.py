@@ -4,9 +4,10 @@ from typing import Final
 
 import grpc
 
-from .address import Place
-from .http2.inbox import MAX_MESSAGE
-from .http2.keepalive import Keepalive
+from bridge.upstream.http2.keepalive import Keepalive
+from bridge.upstream.http2.stream_buffer import MAX_MESSAGE
+
+from .address import ReplicaAddress
 from .tls import Credentials
 
 KEEPALIVE: Final = {
@@ -33,7 +34,7 @@ _OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
 )
 
 
-class Connector:
+class ChannelFactory:
     """Makes channels. Without `credentials`, in clear text.
 
     `server_name` is what the tier's certificate must hold, None for the name it is reached by.
@@ -50,7 +51,7 @@ class Connector:
         self._credentials = credentials
         self._server_name = server_name
 
-    def connect(self, place: Place) -> grpc.aio.Channel:
+    def connect(self, place: ReplicaAddress) -> grpc.aio.Channel:
         """Make a channel; it connects when it is used."""
         options = [*self._options]
         if place.host:

@@ -14,22 +14,23 @@ from dataclasses import dataclass
 
 import grpc
 
-from .address import Place
+from bridge.upstream.http2.call import CallEnded
+from bridge.upstream.http2.connection import Http2Connection
+from bridge.upstream.http2.status import CallStatus
+
+from .address import ReplicaAddress
 from .breaker import Breaker
-from .health import Health, HealthWatch
-from .http2.call import CallEnded
-from .http2.connection import Connection
-from .http2.status import Status
+from .health import HealthWatch, ReplicaHealth
 
 logger = logging.getLogger(__name__)
 
-GRACE = 5.0
+CONTROL_CHANNEL_GRACE = 5.0
 """Seconds a replaced control channel is kept for the calls on it."""
-DOUBT = 30.0
+SUSPECT_SECONDS = 30.0
 """Seconds that a replica which let a call wait for nothing stands behind the others."""
 
 
-class State(enum.Enum):
+class EndpointState(enum.Enum):
     """What operators are told of a replica."""
 
     READY = "ready"
@@ -49,10 +50,10 @@ class EndpointInfo:
 
 
 @dataclass(slots=True, eq=False)
-class Lane:
+class PooledConnection:
     """One connection and how many streams have a place on it."""
 
-    connection: Connection
+    connection: Http2Connection
     streams: int = 0
     retired: bool = False
     idle_since: float = 0.0
@@ -75,10 +76,10 @@ class Endpoint:
 
     def __init__(
         self,
-        place: Place,
+        place: ReplicaAddress,
         *,
-        connect: Callable[[Place], grpc.aio.Channel],
-        dial: Callable[[Place], Connection],
+        connect: Callable[[ReplicaAddress], grpc.aio.Channel],
+        dial: Callable[[ReplicaAddress], Http2Connection],
         clock: Callable[[], float],
         on_change: Callable[[], None],
         streams_per_lane: int,
@@ -91,10 +92,10 @@ class Endpoint:
         self._clock = clock
         self._on_change = on_change
         self._most = streams_per_lane
-        self._health = Health.UNKNOWN
-        self._told = State.CONNECTING
+        self._health = ReplicaHealth.UNKNOWN
+        self._told = EndpointState.CONNECTING
         self._doubted_until = 0.0
-        self._lanes: list[Lane] = []
+        self._lanes: list[PooledConnection] = []
         self._old: list[tuple[asyncio.Task[None], grpc.aio.Channel]] = []
         self.control = connect(place)
         self._watch = self._begin_watch()
@@ -112,26 +113,30 @@ class Endpoint:
         return len(self._lanes)
 
     @property
-    def state(self) -> State:
+    def state(self) -> EndpointState:
         """What operators are told."""
         if self.breaker.open:
-            return State.CIRCUIT_OPEN
-        if self._health is Health.NOT_SERVING:
-            return State.NOT_SERVING
-        return State.READY if self._health is Health.SERVING else State.CONNECTING
+            return EndpointState.CIRCUIT_OPEN
+        if self._health is ReplicaHealth.NOT_SERVING:
+            return EndpointState.NOT_SERVING
+        return (
+            EndpointState.READY
+            if self._health is ReplicaHealth.SERVING
+            else EndpointState.CONNECTING
+        )
 
     @property
     def usable(self) -> bool:
         """Whether it is connected, serves, and may be called now."""
-        return self._health is Health.SERVING and self.breaker.admits
+        return self._health is ReplicaHealth.SERVING and self.breaker.admits
 
     @property
     def rank(self) -> int:
         """How far back it stands in the choice: 0 with the best."""
-        if self._health is Health.NOT_SERVING:
+        if self._health is ReplicaHealth.NOT_SERVING:
             return 2
         doubted = self._clock() < self._doubted_until
-        return 1 if doubted or self._health is Health.UNREACHABLE else 0
+        return 1 if doubted or self._health is ReplicaHealth.UNREACHABLE else 0
 
     @property
     def info(self) -> EndpointInfo:
@@ -140,7 +145,7 @@ class Endpoint:
 
     # ------------------------------------------------------------ places for streams
 
-    async def lane(self) -> Lane:
+    async def lane(self) -> PooledConnection:
         """Take a place on a connection that stands; give it back with `release`.
 
         Raises CallEnded (UNAVAILABLE) where none can be made.
@@ -158,19 +163,19 @@ class Endpoint:
             self._most = max(min(self._most, lane.connection.limit), 1)
             self.release(lane)
             if not lane.connection.limit:
-                raise CallEnded(Status("UNAVAILABLE", "the tier takes no streams"))
+                raise CallEnded(CallStatus("UNAVAILABLE", "the tier takes no streams"))
 
-    def _take(self) -> Lane:
+    def _take(self) -> PooledConnection:
         for lane in self._lanes:
             if lane.has_room(self._most):
                 break
         else:
-            lane = Lane(self._dial(self.place))
+            lane = PooledConnection(self._dial(self.place))
             self._lanes.append(lane)
         lane.streams += 1
         return lane
 
-    def release(self, lane: Lane) -> None:
+    def release(self, lane: PooledConnection) -> None:
         """Give a place back. A connection given up for silence speaks against the replica."""
         if lane.connection.mute:
             self.doubt(lane)
@@ -179,13 +184,13 @@ class Endpoint:
         if not lane.streams and (lane.spent or self.leaving):
             self._on_change()
 
-    def doubt(self, lane: Lane | None) -> None:
+    def doubt(self, lane: PooledConnection | None) -> None:
         """Take note that a call waited for nothing: its connection may be dead and not know it.
 
         New streams get another connection. The replica is the last to be asked for a while, since
         its streams are the fewest by then.
         """
-        self._doubted_until = self._clock() + DOUBT
+        self._doubted_until = self._clock() + SUSPECT_SECONDS
         if lane is not None:
             lane.retired = True
 
@@ -193,7 +198,7 @@ class Endpoint:
         """Take note that health or breaker was told something; logs a new state once."""
         state = self.state
         if state is not self._told:
-            level = logging.INFO if state is State.READY else logging.WARNING
+            level = logging.INFO if state is EndpointState.READY else logging.WARNING
             logger.log(level, "tier %s: %s", self.place.address, state.value)
             self._told = state
             self._on_change()
@@ -220,7 +225,7 @@ class Endpoint:
         ]
         self._lanes = [lane for lane in self._lanes if lane not in empty]
         await asyncio.gather(*(lane.connection.close() for lane in empty))
-        await self._close_old(GRACE)
+        await self._close_old(CONTROL_CHANNEL_GRACE)
 
     async def close(self) -> None:
         """Stop watching and close every channel, cancelling what still runs on them."""
@@ -243,12 +248,12 @@ class Endpoint:
         task = asyncio.get_running_loop().create_task(
             watch.run(), name=f"health of {self.place.address}"
         )
-        task.add_done_callback(log_failure)
+        task.add_done_callback(log_task_failure)
         return task
 
-    def _learn(self, health: Health) -> None:
-        if health is Health.SERVING:
-            if self._health is Health.UNREACHABLE:
+    def _learn(self, health: ReplicaHealth) -> None:
+        if health is ReplicaHealth.SERVING:
+            if self._health is ReplicaHealth.UNREACHABLE:
                 self.breaker.succeeded()  # it was lost, and is back
                 self._doubted_until = 0.0
             else:
@@ -258,7 +263,7 @@ class Endpoint:
         self._on_change()  # usable or not, even where operators are told the same
 
 
-def log_failure(task: asyncio.Task[None]) -> None:
+def log_task_failure(task: asyncio.Task[None]) -> None:
     """Say in the log that a background task has failed: nobody awaits it before the end."""
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.error("%s has failed", task.get_name(), exc_info=error)

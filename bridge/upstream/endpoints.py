@@ -14,13 +14,13 @@ import ssl
 from collections.abc import Callable, Collection, Coroutine, Iterable
 
 from bridge.core.errors import Failed, Kind
+from bridge.upstream.http2.dialer import Dialer
 
-from .address import Name, Place, parse
-from .channel import KEEPALIVE, Connector
-from .endpoint import Endpoint, EndpointInfo, State, log_failure
-from .http2.dial import Dialler
+from .address import ReplicaAddress, ServiceName, parse
+from .channel import KEEPALIVE, ChannelFactory
+from .endpoint import Endpoint, EndpointInfo, EndpointState, log_task_failure
 from .resolver import INTERVAL, Lookup, Resolver, lookup
-from .tls import TlsFiles, credentials
+from .tls import UpstreamTlsFiles, credentials
 
 STREAMS_PER_LANE = 80
 IDLE = 60.0
@@ -57,7 +57,7 @@ class Endpoints:
         *,
         keepalive: str = "compatible",
         gather: float = 0.0,
-        tls: TlsFiles | None = None,
+        tls: UpstreamTlsFiles | None = None,
         streams_per_lane: int = STREAMS_PER_LANE,
         clock: Callable[[], float] | None = None,
         lookup: Lookup = lookup,
@@ -67,12 +67,12 @@ class Endpoints:
         parsed = tuple(dict.fromkeys(map(parse, addresses)))
         self._credentials = credentials(tls) if tls else None
         server_name = tls.server_name if tls else None
-        self._connector = Connector(
+        self._connector = ChannelFactory(
             keepalive=KEEPALIVE[keepalive],
             credentials=self._credentials,
             server_name=server_name,
         )
-        self._dialler = Dialler(
+        self._dialler = Dialer(
             keepalive=KEEPALIVE[keepalive],
             gather=gather,
             context=self._context if tls else None,
@@ -81,14 +81,14 @@ class Endpoints:
         self._streams_per_lane = streams_per_lane
         self._clock = clock or asyncio.get_running_loop().time
         self._idle = idle
-        self._given = [place for place in parsed if isinstance(place, Place)]
-        self._found: dict[Name, tuple[Place, ...]] = {}
-        self._all: dict[Place, Endpoint] = {}
+        self._given = [place for place in parsed if isinstance(place, ReplicaAddress)]
+        self._found: dict[ServiceName, tuple[ReplicaAddress, ...]] = {}
+        self._all: dict[ReplicaAddress, Endpoint] = {}
         self._changed = asyncio.Event()
         self._upkeep = asyncio.Event()
         self._place()
         self._resolver = Resolver(
-            (name for name in parsed if isinstance(name, Name)),
+            (name for name in parsed if isinstance(name, ServiceName)),
             on_found=self._on_found,
             lookup=lookup,
             interval=lookup_interval,
@@ -143,7 +143,7 @@ class Endpoints:
         return [
             f"tier {endpoint.place.address}: {endpoint.state.value}"
             for endpoint in self._here
-            if endpoint.state is not State.READY
+            if endpoint.state is not EndpointState.READY
         ]
 
     async def reachable(self, within: float = 1.0) -> bool:
@@ -192,7 +192,7 @@ class Endpoints:
         await asyncio.gather(*(endpoint.close() for endpoint in self._all.values()))
         self._all.clear()
 
-    def _on_found(self, name: Name, numbers: tuple[str, ...]) -> None:
+    def _on_found(self, name: ServiceName, numbers: tuple[str, ...]) -> None:
         self._found[name] = tuple(map(name.at, numbers))
         self._place()
 
@@ -208,7 +208,7 @@ class Endpoints:
             endpoint.leaving = place not in wanted
         self._stir()
 
-    def _endpoint(self, place: Place) -> Endpoint:
+    def _endpoint(self, place: ReplicaAddress) -> Endpoint:
         return Endpoint(
             place,
             connect=self._connector.connect,
@@ -245,5 +245,5 @@ class Endpoints:
 
     def _keep(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=name)
-        task.add_done_callback(log_failure)
+        task.add_done_callback(log_task_failure)
         return task

@@ -25,7 +25,7 @@ ASK_AGAIN = 60.0
 _STEADY = 5.0
 
 
-class Health(enum.Enum):
+class ReplicaHealth(enum.Enum):
     """What is known of a replica."""
 
     UNKNOWN = enum.auto()
@@ -55,10 +55,12 @@ _BREAKS = (
 class HealthWatch:
     """Watches one replica over one channel; `on_change` is told when what is known changes."""
 
-    def __init__(self, channel: grpc.aio.Channel, *, on_change: Callable[[Health], None]) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, *, on_change: Callable[[ReplicaHealth], None]
+    ) -> None:
         self._channel = channel
         self._on_change = on_change
-        self._now = Health.UNKNOWN
+        self._now = ReplicaHealth.UNKNOWN
         self._pause = Backoff(first=0.1, factor=2, most=5)
         self._broken = 0
         self._lost = False
@@ -73,7 +75,7 @@ class HealthWatch:
             if answer is _Answer.BROKEN:
                 await self._broke(steady=loop.time() - began > _STEADY)
                 continue
-            self._tell(Health.SERVING)
+            self._tell(ReplicaHealth.SERVING)
             try:
                 async with asyncio.timeout(ASK_AGAIN):
                     await self._channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
@@ -86,7 +88,7 @@ class HealthWatch:
         ready, lost = grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE
         while (state := self._channel.get_state(try_to_connect=True)) is not ready:
             if state is lost:
-                self._tell(Health.UNREACHABLE)
+                self._tell(ReplicaHealth.UNREACHABLE)
             await self._channel.wait_for_state_change(state)
 
     async def _broke(self, *, steady: bool) -> None:
@@ -98,7 +100,7 @@ class HealthWatch:
         self._broken += 1
         self._lost = True
         if self._broken > 1:
-            self._tell(Health.UNREACHABLE)
+            self._tell(ReplicaHealth.UNREACHABLE)
         await asyncio.sleep(self._pause.next())
 
     async def _ask(self) -> _Answer:
@@ -113,8 +115,8 @@ class HealthWatch:
             patience.cancel()
 
     def _assume(self) -> None:
-        if self._now is not Health.NOT_SERVING:
-            self._tell(Health.SERVING)
+        if self._now is not ReplicaHealth.NOT_SERVING:
+            self._tell(ReplicaHealth.SERVING)
 
     async def _follow(self, service: str) -> _Answer:
         watch = self._channel.unary_stream(
@@ -130,7 +132,7 @@ class HealthWatch:
                 if response.status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN:
                     return _Answer.MISSING
                 serving = response.status == health_pb2.HealthCheckResponse.SERVING
-                self._tell(Health.SERVING if serving else Health.NOT_SERVING)
+                self._tell(ReplicaHealth.SERVING if serving else ReplicaHealth.NOT_SERVING)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 return _Answer.MISSING
@@ -139,9 +141,9 @@ class HealthWatch:
             call.cancel()
         return _Answer.BROKEN
 
-    def _tell(self, health: Health) -> None:
+    def _tell(self, health: ReplicaHealth) -> None:
         """Pass on what is new. After a loss it is that the replica serves, as it did before."""
-        back = self._lost and health is Health.SERVING
+        back = self._lost and health is ReplicaHealth.SERVING
         if back or health is not self._now:
             self._now = health
             self._lost = self._lost and not back

@@ -10,7 +10,7 @@ import random
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 
-from .address import Name
+from .address import ServiceName
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +35,9 @@ class Resolver:
 
     def __init__(
         self,
-        names: Iterable[Name],
+        names: Iterable[ServiceName],
         *,
-        on_found: Callable[[Name, tuple[str, ...]], None],
+        on_found: Callable[[ServiceName, tuple[str, ...]], None],
         lookup: Lookup = lookup,
         interval: float = INTERVAL,
     ) -> None:
@@ -46,7 +46,7 @@ class Resolver:
         self._lookup = lookup
         self._interval = interval
         self._hurry = asyncio.Event()
-        self._lost: set[Name] = set()
+        self._lost: set[ServiceName] = set()
         self.looked = asyncio.Event()
         """Set once every name was looked up once, found or not."""
         if not self._names:
@@ -70,7 +70,7 @@ class Resolver:
                 pass
             self._hurry.clear()
 
-    async def _look(self, name: Name) -> None:
+    async def _look(self, name: ServiceName) -> None:
         try:
             async with asyncio.timeout(PATIENCE):
                 found = tuple(dict.fromkeys(await self._lookup(name.host, name.port)))
@@ -83,7 +83,7 @@ class Resolver:
         self._lost.discard(name)
         self._on_found(name, found)
 
-    def _tell(self, name: Name, cause: str) -> None:
+    def _tell(self, name: ServiceName, cause: str) -> None:
         if name not in self._lost:
             self._lost.add(name)
             logger.warning("tier %s can't be resolved: %s", name, cause)

@@ -6,12 +6,12 @@ from typing import TypeAlias
 
 import grpc
 
-from bridge.pem import certificates, take_key, text
-from bridge.renewal import Renewal, TlsError
+from bridge.tls.pem import load_key, pem_text, read_certificates
+from bridge.tls.reloading import ReloadableFiles, TlsError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TlsFiles:
+class UpstreamTlsFiles:
     """What TLS to the tier is made of: paths of PEM files.
 
     `ca` is whom to trust, None for the system's roots (Reanchor and health: gRPC's built-in ones).
@@ -32,29 +32,29 @@ class TlsFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class Tls:
+class UpstreamTls:
     """What the files make: for grpc's channels, and for connections of our own."""
 
     channel: grpc.ChannelCredentials
     context: ssl.SSLContext
 
 
-def load(files: TlsFiles) -> Tls:
+def load(files: UpstreamTlsFiles) -> UpstreamTls:
     """Read and check the files; raises TlsError. Blocks."""
     if (files.cert is None) != (files.key is None):
         raise TlsError(f"{files.cert or files.key}: a certificate and its key go together")
-    ca = certificates(files.ca) if files.ca else None
-    context = ssl.create_default_context(cadata=text(ca) if ca else None)
+    ca = read_certificates(files.ca) if files.ca else None
+    context = ssl.create_default_context(cadata=pem_text(ca) if ca else None)
     context.set_alpn_protocols(["h2"])
     if files.cert is None or files.key is None:
-        return Tls(grpc.ssl_channel_credentials(ca), context)
-    cert, key = certificates(files.cert), take_key(context, files.cert, files.key)
-    return Tls(grpc.ssl_channel_credentials(ca, key, cert), context)
+        return UpstreamTls(grpc.ssl_channel_credentials(ca), context)
+    cert, key = read_certificates(files.cert), load_key(context, files.cert, files.key)
+    return UpstreamTls(grpc.ssl_channel_credentials(ca, key, cert), context)
 
 
-Credentials: TypeAlias = Renewal[Tls]
+Credentials: TypeAlias = ReloadableFiles[UpstreamTls]
 
 
-def credentials(files: TlsFiles) -> Credentials:
+def credentials(files: UpstreamTlsFiles) -> Credentials:
     """Return the credentials in use, to be renewed; raises TlsError. Blocks."""
-    return Renewal(files.paths, lambda: load(files), what="TLS files")
+    return ReloadableFiles(files.paths, lambda: load(files), what="TLS files")

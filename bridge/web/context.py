@@ -8,32 +8,32 @@ from multidict import CIMultiDictProxy
 
 from bridge.core.errors import Failed, Kind
 from bridge.live.backend import Identity
+from bridge.live.encoder import Encoder
 from bridge.live.hub import Hub
-from bridge.live.observer import Reason
-from bridge.live.outlet import Outlet, Watch, nobody
-from bridge.live.script import Script
+from bridge.live.observer import EndReason
+from bridge.live.send_buffer import SendBuffer, StallMonitor, do_nothing
 from bridge.live.viewer import End, Resume, Viewer
 
-from .gate import Gate
-from .heart import Hearts
+from .admission import Admission
 from .identity import identify
-from .journal import Journal, Talk
+from .idle_timers import IdleTimers
 from .settings import WebSettings
-from .sink import TransportSink
+from .stream_log import ClientProtocol, StreamLog
+from .transport_sink import TransportSink
 
-STALLED = End(Reason.STALLED, Failed(Kind.TOO_SLOW, "read too slowly"))
+STALLED = End(EndReason.STALLED, Failed(Kind.TOO_SLOW, "read too slowly"))
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class WebContext:
     """The floor below and the rules of this one."""
 
     hub: Hub
-    watch: Watch
-    gate: Gate
+    stall_monitor: StallMonitor
+    admission: Admission
     settings: WebSettings
-    hearts: Hearts = field(default_factory=Hearts)
-    journal: Journal = field(default_factory=Journal)
+    idle_timers: IdleTimers = field(default_factory=IdleTimers)
+    stream_log: StreamLog = field(default_factory=StreamLog)
     clients: dict[Callable[[], None], None] = field(default_factory=dict)
     """How to tell each open stream that the bridge drains."""
 
@@ -41,58 +41,62 @@ class Context:
         """Read on whose behalf a request asks. Raises Failed."""
         return identify(headers, self.settings.forward, self.settings.scope)
 
-    def outlet(self, sink: TransportSink, stalled: Callable[[], None]) -> Outlet:
+    def send_buffer(self, sink: TransportSink, stalled: Callable[[], None]) -> SendBuffer:
         """Make a connection's outlet; `stalled` is called when it takes nothing for too long."""
-        outlet = Outlet(sink, self.watch, stalled=stalled)
-        sink.serve(outlet)
-        return outlet
+        send_buffer = SendBuffer(sink, self.stall_monitor, stalled=stalled)
+        sink.serve(send_buffer)
+        return send_buffer
 
-    def forget(self, outlet: Outlet) -> None:
+    def forget(self, send_buffer: SendBuffer) -> None:
         """Let go of a connection's outlet: its client is gone."""
-        self.watch.remove(outlet)
-        outlet.let_go()
+        self.stall_monitor.remove(send_buffer)
+        send_buffer.detach()
 
-    def viewer(self, outlet: Outlet, script: Script, resume: Resume | None = None) -> Viewer:
+    def viewer(
+        self, send_buffer: SendBuffer, encoder: Encoder, resume: Resume | None = None
+    ) -> Viewer:
         """Make a viewer on a connection."""
         backlog = self.settings.viewer_backlog
-        return Viewer(outlet=outlet, script=script, backlog=backlog, resume=resume)
+        return Viewer(send_buffer=send_buffer, encoder=encoder, backlog=backlog, resume=resume)
 
-    def place(self, ip: str, talk: Talk, drain: Callable[[], None]) -> "Place":
+    def place(self, ip: str, protocol: ClientProtocol, drain: Callable[[], None]) -> "StreamSlot":
         """Make the place of a stream, not taken yet; a `with` block takes and gives it back."""
-        return Place(self, ip, talk, drain)
+        return StreamSlot(self, ip, protocol, drain)
 
 
-class Place:
+class StreamSlot:
     """A stream's place in the bridge: counted, and told when the bridge drains.
 
     A class and no generator, for it lasts as long as the stream and there are thousands.
     """
 
-    __slots__ = ("_context", "_drain", "_ip", "_taken", "_talk")
+    __slots__ = ("_context", "_drain", "_ip", "_protocol", "_taken")
 
-    def __init__(self, context: Context, ip: str, talk: Talk, drain: Callable[[], None]) -> None:
+    def __init__(
+        self, context: WebContext, ip: str, protocol: ClientProtocol, drain: Callable[[], None]
+    ) -> None:
         self._context = context
         self._ip = ip
-        self._talk = talk
+        self._protocol = protocol
         self._drain = drain
         self._taken = False
 
     def take(self) -> None:
         """Take it. Raises Failed over a limit."""
-        self._context.gate.admit(self._ip)
+        self._context.admission.admit(self._ip)
         self._taken = True
-        self._context.journal.open[self._talk] += 1
+        self._context.stream_log.open[self._protocol] += 1
         self._context.clients[self._drain] = None
 
     def give_back(self) -> None:
         """Give it back, if it was taken, and let go of its stream. Idempotent."""
-        drain, self._drain = self._drain, nobody
+        drain, self._drain = self._drain, do_nothing
         if not self._taken:
             return
         self._taken = False
         del self._context.clients[drain]
-        self._context.journal.open[self._talk] -= 1
-        self._context.gate.release(self._ip)
+        self._context.stream_log.open[self._protocol] -= 1
+        self._context.admission.release(self._ip)
 
     def __enter__(self) -> None:
         self.take()
@@ -101,4 +105,4 @@ class Place:
         self.give_back()
 
 
-CONTEXT = web.AppKey("context", Context)
+CONTEXT = web.AppKey("context", WebContext)

@@ -10,7 +10,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class HealthHandlers:
     """Handlers over what the root knows.
 
     `reasons` tells why the bridge can't serve now, none if it can; `replicas` tells of each

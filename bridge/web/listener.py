@@ -2,8 +2,8 @@
 
 Laws: the sockets are bound before anything is served, and kept until the end: the server that
 accepts on them can be exchanged for one with another certificate without a connection lost,
-waiting ones included. A connection on which nothing comes for `KEEPALIVE` seconds is closed, and so
-is one that has not finished its handshake, or a header it has begun, within as long.
+waiting ones included. A connection on which nothing comes for `IDLE_TIMEOUT` seconds is closed, and
+so is one that has not finished its handshake, or a header it has begun, within as long.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from typing import cast
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from bridge.renewal import Renewal
+from bridge.tls.reloading import ReloadableFiles
+from bridge.web.http.aiohttp_connection import AiohttpConnection
+from bridge.web.http.connection import HttpConnection
+from bridge.web.http.registry import IDLE_TIMEOUT, ConnectionRegistry
+from bridge.web.http.request_parser import MAX_HEADER, MAX_HEADERS, MAX_LINE
 
-from .connection import Connection
-from .context import Context
-from .door import Door
-from .hall import KEEPALIVE, Hall
-from .reading import MAX_HEADER, MAX_HEADERS, MAX_LINE
+from .context import WebContext
 
 BACKLOG = 1024
 SEND_BUFFER = 64 * 1024
@@ -118,12 +118,14 @@ class Listener:
         app: web.Application,
         sockets: Sequence[socket.socket],
         *,
-        streams: Context | None = None,
-        certificate: Renewal[ssl.SSLContext] | None = None,
+        streams: WebContext | None = None,
+        certificate: ReloadableFiles[ssl.SSLContext] | None = None,
         most: int = 0,
     ) -> None:
         self._sockets = list(sockets)
-        self._hall = Hall(streams, self._connection) if streams is not None else None
+        self._registry = (
+            ConnectionRegistry(streams, self._connection) if streams is not None else None
+        )
         self._certificate = certificate
         self._most = most
         self._room = most
@@ -140,7 +142,7 @@ class Listener:
         """How many connections are open, idle ones included."""
         server = self._runner.server
         others = len(server.connections) if server is not None else 0
-        return others + (len(self._hall) if self._hall is not None else 0)
+        return others + (len(self._registry) if self._registry is not None else 0)
 
     async def open(self) -> None:
         """Serve. Raises OSError where another process has come to listen there meanwhile."""
@@ -163,7 +165,7 @@ class Listener:
                 sock=sock.dup(),
                 backlog=BACKLOG,
                 ssl=certificate.current if certificate else None,
-                ssl_handshake_timeout=KEEPALIVE if certificate else None,
+                ssl_handshake_timeout=IDLE_TIMEOUT if certificate else None,
                 ssl_shutdown_timeout=TLS_SHUTDOWN if certificate else None,
             )
             self._servers.append(server)
@@ -178,19 +180,23 @@ class Listener:
             if self._room <= 0:
                 return _Refused()
             self._room -= 1
-        return Door(self._hall) if self._hall is not None else self._connection() or _Refused()
+        return (
+            HttpConnection(self._registry)
+            if self._registry is not None
+            else self._connection() or _Refused()
+        )
 
-    def _connection(self) -> Connection | None:
+    def _connection(self) -> AiohttpConnection | None:
         """Make aiohttp's side of a connection; None once it serves no more."""
         server = self._runner.server
         if server is None:
             return None
-        return Connection(
+        return AiohttpConnection(
             server,
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]
             logger=_logger(),
-            keepalive_timeout=KEEPALIVE,
+            keepalive_timeout=IDLE_TIMEOUT,
             lingering_time=LINGER,
             max_line_size=MAX_LINE,
             max_field_size=MAX_HEADER,
@@ -208,6 +214,6 @@ class Listener:
     async def close(self) -> None:
         """End what is left."""
         self.stop_accepting()
-        if self._hall is not None:
-            await self._hall.close()
+        if self._registry is not None:
+            await self._registry.close()
         await self._runner.cleanup()

@@ -8,12 +8,12 @@ file must not stay trusted, nor a session be resumed that it vouched for.
 import ssl
 from dataclasses import dataclass
 
-from bridge.pem import certificates, take_key, text
-from bridge.renewal import Renewal
+from bridge.tls.pem import load_key, pem_text, read_certificates
+from bridge.tls.reloading import ReloadableFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TlsFiles:
+class ListenerTlsFiles:
     """Paths of PEM files: certificate (with its chain), its key, and who may vouch for clients.
 
     With `client_ca` a client without a certificate of one of these authorities is turned away.
@@ -29,19 +29,19 @@ class TlsFiles:
         return tuple(path for path in (self.cert, self.key, self.client_ca) if path)
 
 
-def load(files: TlsFiles) -> ssl.SSLContext:
+def load(files: ListenerTlsFiles) -> ssl.SSLContext:
     """Read and check the files; raises TlsError. Blocks."""
-    certificates(files.cert)
+    read_certificates(files.cert)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    take_key(context, files.cert, files.key)
+    load_key(context, files.cert, files.key)
     if files.client_ca:
-        context.load_verify_locations(cadata=text(certificates(files.client_ca)))
+        context.load_verify_locations(cadata=pem_text(read_certificates(files.client_ca)))
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 
-def certificate(files: TlsFiles) -> Renewal[ssl.SSLContext]:
+def reloadable_certificate(files: ListenerTlsFiles) -> ReloadableFiles[ssl.SSLContext]:
     """Return the context in use, to be renewed; raises TlsError. Blocks."""
-    return Renewal(files.paths, lambda: load(files), what="certificate")
+    return ReloadableFiles(files.paths, lambda: load(files), what="certificate")

@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.delta import NAMES, Op
-from bridge.core.diff import diff, known, same
+from bridge.core.diff import diff, known, same_row
 from bridge.core.frame import encode
 from bridge.core.gojson import NO_CURSOR
 from bridge.core.group import Group
+from bridge.core.op import NAMES, Op
 from core_makers import row, shown, snapshot_group, thorough, window_of, windows
 from core_oracles import IdClient, SpliceClient, fewest_moves
 
@@ -55,7 +55,9 @@ def test_there_is_one_frame_per_row_that_differs_and_the_fewest_moves(a, b):
     assert set(by_op[Op.LEAVE]) == old.keys() - new.keys()
     assert set(by_op[Op.ENTER]) == new.keys() - old.keys()
     assert len(by_op[Op.MOVE]) == fewest_moves([one.agg_id for one in a], [one.agg_id for one in b])
-    changed = {agg_id for agg_id in old.keys() & new.keys() if not same(old[agg_id], new[agg_id])}
+    changed = {
+        agg_id for agg_id in old.keys() & new.keys() if not same_row(old[agg_id], new[agg_id])
+    }
     assert set(by_op[Op.UPDATE]) == changed - set(by_op[Op.MOVE])
     assert len({frame.agg_id for frame in frames}) == len(frames)
 
@@ -112,9 +114,9 @@ def test_a_row_has_changed_when_version_text_or_cursor_has(change):
     new = row("a", 2 if change == "version" else 1, b'{"x":2}' if change == "row" else b'{"x":1}')
     if change == "cursor":
         new = encode(Op.ENTER, "a", 1, b'{"x":1}', -1, 0, (2,))
-    assert not same(old, new)
+    assert not same_row(old, new)
     assert [frame.op for frame in diff((old,), (new,))] == [Op.UPDATE]
-    assert same(old, row("a", 1, b'{"x":1}'))
+    assert same_row(old, row("a", 1, b'{"x":1}'))
 
 
 @thorough

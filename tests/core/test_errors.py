@@ -1,6 +1,6 @@
 import pytest
 
-from bridge.core.errors import FROM_GRPC, TABLE, BridgeError, Failed, Kind
+from bridge.core.errors import FAILURES, FROM_GRPC, BridgeError, Failed, Kind
 
 # docs/wire.md §6, line by line: kinds, HTTP status, close code.
 CONTRACT = [
@@ -41,18 +41,18 @@ GRPC = {
 @pytest.mark.parametrize(("kinds", "status", "close"), CONTRACT)
 def test_the_table_is_the_contracts(kinds, status, close):
     for kind in kinds:
-        row = TABLE[Kind[kind]]
+        row = FAILURES[Kind[kind]]
         assert (row.status, row.close) == (status, close)
 
 
 @pytest.mark.parametrize(("kind", "close"), STREAM_ENDS.items())
 def test_a_stream_ends_with_the_contracts_close_code(kind, close):
-    assert TABLE[Kind[kind]].close == close
+    assert FAILURES[Kind[kind]].close == close
 
 
 def test_every_kind_has_one_row_and_every_row_is_tested():
     tested = {kind for kinds, *_ in CONTRACT for kind in kinds} | STREAM_ENDS.keys()
-    assert {kind.name for kind in TABLE} == {kind.name for kind in Kind} == tested
+    assert {kind.name for kind in FAILURES} == {kind.name for kind in Kind} == tested
 
 
 def test_every_grpc_status_but_ok_is_a_kind():

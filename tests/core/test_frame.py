@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import astuple
 
-from bridge.core.delta import Op
-from bridge.core.frame import RESET, carry, encode, leave
-from bridge.core.gojson import bare_row, escape
-from bridge.core.group import sse_event
+from bridge.core.frame import RESET, encode, leave_frame, reencode
+from bridge.core.gojson import escape, unescaped_row
+from bridge.core.op import Op
 from bridge.core.value import JsonText
+from bridge.wire.sse import sse_event
 from core_makers import json_texts, named, quick, vector_delta
 
 wild_texts = st.text(
@@ -107,11 +107,11 @@ def test_no_id_or_row_adds_a_line_to_a_frame(agg_id, text):
 def test_a_row_that_is_carried_on_prints_as_if_the_tier_had_said_so(agg_id, text, value, name):
     told = {"agg_id": agg_id, "version": 7, "row": text.encode(), "cursor": (value,)}
     row = encode(Op.UPDATE, old_index=3, new_index=3, stream_id="1-0", at=5.0, **told)
-    carried = carry(Op.MOVE, row, 3, 2, name)
+    carried = reencode(Op.MOVE, row, 3, 2, name)
     assert astuple(carried) == astuple(
         encode(Op.MOVE, old_index=3, new_index=2, stream_id=name, **told)
     )
-    assert carried.row == escape(bare_row(text.encode()))
+    assert carried.row == escape(unescaped_row(text.encode()))
 
 
 @quick
@@ -133,7 +133,7 @@ def test_the_body_is_what_stands_between_the_op_and_the_indexes(
 @quick
 @given(wild_texts)
 def test_a_leave_says_no_more_than_who_goes(agg_id):
-    assert json.loads(leave(agg_id, 4, "1-0").data) == {
+    assert json.loads(leave_frame(agg_id, 4, "1-0").data) == {
         "op": "leave", **({"agg_id": agg_id} if agg_id else {}), "old_index": 4, "new_index": -1,
         "cursor": {"values": None}, "stream_id": "1-0",
     }  # fmt: skip

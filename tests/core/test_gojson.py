@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from bridge.core.gojson import (
     UnreadableError,
-    bare_cursor,
-    bare_row,
     escape,
-    number,
+    format_number,
     quote,
+    unescaped_cursor,
+    unescaped_row,
 )
 from bridge.core.value import JsonText
 from core_makers import json_texts, mutations, thorough
@@ -19,11 +19,11 @@ from core_oracles import go_compact, go_number, go_quote, json_accepts, pairs
 
 
 def compact(row):
-    return escape(bare_row(row))
+    return escape(unescaped_row(row))
 
 
 def cursor_bytes(cursor):
-    return escape(bare_cursor(cursor))
+    return escape(unescaped_cursor(cursor))
 
 
 def value_bytes(value):
@@ -62,7 +62,7 @@ def value_bytes(value):
     ],
 )
 def test_doubles_at_the_edges_print_as_javascript_prints_them(double, printed):
-    assert number(double).decode() == printed
+    assert format_number(double).decode() == printed
 
 
 doubles = st.one_of(
@@ -84,7 +84,7 @@ doubles = st.one_of(
 @example(1e-6)
 @example(1e21)
 def test_a_double_prints_by_the_rule_and_reads_back_as_itself(double):
-    printed = number(double).decode()
+    printed = format_number(double).decode()
     assert printed == go_number(double)
     assert struct.pack("<d", float(printed)) == struct.pack("<d", double)
     assert float(json.loads(printed)) == double
@@ -93,7 +93,7 @@ def test_a_double_prints_by_the_rule_and_reads_back_as_itself(double):
 @pytest.mark.parametrize("double", [float("nan"), float("inf"), float("-inf")])
 def test_what_is_not_finite_is_unreadable(double):
     with pytest.raises(UnreadableError):
-        number(double)
+        format_number(double)
 
 
 # ---------------------------------------------------------------- strings

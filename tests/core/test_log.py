@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core import log as log_module
-from bridge.core.bundle import told as name
-from bridge.core.delta import Op
+from bridge.core.bundle import format_position as name
 from bridge.core.group import Group
 from bridge.core.log import CHECKPOINT_EVERY, MAX_BYTES, MAX_GROUPS, Log
+from bridge.core.op import Op
 from bridge.core.window import Window
 from core_makers import (
     encoded,

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.errors import Failed, Kind
-from bridge.core.origin import check_loopback_host, check_origin, is_loopback, normalise
+from bridge.core.origin import check_loopback_host, check_origin, is_loopback, normalize_origin
 from core_makers import failure_of, thorough
 
 ALLOWED = frozenset(["https://app.example:443", "http://localhost:3000"])
@@ -23,8 +23,8 @@ ALLOWED = frozenset(["https://app.example:443", "http://localhost:3000"])
     ],
 )
 def test_an_origin_is_named_in_lower_case_with_its_port(origin, name):
-    assert normalise(origin) == name
-    assert normalise(name) == name
+    assert normalize_origin(origin) == name
+    assert normalize_origin(name) == name
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_an_origin_is_named_in_lower_case_with_its_port(origin, name):
 )
 def test_what_is_no_origin_is_refused(origin):
     with pytest.raises(ValueError, match=r".*"):
-        normalise(origin)
+        normalize_origin(origin)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.query import Comparison, LiveQuery, OrGroup, SortKey, check_arity
-from bridge.core.reader import decode
+from bridge.core.query_parser import parse_query
 from core_makers import quick, surrogate_free, thorough
 
 # A query in the abstract: plain tuples, of which `spelled` makes one of many texts. A value is
@@ -126,7 +126,7 @@ def spelled(query, seed):
 @thorough
 @given(queries(), st.integers(), st.integers())
 def test_one_query_has_one_key_however_it_is_spelled(query, seed, other):
-    assert decode(spelled(query, seed)).key == decode(spelled(query, other)).key
+    assert parse_query(spelled(query, seed)).key == parse_query(spelled(query, other)).key
 
 
 @thorough
@@ -137,7 +137,7 @@ def test_queries_that_differ_in_one_thing_have_different_keys(query, donor, part
         other = (*other[:4], None, other[5])
     if part == 4 and len(query[2]) != len(donor[2]):
         return
-    one, two = decode(spelled(query, seed)), decode(spelled(other, seed))
+    one, two = parse_query(spelled(query, seed)), parse_query(spelled(other, seed))
     assert (one.key == two.key) == (query == other)
 
 
@@ -146,7 +146,7 @@ def test_queries_that_differ_in_one_thing_have_different_keys(query, donor, part
 )
 def test_number_kinds_and_look_alikes_have_keys_of_their_own(place):
     texts = ["1", "1.0", "true", '"1"', "[1]", "[1.0]", '"true"', '"[1]"', "1.5", "-1"]
-    keys = {decode('{"entity":"e","limit":1,%s}' % (place % text)).key for text in texts}
+    keys = {parse_query('{"entity":"e","limit":1,%s}' % (place % text)).key for text in texts}
     assert len(keys) == len(texts)
 
 

@@ -10,12 +10,12 @@ from bridge.core.value import (
     MAX_DEPTH,
     UINT64_MAX,
     JsonError,
+    JsonNumber,
+    JsonObject,
     JsonText,
-    Members,
-    Number,
     canonical,
-    fold,
-    parse,
+    fold_key,
+    parse_json,
     value_of,
 )
 from core_makers import json_texts, mutations, number_texts, quick, surrogate_free, thorough
@@ -23,7 +23,7 @@ from core_oracles import bare, json_accepts, pairs
 
 
 def typed(text):
-    return value_of(parse(text))
+    return value_of(parse_json(text))
 
 
 @thorough
@@ -90,14 +90,14 @@ def test_a_number_beyond_a_double_is_refused_at_any_depth(text):
 @given(json_texts())
 def test_parse_loses_neither_digits_nor_repeated_keys(text):
     def rebuilt(tree):
-        if isinstance(tree, Number):
+        if isinstance(tree, JsonNumber):
             return tree.text
-        if isinstance(tree, Members):
+        if isinstance(tree, JsonObject):
             return ("object", [(key, rebuilt(member)) for key, member in tree.pairs])
         return [rebuilt(member) for member in tree] if isinstance(tree, list) else tree
 
     try:
-        tree = parse(text)
+        tree = parse_json(text)
     except JsonError:
         assert "\\ud800" in text
         return
@@ -120,7 +120,7 @@ def test_arrays_and_objects_become_compact_text_of_the_same_meaning(text):
 @given(json_texts().flatmap(lambda text: mutations(text.encode())) | st.binary(max_size=40))
 def test_parse_refuses_whatever_json_refuses_with_its_own_error_only(data):
     try:
-        parse(data)
+        parse_json(data)
     except JsonError:
         return
     assert json_accepts(data)
@@ -152,7 +152,7 @@ def test_parse_refuses_whatever_json_refuses_with_its_own_error_only(data):
 )
 def test_what_is_no_json_is_refused(data):
     with pytest.raises(JsonError):
-        parse(data)
+        parse_json(data)
 
 
 @pytest.mark.parametrize(
@@ -169,11 +169,11 @@ def test_what_is_no_json_is_refused(data):
 )
 def test_a_lone_surrogate_is_refused_escaped_or_not(text):
     with pytest.raises(JsonError):
-        parse(text)
+        parse_json(text)
 
 
 def test_a_pair_of_surrogates_is_a_character():
-    assert parse(r'"\uD83D\ude00"') == "\U0001f600"
+    assert parse_json(r'"\uD83D\ude00"') == "\U0001f600"
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":'])
@@ -181,7 +181,7 @@ def test_a_pair_of_surrogates_is_a_character():
 def test_nesting_beyond_reason_is_refused(opening, depth):
     closing = "]" if opening == "[" else "}"
     with pytest.raises(JsonError):
-        parse(opening * depth + "1" + closing * depth)
+        parse_json(opening * depth + "1" + closing * depth)
 
 
 def test_nesting_within_reason_is_read_and_printed_again():
@@ -226,11 +226,11 @@ def test_one_the_double_true_and_the_text_are_four_values():
     ],
 )
 def test_keys_fold_as_go_folds_them(key, folded):
-    assert fold(key) == folded
+    assert fold_key(key) == folded
 
 
 @quick
 @given(surrogate_free)
 def test_folding_keeps_the_length_and_is_idempotent(key):
-    assert len(fold(key)) == len(key)
-    assert fold(fold(key)) == fold(key)
+    assert len(fold_key(key)) == len(key)
+    assert fold_key(fold_key(key)) == fold_key(key)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.delta import NAMES, Op
 from bridge.core.frame import RESET
 from bridge.core.group import Group
+from bridge.core.op import NAMES, Op
 from bridge.core.window import Applied, StreamedSet, Window, digest
 from core_makers import (
     IDS,

@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 
 from bridge.live.viewer import Viewer
-from bridge.web.door import Door
-from bridge.web.sink import TransportSink
-from bridge.web.stream import Stream
+from bridge.web.http.connection import HttpConnection
+from bridge.web.sse.stream import SseStream
+from bridge.web.transport_sink import TransportSink
 from clients import QUERY, SseClient
 from scripted_tier import update
 from wires import ASK, HEALTH, Wire, all_freed
@@ -94,7 +94,9 @@ async def test_who_sends_without_end_behind_a_request_is_not_read_and_loses_noth
 async def test_a_part_of_a_request_behind_another_is_read_on_when_the_stream_is_over(
     start_bridge, tier, wire, monkeypatch
 ):
-    monkeypatch.setattr("bridge.web.door.AHEAD", 500)  # less than aiohttp stops to read at
+    monkeypatch.setattr(
+        "bridge.web.http.connection.MAX_PIPELINED", 500
+    )  # less than aiohttp stops to read at
     bridge = await start_bridge()
     client = await wire(bridge)
     call = await client.stream(tier)
@@ -205,7 +207,7 @@ async def test_a_bad_query_is_refused_before_anything_is_held(start_bridge, wire
     head = await client.head()
     assert head.startswith(f"HTTP/1.1 {status} ")
     assert "application/problem+json" in head
-    assert bridge._gate.open == 0
+    assert bridge._admission.open == 0
     assert not bridge._context.clients
 
 
@@ -218,7 +220,7 @@ async def test_a_client_that_leaves_before_the_answer_leaves_nothing(start_bridg
         getattr(client.writer.transport, leave)()
         async with asyncio.timeout(5):
             await call.over.wait()
-        assert bridge._gate.open == 0
+        assert bridge._admission.open == 0
         assert not bridge._context.clients
         assert bridge._listener.connections == 0
 
@@ -235,7 +237,7 @@ async def test_a_stream_that_breaks_before_it_begins_is_refused_and_leaves_nothi
     client = await wire(bridge)
     client.send(ASK)
     assert (await client.head()).startswith("HTTP/1.1 50")
-    assert bridge._gate.open == 0
+    assert bridge._admission.open == 0
     assert not bridge._context.clients
 
 
@@ -254,14 +256,14 @@ async def test_a_client_that_leaves_as_the_tier_starts_leaves_nothing(
     subscription.started()
     async with asyncio.timeout(5):
         await call.over.wait()
-    assert bridge._gate.open == 0
-    assert all(heart.stopped for _, _, heart in bridge._context.hearts._due)
+    assert bridge._admission.open == 0
+    assert all(heart.stopped for _, _, heart in bridge._context.idle_timers._due)
 
 
 @pytest.mark.parametrize("end", ["left", "over", "refused", "malformed"])
 async def test_what_a_stream_held_is_free_without_the_collector(start_bridge, tier, wire, end):
     bridge = await start_bridge(linger="0")
-    async with all_freed(Door, Stream, TransportSink, Viewer):
+    async with all_freed(HttpConnection, SseStream, TransportSink, Viewer):
         client = await wire(bridge)
         client.send(ASK.replace(b"query", b"question") if end == "malformed" else ASK)
         if end == "refused":
@@ -281,7 +283,7 @@ async def test_what_a_stream_held_is_free_without_the_collector(start_bridge, ti
 
 
 async def test_a_connection_on_which_nothing_comes_is_closed(start_bridge, tier, wire, monkeypatch):
-    monkeypatch.setattr("bridge.web.hall.KEEPALIVE", 0.2)
+    monkeypatch.setattr("bridge.web.http.registry.IDLE_TIMEOUT", 0.2)
     tier.rows = "a"
     bridge = await start_bridge()
     streaming = await wire(bridge)
@@ -298,7 +300,7 @@ async def test_a_connection_on_which_nothing_comes_is_closed(start_bridge, tier,
 async def test_a_stream_that_is_over_leaves_its_connection_open_for_as_long(
     start_bridge, tier, wire, monkeypatch
 ):
-    monkeypatch.setattr("bridge.web.hall.KEEPALIVE", 0.2)
+    monkeypatch.setattr("bridge.web.http.registry.IDLE_TIMEOUT", 0.2)
     bridge = await start_bridge()
     client = await wire(bridge)
     call = await client.stream(tier)
@@ -331,7 +333,7 @@ async def test_nobody_is_sent_to_past_a_lost_connection_whose_descriptor_is_anot
     lost = web.RequestHandler.connection_lost
 
     def connection_lost(self, exc):
-        left.append([v for s in bridge._hub._all for v in s.viewers if v.rank is not None])
+        left.append([v for s in bridge._hub._all for v in s.viewers if v.lockstep is not None])
         lost(self, exc)
 
     monkeypatch.setattr(web.RequestHandler, "connection_lost", connection_lost)
@@ -345,15 +347,15 @@ async def test_nobody_is_sent_to_past_a_lost_connection_whose_descriptor_is_anot
             call.send(update("a", 0, version=version))
             await client.until(b'"version":%d' % version)
         [viewer] = [v for s in bridge._hub._all for v in s.viewers]
-        assert viewer.rank is not None
-        door = viewer.outlet
+        assert viewer.lockstep is not None
+        door = viewer.send_buffer
         raw = client.writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.writer.transport.abort()
         async with asyncio.timeout(5):
-            while bridge._gate.open:
+            while bridge._admission.open:
                 await asyncio.sleep(0)
-        assert viewer.rank is None
+        assert viewer.lockstep is None
         assert door.wire() is None
     assert left == [[]], "aiohttp's side tells before it does anything else"
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from bridge.core.errors import Failed, Kind
-from bridge.web.gate import Gate
+from bridge.web.admission import Admission
 from bridge.web.turnstile import LATEST, Turnstile
 from clients import QUERY, SseClient
 
@@ -64,17 +64,17 @@ def test_without_a_rate_all_come_in(clock):
 
 
 def test_who_is_refused_for_another_reason_takes_nobodys_turn(clock):
-    gate = Gate(most=0, most_per_ip=1, rate=1, clock=clock)
-    gate.admit("a")
+    admission = Admission(most=0, most_per_ip=1, rate=1, clock=clock)
+    admission.admit("a")
     for _ in range(10):
         with pytest.raises(Failed) as refused:
-            gate.admit("a")
+            admission.admit("a")
         assert refused.value.kind is Kind.QUOTA
-    gate.admit("b")
+    admission.admit("b")
     with pytest.raises(Failed) as refused:
-        gate.admit("c")
+        admission.admit("c")
     assert refused.value.kind is Kind.UNAVAILABLE
-    assert gate.open == 2, "who is turned away holds no place"
+    assert admission.open == 2, "who is turned away holds no place"
 
 
 async def test_who_comes_too_fast_is_told_503_and_when_to_come_back(start_bridge, tier, http):

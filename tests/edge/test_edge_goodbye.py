@@ -8,9 +8,9 @@ import struct
 import pytest
 
 from bridge.live.viewer import Viewer
-from bridge.web.line import Line
-from bridge.web.sink import TransportSink
-from bridge.web.ws import Conversation
+from bridge.web.transport_sink import TransportSink
+from bridge.web.ws.connection import WebSocketConnection
+from bridge.web.ws.core_session import CoreSession
 from clients import QUERY
 from house_fixtures import authority  # noqa: F401 - a fixture
 from scripted_tier import update
@@ -106,7 +106,7 @@ async def test_commands_of_one_who_left_are_not_obeyed_any_more(start_bridge, ti
 
 
 async def test_who_does_not_answer_a_goodbye_is_left(start_bridge, tier, wire, monkeypatch):
-    monkeypatch.setattr("bridge.web.line.CLOSE_TIMEOUT", 0.1)
+    monkeypatch.setattr("bridge.web.ws.connection.CLOSE_TIMEOUT", 0.1)
     bridge = await start_bridge()
     client = await wire(bridge)
     call = await subscribed(client, tier)
@@ -117,8 +117,8 @@ async def test_who_does_not_answer_a_goodbye_is_left(start_bridge, tier, wire, m
 
 
 async def test_who_takes_nothing_is_dropped(start_bridge, tier, wire, monkeypatch):
-    monkeypatch.setattr("bridge.web.line.CLOSE_TIMEOUT", 0.1)
-    monkeypatch.setattr("bridge.web.socket.GRACE", 0.2)
+    monkeypatch.setattr("bridge.web.ws.connection.CLOSE_TIMEOUT", 0.1)
+    monkeypatch.setattr("bridge.web.ws.websocket.GRACE", 0.2)
     bridge = await start_bridge()
     client = await wire(bridge)
     call = await stuffed(client, tier)
@@ -129,7 +129,7 @@ async def test_who_takes_nothing_is_dropped(start_bridge, tier, wire, monkeypatc
 
 
 async def test_who_is_slow_is_told_all_to_the_goodbye(start_bridge, tier, wire, monkeypatch):
-    monkeypatch.setattr("bridge.web.line.CLOSE_TIMEOUT", 0.1)
+    monkeypatch.setattr("bridge.web.ws.connection.CLOSE_TIMEOUT", 0.1)
     bridge = await start_bridge()
     client = await wire(bridge)
     call = await stuffed(client, tier)
@@ -145,7 +145,7 @@ async def test_who_is_slow_is_told_all_to_the_goodbye(start_bridge, tier, wire, 
 async def test_who_takes_nothing_and_ends_it_is_dropped(
     start_bridge, tier, wire, monkeypatch, said
 ):
-    monkeypatch.setattr("bridge.web.line.GRACE", 0.2)
+    monkeypatch.setattr("bridge.web.ws.connection.GRACE", 0.2)
     bridge = await start_bridge()
     client = await wire(bridge)
     await stuffed(client, tier)
@@ -157,7 +157,7 @@ async def test_who_takes_nothing_and_ends_it_is_dropped(
 
 @EITHER
 async def test_who_is_slow_is_told_that_the_bridge_goes(start_bridge, tier, wire, monkeypatch, cut):
-    monkeypatch.setattr("bridge.web.line.CLOSE_TIMEOUT", 0.1)
+    monkeypatch.setattr("bridge.web.ws.connection.CLOSE_TIMEOUT", 0.1)
     bridge = await start_bridge(linger="0")
     client = await wire(bridge)
     await stuffed(client, tier, cut)
@@ -175,23 +175,23 @@ async def test_nobody_sends_past_the_end_of_a_connection(start_bridge, tier, wir
     bridge = await start_bridge()
     client = await wire(bridge)
     call = await subscribed(client, tier)
-    [line] = bridge._listener._hall._doors
+    [line] = bridge._listener._registry._doors
     for version in (2, 3):
         call.send(update("a", 0, version=version))
         await heard(client)
-    outlet = line.outlet
-    assert outlet.in_step
+    send_buffer = line.send_buffer
+    assert send_buffer.direct_senders
     if end == "lost":
         line.abort()
         line.connection_lost(None)
     else:
         line.hang_up()
-    assert not outlet.in_step
-    assert outlet.wire() is None
+    assert not send_buffer.direct_senders
+    assert send_buffer.wire() is None
 
 
 async def test_a_socket_on_which_nothing_comes_stays(start_bridge, tier, wire, monkeypatch):
-    monkeypatch.setattr("bridge.web.hall.KEEPALIVE", 0.2)
+    monkeypatch.setattr("bridge.web.http.registry.IDLE_TIMEOUT", 0.2)
     bridge = await start_bridge()
     client = await wire(bridge)
     call = await subscribed(client, tier)
@@ -210,9 +210,9 @@ async def test_a_socket_after_a_stream_to_a_client_that_lags(start_bridge, tier,
     client.send(PLAIN)
     call.end()
     async with asyncio.timeout(5):
-        while not isinstance(next(iter(bridge._listener._hall._doors)), Line):
+        while not isinstance(next(iter(bridge._listener._registry._doors)), WebSocketConnection):
             await asyncio.sleep(0.01)
-    [line] = bridge._listener._hall._doors
+    [line] = bridge._listener._registry._doors
     assert line.writing_paused
     client.writer.transport.resume_reading()
     seen = b""
@@ -230,7 +230,7 @@ async def test_a_socket_that_breaks_is_dropped_and_told_in_the_log(
     async def read(*_):
         raise RuntimeError
 
-    monkeypatch.setattr(Conversation, "read", read)
+    monkeypatch.setattr(CoreSession, "read", read)
     bridge = await start_bridge()
     client = await wire(bridge)
     client.send(PLAIN)
@@ -244,10 +244,10 @@ async def test_a_bridge_that_closes_leaves_no_socket(start_bridge, tier, wire):
     clients = [await wire(bridge) for _ in range(3)]
     await subscribed(clients[0], tier)
     await open_(clients[1])
-    hall = bridge._listener._hall
+    registry = bridge._listener._registry
     await bridge.close()
-    assert not len(hall)
-    assert not bridge._gate.open
+    assert not len(registry)
+    assert not bridge._admission.open
     assert await rest(clients[1]) == b""
 
 
@@ -293,7 +293,7 @@ async def test_a_goodbye_and_the_end_of_tls_at_once_break_nothing(
 @pytest.mark.parametrize("end", ["left", "goodbye", "over", "wrong"])
 async def test_what_a_socket_held_is_free_without_the_collector(start_bridge, tier, wire, end):
     bridge = await start_bridge(linger="0")
-    async with all_freed(Line, Conversation, TransportSink, Viewer):
+    async with all_freed(WebSocketConnection, CoreSession, TransportSink, Viewer):
         client = await wire(bridge)
         call = await subscribed(client, tier)
         if end == "over":

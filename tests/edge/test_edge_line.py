@@ -72,7 +72,7 @@ async def test_what_is_no_right_upgrade_is_refused_by_aiohttp(start_bridge, wire
     assert len(heads) == 1
     assert heads.pop()[9] == "4"
     assert len(handed) == len(CUTS)
-    assert not bridge._gate.open
+    assert not bridge._admission.open
 
 
 async def test_over_a_limit_no_socket_is_opened(start_bridge, tier, wire):
@@ -85,7 +85,7 @@ async def test_over_a_limit_no_socket_is_opened(start_bridge, tier, wire):
     assert json.loads(await second.body(head))["status"] == 429
     first.writer.close()
     async with asyncio.timeout(5):
-        while bridge._gate.open:
+        while bridge._admission.open:
             await asyncio.sleep(0.01)
     second.send(ASK)
     assert "200 OK" in await second.head(), "the refusal was for the other one"
@@ -162,10 +162,10 @@ async def test_pings_of_one_who_takes_nothing_are_answered_by_one_pong(
         await client.writer.drain()
     client.send(message(b"the last", PING))
     async with asyncio.timeout(5):
-        while not (lagging := bridge._context.watch._lagging):
+        while not (lagging := bridge._context.stall_monitor._lagging):
             await asyncio.sleep(0.01)
-    [outlet] = lagging
-    assert outlet.unsent() < 64 * 1024
+    [send_buffer] = lagging
+    assert send_buffer.unsent() < 64 * 1024
     client.writer.transport.resume_reading()
     tail = b""
     async with asyncio.timeout(5):

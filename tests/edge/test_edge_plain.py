@@ -11,8 +11,8 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bridge.web.plain import read
-from bridge.web.reading import Reading
+from bridge.web.http.request_head import parse_plain_head
+from bridge.web.http.request_parser import RequestParser
 from bridge.web.settings import WebSettings
 
 TARGETS = ["/api/v1/live?query=%7B%7D", "/api/v1/live", "/", "/a?b=c&d", "/a%20b?%", '/[]|"^`{}']
@@ -130,7 +130,7 @@ def parsed(data):
 @example(b"GET /a HTTP/1.1\r\nHost: x\r\nSec-WebSocket-Key1: a\r\n\r\n")
 @example(b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
 def test_what_is_taken_for_plain_a_parser_reads_the_same_way(data):
-    head = read(data)
+    head = parse_plain_head(data)
     if head is None:
         return
     messages, upgraded, rest = parsed(data)
@@ -150,7 +150,7 @@ def test_what_is_taken_for_plain_a_parser_reads_the_same_way(data):
 
 
 def test_plain_requests_are_taken():
-    head = read(
+    head = parse_plain_head(
         b"GET /a?b HTTP/1.1\r\nHost: x:1\r\nAccept: */*\r\nX-E:\r\nConnection: Keep-Alive\r\n\r\n"
     )
     assert head.target == "/a?b"
@@ -162,7 +162,7 @@ def test_plain_requests_are_taken():
 @pytest.mark.parametrize("connection", ["Upgrade", "keep-alive, Upgrade", "KEEP-ALIVE,upgrade"])
 def test_plain_upgrades_are_taken(connection):
     lines = f"GET /a HTTP/1.1\r\nHost: x\r\nUpgrade: WebSocket\r\nConnection: {connection}\r\n\r\n"
-    assert read(lines.encode()).upgrade
+    assert parse_plain_head(lines.encode()).upgrade
 
 
 def test_what_is_long_or_has_many_lines_is_not_plain():
@@ -174,11 +174,11 @@ def test_what_is_long_or_has_many_lines_is_not_plain():
         b"GET / HTTP/1.1\r\n" + b"a:b\r\n" * 65 + b"\r\n",
         b"GET / HTTP/1.1\r\n" + b"a" * 100_000,
     ):
-        assert read(data) is None
+        assert parse_plain_head(data) is None
 
 
 def reading():
-    return Reading(WebSettings(allowed_origins=frozenset({"https://page.example:443"})))
+    return RequestParser(WebSettings(allowed_origins=frozenset({"https://page.example:443"})))
 
 
 def ask(text, **more):
@@ -274,7 +274,7 @@ def test_the_same_request_is_read_once_under_another_name():
 
 def test_what_tells_who_sent_it_is_not_kept():
     async def run():
-        one = Reading(WebSettings(forward=("x-user",)))
+        one = RequestParser(WebSettings(forward=("x-user",)))
         for line in (b"cookie: a=b", b"Authorization: me", b"X-Request-ID: me", b"X-User: me"):
             text = GET % (line + b"\r\n")
             first, again = one.read(text, ""), one.read(text, "")

@@ -29,7 +29,7 @@ class Program:
     def __init__(self, process) -> None:
         self.process = process
 
-    async def listening(self):
+    async def heartbeat_timeout(self):
         async with asyncio.timeout(30):
             line = (await self.process.stdout.readline()).decode()
         match = re.fullmatch(r"listening on (\S+)\n", line)
@@ -84,7 +84,7 @@ def children_of(pid):
 
 async def test_demo_serves_live_rows_and_leaves_nothing_running(run, http):
     demo = await run("demo", "--listen", "127.0.0.1:0", "--speed", "600")
-    url = await demo.listening()
+    url = await demo.heartbeat_timeout()
     [child] = children_of(demo.process.pid)
     client = SseClient(await http.post(url + "/api/v1/live", data=json.dumps(BOARD)))
     frames = await client.frames(13)
@@ -107,7 +107,7 @@ async def test_demo_serves_live_rows_and_leaves_nothing_running(run, http):
 async def test_serve_drains_on_sigterm_and_tells_readiness(run, tier, http):
     tier.rows = ["a"]
     serve = await run("serve", "--upstream", tier.address, "--listen", "127.0.0.1:0")
-    url = await serve.listening()
+    url = await serve.heartbeat_timeout()
     async with asyncio.timeout(10):
         while (await http.get(url + "/readyz")).status != 200:
             await asyncio.sleep(0.05)
@@ -126,7 +126,7 @@ async def test_serve_drains_on_sigterm_and_tells_readiness(run, tier, http):
 
 async def test_tier_stops_on_sigterm(run):
     tier = await run("tier", "--listen", "127.0.0.1:0")
-    await tier.listening()
+    await tier.heartbeat_timeout()
     code, took, _, err = await tier.stop()
     assert code == 0
     assert took < 5
@@ -135,7 +135,7 @@ async def test_tier_stops_on_sigterm(run):
 
 async def test_the_tiers_child_ends_when_the_demo_is_killed(run):
     demo = await run("demo", "--listen", "127.0.0.1:0")
-    await demo.listening()
+    await demo.heartbeat_timeout()
     [child] = children_of(demo.process.pid)
     demo.process.kill()
     async with asyncio.timeout(5):
@@ -145,7 +145,7 @@ async def test_the_tiers_child_ends_when_the_demo_is_killed(run):
 
 async def test_readyz_names_the_reason_when_no_tier_is_reachable(run, http):
     serve = await run("serve", "--upstream", "127.0.0.1:1", "--listen", "127.0.0.1:0")
-    url = await serve.listening()
+    url = await serve.heartbeat_timeout()
     response = await http.get(url + "/readyz")
     assert response.status == 503
     assert (await response.json())["reasons"] == ["no tier reachable"]
@@ -194,7 +194,7 @@ async def test_an_unknown_key_of_the_file_is_refused_with_the_nearest(run, tmp_p
 
 async def test_an_address_in_use_exits_1_in_one_line(run, tier):
     first = await run("serve", "--upstream", tier.address, "--listen", "127.0.0.1:0")
-    address = (await first.listening()).removeprefix("http://")
+    address = (await first.heartbeat_timeout()).removeprefix("http://")
     code, _, err = await words(run, "serve", "--upstream", tier.address, "--listen", address)
     assert code == 1
     assert "in use" in err
@@ -248,7 +248,7 @@ async def test_a_second_process_sends_a_returning_client_only_what_it_lacks(run,
     urls = []
     for _ in range(2):
         serve = await run("serve", "--upstream", tier.address, "--listen", "127.0.0.1:0")
-        urls.append(await serve.listening())
+        urls.append(await serve.heartbeat_timeout())
 
     async def told(url, **more):
         async with http.ws_connect(url + "/api/v1/live/ws", protocols=["livequery.v1"]) as ws:

@@ -132,7 +132,7 @@ async def test_a_websocket_that_stops_reading_is_told_4000_once_it_reads(start_b
 async def test_a_stream_that_ends_does_not_wait_for_a_client_that_does_not_read(
     start_bridge, tier, http, monkeypatch
 ):
-    monkeypatch.setattr("bridge.web.sse.GRACE", 0.2)
+    monkeypatch.setattr("bridge.web.sse.handler.GRACE", 0.2)
     bridge = await start_bridge(stall_timeout="30s")
     slow = await open_slow(bridge, "1.1")
     call = await tier.next_call()

@@ -5,8 +5,8 @@ from itertools import groupby
 from pathlib import Path
 
 from bridge.core.batch import Batch
-from bridge.core.delta import Op
 from bridge.core.frame import encode
+from bridge.core.op import Op
 
 _PATH = Path(__file__).parent.parent / "vectors" / "engine_traces.jsonl"
 _STEPS = [json.loads(line) for line in _PATH.read_text(encoding="utf-8").split("\n") if line]

@@ -4,10 +4,10 @@ import json
 import pytest
 
 from bridge.core.errors import Failed, Kind
-from bridge.core.reader import decode
+from bridge.core.query_parser import parse_query
 from bridge.live.backend import Identity
 from bridge.live.backoff import Backoff
-from bridge.live.observer import Reason
+from bridge.live.observer import EndReason
 from fake_tier import SOMEBODY, House, query, turns, virtually
 
 
@@ -33,8 +33,8 @@ def spellings():
     for extra in extras:
         for case in (str.lower, str.upper, str.title):
             pairs = [(case(key), value) for key, value in members + extra]
-            yield decode(json.dumps(dict(pairs)))
-            yield decode(json.dumps(dict(reversed(pairs))))
+            yield parse_query(json.dumps(dict(pairs)))
+            yield parse_query(json.dumps(dict(reversed(pairs))))
 
 
 # ---------------------------------------------------------------- sharing
@@ -304,7 +304,7 @@ async def test_closing_the_hub_tells_viewers_that_it_drains_and_leaves_no_call()
         waiting = asyncio.ensure_future(_fails(home))
         await turns()
         await home.hub.close()
-        assert client.end.reason is Reason.DRAINED
+        assert client.end.reason is EndReason.DRAINED
         assert client.end.failure.kind is Kind.DRAINING
         assert (await waiting).row.retryable
         with pytest.raises(Failed, match="draining"):
@@ -322,12 +322,14 @@ async def _fails(home):
 async def test_every_stream_ends_for_one_reason_that_is_counted_once():
     async with house() as home:
         clients = [await home.joined(query()) for _ in range(4)]
-        for client, reason in zip(clients, (Reason.CLIENT_GONE, Reason.EXPIRED), strict=False):
+        for client, reason in zip(
+            clients, (EndReason.CLIENT_GONE, EndReason.EXPIRED), strict=False
+        ):
             client.leave(reason)
-            client.leave(Reason.FAILED)
+            client.leave(EndReason.FAILED)
         home.tier.sub.break_off(None)
         await turns()
-        assert {c.end.reason for c in clients[2:]} == {Reason.COMPLETED}
+        assert {c.end.reason for c in clients[2:]} == {EndReason.COMPLETED}
         for client in clients:
             client.leave()
         counted = sorted(reason.value for reason in home.counts.reasons)

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.core.batch import Batch
-from bridge.core.delta import Op
 from bridge.core.errors import Failed, Kind
 from bridge.core.frame import RESET, encode
-from bridge.core.intake import Beat, Position
-from bridge.live.backend import Offer
-from bridge.live.observer import Reason
+from bridge.core.op import Op
+from bridge.core.sequencer import CallPosition, Heartbeat
+from bridge.live.backend import ResumeOffer
+from bridge.live.observer import EndReason
 from fake_tier import FakeTier, House, query, resume, run_virtually, turns, virtually
 
 DOWN = Failed(Kind.UNAVAILABLE, "down")
@@ -32,7 +32,7 @@ def said(client, seen=0):
     return [(frame["op"], frame.get("agg_id", "")) for frame in client.frames[seen:]]
 
 
-def told(client, seen=1):
+def states_told(client, seen=1):
     return [notice["type"] for notice in client.notices[seen:]]
 
 
@@ -60,7 +60,7 @@ async def test_a_granted_position_is_told_as_live_without_a_frame():
         await lose(home)
         assert home.counts.granted == [True]
         assert home.counts.resets == ["subscribed"], "no window was taken"
-        assert told(v1) == ["stale", "live"]
+        assert states_told(v1) == ["stale", "live"]
         assert len(core.frames) == len(v1.frames) == 4
         assert home.subscription.live
         home.tier.drop("a")
@@ -95,11 +95,11 @@ async def test_what_is_offered_is_where_the_call_was_left():
         home.tier.drop("b")
         await lose(home)
         # Two snapshots of reset and three rows, a leave and an enter; b was the sixth change.
-        assert offered(home) == Offer(
-            "sub-1", b"to sub-1", Position(2, 10, f"{1_700_000_000_006}-0")
+        assert offered(home) == ResumeOffer(
+            "sub-1", b"to sub-1", CallPosition(2, 10, f"{1_700_000_000_006}-0")
         )
         await lose(home)
-        assert offered(home).position == Position(2, 10, f"{1_700_000_000_006}-0")
+        assert offered(home).position == CallPosition(2, 10, f"{1_700_000_000_006}-0")
         assert offered(home).route == b"to sub-2", "of the call that was lost"
 
 
@@ -128,7 +128,7 @@ async def test_a_loss_that_was_announced_and_gone_on_from_is_told_to_nobody():
         home.tier.sub.leaving = True
         await lose(home)
         await asyncio.sleep(5)
-        assert told(client) == []
+        assert states_told(client) == []
 
 
 @virtually
@@ -433,13 +433,13 @@ async def test_a_heartbeat_tells_of_what_a_resumed_call_left_out():
         client = await home.joined(query())
         home.tier.sub.hold()
         await lose(home)
-        home.tier.sub.raw(Beat(1, 4))
+        home.tier.sub.raw(Heartbeat(1, 4))
         await turns()
         assert len(home.tier.asked) == 2, "nothing beyond what was applied"
         home.tier.drop("a")
         home.tier.sub.fault = None
         home.tier.sub._queue.clear()
-        home.tier.sub.raw(Beat(1, 6))
+        home.tier.sub.raw(Heartbeat(1, 6))
         await asyncio.sleep(1)
         assert home.counts.losses == ["unavailable", "gap"]
         assert client.ids == "bcd"
@@ -486,7 +486,7 @@ async def test_a_refusal_for_good_may_be_of_the_position_and_is_believed_only_wi
         home.tier.refuse.extend([Failed(kind, "no"), Failed(kind, "no")])
         home.tier.sub.break_off(DOWN)
         await asyncio.sleep(1)
-        assert client.end.reason is Reason.FAILED
+        assert client.end.reason is EndReason.FAILED
         assert client.end.failure.kind is kind
 
 

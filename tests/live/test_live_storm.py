@@ -11,17 +11,17 @@ from itertools import pairwise
 import pytest
 
 from bridge.core import log as log_module
-from bridge.core.delta import Op
 from bridge.core.errors import Failed, Kind
 from bridge.core.frame import encode
-from bridge.core.reader import decode
-from bridge.live import outlet as outlet_module
+from bridge.core.op import Op
+from bridge.core.query_parser import parse_query
+from bridge.live import send_buffer as send_buffer_module
 from bridge.live import viewer as viewer_module
-from bridge.live.observer import Reason
+from bridge.live.observer import EndReason
 from fake_tier import FakeTier, House, resume, run_virtually, turns
 
 SMALL = (  # bounds so small that a short run meets them all
-    (outlet_module, "ROOM", 400),
+    (send_buffer_module, "MAX_UNSENT", 400),
     (viewer_module, "MAX_FRAMES", 12),
     (log_module, "CHECKPOINT_EVERY", 4),
     (log_module, "MAX_GROUPS", 8),
@@ -60,7 +60,7 @@ def spelled(rng, q_limit, cursor):
         members["where"] = []
     items = [(rng.choice([key, key.upper(), key.title()]), v) for key, v in members.items()]
     rng.shuffle(items)
-    return decode(json.dumps(dict(items)))
+    return parse_query(json.dumps(dict(items)))
 
 
 class Storm:
@@ -286,7 +286,7 @@ class Storm:
         self.tier.follow(q)
         return q
 
-    def watch(self, client, q):
+    def stall_monitor(self, client, q):
         client.asked = {q.key}
         client.checks.append(self.look)
         client.name = f"c{self.ever['join']}"
@@ -312,7 +312,7 @@ class Storm:
         v1 = self.rng.random() < 0.5
         client = self.house.client(v1=v1, backlog=self.backlog)
         self.say("join", v1, q.limit, q.cursor)
-        self.watch(client, q)
+        self.stall_monitor(client, q)
         client.task = asyncio.create_task(self.joining(client, q))
 
     async def joining(self, client, q):
@@ -337,7 +337,7 @@ class Storm:
         client = self.house.client(v1=old.v1, backlog=self.backlog, resume=again, rows=old.rows)
         client.splices = old.v1
         self.say("join", "back", old.name, again)
-        self.watch(client, old.query)
+        self.stall_monitor(client, old.query)
         client.asked |= old.asked
         client.task = asyncio.create_task(self.joining(client, old.query))
 
@@ -372,7 +372,7 @@ class Storm:
         if client is not None and client.sink.taking:
             self.say("stall", client.name)
             client.sink.taking = False
-            client.since = self.house.watch.now()
+            client.since = self.house.stall_monitor.now()
 
     async def read(self):
         client = self.some_client()
@@ -409,13 +409,13 @@ class Storm:
     async def ended(self, client):
         reason, failure = client.end.reason, client.end.failure
         self.say("ended", client.name, reason, failure and failure.kind)
-        if reason is Reason.STALLED:
+        if reason is EndReason.STALLED:
             assert client.stalled
-            assert self.house.watch.now() - client.since >= 5
-        elif reason is Reason.COMPLETED:
+            assert self.house.stall_monitor.now() - client.since >= 5
+        elif reason is EndReason.COMPLETED:
             assert None in self.may_end
         else:
-            assert reason is Reason.FAILED
+            assert reason is EndReason.FAILED
             assert failure.kind in self.may_end, failure.kind
         await self.part(client)
 
@@ -473,7 +473,7 @@ class Storm:
             client.task is None
             and subscription is not None
             and subscription.live
-            and client.viewer.current
+            and client.viewer.up_to_date
         )
 
     def check(self, client):

@@ -6,13 +6,12 @@ from itertools import groupby
 import pytest
 from live_traces import TRACES, trace_batch
 
-from bridge.core import bundle as bundles
-from bridge.core import group as groups
-from bridge.core.delta import Op
 from bridge.core.errors import Failed, Kind
 from bridge.core.frame import encode
-from bridge.live.observer import Reason
+from bridge.core.op import Op
+from bridge.live.observer import EndReason
 from bridge.live.viewer import Resume
+from bridge.wire import encodings
 from fake_tier import SOMEBODY, House, Line, query, resume, turns, virtually
 
 
@@ -62,16 +61,16 @@ def test_whoever_joins_a_recorded_engine_at_any_step_sees_its_window(trace):
 @virtually
 async def test_fan_out_of_a_group_is_one_synchronous_step_and_prints_each_form_once(monkeypatch):
     printed = []
-    for module, name in ((groups, "ws"), (bundles, "v1_tail")):
+    for module, name in ((encodings, "ws_text_frames"), (encodings, "v1_tail")):
         real = getattr(module, name)
 
         def counted(thing, real=real, name=name):
             printed.append(name)
             return real(thing)
 
-        monkeypatch.setattr(bundles, name, counted)
+        monkeypatch.setattr(encodings, name, counted)
     # The forms are dictionary keys of what is printed: scripts must see the counted ones.
-    monkeypatch.setattr("bridge.web.scripts.v1_tail", bundles.v1_tail)
+    monkeypatch.setattr("bridge.wire.encoders.v1_tail", encodings.v1_tail)
     async with house() as home:
         clients = [await home.joined(query(), v1=n % 2 == 0) for n in range(200)]
         printed.clear()
@@ -91,7 +90,7 @@ async def test_fan_out_of_a_group_is_one_synchronous_step_and_prints_each_form_o
         assert [(mark, len(list(run))) for mark, run in groupby(marks) if mark == "written"] == [
             ("written", 200)
         ]
-        assert sorted(printed) == ["v1_tail", "ws"]
+        assert sorted(printed) == ["v1_tail", "ws_text_frames"]
 
 
 @virtually
@@ -170,12 +169,12 @@ async def test_a_client_that_reads_nothing_is_cut_when_the_limit_is_up_and_the_o
         home.tier.put("a", -1)
         began = asyncio.get_running_loop().time()
         end = await dead.viewer.ended
-        assert end.reason is Reason.STALLED
+        assert end.reason is EndReason.STALLED
         assert end.failure.row.close == 4000
         assert 5.0 <= asyncio.get_running_loop().time() - began < 5.2
         assert alive.end is None
         dead.leave()
-        assert home.counts.reasons == [Reason.STALLED]
+        assert home.counts.reasons == [EndReason.STALLED]
 
 
 @virtually
@@ -217,15 +216,15 @@ async def test_a_connection_that_breaks_is_its_own_clients_trouble_only(how):
 
         home.tier.put("a", -1)
         await turns()
-        assert broken.viewer.rank is not None
+        assert broken.viewer.lockstep is not None
         send = {
             "under a write": None,
             "in step": write,
             "in the rest of a write": lambda data: len(data) // 2,
         }[how]
-        broken.outlet._write = write
+        broken.send_buffer._write = write
         if how == "under a write":
-            broken.viewer.step_out()
+            broken.viewer.stop_direct_send()
             broken.viewer.steady = False
         else:
             Line(send).lay(broken.viewer)
@@ -541,7 +540,7 @@ async def test_a_loss_that_the_tier_announced_is_told_only_if_it_lasts(back_afte
 @virtually
 async def test_a_slow_streamed_client_gets_the_last_frame_of_each_id_and_then_is_exact(monkeypatch):
     monkeypatch.setattr("bridge.live.viewer.MAX_FRAMES", 50)
-    monkeypatch.setattr("bridge.live.outlet.ROOM", 500)
+    monkeypatch.setattr("bridge.live.send_buffer.MAX_UNSENT", 500)
     async with house(stall=0) as home:
         quick, slow = await home.joined(PAGE), await home.joined(PAGE)
         slow.sink.taking = False
@@ -560,7 +559,7 @@ async def test_a_slow_streamed_client_gets_the_last_frame_of_each_id_and_then_is
 
 @virtually
 async def test_a_streamed_client_over_its_bound_even_merged_is_cut(monkeypatch):
-    monkeypatch.setattr("bridge.live.outlet.ROOM", 500)
+    monkeypatch.setattr("bridge.live.send_buffer.MAX_UNSENT", 500)
     async with house(stall=0) as home:
         slow = await home.joined(PAGE, backlog=3000)
         quick = await home.joined(PAGE, backlog=3000)
@@ -568,14 +567,14 @@ async def test_a_streamed_client_over_its_bound_even_merged_is_cut(monkeypatch):
         for n in range(200):
             home.tier.sub.send([streamed(home, "MATCH", f"m{n}")])
             await turns(3)
-        assert slow.end.reason is Reason.STALLED
+        assert slow.end.reason is EndReason.STALLED
         assert quick.end is None
 
 
 @virtually
 async def test_a_failover_in_streamed_mode_is_a_reset_and_a_page_even_to_a_slow_client(monkeypatch):
     monkeypatch.setattr("bridge.live.viewer.MAX_FRAMES", 5)
-    monkeypatch.setattr("bridge.live.outlet.ROOM", 500)
+    monkeypatch.setattr("bridge.live.send_buffer.MAX_UNSENT", 500)
     async with house(stall=0) as home:
         quick, slow = await home.joined(PAGE), await home.joined(PAGE)
         slow.sink.taking = False

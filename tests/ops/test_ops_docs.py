@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.options import OPTIONS
+from bridge.config.options import OPTIONS
 from bridge.telemetry.families import FAMILIES, PREFIX
 from bridge.telemetry.metrics import Metrics
 

@@ -11,7 +11,7 @@ import time
 import aiohttp
 import pytest
 
-from bridge.drain import LONGEST, NOTICE, plan
+from bridge.process.drain import LONGEST, NOTICE, drain_schedule
 from clients import QUERY, SseClient
 from ops_support import free_port, problem, ready, until
 from scripted_tier import ScriptedTier
@@ -88,14 +88,14 @@ def test_moments_of_a_drain_are_spread_and_leave_time_for_goodbyes():
         (5000, 15, 9.5),
         (100_000, 60, LONGEST),
     ):
-        notice, moments = plan(clients, within)
+        notice, moments = drain_schedule(clients, within)
         assert notice == NOTICE
         assert len(moments) == clients
         assert moments == sorted(moments)
         assert all(0 <= moment <= longest for moment in moments)
         gaps = {round(b - a, 9) for a, b in itertools.pairwise(moments)}
         assert len(gaps) >= len(moments) // 2, "clients are not told at equal steps"
-    notice, moments = plan(100, 0.2)
+    notice, moments = drain_schedule(100, 0.2)
     assert notice + moments[-1] < 0.2
 
 

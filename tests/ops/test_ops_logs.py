@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from bridge.telemetry.logs import Json, Text, redact
+from bridge.telemetry.logs import JsonFormatter, TextFormatter, redact
 from clients import QUERY, SseClient
 
 
@@ -30,21 +30,21 @@ FORGERIES = ["a\nb", "a\r\nb", "a\x00b", "a\x1b[2Jb", "a\u2028b", "a\x85b", "a\u
 @pytest.mark.parametrize("text", FORGERIES)
 def test_foreign_text_never_makes_a_line_of_its_own(text):
     made = record("told %s", text, fields={"entity": text})
-    for form in (Text(), Json()):
+    for form in (TextFormatter(), JsonFormatter()):
         line = form.format(made)
         assert len(line.splitlines()) == 1
         assert line.isprintable()
-    assert json.loads(Json().format(made))["entity"] == text
+    assert json.loads(JsonFormatter().format(made))["entity"] == text
 
 
 def test_a_message_within_a_traceback_can_not_pass_for_a_line():
     made = record(
         "failed", error=broken("x\n2026-01-01 00:00:00,000 INFO    bridge.app: all is well")
     )
-    first, *rest = Text().format(made).split("\n")
+    first, *rest = TextFormatter().format(made).split("\n")
     assert first.endswith("failed")
     assert all(line.startswith("    ") for line in rest)
-    assert len(Json().format(made).splitlines()) == 1
+    assert len(JsonFormatter().format(made).splitlines()) == 1
 
 
 SECRETS = [
@@ -64,7 +64,7 @@ SECRETS = [
 def test_credentials_and_tickets_are_struck_out_wherever_they_stand(text):
     assert "SECRET" not in redact(text)
     made = record("%s", text, fields={"detail": text}, error=broken(text))
-    for form in (Text(), Json()):
+    for form in (TextFormatter(), JsonFormatter()):
         assert "SECRET" not in form.format(made)
 
 
@@ -77,7 +77,7 @@ def test_words_that_only_sound_like_secrets_stay(text):
 
 def test_fields_are_members_in_json_and_quoted_where_they_must_be_in_text():
     made = record("stream ended", fields={"entity": 'x" reason=drained', "seconds": 1.5})
-    assert json.loads(Json("w1").format(made)) | {"time": ""} == {
+    assert json.loads(JsonFormatter("w1").format(made)) | {"time": ""} == {
         "time": "",
         "level": "info",
         "logger": "bridge.x",
@@ -86,7 +86,7 @@ def test_fields_are_members_in_json_and_quoted_where_they_must_be_in_text():
         "entity": 'x" reason=drained',
         "seconds": 1.5,
     }
-    line = Text("w1").format(made)
+    line = TextFormatter("w1").format(made)
     assert line.endswith('[w1] bridge.x: stream ended entity="x\\" reason=drained" seconds=1.5')
 
 

@@ -8,8 +8,8 @@ import socket
 
 import pytest
 
-from bridge.memory import NO_LIMIT, Level, read
-from bridge.pressure import Pressure
+from bridge.process.memory_guard import MemoryGuard
+from bridge.process.memory_usage import NO_LIMIT, MemoryUsage, read_usage
 from clients import QUERY, SseClient
 from ops_support import ready, samples, until
 from scripted_tier import enter, reset, update
@@ -42,7 +42,7 @@ class Groups:
         (folder / "memory.stat").write_text(f"inactive_file 1\ntotal_inactive_file {cache}\n")
 
     def read(self, limit=None):
-        return read(limit, proc=self.proc, mount=self.mount)
+        return read_usage(limit, proc=self.proc, mount=self.mount)
 
 
 @pytest.fixture
@@ -53,23 +53,23 @@ def groups(tmp_path):
 def test_v2_is_read_without_the_file_cache_that_is_not_in_use(groups):
     groups.told("0::/system.slice/bridge.service")
     groups.v2("system.slice/bridge.service", 300, 1000, cache=100)
-    assert groups.read() == Level(200, 1000)
+    assert groups.read() == MemoryUsage(200, 1000)
 
 
 def test_in_a_container_the_group_stands_at_the_mount_itself(groups):
     groups.told("0::/kubepods/pod1/c1")
     groups.v2("", 300, 1000)
-    assert groups.read() == Level(300, 1000)
+    assert groups.read() == MemoryUsage(300, 1000)
     groups.told("0::/../../elsewhere")
-    assert groups.read() == Level(300, 1000)
+    assert groups.read() == MemoryUsage(300, 1000)
 
 
 def test_v1_is_read_too(groups):
     groups.told("4:memory:/docker/c1", "1:cpu,cpuacct:/docker/c1", "0::/")
     groups.v1("", 300, 1000, cache=100)
-    assert groups.read() == Level(200, 1000)
+    assert groups.read() == MemoryUsage(200, 1000)
     groups.v1("docker/c1", 300, NO_LIMIT * 8 - 4096)
-    assert groups.read() == Level(200, 1000)
+    assert groups.read() == MemoryUsage(200, 1000)
 
 
 def test_of_groups_around_it_the_one_that_is_nearest_to_its_limit_counts(groups):
@@ -77,7 +77,7 @@ def test_of_groups_around_it_the_one_that_is_nearest_to_its_limit_counts(groups)
     groups.v2("a/b", 300, 1000)
     groups.v2("a", 900, 1500)
     groups.v2("", 900, "max")
-    assert groups.read() == Level(900, 1500)
+    assert groups.read() == MemoryUsage(900, 1500)
 
 
 @pytest.mark.parametrize("told", [[], ["0::/"], ["0::/a"], ["4:memory:/a", "0::/"]])
@@ -92,7 +92,7 @@ def test_a_limit_that_is_given_is_for_the_process_alone(groups):
     groups.v2("", 300, 1000)
     assert groups.read(0) is None
     assert groups.read(1 << 40) is None, "no Linux"
-    level = read(1 << 40)
+    level = read_usage(1 << 40)
     assert 10 * MIB < level.used < 10_000 * MIB
     assert level.limit == 1 << 40
 
@@ -109,16 +109,16 @@ def pressed():
         cuts.append(size)
         return 1
 
-    pressure = Pressure(read=lambda: None, cut=cut)
+    pressure = MemoryGuard(read=lambda: None, cut=cut)
     return pressure, cuts
 
 
 def test_newcomers_are_refused_from_85_percent_until_below_80(pressed, caplog):
-    caplog.set_level(logging.INFO, "bridge.pressure")
+    caplog.set_level(logging.INFO, "bridge.process.memory_guard")
     pressure, cuts = pressed
     shorts = []
     for used in (0, 849, 850, 849, 801, 799, 849, 949):
-        pressure.judge(Level(used, 1000))
+        pressure.judge(MemoryUsage(used, 1000))
         shorts.append(pressure.short)
     assert shorts == [False, False, True, True, True, False, False, True]
     assert len(caplog.records) == 3, "each change is said once"
@@ -128,15 +128,15 @@ def test_newcomers_are_refused_from_85_percent_until_below_80(pressed, caplog):
 def test_from_95_percent_as_much_is_cut_as_is_over(pressed):
     pressure, cuts = pressed
     for used in (949, 950, 960, 1200):
-        pressure.judge(Level(used, 1000))
+        pressure.judge(MemoryUsage(used, 1000))
     assert cuts == [1, 10, 250]
     assert pressure.cuts == 3
 
 
 async def test_it_looks_on_as_long_as_there_is_a_limit(monkeypatch):
-    monkeypatch.setattr("bridge.pressure.EVERY", 0.001)
-    levels = iter([Level(1, 10), Level(9, 10), None])
-    pressure = Pressure(read=lambda: next(levels), cut=lambda _: 0)
+    monkeypatch.setattr("bridge.process.memory_guard.EVERY", 0.001)
+    levels = iter([MemoryUsage(1, 10), MemoryUsage(9, 10), None])
+    pressure = MemoryGuard(read=lambda: next(levels), cut=lambda _: 0)
     async with asyncio.timeout(5):
         await pressure.run()
     assert pressure.short
@@ -144,10 +144,10 @@ async def test_it_looks_on_as_long_as_there_is_a_limit(monkeypatch):
 
 async def test_near_the_limit_it_looks_more_often(monkeypatch):
     """Who was let in before the last look takes a moment to grow: half a second may be too much."""
-    monkeypatch.setattr("bridge.pressure.EVERY", 3600)
-    levels = iter([Level(7, 10), Level(6, 10), None])
+    monkeypatch.setattr("bridge.process.memory_guard.EVERY", 3600)
+    levels = iter([MemoryUsage(7, 10), MemoryUsage(6, 10), None])
     async with asyncio.timeout(5):
-        await Pressure(read=lambda: next(levels), cut=lambda _: 0).run()
+        await MemoryGuard(read=lambda: next(levels), cut=lambda _: 0).run()
 
 
 # ------------------------------------------------------------------ on a real process

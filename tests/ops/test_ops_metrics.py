@@ -7,7 +7,7 @@ import time
 from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.telemetry.histogram import Histogram
-from bridge.telemetry.lag import EVERY, SPAN, LoopLag
+from bridge.telemetry.loop_lag import EVERY, SPAN, LoopLag
 from bridge.telemetry.merge import merge
 from bridge.telemetry.metrics import Metrics
 from clients import QUERY, SseClient

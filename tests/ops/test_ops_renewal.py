@@ -2,7 +2,7 @@
 
 import asyncio
 
-from bridge.renewal import Renewal, TlsError
+from bridge.tls.reloading import ReloadableFiles, TlsError
 
 
 def numbers(path):
@@ -12,7 +12,7 @@ def numbers(path):
             raise TlsError(f"{path}: not a number")
         return int(text)
 
-    return Renewal((str(path),), load, what="number")
+    return ReloadableFiles((str(path),), load, what="number")
 
 
 async def ask(renewal, times=8):

@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 
 from bridge import app
-from bridge.config import ConfigError, resolve
-from bridge.renewal import TlsError
+from bridge.config.loader import ConfigError, resolve
+from bridge.tls.reloading import TlsError
 from clients import QUERY, SseClient
 from ops_support import until
 
@@ -189,7 +189,7 @@ async def test_files_that_can_not_be_used_are_refused_by_name(authority):
         words = iter(argument.format(**names) for argument in arguments)
         flags = {option[2:].replace("-", "_"): next(words) for option in words}
         with pytest.raises((ConfigError, TlsError)) as refused:
-            app.certificate(resolve(flags, environ={})[0])
+            app.listener_certificate(resolve(flags, environ={})[0])
         assert says.format(**names) in str(refused.value)
 
 

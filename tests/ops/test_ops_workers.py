@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from bridge.config import ConfigError, resolve
+from bridge.config.loader import ConfigError, resolve
 from clients import QUERY, SseClient
 from ops_support import ready, samples, until
 

@@ -15,19 +15,19 @@ from collections import deque
 import msgspec
 
 from bridge.core.batch import Batch
-from bridge.core.delta import Op
 from bridge.core.diff import known as known_rows
 from bridge.core.errors import Failed, Kind
 from bridge.core.frame import RESET, encode
-from bridge.core.intake import Beat
-from bridge.core.reader import decode
+from bridge.core.op import Op
+from bridge.core.query_parser import parse_query
+from bridge.core.sequencer import Heartbeat
 from bridge.live.backend import Identity
 from bridge.live.hub import Hub
-from bridge.live.observer import Observer, Reason
-from bridge.live.outlet import Outlet, Watch
-from bridge.live.settings import Settings
+from bridge.live.observer import EndReason, Observer
+from bridge.live.send_buffer import SendBuffer, StallMonitor
+from bridge.live.settings import LiveSettings
 from bridge.live.viewer import End, Resume, Viewer
-from bridge.web.scripts import CoreSse, CoreWs, V1Ws
+from bridge.wire.encoders import CoreSseEncoder, CoreWsEncoder, V1WsEncoder
 from clients import IdClient, SpliceClient
 
 SOMEBODY = Identity()
@@ -108,7 +108,7 @@ def query(limit=3, cursor=None, entity="flights", mode=0, **more):
     wanted = {"entity": entity, "sort": [{"column": "k"}], "limit": limit, "mode": mode, **more}
     if cursor is not None:
         wanted["cursor"] = {"values": list(cursor)}
-    return decode(json.dumps(wanted))
+    return parse_query(json.dumps(wanted))
 
 
 class FakeTier:
@@ -379,7 +379,7 @@ class FakeSub:
 
     def beat(self):
         if self.numbered:
-            self.raw(Beat(self.epoch if self.tier.epochs else 0, self.seq - 1))
+            self.raw(Heartbeat(self.epoch if self.tier.epochs else 0, self.seq - 1))
 
     def snapshot(self, *, reanchor=None, request_id=""):
         """Send reset + page, the page in chunks."""
@@ -556,8 +556,8 @@ class Line:
 
     def lay(self, viewer):
         """Have a viewer in step sent to this way."""
-        viewer.outlet.wire = lambda: self
-        viewer.step_out()
+        viewer.send_buffer.wire = lambda: self
+        viewer.stop_direct_send()
         return self
 
 
@@ -582,15 +582,17 @@ class Client:
         self._buffer = b""
         self.sink = FakeSink(self._read)
         self.stalled = False
-        self.outlet = Outlet(self.sink, house.watch, stalled=self._cut)
-        core = CoreSse(chunked=False, holds_id=False) if sse else CoreWs()
-        script = V1Ws("s") if v1 else core
+        self.send_buffer = SendBuffer(self.sink, house.stall_monitor, stalled=self._cut)
+        core = CoreSseEncoder(chunked=False, holds_id=False) if sse else CoreWsEncoder()
+        encoder = V1WsEncoder("s") if v1 else core
         self.sse = sse
-        self.viewer = Viewer(outlet=self.outlet, script=script, backlog=backlog, resume=resume)
+        self.viewer = Viewer(
+            send_buffer=self.send_buffer, encoder=encoder, backlog=backlog, resume=resume
+        )
 
     def _cut(self):
         self.stalled = True
-        self.viewer.end(End(Reason.STALLED, Failed(Kind.TOO_SLOW, "read too slowly")))
+        self.viewer.end(End(EndReason.STALLED, Failed(Kind.TOO_SLOW, "read too slowly")))
 
     # ------------------------------------------------------------ coming and going
 
@@ -599,7 +601,7 @@ class Client:
         try:
             await self.house.hub.join(self.viewer, q, identity)
         except Failed:
-            self.house.hub.leave(self.viewer, Reason.FAILED)
+            self.house.hub.leave(self.viewer, EndReason.FAILED)
             raise
         self.house.hub.attach(self.viewer)
         return self
@@ -608,10 +610,10 @@ class Client:
         await self.house.hub.reanchor(self.viewer, q, identity)
         self.query = q
 
-    def leave(self, reason=Reason.CLIENT_GONE):
+    def leave(self, reason=EndReason.CLIENT_GONE):
         ended = self.viewer.ended
         self.house.hub.leave(self.viewer, ended.result().reason if ended.done() else reason)
-        self.house.watch.remove(self.outlet)
+        self.house.stall_monitor.remove(self.send_buffer)
 
     @property
     def end(self):
@@ -767,9 +769,9 @@ class House:
     def __init__(self, *, stall=5.0, tier=None, **settings):
         self.tier = tier or FakeTier()
         self.counts = Counts()
-        self.settings = Settings(**settings)
+        self.settings = LiveSettings(**settings)
         self.hub = Hub(backend=self.tier, settings=self.settings, observer=self.counts)
-        self.watch = Watch(stall=stall)
+        self.stall_monitor = StallMonitor(stall=stall)
         self.troubles = []  # what clients complained of
 
     async def __aenter__(self):

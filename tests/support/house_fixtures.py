@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from bridge.app import Bridge
-from bridge.config import resolve
+from bridge.config.loader import resolve
 from ops_support import Authority, Program
 
 PROGRAM = (sys.executable, "-m", "bridge")

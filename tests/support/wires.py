@@ -114,9 +114,9 @@ async def rest(client):
 
 async def nobody_left(bridge):
     async with asyncio.timeout(5):
-        while bridge._listener.connections or bridge._gate.open or bridge._context.clients:
+        while bridge._listener.connections or bridge._admission.open or bridge._context.clients:
             await asyncio.sleep(0.01)
-    assert all(heart.stopped for _, _, heart in bridge._context.hearts._due)
+    assert all(heart.stopped for _, _, heart in bridge._context.idle_timers._due)
 
 
 @contextlib.asynccontextmanager

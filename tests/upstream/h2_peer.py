@@ -8,8 +8,8 @@ from h2.events import RequestReceived, StreamReset
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import Frame
 
-from bridge.upstream.http2.inbox import framed
-from bridge.upstream.http2.session import Session
+from bridge.upstream.http2.session import Http2Session
+from bridge.upstream.http2.stream_buffer import frame_message
 
 ANSWER = [(":status", "200"), ("content-type", "application/grpc")]
 PATH = "/livequery.v1.LiveQueryService/Subscribe"
@@ -41,7 +41,7 @@ class Pair:
         self.events = []
         self.to_server = []
         self.settled = self.over = 0
-        self.session = Session(
+        self.session = Http2Session(
             authority="tier:1",
             scheme="http",
             name="tier:1",
@@ -82,7 +82,7 @@ class Pair:
         return call, stream
 
     def say(self, stream, *messages, **more):
-        self.server.send_data(stream, b"".join(map(framed, messages)), **more)
+        self.server.send_data(stream, b"".join(map(frame_message, messages)), **more)
         self.pump()
 
     def end(self, stream, *trailers):

@@ -14,11 +14,11 @@ from hyperframe.frame import GoAwayFrame
 from upstream_tier import NOBODY, QUERY, Replica, read, until
 
 from bridge.core.errors import Failed, Kind
-from bridge.upstream.address import Place
+from bridge.upstream.address import ReplicaAddress
 from bridge.upstream.http2.call import CallEnded
-from bridge.upstream.http2.dial import Dialler
-from bridge.upstream.http2.inbox import WINDOW, framed
+from bridge.upstream.http2.dialer import Dialer
 from bridge.upstream.http2.keepalive import Keepalive
+from bridge.upstream.http2.stream_buffer import WINDOW, frame_message
 from livequery.v1 import livequery_pb2 as pb
 from scripted_tier import enter, reset
 
@@ -41,7 +41,7 @@ class RawServer:
 
     async def __aenter__(self):
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.place = Place(f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}")
+        self.place = ReplicaAddress(f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}")
         return self
 
     async def __aexit__(self, *_):
@@ -89,7 +89,7 @@ class Link:
         self.writer.write(self.h2.data_to_send())
 
     def say(self, stream, message):
-        self.h2.send_data(stream, framed(message))
+        self.h2.send_data(stream, frame_message(message))
         self.flush()
 
 
@@ -99,7 +99,7 @@ async def dial():
     made = []
 
     def connect(place, keepalive=NEVER, context=None):
-        connection = Dialler(keepalive=keepalive, context=context).dial(place)
+        connection = Dialer(keepalive=keepalive, context=context).dial(place)
         made.append(connection)
         return connection
 
@@ -131,7 +131,7 @@ async def test_a_call_from_its_request_to_its_end(dial):
 
 
 async def test_a_peer_that_says_no_settings_is_given_up_in_2_s(dial, monkeypatch):
-    monkeypatch.setattr("bridge.upstream.http2.connection.DEADLINE", 0.1)
+    monkeypatch.setattr("bridge.upstream.http2.connection.CONNECT_TIMEOUT", 0.1)
     async with RawServer(speaks=False) as server:
         status = await refusal(dial(server.place))
         assert (status.code, status.text) == ("UNAVAILABLE", "no connection in time")
@@ -140,7 +140,7 @@ async def test_a_peer_that_says_no_settings_is_given_up_in_2_s(dial, monkeypatch
 
 async def test_nobody_there_a_bad_name_and_no_socket_are_unavailable(dial, tmp_path):
     for address in ("127.0.0.1:1", f"{'x' * 70}.test:1", f"unix:{tmp_path}/none.sock"):
-        assert (await refusal(dial(Place(address)))).code == "UNAVAILABLE"
+        assert (await refusal(dial(ReplicaAddress(address)))).code == "UNAVAILABLE"
 
 
 async def test_a_lost_connection_ends_all_its_calls_at_once(dial):
@@ -214,7 +214,7 @@ async def test_garbage_on_connecting_is_unavailable_and_no_traceback(dial, caplo
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        place = Place(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        place = ReplicaAddress(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
         assert (await refusal(dial(place))).code == "UNAVAILABLE"
     assert not [record for record in caplog.records if record.exc_info]
 
@@ -280,7 +280,7 @@ async def test_a_unix_socket_and_ipv6_are_places_too(replica, bridge_to, opened,
 def test_it_works_on_uvloop_as_well():
     async def run():
         tier = await Replica(started=False).start()
-        connection = Dialler(keepalive=NEVER).dial(Place(tier.address))
+        connection = Dialer(keepalive=NEVER).dial(ReplicaAddress(tier.address))
         try:
             await connection.ready()
             call = connection.call(PATH, b"", ())

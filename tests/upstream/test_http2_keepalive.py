@@ -6,7 +6,7 @@ import pytest
 from upstream_tier import FakeTime
 
 from bridge.upstream.channel import KEEPALIVE
-from bridge.upstream.http2.keepalive import Keepalive, Pulse
+from bridge.upstream.http2.keepalive import Keepalive, KeepaliveTimer
 
 
 class Loop(FakeTime):
@@ -39,7 +39,7 @@ class Peer:
         self.busy = True
         self.pings = []
         self.gone_at = None
-        self.pulse = Pulse(
+        self.pulse = KeepaliveTimer(
             keepalive,
             heard=lambda: self.heard,
             busy=lambda: self.busy,

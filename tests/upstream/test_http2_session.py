@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.upstream.http2.call import TURN, CallEnded
-from bridge.upstream.http2.inbox import MAX_MESSAGE, WINDOW, framed
+from bridge.upstream.http2.stream_buffer import MAX_MESSAGE, WINDOW, frame_message
 
 
 async def ended(call):
@@ -46,7 +46,7 @@ async def test_a_call_is_asked_as_grpc_asks_and_answered_in_order():
         "x-raw-bin": "/wA",
     }
     asked = b"".join(e.data for e in pair.events if type(e).__name__ == "DataReceived")
-    assert asked == framed(b"question")
+    assert asked == frame_message(b"question")
     pair.server.send_headers(stream, ANSWER)
     pair.say(stream, b"one", b"", b"three")
     pair.end(stream)
@@ -90,7 +90,7 @@ async def test_cancelling_resets_the_stream_and_what_crosses_it_is_nothing():
     call.cancel()
     call.cancel()
     # The peer has not read it yet.
-    pair.server.send_data(stream, framed(b"late"))
+    pair.server.send_data(stream, frame_message(b"late"))
     pair.server.send_headers(stream, ok(), end_stream=True)
     pair.session.feed(pair.server.data_to_send())
     assert pair.resets(stream) == []  # it had ended when the reset came
@@ -228,7 +228,7 @@ async def test_trailers_are_the_status(trailers, code, text, details):
 async def test_a_stream_that_ends_with_data_and_no_trailers_is_unknown():
     pair = Pair()
     call, stream = pair.answered()
-    pair.server.send_data(stream, framed(b"last"), end_stream=True)
+    pair.server.send_data(stream, frame_message(b"last"), end_stream=True)
     pair.session.feed(pair.server.data_to_send())
     assert await call.read() == b"last"
     assert (await ended(call)).code == "UNKNOWN"
@@ -242,7 +242,7 @@ async def test_a_length_that_is_announced_and_true_is_no_trouble():
     pair = Pair()
     call, stream = pair.call()
     pair.server.send_headers(stream, [*ANSWER, ("content-length", "8")])
-    pair.server.send_data(stream, framed(b"abc"))
+    pair.server.send_data(stream, frame_message(b"abc"))
     pair.end(stream)
     assert await drain(call) == [b"abc"]
 
@@ -307,7 +307,7 @@ async def test_early_hints_are_passed_over_and_continuation_is_put_together():
     frames[-1].flags.add("END_HEADERS")
     for frame in frames:
         pair.raw(frame)
-    pair.session.feed(b"\x00\x00\x06\x00\x00" + stream.to_bytes(4, "big") + framed(b"m"))
+    pair.session.feed(b"\x00\x00\x06\x00\x00" + stream.to_bytes(4, "big") + frame_message(b"m"))
     assert await call.read() == b"m"
 
 
@@ -367,10 +367,10 @@ async def test_a_message_of_4_mib_passes_and_one_octet_more_does_not():
             pair.pump()
         return wire
 
-    assert send(framed(bytes(MAX_MESSAGE))) == b""
+    assert send(frame_message(bytes(MAX_MESSAGE))) == b""
     assert len(await call.read()) == MAX_MESSAGE
     pair.pump()
-    pair.server.send_data(stream, framed(bytes(MAX_MESSAGE + 1))[:1000])
+    pair.server.send_data(stream, frame_message(bytes(MAX_MESSAGE + 1))[:1000])
     pair.pump()
     assert (await ended(call)).code == "RESOURCE_EXHAUSTED"
     assert pair.resets(stream) == [ErrorCodes.CANCEL]
@@ -488,7 +488,7 @@ def test_no_bytes_whatever_raise_and_every_call_ends_or_goes_on(data):
     async def run():
         pair = Pair()
         call, stream = pair.answered()
-        pair.server.send_data(stream, framed(b"abc"))
+        pair.server.send_data(stream, frame_message(b"abc"))
         pair.server.send_headers(stream, ok(), end_stream=True)
         pair.server.ping(b"12345678")
         wire = bytearray(pair.server.data_to_send())
@@ -518,12 +518,12 @@ async def test_frames_that_follow_a_streams_end_harm_no_other(cancelled, cleaned
         pair.answered()
     number = stream.to_bytes(4, "big")
     pair.raw(RstStreamFrame(stream, 0), WindowUpdateFrame(stream, 1000), RstStreamFrame(stream, 8))
-    pair.raw(DataFrame(stream, framed(b"late")), PriorityFrame(stream, depends_on=0))
+    pair.raw(DataFrame(stream, frame_message(b"late")), PriorityFrame(stream, depends_on=0))
     pair.raw(b"\x00\x00\x03\xfb\x00" + number + b"new")  # a type of frame nobody knows
     if cancelled:
         pair.raw(HeadersFrame(stream, b"\x88", flags=["END_HEADERS"]))
         pair.raw(HeadersFrame(stream, b"\x88", flags=["END_HEADERS", "END_STREAM"]))
     assert not pair.over
-    pair.server.send_data(second, framed(b"untouched"))
+    pair.server.send_data(second, frame_message(b"untouched"))
     pair.session.feed(pair.server.data_to_send())
     assert await other.read() == b"untouched"

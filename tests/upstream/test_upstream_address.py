@@ -2,18 +2,18 @@
 
 import pytest
 
-from bridge.upstream.address import Name, Place, parse
+from bridge.upstream.address import ReplicaAddress, ServiceName, parse
 
 
 @pytest.mark.parametrize("text", ["10.0.0.3:50051", "tier:1", "[::1]:50051", "unix:/run/t.sock"])
 def test_one_replica(text):
-    assert parse(text) == Place(text)
+    assert parse(text) == ReplicaAddress(text)
 
 
 def test_a_name_is_many_replicas_each_asked_for_by_the_name():
     name = parse("dns:///tier.live.svc:50051")
-    assert name == Name("tier.live.svc", 50051)
-    assert name.at("10.0.0.3") == Place("10.0.0.3:50051", "tier.live.svc", 50051)
+    assert name == ServiceName("tier.live.svc", 50051)
+    assert name.at("10.0.0.3") == ReplicaAddress("10.0.0.3:50051", "tier.live.svc", 50051)
     assert name.at("fd00::3").address == "[fd00::3]:50051"
 
 

@@ -6,7 +6,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
-from bridge.upstream.health import Health, HealthWatch
+from bridge.upstream.health import HealthWatch, ReplicaHealth
 
 SERVES = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
 
@@ -74,7 +74,7 @@ async def test_back_before_it_was_missed_is_news(watch):
     await until(lambda: told)
     channel.losses.release()
     await until(lambda: len(told) == 2)
-    assert told == [Health.SERVING] * 2
+    assert told == [ReplicaHealth.SERVING] * 2
 
 
 async def test_a_call_that_broke_and_is_answered_again_is_news(watch):
@@ -82,7 +82,7 @@ async def test_a_call_that_broke_and_is_answered_again_is_news(watch):
     told = watch(channel)
     await until(lambda: len(told) == 2)
     assert channel.calls == 2
-    assert told == [Health.SERVING] * 2
+    assert told == [ReplicaHealth.SERVING] * 2
 
 
 async def test_the_same_answer_is_none(watch, monkeypatch):
@@ -90,4 +90,4 @@ async def test_the_same_answer_is_none(watch, monkeypatch):
     channel = Channel()
     told = watch(channel)
     await until(lambda: channel.calls > 5)
-    assert told == [Health.SERVING]
+    assert told == [ReplicaHealth.SERVING]

@@ -12,9 +12,9 @@ import pytest
 from upstream_tier import NOBODY, QUERY, read, until
 
 from bridge.core.errors import Failed, Kind
-from bridge.renewal import TlsError
+from bridge.tls.reloading import TlsError
 from bridge.upstream.endpoints import Endpoints
-from bridge.upstream.tls import TlsFiles
+from bridge.upstream.tls import UpstreamTlsFiles
 from scripted_tier import reset
 
 pytestmark = pytest.mark.skipif(
@@ -83,7 +83,7 @@ def serve_as(folder, name="tier", *, ask=False):
 
 
 def files(folder, **more):
-    return TlsFiles(**{"ca": str(folder / "ca.pem"), **more})
+    return UpstreamTlsFiles(**{"ca": str(folder / "ca.pem"), **more})
 
 
 def mutual(folder):
@@ -108,7 +108,7 @@ async def test_a_stranger_a_wrong_name_and_clear_text_are_out_of_reach(replica, 
     for tls in (
         files(pki, ca=str(pki / "stranger.pem")),
         files(pki, server_name="other.svc"),
-        TlsFiles(),
+        UpstreamTlsFiles(),
         None,
     ):
         endpoints, backend = bridge_to(tier, tls=tls)
@@ -261,6 +261,6 @@ BAD = [
 async def test_bad_files_are_refused_at_the_start_by_name(pki, named, message):
     paths = {key: str(pki / name) for key, name in named.items()}
     with pytest.raises(TlsError) as told:
-        Endpoints(["127.0.0.1:1"], tls=TlsFiles(**paths))
+        Endpoints(["127.0.0.1:1"], tls=UpstreamTlsFiles(**paths))
     assert str(told.value).startswith(str(pki / message.split(":", 1)[0]))
     assert message in str(told.value)

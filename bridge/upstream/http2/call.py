@@ -7,8 +7,8 @@ from typing import Final
 
 import h2
 
-from .inbox import Follower, Inbox
-from .status import Status
+from .status import CallStatus
+from .stream_buffer import Follower, StreamBuffer
 
 TURN: Final = 16
 """Messages read before others get their turn: a full inbox would keep the loop from all else."""
@@ -20,7 +20,7 @@ Metadata = Iterable[tuple[str, str | bytes]]
 class CallEnded(Exception):  # noqa: N818 - what has happened
     """A call that ended otherwise than well."""
 
-    def __init__(self, status: Status) -> None:
+    def __init__(self, status: CallStatus) -> None:
         super().__init__(status)
         self.status = status
 
@@ -30,7 +30,7 @@ class Call:
 
     __slots__ = ("_cancel", "_inbox", "_turn")
 
-    def __init__(self, inbox: Inbox, cancel: Callable[[], None]) -> None:
+    def __init__(self, inbox: StreamBuffer, cancel: Callable[[], None]) -> None:
         self._inbox = inbox
         self._cancel = cancel
         self._turn = 0
@@ -71,7 +71,7 @@ class Call:
     def cancel(self) -> None:
         """End the call at once. Idempotent; what is unread is forgotten."""
         self._cancel()
-        self._inbox.finish(Status("CANCELLED", "by ourselves"))
+        self._inbox.finish(CallStatus("CANCELLED", "by ourselves"))
         self._inbox.messages.clear()
 
 

@@ -10,20 +10,20 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, cast
 
 from .call import Call, CallEnded, Metadata
-from .gather import Gather
-from .keepalive import Keepalive, Pulse
-from .session import Session
+from .keepalive import Keepalive, KeepaliveTimer
+from .read_coalescing import ReadCoalescing
+from .session import Http2Session
 
-DEADLINE: Final = 2.0
+CONNECT_TIMEOUT: Final = 2.0
 """Seconds to connect: TCP, TLS and the peer's first settings."""
-FAREWELL: Final = 1.0
+CLOSE_TIMEOUT: Final = 1.0
 """Seconds a closed connection may take to say goodbye."""
 
 Dial = Callable[[Callable[[], asyncio.Protocol]], Coroutine[Any, Any, None]]
 """Connects a protocol. Raises OSError (ssl.SSLError is one) and UnicodeError (a bad name)."""
 
 
-class Connection(asyncio.Protocol):
+class Http2Connection(asyncio.Protocol):
     """One to a replica.
 
     Args:
@@ -54,8 +54,8 @@ class Connection(asyncio.Protocol):
         self._mute = False
         self._farewell: asyncio.TimerHandle | None = None
         self._heard = 0.0
-        self._gather = Gather(gather, self._loop)
-        self._session = Session(
+        self._gather = ReadCoalescing(gather, self._loop)
+        self._session = Http2Session(
             authority=authority,
             scheme=scheme,
             name=name,
@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
             on_end=self._leave,
         )
         self._feed = self._session.feed
-        self._pulse = Pulse(
+        self._pulse = KeepaliveTimer(
             keepalive,
             heard=lambda: self._heard,
             busy=lambda: bool(self._session.calls),
@@ -119,7 +119,7 @@ class Connection(asyncio.Protocol):
 
     async def _connect(self, dial: Dial) -> None:
         try:
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(CONNECT_TIMEOUT):
                 await dial(lambda: self)
                 await self._settled
         except TimeoutError:
@@ -195,4 +195,4 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         else:
             self._transport.close()
-            self._farewell = self._loop.call_later(FAREWELL, self._transport.abort)
+            self._farewell = self._loop.call_later(CLOSE_TIMEOUT, self._transport.abort)

@@ -17,7 +17,7 @@ class Keepalive:
     patience: float
 
 
-class Pulse:
+class KeepaliveTimer:
     """One connection's, from `begin` to `stop`.
 
     Args:

@@ -24,12 +24,12 @@ from h2.events import (
 )
 from h2.exceptions import H2Error
 
-from . import outcome
+from . import call_status
 from .call import Call, CallEnded, Metadata, list_size, request_headers
-from .engine import Engine
-from .frames import CONNECTION_WINDOW, GOAWAY, HEAD_SIZE, Splitter, window_update
-from .inbox import Inbox, Refused, ViolationError, framed
-from .status import Status
+from .frame_splitter import CONNECTION_WINDOW, GOAWAY, HEAD_SIZE, FrameSplitter, window_update
+from .h2_engine import H2Engine
+from .status import CallStatus
+from .stream_buffer import MessageRefusedError, StreamBuffer, ViolationError, frame_message
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +37,10 @@ _DEFAULT_WINDOW: Final = 65_535
 _GOAWAY: Final = struct.Struct(">II")
 _STREAM: Final = 0x7FFFFFFF
 _PING: Final = b"livequer"
-_SILENT: Final = Status("UNKNOWN", "the peer ended the stream without a status")
+_SILENT: Final = CallStatus("UNKNOWN", "the peer ended the stream without a status")
 
 
-class Session:
+class Http2Session:
     """One connection's, from `hello` to `end`.
 
     Args:
@@ -62,7 +62,7 @@ class Session:
         on_settings: Callable[[], None],
         on_end: Callable[[], None],
     ) -> None:
-        self.ended: Status | None = None
+        self.ended: CallStatus | None = None
         """Why no call goes on; None while calls may."""
         self.leaving = False
         """Whether the peer takes no more calls."""
@@ -72,10 +72,10 @@ class Session:
         self._write = write
         self._on_settings_seen = on_settings
         self._on_end = on_end
-        self._engine = Engine()
-        self._inboxes: dict[int, Inbox] = {}
+        self._engine = H2Engine()
+        self._inboxes: dict[int, StreamBuffer] = {}
         self._unsent: dict[int, memoryview] = {}  # of requests, beyond the peer's window
-        self._split = Splitter(
+        self._split = FrameSplitter(
             self._inboxes,
             control=self._control,
             ended=self._on_data_ended,
@@ -124,7 +124,7 @@ class Session:
         """End every call, and say goodbye. Idempotent."""
         if self.ended is not None:
             return
-        self.ended = outcome.lost(cause)
+        self.ended = call_status.connection_lost_status(cause)
         inboxes = list(self._inboxes.values())
         self._inboxes.clear()
         self._unsent.clear()
@@ -148,22 +148,27 @@ class Session:
     def call(self, path: str, message: bytes, metadata: Metadata) -> Call:
         """Begin a call. Raises CallEnded where none can begin."""
         if self.ended is not None or self.leaving:
-            raise CallEnded(self.ended or outcome.lost("the connection takes no more calls"))
+            raise CallEnded(
+                self.ended
+                or call_status.connection_lost_status("the connection takes no more calls")
+            )
         headers = request_headers(
             scheme=self._scheme, authority=self._authority, path=path, metadata=metadata
         )
         most = self._engine.remote_settings.max_header_list_size
         if most is not None and list_size(headers) > most:
-            raise CallEnded(Status("RESOURCE_EXHAUSTED", "more metadata than the peer takes"))
+            raise CallEnded(CallStatus("RESOURCE_EXHAUSTED", "more metadata than the peer takes"))
         try:
             stream = self._engine.get_next_available_stream_id()
             self._engine.send_headers(stream, headers)
         except H2Error as error:  # out of stream numbers, say: another connection has some
             self.leaving = True
             self._leave()
-            raise CallEnded(outcome.lost(f"no call can begin: {error}")) from None
-        inbox = self._inboxes[stream] = Inbox(lambda size: self._grant(stream, size))
-        self._unsent[stream] = memoryview(framed(message))
+            raise CallEnded(
+                call_status.connection_lost_status(f"no call can begin: {error}")
+            ) from None
+        inbox = self._inboxes[stream] = StreamBuffer(lambda size: self._grant(stream, size))
+        self._unsent[stream] = memoryview(frame_message(message))
         self._send(stream)
         self._flush()
         return Call(inbox, lambda: self._cancel(stream))
@@ -193,7 +198,7 @@ class Session:
         self._flush()
         self._leave()
 
-    def _refuse(self, stream: int, refused: Refused) -> None:
+    def _refuse(self, stream: int, refused: MessageRefusedError) -> None:
         inbox = self._inboxes.get(stream)
         if inbox is not None:
             self._cancel(stream)
@@ -201,7 +206,7 @@ class Session:
 
     # ------------------------------------------------------------ calls, from the peer's
 
-    def _finish(self, stream: int, status: Status) -> None:
+    def _finish(self, stream: int, status: CallStatus) -> None:
         inbox = self._inboxes.pop(stream, None)
         if inbox is None:
             return
@@ -235,7 +240,9 @@ class Session:
         if error:
             logger.warning("tier %s ends a connection: HTTP/2 error %d", self._name, error)
         for stream in [stream for stream in self._inboxes if stream > last & _STREAM]:
-            self._finish(stream, outcome.lost("the peer has ended the connection"))
+            self._finish(
+                stream, call_status.connection_lost_status("the peer has ended the connection")
+            )
         self._leave()
 
     def _on_settings(self, _: RemoteSettingsChanged) -> None:
@@ -250,15 +257,21 @@ class Session:
             self._send(stream)
 
     def _on_response(self, event: ResponseReceived) -> None:
-        headers = outcome.read(event.headers)
-        told, refusal = outcome.told(headers), outcome.answered(headers)
+        headers = call_status.decode_headers(event.headers)
+        told, refusal = (
+            call_status.status_of_trailers(headers),
+            call_status.status_of_response(headers),
+        )
         if event.stream_ended is not None:
             self._finish(event.stream_id, told or refusal or _SILENT)
         elif refusal is not None:
-            self._refuse(event.stream_id, Refused(told or refusal))
+            self._refuse(event.stream_id, MessageRefusedError(told or refusal))
 
     def _on_trailers(self, event: TrailersReceived) -> None:
-        self._finish(event.stream_id, outcome.told(outcome.read(event.headers)) or _SILENT)
+        self._finish(
+            event.stream_id,
+            call_status.status_of_trailers(call_status.decode_headers(event.headers)) or _SILENT,
+        )
 
     def _on_ended(self, event: StreamEnded) -> None:
         self._finish(event.stream_id, _SILENT)
@@ -268,7 +281,7 @@ class Session:
         self._reset(stream, ErrorCodes.NO_ERROR)  # h2 has not seen the end
 
     def _on_reset(self, event: StreamReset) -> None:
-        self._finish(event.stream_id, outcome.reset(event.error_code))
+        self._finish(event.stream_id, call_status.status_of_reset(event.error_code))
 
     _HANDLERS: ClassVar[dict[type[Event], Callable[[Any, Any], None]]] = {
         RemoteSettingsChanged: _on_settings,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class CallStatus:
     """How a call ended, whoever carried it.
 
     `code` is gRPC's name. `text` is for whoever debugs. `details` is a serialized

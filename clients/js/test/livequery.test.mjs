@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { liveQuery } from "../../../bridge/web/static/livequery.js";
+import { liveQuery } from "../../../bridge/web/pages/static/livequery.js";
 
 class FakeEventSource extends EventTarget {
   readyState = 0;

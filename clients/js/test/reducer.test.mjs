@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 
-import { LiveWindow, applyFrame, applyGroup, mayReturn } from "../../../bridge/web/static/livequery.js";
+import { LiveWindow, applyFrame, applyGroup, mayReturn } from "../../../bridge/web/pages/static/livequery.js";
 
 const VECTORS = new URL("../../../tests/vectors/engine_traces.jsonl", import.meta.url);
 

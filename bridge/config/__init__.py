@@ -1,0 +1,1 @@
+"""Configuration: the table of options, and what is read from flags, environment and file."""

@@ -1,0 +1,230 @@
+"""Reading a LiveQuery from JSON (docs/wire.md §1).
+
+As Go's encoding/json reads, where the original gateway's clients could tell: keys match under case
+folding, unknown keys are ignored, the last repeat of a key wins, null is the zero value.
+Everything refused is refused with the path of the offending member: `where[1].or[0].op`.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from .errors import Failed, Kind
+from .query import (
+    MAINTAINED,
+    STREAMED,
+    Comparison,
+    Condition,
+    LiveQuery,
+    OrGroup,
+    SortKey,
+    bad_query,
+    check_arity,
+)
+from .value import JsonError, JsonNumber, JsonObject, Value, fold_key, parse_json, text_of, value_of
+
+OPERATORS = frozenset(
+    ["eq", "ne", "gt", "gte", "lt", "lte", "in", "notin", "like", "ilike", "isnull", "isnotnull"]
+)
+LIST_OPERATORS = frozenset(["in", "notin"])
+UNARY_OPERATORS = frozenset(["isnull", "isnotnull"])
+
+MAX_BYTES = 16 * 1024
+MAX_OR_DEPTH = 32
+MAX_CONDITIONS = 256
+MAX_LIST = 1000
+MAX_SORT_KEYS = 16
+INT32_MAX = 2**31 - 1
+
+T = TypeVar("T")
+
+
+def parse_query(data: bytes | str, *, max_limit: int = 0) -> LiveQuery:
+    """Read a LiveQuery from its JSON text.
+
+    Args:
+        data: at most 16 KiB of UTF-8.
+        max_limit: the largest window allowed; 0 is no limit of the bridge's own.
+
+    Raises:
+        Failed: MESSAGE_TOO_LARGE, MALFORMED or BAD_QUERY, naming the field.
+
+    """
+    size = len(data) if isinstance(data, bytes) else len(data.encode(errors="surrogatepass"))
+    if size > MAX_BYTES:
+        raise query_too_large(size)
+    try:
+        tree = parse_json(data)
+    except JsonError as error:
+        raise Failed(Kind.MALFORMED, str(error), field="query") from None
+    return query_from_tree(tree, max_limit=max_limit)
+
+
+def check_size(tree: Any) -> None:
+    """Refuse a query within a message whose text, less white space, is beyond 16 KiB."""
+    size = len(text_of(tree).encode())
+    if size > MAX_BYTES:
+        raise query_too_large(size)
+
+
+def query_too_large(size: int) -> Failed:
+    """Refuse by size."""
+    return Failed(
+        Kind.MESSAGE_TOO_LARGE, f"a query may have {MAX_BYTES} bytes, not {size}", field="query"
+    )
+
+
+def query_from_tree(tree: Any, *, max_limit: int = 0) -> LiveQuery:
+    """Read a LiveQuery from a parsed tree; raises as `parse_query`."""
+    members = _members(tree, "query")
+    entity = _typed(members, "entity", str, "")
+    if not entity:
+        raise bad_query("entity", "an entity is needed")
+    where = _Where().conditions(_typed(members, "where", list, []))
+    sort = _sort(_typed(members, "sort", list, []))
+    limit = _limit(members.get("limit"), max_limit)
+    mode = read_int32(members.get("mode"), "mode")
+    if mode not in (MAINTAINED, STREAMED):
+        raise bad_query("mode", "a mode is 0 (maintained) or 1 (streamed)")
+    cursor = read_cursor(members.get("cursor"))
+    check_arity(cursor, sort)
+    return LiveQuery(entity, where, sort, limit, cursor, mode)
+
+
+def _limit(tree: Any, max_limit: int) -> int:
+    limit = read_int32(tree, "limit")
+    if limit < 1:
+        raise bad_query("limit", "a limit is at least 1")
+    check_limit(limit, max_limit)
+    return limit
+
+
+def check_limit(limit: int, max_limit: int) -> None:
+    """Refuse a window beyond the configured size; `max_limit` 0 allows every one."""
+    if max_limit and limit > max_limit:
+        raise bad_query("limit", f"the largest limit here is {max_limit}")
+
+
+def read_int32(tree: Any, field: str) -> int:
+    """Read an int32 written as an integer literal; null is 0.
+
+    Raises:
+        Failed: MALFORMED for another type, BAD_QUERY beyond int32.
+
+    """
+    if tree is None:
+        return 0
+    if not isinstance(tree, JsonNumber) or any(mark in tree.text for mark in ".eE"):
+        raise _malformed(field, "an integer is needed")
+    # Eleven characters hold every int32: the length check spares parsing a giant.
+    if len(tree.text) > 11 or not -INT32_MAX - 1 <= (number := int(tree.text)) <= INT32_MAX:  # noqa: PLR2004
+        raise bad_query(field, "an integer of 32 bits is needed")
+    return number
+
+
+def read_cursor(tree: Any) -> tuple[Value, ...] | None:
+    """Read a cursor; one without values (null, `{}`, empty) is the head: None."""
+    if tree is None:
+        return None
+    members = _members(tree, "cursor")
+    values: list[Any] = _typed(members, "values", list, [], field="cursor.values")
+    typed = tuple(_value(v, f"cursor.values[{i}]") for i, v in enumerate(values))
+    return typed or None
+
+
+def _sort(trees: list[Any]) -> tuple[SortKey, ...]:
+    if len(trees) > MAX_SORT_KEYS:
+        raise bad_query("sort", f"at most {MAX_SORT_KEYS} sort keys")
+    keys = []
+    for index, tree in enumerate(trees):
+        path = f"sort[{index}]"
+        members = _members(tree, path)
+        column = _typed(members, "column", str, "", field=f"{path}.column")
+        if not column:
+            raise bad_query(f"{path}.column", "a column is needed")
+        keys.append(
+            SortKey(column, desc=_typed(members, "desc", bool, False, field=f"{path}.desc"))
+        )
+    return tuple(keys)
+
+
+class _Where:
+    """Reads conditions, counting them: the cap is on the whole tree."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def conditions(
+        self, trees: list[Any], path: str = "where", depth: int = 0
+    ) -> tuple[Condition, ...]:
+        if depth > MAX_OR_DEPTH:
+            raise bad_query(path, f"'or' nests at most {MAX_OR_DEPTH} deep")
+        return tuple(self._one(t, f"{path}[{i}]", depth) for i, t in enumerate(trees))
+
+    def _one(self, tree: Any, path: str, depth: int) -> Condition:
+        self._count += 1
+        if self._count > MAX_CONDITIONS:
+            raise bad_query(path, f"at most {MAX_CONDITIONS} conditions")
+        members = _members(tree, path)
+        column = _typed(members, "column", str, "", field=f"{path}.column")
+        operator = _typed(members, "op", str, "", field=f"{path}.op")
+        group: list[Any] = _typed(members, "or", list, [], field=f"{path}.or")
+        if group:
+            _value(members.get("value"), f"{path}.value")  # passed over, but judged
+            return OrGroup(self.conditions(group, f"{path}.or", depth + 1))
+        if not column:
+            raise bad_query(f"{path}.column", "a column is needed")
+        if operator not in OPERATORS:
+            raise bad_query(f"{path}.op", f"an operator is one of {' '.join(sorted(OPERATORS))}")
+        return Comparison(
+            column, operator, _operand(operator, members.get("value"), f"{path}.value")
+        )
+
+
+def _operand(operator: str, tree: Any, path: str) -> Value | tuple[Value, ...]:
+    if operator in UNARY_OPERATORS:
+        _value(tree, path)  # passed over, but judged
+        return None
+    if operator in LIST_OPERATORS:
+        if not isinstance(tree, list) or not tree:
+            raise bad_query(path, f"'{operator}' needs a list of at least one value")
+        if len(tree) > MAX_LIST:
+            raise bad_query(path, f"at most {MAX_LIST} values in a list")
+        return tuple(_value(v, f"{path}[{i}]") for i, v in enumerate(tree))
+    if tree is None:
+        raise bad_query(path, f"'{operator}' needs a value")
+    return _value(tree, path)
+
+
+def _value(tree: Any, path: str) -> Value:
+    try:
+        return value_of(tree)
+    except ValueError as error:
+        raise bad_query(path, str(error)) from None
+
+
+def _members(tree: Any, path: str) -> dict[str, Any]:
+    """Fold an object's keys; null is the empty object, as in Go."""
+    if tree is None:
+        return {}
+    if not isinstance(tree, JsonObject):
+        raise _malformed(path, "an object is needed")
+    return {fold_key(key): member for key, member in tree.pairs}
+
+
+_NAMES = {str: "text", list: "a list", bool: "true or false"}
+
+
+def _typed(
+    members: dict[str, Any], key: str, kind: Callable[..., T], zero: T, *, field: str = ""
+) -> T:
+    tree = members.get(key)
+    if tree is None:
+        return zero
+    if not isinstance(tree, kind):  # type: ignore[arg-type]  # str, list and bool are classes
+        raise _malformed(field or key, f"{_NAMES[kind]} is needed")  # type: ignore[index]
+    typed: T = tree
+    return typed
+
+
+def _malformed(field: str, message: str) -> Failed:
+    return Failed(Kind.MALFORMED, message, field=field)

@@ -1,0 +1,1 @@
+"""The process itself: workers, open files, memory, garbage collection, draining."""

@@ -1,0 +1,92 @@
+"""Outcome: how a call ended, read from what HTTP/2 says of its stream.
+
+The tables are gRPC's own: "gRPC over HTTP2" (errors of RST_STREAM) and "HTTP to gRPC Status Code
+Mapping" (answers of proxies that know no gRPC).
+"""
+
+import base64
+import binascii
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import unquote
+
+from h2.errors import ErrorCodes
+
+from .status import CallStatus
+
+_NAMES: Final = (
+    "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
+    "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
+    "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+)  # fmt: skip
+_CODES: Final = {str(number): name for number, name in enumerate(_NAMES)}
+_HTTP: Final = {
+    "400": "INTERNAL",
+    "401": "UNAUTHENTICATED",
+    "403": "PERMISSION_DENIED",
+    "404": "UNIMPLEMENTED",
+    "429": "UNAVAILABLE",
+    "502": "UNAVAILABLE",
+    "503": "UNAVAILABLE",
+    "504": "UNAVAILABLE",
+}
+_RESET: Final = {
+    ErrorCodes.NO_ERROR: "INTERNAL",
+    ErrorCodes.PROTOCOL_ERROR: "INTERNAL",
+    ErrorCodes.INTERNAL_ERROR: "INTERNAL",
+    ErrorCodes.FLOW_CONTROL_ERROR: "INTERNAL",
+    ErrorCodes.SETTINGS_TIMEOUT: "INTERNAL",
+    ErrorCodes.FRAME_SIZE_ERROR: "INTERNAL",
+    ErrorCodes.REFUSED_STREAM: "UNAVAILABLE",
+    ErrorCodes.CANCEL: "CANCELLED",
+    ErrorCodes.COMPRESSION_ERROR: "INTERNAL",
+    ErrorCodes.CONNECT_ERROR: "INTERNAL",
+    ErrorCodes.ENHANCE_YOUR_CALM: "RESOURCE_EXHAUSTED",
+    ErrorCodes.INADEQUATE_SECURITY: "PERMISSION_DENIED",
+}
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+def decode_headers(headers: Headers) -> dict[str, str]:
+    """Read headers or trailers; of those that come twice the last counts."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+
+
+def status_of_response(headers: dict[str, str]) -> CallStatus | None:
+    """Tell what an answer's first headers already decide: None for gRPC that goes on."""
+    http = headers.get(":status", "")
+    if http == "200" and headers.get("content-type", "").startswith("application/grpc"):
+        return None
+    return CallStatus(_HTTP.get(http, "UNKNOWN"), f"HTTP status {http}, and no gRPC")
+
+
+def status_of_trailers(trailers: dict[str, str]) -> CallStatus | None:
+    """Read the status that a peer gave its call; None where it gave none."""
+    number = trailers.get("grpc-status")
+    if number is None:
+        return None
+    return CallStatus(
+        _CODES.get(number, "UNKNOWN"),
+        unquote(trailers.get("grpc-message", ""), errors="replace"),
+        _details(trailers.get("grpc-status-details-bin", "")),
+    )
+
+
+def status_of_reset(error: int) -> CallStatus:
+    """Translate the error code of a RST_STREAM."""
+    code = _RESET.get(ErrorCodes(error), "UNKNOWN") if error in set(ErrorCodes) else "UNKNOWN"
+    return CallStatus(code, f"the stream was reset with HTTP/2 error {error}")
+
+
+def connection_lost_status(cause: str) -> CallStatus:
+    """Say that a connection, and with it a call, is gone."""
+    return CallStatus("UNAVAILABLE", cause)
+
+
+def _details(text: str) -> bytes:
+    # Senders leave the padding out or not, as they like.
+    try:
+        return base64.b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4))
+    except (binascii.Error, ValueError):
+        return b""

@@ -1,0 +1,115 @@
+"""gRPC status → Failed: the one place where the tier's failures are translated.
+
+A client is told the status, the field (ErrorInfo.metadata["field"]), the reason (ErrorInfo) and
+LocalizedMessage, which is meant for people. `details` is debug text of the tier's and goes to the
+log only: it may name hosts or quote internals.
+"""
+
+import logging
+import re
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+from bridge.core.errors import FROM_GRPC, Failed, Kind
+from bridge.upstream.http2.status import CallStatus
+
+logger = logging.getLogger(__name__)
+
+DOMAIN = "livequery.v1"
+_DETAILS_KEY = "grpc-status-details-bin"
+_REASON = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
+_MAX_TEXT = 300
+# Statuses that a connection or a proxy makes up as well.
+_UNCLEAR = ("UNAVAILABLE", "CANCELLED", "INTERNAL", "UNKNOWN", "DEADLINE_EXCEEDED")
+_MESSAGES = {
+    Kind.BAD_QUERY: "the tier refused the query",
+    Kind.UNAUTHENTICATED: "the tier wants a valid credential",
+    Kind.DENIED: "the tier does not allow this",
+    Kind.NOT_FOUND: "the tier does not know this entity",
+    Kind.CONFLICT: "the tier can't serve this now",
+    Kind.TOO_LARGE: "a row or message of the tier is too large",
+    Kind.QUOTA: "over a limit of the tier",
+    Kind.UNIMPLEMENTED: "the tier does not implement this",
+    Kind.UNAVAILABLE: "the tier is out of reach",
+    Kind.DEADLINE: "the tier did not answer in time",
+    Kind.BROKEN: "the tier failed",
+}
+
+
+def status_of_rpc_error(error: grpc.aio.AioRpcError) -> CallStatus:
+    """Read the status of a call that grpc carried."""
+    for key, value in error.trailing_metadata() or ():
+        if key == _DETAILS_KEY and isinstance(value, bytes):
+            return CallStatus(error.code().name, error.details() or "", value)
+    return CallStatus(error.code().name, error.details() or "")
+
+
+def failure_of_status(status: CallStatus) -> Failed:
+    """Make a failure out of a status. Never raises, whatever the details hold."""
+    code = status.code
+    info, retry, localized = _details(status)
+    kind = FROM_GRPC.get(code, Kind.BROKEN)
+    if code == "RESOURCE_EXHAUSTED" and (info.reason == "TOO_LARGE" or _own_limit(status)):
+        kind = Kind.TOO_LARGE
+    logger.debug("tier answered %s: %s", code, _clean(status.text))
+    message = _clean(localized) or _MESSAGES[kind]
+    if not localized and _REASON.fullmatch(info.reason):
+        message = f"{message}: {info.reason.lower().replace('_', ' ')}"
+    return Failed(
+        kind,
+        message,
+        field=_clean(info.metadata["field"]) or None if "field" in info.metadata else None,
+        retry_after=retry,
+        code=code if code in FROM_GRPC else None,
+    )
+
+
+def is_from_tier(status: CallStatus) -> bool:
+    """Whether a status is the tier's own word, and no connection's or proxy's."""
+    return status.code not in _UNCLEAR or _details(status)[0].domain == DOMAIN
+
+
+def _own_limit(status: CallStatus) -> bool:
+    """Whether our side refused the message for its size: grpc says so in words alone."""
+    return "larger than max" in status.text
+
+
+def _details(status: CallStatus) -> tuple[error_details_pb2.ErrorInfo, float | None, str]:
+    info = error_details_pb2.ErrorInfo()
+    retry: float | None = None
+    localized = ""
+    for packed in _packed(status):
+        try:
+            if packed.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+                candidate = error_details_pb2.ErrorInfo()
+                packed.Unpack(candidate)
+                if candidate.domain == DOMAIN:
+                    info = candidate
+            elif packed.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+                retry_info = error_details_pb2.RetryInfo()
+                packed.Unpack(retry_info)
+                delay = retry_info.retry_delay
+                retry = max(delay.seconds + delay.nanos / 1e9, 0.0)
+            elif packed.Is(error_details_pb2.LocalizedMessage.DESCRIPTOR):
+                text = error_details_pb2.LocalizedMessage()
+                packed.Unpack(text)
+                localized = text.message
+        except DecodeError:
+            continue
+    return info, retry, localized
+
+
+def _packed(status: CallStatus) -> list[Any]:
+    try:
+        return list(status_pb2.Status.FromString(status.details).details)
+    except DecodeError:
+        return []
+
+
+def _clean(text: str) -> str:
+    """Fit a tier's text for one line of a client's screen or of a log."""
+    return _CONTROLS.sub(" ", text)[:_MAX_TEXT].strip()

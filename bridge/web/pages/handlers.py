@@ -1,0 +1,53 @@
+"""Pages: the explorer and the browser library, from package data."""
+
+from collections.abc import Awaitable, Callable
+from importlib import resources
+from pathlib import PurePosixPath
+
+from aiohttp import web
+
+_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+_STATIC = resources.files("bridge.web.pages") / "static"
+_BASE = b'content="/api/v1/live"'
+
+
+async def home(_: web.Request) -> web.Response:
+    """Lead to the explorer."""
+    raise web.HTTPFound("/explorer/")
+
+
+async def library(_: web.Request) -> web.Response:
+    """Serve the browser library."""
+    return _file("livequery.js")
+
+
+def explorer(base_path: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Make the handler of `/explorer/{name}`; the page is told where the streams are."""
+
+    async def serve(request: web.Request) -> web.Response:
+        name = request.match_info["name"] or "index.html"
+        return _file(name, base_path)
+
+    return serve
+
+
+def _file(name: str, base_path: str = "") -> web.Response:
+    kind = _TYPES.get(PurePosixPath(name).suffix)
+    file = _STATIC / name
+    if kind is None or "/" in name or not file.is_file():
+        raise web.HTTPNotFound
+    body = file.read_bytes()
+    if kind == "text/html":
+        body = body.replace(_BASE, b'content="%b"' % base_path.encode())
+    return web.Response(body=body, content_type=kind, charset="utf-8", headers=_HEADERS)

@@ -1,0 +1,43 @@
+"""Asked: what the URL of an event stream says, beside the query's own text."""
+
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from yarl import URL
+
+from .parse_cache import parse_cached
+
+
+@dataclass(frozen=True, slots=True)
+class StreamParameters:
+    """The parameters of docs/wire.md §3 and §5; None where one is missing."""
+
+    query: bytes | None
+    """As bytes: what is not UTF-8 is to be refused, not mended."""
+    last_event_id: str | None
+    v1: bool
+    soft: bool
+    """Whether a passing failure is told as a stream that ends, for EventSource to come back."""
+
+
+NO_PARAMETERS = StreamParameters(query=None, last_event_id=None, v1=False, soft=False)
+
+
+@parse_cached
+def parse_parameters(query_string: str) -> StreamParameters:
+    """Read what a URL asks for after its question mark."""
+    parameters = URL.build(query_string=query_string, encoded=True).query
+    return StreamParameters(
+        query=_parameter(query_string, b"query"),
+        last_event_id=parameters.get("last_event_id"),
+        v1=parameters.get("v") == "1",
+        soft=parameters.get("soft") == "1",
+    )
+
+
+def _parameter(query_string: str, name: bytes) -> bytes | None:
+    for pair in query_string.split("&"):
+        key, _, value = pair.partition("=")
+        if unquote_to_bytes(key.replace("+", " ")) == name:
+            return unquote_to_bytes(value.replace("+", " "))
+    return None

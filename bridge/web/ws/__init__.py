@@ -1,0 +1,1 @@
+"""WebSocket: handshake, messages, and the sessions of both protocols."""

@@ -1,0 +1,182 @@
+"""v1 commands: what a client may send (docs/wire.md §5)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from bridge.core.diff import known
+from bridge.core.errors import Failed, Kind
+from bridge.core.frame import Frame
+from bridge.core.query import LiveQuery
+from bridge.core.query_parser import (
+    check_limit,
+    check_size,
+    query_from_tree,
+    read_cursor,
+    read_int32,
+)
+from bridge.core.value import JsonError, JsonNumber, JsonObject, Value, fold_key, parse_json
+
+SUBPROTOCOL = "livequery.v1"
+MAX_NAME = 64
+MAX_KNOWN = 1000
+MAX_SUBSCRIPTIONS = 64
+_JS_SAFE = 2**53 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class V1Authenticate:
+    """Use this credential from now on."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class V1Subscribe:
+    """Open a subscription under the client's own name for it."""
+
+    sub: str
+    query: LiveQuery
+    resume: str
+    known: tuple[Frame, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class V1Reanchor:
+    """Move a window."""
+
+    sub: str
+    cursor: tuple[Value, ...] | None
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class V1Unsubscribe:
+    """End a subscription."""
+
+    sub: str
+
+
+@dataclass(frozen=True, slots=True)
+class V1Ping:
+    """Ask for a sign of life."""
+
+
+V1Command: TypeAlias = V1Authenticate | V1Subscribe | V1Reanchor | V1Unsubscribe | V1Ping
+
+
+class V1Message:
+    """One text message of a client's. `sub` is told back with every error about it."""
+
+    def __init__(self, text: str) -> None:
+        """Open a message.
+
+        Raises:
+            Failed: MALFORMED when it is no JSON at all; that closes the socket.
+
+        """
+        try:
+            tree = parse_json(text)
+        except JsonError as error:
+            raise Failed(Kind.MALFORMED, str(error), field="message") from None
+        self._object = isinstance(tree, JsonObject)
+        pairs = tree.pairs if isinstance(tree, JsonObject) else []
+        self._members = {fold_key(key): member for key, member in pairs}
+        sub = self._members.get("sub")
+        self.sub = sub if isinstance(sub, str) and len(sub) <= MAX_NAME else None
+
+    def command(self, *, max_limit: int = 0) -> V1Command:
+        """Read the command.
+
+        Raises:
+            Failed: what the client is told as `error`; the rest goes on.
+
+        """
+        if not self._object:
+            raise _malformed("message", "an object is needed")
+        action = self._members.get("action")
+        if not isinstance(action, str):
+            raise _malformed("action", "text is needed")
+        reader = _READERS.get(action)
+        if reader is None:
+            raise Failed(Kind.UNIMPLEMENTED, "no such action", field="action")
+        return reader(self, max_limit)
+
+    def _text(self, name: str) -> str:
+        text = self._members.get(name)
+        if not isinstance(text, str) or not text:
+            raise _malformed(name, "text is needed")
+        return text
+
+    def _name(self) -> str:
+        if self.sub is None or not self.sub:
+            raise _malformed("sub", f"a name of 1 to {MAX_NAME} characters is needed")
+        return self.sub
+
+    def _authenticate(self, _: int) -> V1Authenticate:
+        return V1Authenticate(self._text("token"))
+
+    def _subscribe(self, max_limit: int) -> V1Subscribe:
+        name = self._name()
+        tree = self._members.get("query")
+        if tree is None:
+            raise _malformed("query", "a subscribe needs a query")
+        check_size(tree)
+        query = query_from_tree(tree, max_limit=max_limit)
+        resume = self._members.get("resume")
+        if not isinstance(resume, str | None):
+            raise _malformed("resume", "text is needed")
+        return V1Subscribe(name, query, resume or "", self._known())
+
+    def _known(self) -> tuple[Frame, ...] | None:
+        tree = self._members.get("known")
+        if tree is None:
+            return None
+        pairs = tree.pairs if isinstance(tree, JsonObject) else tree
+        if not isinstance(pairs, list):
+            raise _malformed("known", "a list of [agg_id, version] is needed")
+        if len(pairs) > MAX_KNOWN:
+            raise _malformed("known", f"at most {MAX_KNOWN} rows")
+        return known(_pair(pair, at) for at, pair in enumerate(pairs))
+
+    def _reanchor(self, max_limit: int) -> V1Reanchor:
+        name = self._name()
+        limit = read_int32(self._members.get("limit"), "limit")
+        if limit < 0:
+            raise _malformed("limit", "a limit is not negative")
+        check_limit(limit, max_limit)
+        return V1Reanchor(name, read_cursor(self._members.get("cursor")), limit)
+
+    def _unsubscribe(self, _: int) -> V1Unsubscribe:
+        return V1Unsubscribe(self._name())
+
+    def _ping(self, _: int) -> V1Ping:
+        return V1Ping()
+
+
+_READERS: dict[str, Callable[[V1Message, int], V1Command]] = {
+    "authenticate": V1Message._authenticate,  # noqa: SLF001 - the table belongs to the class
+    "subscribe": V1Message._subscribe,  # noqa: SLF001
+    "reanchor": V1Message._reanchor,  # noqa: SLF001
+    "unsubscribe": V1Message._unsubscribe,  # noqa: SLF001
+    "ping": V1Message._ping,  # noqa: SLF001
+}
+
+
+def _pair(pair: Any, at: int) -> tuple[str, int]:
+    if not isinstance(pair, list | tuple) or not pair or not isinstance(pair[0], str):
+        raise _malformed(f"known[{at}]", "[agg_id, version] is needed")
+    number = pair[1] if len(pair) > 1 else None
+    if (
+        isinstance(number, JsonNumber)
+        and number.text.lstrip("-").isdecimal()
+        and len(number.text) < 20  # noqa: PLR2004 - no int64 has more digits
+    ):
+        version = int(number.text)
+        # What JavaScript can't have kept exactly is as good as unknown.
+        return pair[0], version if -_JS_SAFE <= version <= _JS_SAFE else 0
+    return pair[0], 0
+
+
+def _malformed(field: str, message: str) -> Failed:
+    return Failed(Kind.MALFORMED, message, field=field)

@@ -1,0 +1,174 @@
+import asyncio
+
+from bridge.live.send_buffer import (
+    BUSY_INTERVAL,
+    CALM_INTERVAL,
+    MAX_UNSENT,
+    SWEEP_BUDGET,
+    SendBuffer,
+    StallMonitor,
+)
+from fake_tier import FakeSink, virtually
+
+
+class Late:
+    """Somebody who waits for room; each flush takes some time."""
+
+    def __init__(self, clock, takes=0.0):
+        self.clock = clock
+        self.applies_to = takes
+        self.flushed = 0
+
+    def flush(self):
+        self.flushed += 1
+        self.clock[0] += self.applies_to
+
+
+def lagging(stall_monitor, size=10, stalled=lambda: None):
+    sink = FakeSink(lambda _: None)
+    sink.taking = False
+    send_buffer = SendBuffer(sink, stall_monitor, stalled=stalled)
+    send_buffer.write(b"x" * size)
+    return send_buffer, sink
+
+
+@virtually
+async def test_nobody_is_looked_at_while_all_sockets_take():
+    stall_monitor = StallMonitor(stall=5)
+    sink = FakeSink(lambda _: None)
+    SendBuffer(sink, stall_monitor, stalled=lambda: None).write(b"x")
+    assert stall_monitor._timer is None
+
+
+@virtually
+async def test_who_waits_is_flushed_once_there_is_room_and_then_left_alone():
+    stall_monitor = StallMonitor(stall=5)
+    send_buffer, sink = lagging(stall_monitor, MAX_UNSENT + 1)
+    late = Late([0])
+    send_buffer.flush_when_room(late)
+    send_buffer.flush_when_room(late)
+    await asyncio.sleep(1)
+    assert late.flushed == 0
+    sink.take(1)
+    await asyncio.sleep(2 * BUSY_INTERVAL)
+    assert late.flushed == 1
+    sink.take()
+    await asyncio.sleep(2 * CALM_INTERVAL)
+    assert stall_monitor._timer is None
+    assert late.flushed == 1
+
+
+@virtually
+async def test_a_socket_that_nobody_waits_for_is_looked_at_now_and_then_and_cut_in_time():
+    stall_monitor = StallMonitor(stall=5)
+    cut, looks = [], []
+    sink = FakeSink(lambda _: None)
+    sink.taking = False
+    send_buffer = SendBuffer(
+        sink, stall_monitor, stalled=lambda: cut.append(stall_monitor.now() - begun)
+    )
+    unsent = send_buffer.unsent
+    send_buffer.unsent = lambda: looks.append(1) or unsent()
+    begun = stall_monitor.now()
+    send_buffer.write(b"a window that does not fit")
+    await asyncio.sleep(4.9)
+    assert len(looks) < 30
+    assert not cut
+    await asyncio.sleep(1.2)
+    assert cut
+    assert 5 <= cut[0] <= 5 + CALM_INTERVAL
+
+
+@virtually
+async def test_who_begins_to_wait_is_not_kept_by_a_watch_that_strolls():
+    stall_monitor = StallMonitor(stall=0)
+    send_buffer, sink = lagging(stall_monitor, MAX_UNSENT + 1)
+    await asyncio.sleep(CALM_INTERVAL / 3)
+    late = Late([0])
+    send_buffer.flush_when_room(late)
+    sink.take(2)
+    await asyncio.sleep(2 * BUSY_INTERVAL)
+    assert late.flushed == 1
+
+
+@virtually
+async def test_a_sweep_lasts_a_slice_and_the_next_one_begins_with_who_was_left_out():
+    clock = [0.0]
+    stall_monitor = StallMonitor(stall=0, clock=lambda: clock[0])
+    late = [Late(clock, SWEEP_BUDGET * 0.6) for _ in range(7)]
+    for somebody in late:
+        send_buffer, _ = lagging(stall_monitor)
+        send_buffer.flush_when_room(somebody)
+    rounds = []
+    for _ in range(4):
+        await asyncio.sleep(BUSY_INTERVAL * 1.01)
+        rounds.append([somebody.flushed for somebody in late])
+    assert rounds == [
+        [1, 1, 0, 0, 0, 0, 0],
+        [1, 1, 1, 1, 0, 0, 0],
+        [1, 1, 1, 1, 1, 1, 0],
+        [1, 1, 1, 1, 1, 1, 1],
+    ]
+
+
+@virtually
+async def test_without_a_stall_limit_nobody_is_cut():
+    stall_monitor = StallMonitor(stall=0)
+    cut = []
+    lagging(stall_monitor, stalled=lambda: cut.append(1))
+    await asyncio.sleep(1000)
+    assert cut == []
+
+
+@virtually
+async def test_the_stall_clock_begins_with_the_first_byte_that_stays():
+    stall_monitor = StallMonitor(stall=5)
+    cut = []
+    await asyncio.sleep(100)
+    lagging(stall_monitor, stalled=lambda: cut.append(1))
+    await asyncio.sleep(4.9)
+    assert cut == []
+    await asyncio.sleep(0.2)
+    assert cut == [1]
+    assert stall_monitor._timer is None
+
+
+@virtually
+async def test_who_left_is_looked_at_no_more():
+    stall_monitor = StallMonitor(stall=5)
+    cut = []
+    send_buffer, _ = lagging(stall_monitor, stalled=lambda: cut.append(1))
+    stall_monitor.remove(send_buffer)
+    await asyncio.sleep(10)
+    assert cut == []
+
+
+@virtually
+async def test_shedding_gives_up_those_with_the_most_unsent_as_few_as_will_do():
+    stall_monitor = StallMonitor(stall=0)
+    gone = []
+    for size in (10, 40, 20, 30):
+        lagging(stall_monitor, size, stalled=lambda size=size: gone.append(size))
+    done, sink = lagging(stall_monitor, 1000, stalled=lambda: gone.append("who reads"))
+    await asyncio.sleep(0)
+    sink.take()
+    assert stall_monitor.shed(45) == 2
+    assert gone == [40, 30]
+    assert stall_monitor.shed(1) == 1
+    assert gone == [40, 30, 20]
+    assert stall_monitor.shed(1000) == 1, "there are no more"
+    assert stall_monitor.shed(1000) == 0
+    stall_monitor.remove(done)
+
+
+@virtually
+async def test_who_was_given_up_is_not_flushed_any_more():
+    stall_monitor = StallMonitor(stall=0)
+    send_buffer, sink = lagging(stall_monitor, MAX_UNSENT + 1)
+    late = Late([0])
+    send_buffer.flush_when_room(late)
+    await asyncio.sleep(0)
+    assert stall_monitor.shed(1) == 1
+    sink.take()
+    await asyncio.sleep(2 * BUSY_INTERVAL)
+    assert not late.flushed
