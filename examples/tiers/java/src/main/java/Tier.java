@@ -1,0 +1,1 @@
+public final class Tier { public static void main(String[] a) {} }
