@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import grpc
+
 from livequery.v1 import livequery_pb2 as pb
 
 ENTITY = "ticks"
@@ -34,7 +35,7 @@ COMPARE = {
 }
 
 
-class Refused(Exception):
+class CallError(Exception):
     """A call's end: a gRPC status and a text for the log of whoever asked."""
 
     def __init__(self, code: grpc.StatusCode, text: str) -> None:
@@ -42,8 +43,8 @@ class Refused(Exception):
         self.code = code
 
 
-def bad(text: str) -> Refused:
-    return Refused(grpc.StatusCode.INVALID_ARGUMENT, text)
+def bad(text: str) -> CallError:
+    return CallError(grpc.StatusCode.INVALID_ARGUMENT, text)
 
 
 class Row(NamedTuple):
@@ -56,7 +57,7 @@ class Query:
 
     def __init__(self, query: pb.LiveQuery) -> None:
         if query.entity != ENTITY:
-            raise Refused(grpc.StatusCode.NOT_FOUND, f"there is only {ENTITY}")
+            raise CallError(grpc.StatusCode.NOT_FOUND, f"there is only {ENTITY}")
         if query.mode == pb.MODE_STREAMED or query.limit < 1:
             raise bad("maintained windows of at least one row only")
         self.sort = [(_known(key.column), key.desc) for key in query.sort] + [("id", False)]
@@ -130,7 +131,7 @@ class Subscription:
 
     def __init__(self, query: Query, rows: dict[str, Row], wake: Callable[[], object]) -> None:
         self.pending: collections.deque[pb.DeltaBatch] = collections.deque()
-        self.end: Refused | None = None  # once `pending` is sent
+        self.end: CallError | None = None  # once `pending` is sent
         self._query = query
         self._wake = wake
         self._seq = 0
@@ -138,7 +139,9 @@ class Subscription:
         reset = pb.LiveDelta(op=pb.DELTA_OP_RESET)
         reset.reset.reason = pb.RESET_REASON_INITIAL
         reset.reset.row_count = len(self._window)
-        enters = [self._delta(pb.DELTA_OP_ENTER, row, -1, at) for at, row in enumerate(self._window)]
+        enters = [
+            self._delta(pb.DELTA_OP_ENTER, row, -1, at) for at, row in enumerate(self._window)
+        ]
         self._push([reset, *enters], snapshot_complete=True)
 
     def change(self, rows: dict[str, Row], agg_id: str, stream_id: str) -> None:
@@ -153,14 +156,20 @@ class Subscription:
             op = pb.DELTA_OP_MOVE if moved else pb.DELTA_OP_UPDATE
             deltas.append(self._delta(op, new[now], was, now))
         elif was >= 0:
-            deltas.append(pb.LiveDelta(op=pb.DELTA_OP_LEAVE, agg_id=agg_id, old_index=was, new_index=-1))
+            deltas.append(
+                pb.LiveDelta(op=pb.DELTA_OP_LEAVE, agg_id=agg_id, old_index=was, new_index=-1)
+            )
             if len(new) == len(old):  # the next row is promoted
                 deltas.append(self._delta(pb.DELTA_OP_ENTER, new[-1], -1, len(new) - 1))
         elif now >= 0:
             deltas.append(self._delta(pb.DELTA_OP_ENTER, new[now], -1, now))
             if full:  # at this moment there is one row more than the limit
                 gone = old[-1].values["id"]
-                deltas.append(pb.LiveDelta(op=pb.DELTA_OP_LEAVE, agg_id=gone, old_index=len(old), new_index=-1))
+                deltas.append(
+                    pb.LiveDelta(
+                        op=pb.DELTA_OP_LEAVE, agg_id=gone, old_index=len(old), new_index=-1
+                    )
+                )
         at = time.time_ns()
         for delta in deltas:
             delta.stream_id = stream_id
@@ -168,7 +177,7 @@ class Subscription:
         if deltas:
             self._push(deltas, snapshot_complete=False)
 
-    def finish(self, end: Refused) -> None:
+    def finish(self, end: CallError) -> None:
         self.end = self.end or end
         self._wake()
 
@@ -176,15 +185,19 @@ class Subscription:
         # Numbered before anything can be lost: `first_seq` counts deltas, not batches.
         first, self._seq = self._seq + 1, self._seq + len(deltas)
         if len(self.pending) >= PENDING:
-            self.finish(Refused(grpc.StatusCode.ABORTED, "the consumer does not read"))
+            self.finish(CallError(grpc.StatusCode.ABORTED, "the consumer does not read"))
         elif self.end is None:
             self.pending.append(
-                pb.DeltaBatch(epoch=1, first_seq=first, deltas=deltas, snapshot_complete=snapshot_complete)
+                pb.DeltaBatch(
+                    epoch=1, first_seq=first, deltas=deltas, snapshot_complete=snapshot_complete
+                )
             )
             self._wake()
 
     def _delta(self, op: pb.DeltaOp, row: Row, old: int, new: int) -> pb.LiveDelta:
-        delta = pb.LiveDelta(op=op, agg_id=row.values["id"], version=row.version, old_index=old, new_index=new)
+        delta = pb.LiveDelta(
+            op=op, agg_id=row.values["id"], version=row.version, old_index=old, new_index=new
+        )
         delta.row = json.dumps(row.values, separators=(",", ":")).encode()
         for value in self._query.key(row):
             kind = "string_value" if isinstance(value, str) else "int_value"
@@ -203,7 +216,7 @@ class Table:
         self._lock = threading.Lock()
         self._rows: dict[str, Row] = {}
         self._subscriptions: set[Subscription] = set()
-        self._stopped: Refused | None = None
+        self._stopped: CallError | None = None
         # In milliseconds, so that versions and stream ids go up over a restart too.
         self._start = time.time_ns() // 1_000_000
         self._changes = 0
@@ -238,7 +251,7 @@ class Table:
     def stop(self) -> None:
         """End all streams with UNAVAILABLE. OK would end the browsers' streams for good."""
         with self._lock:
-            self._stopped = Refused(grpc.StatusCode.UNAVAILABLE, "stopping")
+            self._stopped = CallError(grpc.StatusCode.UNAVAILABLE, "stopping")
             for subscription in self._subscriptions:
                 subscription.finish(self._stopped)
 
@@ -257,7 +270,11 @@ class Table:
 
     def _new_row(self) -> dict:
         self._made += 1
-        symbol, price, size = random.choice(SYMBOLS), random.randint(100, 999), random.randint(1, 99)
+        symbol, price, size = (
+            random.choice(SYMBOLS),
+            random.randint(100, 999),
+            random.randint(1, 99),
+        )
         return {"id": f"t{self._made}", "symbol": symbol, "price": price, "size": size}
 
     def _changed(self, agg_id: str) -> None:
@@ -281,7 +298,9 @@ def run(table: Table, rate: float) -> None:
                 case ["rate", number]:
                     pace[0] = float(number)
                 case ["put", agg_id, symbol, price, size]:
-                    table.put({"id": agg_id, "symbol": symbol, "price": int(price), "size": int(size)})
+                    table.put(
+                        {"id": agg_id, "symbol": symbol, "price": int(price), "size": int(size)}
+                    )
                 case ["delete", agg_id]:
                     table.delete(agg_id)
 

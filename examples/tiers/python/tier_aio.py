@@ -7,9 +7,10 @@ import signal
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from ticks import CallError, Query, Table, run
+
 from livequery.v1 import livequery_pb2 as pb
 from livequery.v1 import livequery_pb2_grpc
-from ticks import Query, Refused, Table, run
 
 
 class Tier(livequery_pb2_grpc.LiveQueryServiceServicer):  # Reanchor: UNIMPLEMENTED, which is fine
@@ -20,8 +21,8 @@ class Tier(livequery_pb2_grpc.LiveQueryServiceServicer):  # Reanchor: UNIMPLEMEN
     async def Subscribe(self, request, context):
         try:
             query = Query(request.query)
-        except Refused as refused:
-            await context.abort(refused.code, str(refused))
+        except CallError as error:
+            await context.abort(error.code, str(error))
         wish = request.heartbeat_interval.ToTimedelta().total_seconds() or 15
         interval = min(max(wish, 1), 60)
         started = pb.Started(subscription_id=f"s{next(self._names)}")

@@ -12,9 +12,10 @@ from concurrent import futures
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from ticks import CallError, Query, Table, run
+
 from livequery.v1 import livequery_pb2 as pb
 from livequery.v1 import livequery_pb2_grpc
-from ticks import Query, Refused, Table, run
 
 
 class Tier(livequery_pb2_grpc.LiveQueryServiceServicer):  # Reanchor: UNIMPLEMENTED, which is fine
@@ -25,8 +26,8 @@ class Tier(livequery_pb2_grpc.LiveQueryServiceServicer):  # Reanchor: UNIMPLEMEN
     def Subscribe(self, request, context):
         try:
             query = Query(request.query)
-        except Refused as refused:
-            context.abort(refused.code, str(refused))
+        except CallError as error:
+            context.abort(error.code, str(error))
         wish = request.heartbeat_interval.ToTimedelta().total_seconds() or 15
         interval = min(max(wish, 1), 60)
         started = pb.Started(subscription_id=f"s{next(self._names)}")
