@@ -140,6 +140,10 @@ class Tier:
     def address(self):
         return f"127.0.0.1:{self.port}"
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def upstream(self, address):
         """Return the bridge's options for this tier, reached by an address."""
         return ("--upstream", address, *(("--upstream-ca", self.tls[2]) if self.tls else ()))

@@ -94,20 +94,24 @@ type query struct {
 	limit int
 }
 
-// bad refuses a query. The field reaches browsers; the text is for a log.
 func bad(field, text string) error {
-	refusal, err := status.New(codes.InvalidArgument, text).WithDetails(&errdetails.ErrorInfo{
-		Domain: "livequery.v1", Reason: "BAD_QUERY", Metadata: map[string]string{"field": field},
+	return refuse(codes.InvalidArgument, "BAD_QUERY", field, text)
+}
+
+// refuse makes a call's status. Reason and field reach browsers; the text is for a log.
+func refuse(code codes.Code, reason, field, text string) error {
+	refusal, err := status.New(code, text).WithDetails(&errdetails.ErrorInfo{
+		Domain: "livequery.v1", Reason: reason, Metadata: map[string]string{"field": field},
 	})
 	if err != nil {
-		return status.Error(codes.InvalidArgument, text)
+		return status.Error(code, text)
 	}
 	return refusal.Err()
 }
 
 func parse(q *pb.LiveQuery) (*query, error) {
 	if q.GetEntity() != entity {
-		return nil, status.Error(codes.NotFound, "there is only "+entity)
+		return nil, refuse(codes.NotFound, "UNKNOWN_ENTITY", "entity", "there is only "+entity)
 	}
 	if q.GetMode() == pb.Mode_MODE_STREAMED {
 		return nil, bad("mode", "maintained windows only")
