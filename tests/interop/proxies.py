@@ -67,7 +67,7 @@ static_resources:
               domains: ["*"]
               routes:
               - match: {{ prefix: "/" }}
-                route: {{ cluster: tier, timeout: 0s }}
+                route: {{ cluster: tier, timeout: {age}s }}
           http_filters:
           - name: envoy.filters.http.router
             typed_config: {{ "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }}
@@ -137,15 +137,19 @@ def version(name):
 
 
 class Proxy:
-    """One proxy in front of a tier's port. `idle`: seconds without a byte before it cuts a stream."""
+    """One proxy in front of a tier's port.
 
-    def __init__(self, name, tier, folder, idle=60):
+    `idle`: seconds without a byte before it cuts a stream. `age`: Envoy's limit of a whole stream; 0 is none.
+    """
+
+    def __init__(self, name, tier, folder, idle=60, age=0):
         self.port = free_port()
         self._name = name
         self._file = folder / f"{name}.conf.yaml"
         self._processes = []
         settings = {
             "folder": folder, "port": self.port, "tier": tier.address, "tier_port": tier.port, "idle": idle,
+            "age": age,
             "nginx_listen": "http2", "nginx_files": "", "nginx_scheme": "grpc",
             "haproxy_bind": "proto h2", "haproxy_server": "proto h2",
             "envoy_listener_tls": "", "envoy_cluster_tls": "",
@@ -163,7 +167,8 @@ class Proxy:
                 "envoy_listener_tls": ENVOY_LISTENER_TLS.format(cert=cert, key=key),
                 "envoy_cluster_tls": ENVOY_CLUSTER_TLS.format(ca=ca),
             }
-        self._file.write_text(CONFIGURATIONS[name].format(**settings))
+        self._text = CONFIGURATIONS[name].format(**settings)
+        self._file.write_text(self._text)
         self._folder = folder
 
     @property
@@ -223,6 +228,14 @@ class Proxy:
         else:  # a static configuration is not read again: a restart, as of a pod
             await self.stop()
             await self.start()
+
+    async def answer(self, status):
+        """Make nginx answer every call with a page of an HTTP status; None: pass calls on again."""
+        text = self._text
+        if status is not None:
+            text = text.replace("location / {", f"location / {{ return {status};")
+        self._file.write_text(text)
+        await self.reload()
 
     async def stop(self):
         for process in self._processes:

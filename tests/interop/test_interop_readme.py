@@ -1,6 +1,7 @@
 """The README has the commands that are run here; this much is part of the whole suite."""
 
 import pytest
+
 from example_tiers import EXAMPLES, TIERS
 
 

@@ -1,6 +1,5 @@
 /** A tier on @grpc/grpc-js: node tier.js --listen 127.0.0.1:50051. */
-import { Server, ServerCredentials, status } from "@grpc/grpc-js";
-import { loadPackageDefinition } from "@grpc/grpc-js";
+import { loadPackageDefinition, Server, ServerCredentials, status } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { HealthImplementation } from "grpc-health-check";
 import { readFileSync } from "node:fs";
