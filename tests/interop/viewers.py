@@ -13,7 +13,7 @@ class Viewer:
     def __init__(self):
         self.by_id = IdClient()
         self.by_index = SpliceClient()
-        self.cursor = None  # of the last row
+        self.updates = 0
         self.ended = None
         self._cursors = {}
         self._task = None
@@ -21,6 +21,7 @@ class Viewer:
     def _apply(self, frame):
         self.by_id.apply(frame)
         self.by_index.apply(frame)
+        self.updates += frame["op"] == "update"
         self._cursors[frame.get("agg_id")] = frame["cursor"]
 
     @property
