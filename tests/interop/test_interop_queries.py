@@ -31,6 +31,14 @@ QUERIES = [
 ]
 
 
+async def ids(http, base, query, count):
+    """Read a window until it has so many rows."""
+    viewer = await WsViewer().open(http, base, query)
+    await viewer.until(lambda: viewer.resets and len(viewer.by_id.rows) >= count)
+    await viewer.close()
+    return viewer.by_id.ids
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 async def test_filters_order_and_commands(example, matrix, start_tier, start_bridge, http):
     cell = matrix.other(f"{example.name}: filters, orders and commands mean what they say")
@@ -47,14 +55,9 @@ async def test_filters_order_and_commands(example, matrix, start_tier, start_bri
                 filter(matches, rows), key=lambda r: (r["symbol"], -r["size"], r["id"])
             )
             sort = [{"column": "symbol"}, {"column": "size", "desc": True}]
-            viewer = await WsViewer().open(
-                http, bridge.base, {**TABLE, "where": where, "sort": sort}
-            )
-            await viewer.until(
-                lambda v=viewer, n=len(expected): v.resets and len(v.by_id.rows) >= n
-            )
-            await viewer.close()
-            assert viewer.by_id.ids == [row["id"] for row in expected], where
+            query = {**TABLE, "where": where, "sort": sort}
+            found = await ids(http, bridge.base, query, len(expected))
+            assert found == [row["id"] for row in expected], where
 
     with cell.step("commands"):
         await tier.command("put a0 ACME 5 6")
