@@ -24,6 +24,7 @@ from .demo import DemoError
 from .demo import demo as run_demo
 from .tail import TailError
 from .tail import tail as run_tail
+from .verify.command import verify
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,6 +46,9 @@ def main() -> None:
 @click.version_option(bridge_version(), prog_name="livequery-bridge")
 def cli() -> None:
     """Gather the commands."""
+
+
+cli.add_command(verify)
 
 
 def _options(command: F) -> F:

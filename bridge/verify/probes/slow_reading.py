@@ -1,0 +1,61 @@
+"""A reader that pauses: the tier may hold back, merge or reset, but not lose anything."""
+
+import asyncio
+
+import h2.exceptions
+
+from bridge.verify import rules
+from bridge.verify.observed_stream import ObservedStream
+from bridge.verify.raw_call import RawCall
+from bridge.verify.session import PASSING, NotJudgedError, Session
+from bridge.verify.stream_judge import StreamJudge
+
+SMALL_WINDOW = 64
+"""Bytes that the tier may send before it has to wait: less than any snapshot has."""
+WRITES = 3
+
+
+async def slow_reading(session: Session) -> None:
+    """Open a stream whose flow control window stays shut for a while."""
+    ledger = session.ledger
+    try:
+        call = await RawCall.open(
+            session.client.target, session.request(session.query), window=SMALL_WINDOW
+        )
+    except (OSError, h2.exceptions.ProtocolError) as error:
+        raise NotJudgedError(f"no second connection: {error}") from None
+    judge = StreamJudge(ledger, session.query)
+    stream = ObservedStream(call.messages(), judge, on_message=session.notify)
+    try:
+        await _pause(session)
+        call.release()
+        came = await session.until(lambda: stream.whole or stream.end, session.times.snapshot)
+        if stream.end is not None and stream.end.code in PASSING:
+            ledger.ok(rules.SLOW_READER, f"the tier ended the stream: {stream.end}")
+        elif stream.end is not None or not came:
+            got = f"the stream ended: {stream.end}" if stream.end else "no window"
+            if await session.slow():
+                raise NotJudgedError("answers were slow")
+            ledger.find(rules.SLOW_READER, "a window once the reader reads again", got)
+        else:
+            await session.compare(rules.SLOW_READER, stream, session.query)
+    finally:
+        await stream.close()
+        await call.close()
+
+
+async def _pause(session: Session) -> None:
+    """Let time pass and changes happen while the stream is not read."""
+    ledger, loop = session.ledger, asyncio.get_running_loop()
+    until = loop.time() + session.times.pause
+    for _ in range(WRITES if session.write else 0):
+        assert session.write is not None  # noqa: S101 - for the type checker
+        await session.write()
+    try:
+        neighbour = await session.whole(session.query)
+    except NotJudgedError as reason:
+        ledger.not_judged(str(reason), rules.NEIGHBOURS)
+    else:
+        ledger.ok(rules.NEIGHBOURS)
+        await session.close_stream(neighbour)
+    await asyncio.sleep(max(until - loop.time(), 0))
