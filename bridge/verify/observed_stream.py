@@ -55,6 +55,11 @@ class ObservedStream:
         return self.judge.window.complete
 
     @property
+    def void(self) -> bool:
+        """Whether a bare reset took the window: only a new stream brings another."""
+        return self.judge.window.void
+
+    @property
     def doubt(self) -> str:
         """The rule that the window broke, if any."""
         return self.judge.window.doubt

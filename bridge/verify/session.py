@@ -163,7 +163,7 @@ class Session:
             if not late:
                 return stream
             await self.close_stream(stream)
-            if stream.judge.window.last_reset.bare:
+            if stream.void:
                 raise NotJudgedError("the first reset was bare: no rows came")
         self._report_late(late, slow=await self.slow())
         raise NotJudgedError(f"no window came: {late}")
@@ -184,7 +184,8 @@ class Session:
         if not stream.whole:
             return "snapshot_complete"
         self.ledger.ok(rules.SNAPSHOT_COMPLETE)
-        return ""
+        await self.until(lambda: stream.started or stream.end, self.times.started)
+        return "" if stream.started else "started"
 
     def _report_late(self, late: str, *, slow: bool) -> None:
         rule, seconds = rules.STARTED_TIME, self.times.started
@@ -238,7 +239,7 @@ class Session:
             return kept.whole and fresh.whole and not difference(kept.rows, fresh.rows)
 
         def over() -> object:
-            return kept.end or kept.doubt or fresh.doubt or same()
+            return kept.end or kept.doubt or kept.void or fresh.doubt or same()
 
         await self.until(over, self.times.settle)
         _need_sound(kept, fresh)
@@ -274,3 +275,5 @@ def _need_sound(*streams: ObservedStream) -> None:
             raise NotJudgedError(f"a window broke {stream.doubt} first")
         if stream.end is not None:
             raise NotJudgedError(f"a stream ended: {stream.end}")
+        if stream.void:
+            raise NotJudgedError("a bare reset made the window void")

@@ -3,8 +3,11 @@
 Invariants:
 
 - Between groups `rows` has at most `limit` rows with different ids.
-- After a finding the window is what the reducer of semantics.md makes of the deltas, so that one
-  fault is reported once. `doubt` names that rule: comparisons with this window prove nothing.
+- After a finding the window is what the reducer of semantics.md makes of the deltas. `doubt` names
+  the rule that was broken first: comparisons with this window prove nothing.
+- Once ids or indexes were wrong, other rules about the window's shape are not judged until the next
+  reset: one fault is reported once.
+- After a bare reset the window is `void`: what comes before the next reset is passed over.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,6 +21,18 @@ from .rows import Row, cursor_fault, json_fault, order_fault, row_of
 _CARRIES_ROW = (pb.DELTA_OP_ENTER, pb.DELTA_OP_MOVE, pb.DELTA_OP_UPDATE, pb.DELTA_OP_MATCH)
 _MAINTAINED = (pb.DELTA_OP_ENTER, pb.DELTA_OP_LEAVE, pb.DELTA_OP_MOVE, pb.DELTA_OP_UPDATE)
 _STREAMED = (pb.DELTA_OP_MATCH, pb.DELTA_OP_UNMATCH, pb.DELTA_OP_UPDATE)
+_SHAPE = (
+    rules.SNAPSHOT_ENTERS,
+    rules.ROW_ID,
+    rules.ROW_ID_UNIQUE,
+    rules.SNAPSHOT_LIMIT,
+    rules.SORT_ORDER,
+    rules.DELTA_OP,
+    rules.DELTA_ID,
+    rules.DELTA_INDEX,
+    rules.GROUP_WHOLE,
+    rules.VERSION,
+)
 _UNFIT_FOR_ID = ("\r", "\n", "\0")
 
 
@@ -58,6 +73,8 @@ class WindowJudge:
         self.limit = query.limit
         self.rows: list[Row] = list(rows)
         self.doubt = ""
+        self.void = False
+        self._bent = ""
         self.complete = resumed
         self.snapshots = 0
         self.changes = 0
@@ -89,13 +106,15 @@ class WindowJudge:
         while rest:
             if rest[0].op == pb.DELTA_OP_RESET:
                 self._reset(rest.pop(0))
+            elif self.void:
+                rest.pop(0)
             elif self.complete:
                 end = next((i for i, d in enumerate(rest) if d.op == pb.DELTA_OP_RESET), len(rest))
                 self._live(rest[:end])
                 del rest[:end]
             else:
                 self._enter_snapshot(rest.pop(0))
-        if batch.snapshot_complete:
+        if batch.snapshot_complete and not self.void:
             self._close_snapshot()
 
     # ------------------------------------------------------------ snapshots
@@ -109,7 +128,8 @@ class WindowJudge:
         else:
             self._ledger.ok(rules.RESET_BARE)
         self.rows = []
-        self.doubt = ""
+        self.doubt = self._bent = ""
+        self.void = delta.reset.bare
         self.complete = False
         self._open = True
         self.last_reset = delta.reset
@@ -335,6 +355,11 @@ class WindowJudge:
         return next((at for at, row in enumerate(self.rows) if row.id == agg_id), -1)
 
     def _check(self, rule: rules.Rule, holds: object, expected: str, got: object) -> bool:
+        if rule in _SHAPE:
+            if self._bent not in ("", rule.id):
+                return bool(holds)
+            if not holds:
+                self._bent = rule.id
         if not holds:
             self.doubt = self.doubt or rule.id
         return self._ledger.check(rule, holds, expected, got)

@@ -15,7 +15,7 @@ DELTA_RULES = (
 
 async def changes(session: Session) -> None:
     """Make changes, or wait for those that come by themselves, and compare after each."""
-    ledger, main = session.ledger, session.main
+    ledger = session.ledger
     for turn in range(session.times.changes):
         if session.write is not None:
             await session.write()
@@ -23,13 +23,22 @@ async def changes(session: Session) -> None:
             if not turn:
                 ledger.skip(ASK.format(session.times.watch), *DELTA_RULES)
             break
-        if main.end is not None:
-            raise NotJudgedError(f"the stream ended: {main.end}")
-        if not await session.compare(rules.WINDOW_KEPT, main, session.query):
+        if session.main.end is not None:
+            raise NotJudgedError(f"the stream ended: {session.main.end}")
+        if await session.compare(rules.WINDOW_KEPT, session.main, session.query):
+            continue
+        if not session.main.void:
             break
-    if session.write is not None and not main.judge.window.changes:
+        await _renew(session)
+    if session.write is not None and not session.main.judge.window.changes:
         ledger.note("the write command changed nothing in the window of the query")
         ledger.skip("the write command changed nothing in the window", *DELTA_RULES[1:])
+
+
+async def _renew(session: Session) -> None:
+    """Subscribe again, as the bridge does after a bare reset."""
+    await session.close_stream(session.main)
+    session.main = await session.whole(session.query)
 
 
 async def _change(session: Session) -> bool:

@@ -36,7 +36,7 @@ async def contact(session: Session) -> None:
 async def _first_word(session: Session, call: RawCall) -> CallEnd | None:
     """Read until the snapshot is complete or the time is over; returns how the call ended."""
     try:
-        async with asyncio.timeout(session.times.started):
+        async with asyncio.timeout(min(session.times.started, session.times.snapshot)):
             async for message in call.messages():
                 if message.batch.snapshot_complete:
                     return None

@@ -27,6 +27,8 @@ async def slow_reading(session: Session) -> None:
     judge = StreamJudge(ledger, session.query)
     stream = ObservedStream(call.messages(), judge, on_message=session.notify)
     try:
+        # What changes from now on has to wait for the reader.
+        await session.until(lambda: stream.count or stream.end, session.times.quiet)
         await _pause(session)
         call.release()
         came = await session.until(lambda: stream.whole or stream.end, session.times.snapshot)

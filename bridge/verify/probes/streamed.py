@@ -1,7 +1,7 @@
 """Streamed mode: a page, then match, unmatch and update."""
 
 from bridge.verify import rules
-from bridge.verify.session import RefusedError, Session
+from bridge.verify.session import PASSING, RefusedError, Session
 from livequery.v1 import livequery_pb2 as pb
 
 MAY_REFUSE = ("INVALID_ARGUMENT", "UNIMPLEMENTED", "FAILED_PRECONDITION")
@@ -16,9 +16,14 @@ async def streamed(session: Session) -> None:
     try:
         stream = await session.whole(query)
     except RefusedError as refused:
-        if refused.end.code not in MAY_REFUSE:
+        code = refused.end.code
+        if code in MAY_REFUSE:
+            session.ledger.skip(f"the tier refuses it: {code}", rules.STREAMED_PAGE)
+        elif code in PASSING:
             raise
-        session.ledger.skip(f"the tier refuses it: {refused.end.code}", rules.STREAMED_PAGE)
+        else:
+            expected = f"a page, or one of {' '.join(MAY_REFUSE)}"
+            session.ledger.find(rules.STREAMED_PAGE, expected, str(refused.end))
         return
     session.ledger.ok(rules.STREAMED_PAGE)
     for _ in range(WRITES if session.write else 0):
