@@ -33,6 +33,11 @@ _OPTIONS: Final = (
 )
 
 
+def printable(text: str) -> str:
+    """Return text with control characters escaped: a terminal or XML may not take the tier's."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 @dataclass(frozen=True, slots=True)
 class CallEnd:
     """A call's status. `info` is its google.rpc.ErrorInfo, if it has one."""
@@ -42,7 +47,7 @@ class CallEnd:
     info: error_details_pb2.ErrorInfo | None = None
 
     def __str__(self) -> str:
-        return f"{self.code} ({self.text[:160]})" if self.text else self.code
+        return f"{self.code} ({printable(self.text[:160])})" if self.text else self.code
 
 
 class CallFailedError(Exception):

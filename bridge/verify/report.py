@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from .calls import printable
 from .ledger import Finding, Ledger, Outcome, Verdict
 from .rules import RULES, Rule
 
@@ -37,13 +38,13 @@ class Report:
         outcomes = self.ledger.outcomes()
         width = max(len(outcome.rule.id) for outcome in outcomes)
         for outcome in outcomes:
-            reason = f": {outcome.reason}" if outcome.reason else ""
+            reason = f": {printable(outcome.reason)}" if outcome.reason else ""
             label = _LABELS[outcome.verdict]
             yield f"{label:<10}  {outcome.rule.id:<{width}}  {outcome.rule.title}{reason}"
             for finding in outcome.findings:
                 yield from _finding_lines(outcome.rule, finding)
         yield ""
-        yield from (f"note: {note}" for note in self.ledger.notes)
+        yield from (f"note: {printable(note)}" for note in self.ledger.notes)
         yield f"{self.tier}: {self._counts_text(outcomes)}, in {self.seconds:.1f} s"
 
     def json(self) -> str:
@@ -99,8 +100,8 @@ def _finding_lines(rule: Rule, finding: Finding) -> Iterator[str]:
     times = f" ({finding.times} times)" if finding.times > 1 else ""
     grade = "warning" if finding.warning else "failed"
     yield f"    {grade}{times}, {rule.section}"
-    yield f"      expected: {_printable(finding.expected)}"
-    yield f"      got:      {_printable(finding.got)}"
+    yield f"      expected: {printable(finding.expected)}"
+    yield f"      got:      {printable(finding.got)}"
 
 
 def _outcome_tree(outcome: Outcome) -> dict[str, Any]:
@@ -128,7 +129,7 @@ def _case(outcome: Outcome) -> ET.Element:
     match outcome.verdict:
         case Verdict.SKIPPED | Verdict.NOT_JUDGED:
             reason = f"{outcome.verdict.value}: {outcome.reason}"
-            ET.SubElement(case, "skipped", message=_printable(reason))
+            ET.SubElement(case, "skipped", message=printable(reason))
         case Verdict.FAILED:
             failure = ET.SubElement(case, "failure", message=outcome.rule.title)
             failure.text = _all_findings(outcome)
@@ -143,8 +144,3 @@ def _all_findings(outcome: Outcome) -> str:
     return "\n".join(
         line for finding in outcome.findings for line in _finding_lines(outcome.rule, finding)
     )
-
-
-def _printable(text: str) -> str:
-    """Return text without control characters: they are the tier's, and XML has no room for them."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -64,6 +64,8 @@ class ModelTier(livequery_pb2_grpc.LiveQueryServiceServicer):
     promise = False
     compression = None
     served = True
+    refuses_late = False
+    interceptors = ()
 
     def __init__(self):
         self.rows = {}
@@ -78,7 +80,9 @@ class ModelTier(livequery_pb2_grpc.LiveQueryServiceServicer):
         self.describes = None
 
     async def start(self):
-        self.server = grpc.aio.server(compression=self.compression, options=self.options())
+        self.server = grpc.aio.server(
+            compression=self.compression, options=self.options(), interceptors=self.interceptors
+        )
         if self.served:
             livequery_pb2_grpc.add_LiveQueryServiceServicer_to_server(self, self.server)
         if self.describes is not None:
@@ -265,6 +269,8 @@ class ModelTier(livequery_pb2_grpc.LiveQueryServiceServicer):
         try:
             self.judge(request.query)
         except Refusal as refusal:
+            if self.refuses_late:
+                yield pb.SubscribeResponse(started=pb.Started(subscription_id=self.name()))
             await context.abort_with_status(refusal.status)
         await self.before_started(request)
         subscription, resumed = self.resumed(request), True

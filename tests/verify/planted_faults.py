@@ -523,6 +523,11 @@ class NoLimitIsEmptyWindow(Refusing):
     forgive = ("limit",)
 
 
+@plant("status-first")
+class StartedThenRefused(ModelTier):
+    refuses_late = True
+
+
 @plant("error-domain")
 class OtherDomain(ModelTier):
     def refusal(self, code, reason, field):
@@ -612,6 +617,20 @@ class SlowReaderLosesBatches(ModelTier):
                 while not subscription.out.empty():
                     subscription.seq -= len(subscription.out.get_nowait().batch.deltas)
             first = False
+
+
+@plant("neighbours", also=("slow-reader", "window-kept"), started=0.7, snapshot=0.7)
+class OneWriterForAll(ModelTier):
+    """A reader that does not read holds up everybody."""
+
+    def __init__(self):
+        super().__init__()
+        self.writer = asyncio.Lock()
+
+    async def conversation(self, subscription, request):
+        async for message in super().conversation(subscription, request):
+            async with self.writer:
+                yield message
 
 
 # ---------------------------------------------------------------- Reanchor

@@ -48,16 +48,28 @@ async def slow_reading(session: Session) -> None:
 
 async def _pause(session: Session) -> None:
     """Let time pass and changes happen while the stream is not read."""
-    ledger, loop = session.ledger, asyncio.get_running_loop()
+    loop = asyncio.get_running_loop()
     until = loop.time() + session.times.pause
-    for _ in range(WRITES if session.write else 0):
-        assert session.write is not None  # noqa: S101 - for the type checker
-        await session.write()
-    try:
-        neighbour = await session.whole(session.query)
-    except NotJudgedError as reason:
-        ledger.not_judged(str(reason), rules.NEIGHBOURS)
-    else:
-        ledger.ok(rules.NEIGHBOURS)
-        await session.close_stream(neighbour)
+    if session.write is not None:
+        for _ in range(WRITES):
+            await session.write()
+    await _judge_neighbour(session)
     await asyncio.sleep(max(until - loop.time(), 0))
+
+
+async def _judge_neighbour(session: Session) -> None:
+    ledger, times = session.ledger, session.times
+    neighbour = session.open(session.query)
+    within = times.started + times.snapshot
+    try:
+        await session.until(lambda: neighbour.whole or neighbour.end, within)
+        if neighbour.whole:
+            ledger.ok(rules.NEIGHBOURS)
+        elif neighbour.end is not None:
+            ledger.not_judged(f"another stream ended: {neighbour.end}", rules.NEIGHBOURS)
+        elif await session.slow():
+            ledger.not_judged("answers were slow", rules.NEIGHBOURS)
+        else:
+            ledger.find(rules.NEIGHBOURS, f"another window within {within:g} s", "none")
+    finally:
+        await session.close_stream(neighbour)
