@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ from .factories import endpoints, listener_certificate
 from .tail import TailError
 from .tail import tail as run_tail
 
+F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
@@ -76,12 +77,7 @@ def serve(*, file: str | None, print_config: bool, **flags: str | None) -> None:
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
     set_up_logging(log_format=config.log_format, level=config.log_level)
-    try:
-        _run(_supervise(config, options) if config.workers > 1 else _serve(config))
-    except TlsError as error:
-        raise click.UsageError(str(error)) from None
-    except WorkerError as error:
-        raise click.ClickException(str(error)) from None
+    _run(_supervise(config, options) if config.workers > 1 else _serve(config))
 
 
 async def _serve(config: Config) -> None:
@@ -119,8 +115,7 @@ async def _work(settings: WorkerSettings, config: Config) -> None:
 def check(*, file: str | None, **flags: str | None) -> None:
     """Check the configuration and connect to the tier.
 
-    It takes the options of `serve`. Exit code 2: the configuration is invalid. Exit code 1: no tier
-    is reachable.
+    It takes the options of `serve`. Exit codes: 1 no tier is reachable, 2 invalid configuration.
     """
     try:
         config, _ = resolve(flags, os.environ, file)
@@ -129,11 +124,7 @@ def check(*, file: str | None, **flags: str | None) -> None:
     except (ConfigError, TlsError) as error:
         raise click.UsageError(str(error)) from None
     click.echo("configuration: ok")
-    try:
-        reachable = _run(_reach(config))
-    except TlsError as error:
-        raise click.UsageError(str(error)) from None
-    if not reachable:
+    if not _run(_reach(config)):
         addresses = ", ".join(tier.address for tier in config.upstream)
         raise click.ClickException(f"no tier reachable at {addresses}")
 
@@ -157,6 +148,13 @@ def _require_upstream(config: Config) -> None:
 
 # ------------------------------------------------------------ demo, tier, tail
 
+
+def _listen(default: str, text: str) -> Callable[[F], F]:
+    return click.option(
+        "--listen", metavar="HOST:PORT", default=default, show_default=True, help=text
+    )
+
+
 _speed = click.option(
     "--speed",
     metavar="N",
@@ -168,13 +166,7 @@ _speed = click.option(
 
 
 @cli.command()
-@click.option(
-    "--listen",
-    metavar="HOST:PORT",
-    default="127.0.0.1:8080",
-    show_default=True,
-    help="Address for browsers. Port 0 picks a free port.",
-)
+@_listen("127.0.0.1:8080", "Address for browsers. Port 0 picks a free port.")
 @_speed
 def demo(*, listen: str, speed: float) -> None:
     """Run an embedded tier, a bridge and a departures board.
@@ -182,22 +174,11 @@ def demo(*, listen: str, speed: float) -> None:
     The flights are those of one stormy day in New York.
     """
     set_up_logging(log_format="text", level="warning")
-    try:
-        _run(run_demo(listen, speed=speed, on_listening=announce))
-    except ConfigError as error:
-        raise click.UsageError(str(error)) from None
-    except DemoError as error:
-        raise click.ClickException(str(error)) from None
+    _run(run_demo(listen, speed=speed, on_listening=announce))
 
 
 @cli.command()
-@click.option(
-    "--listen",
-    metavar="HOST:PORT",
-    default="127.0.0.1:50051",
-    show_default=True,
-    help="Address for bridges: HOST:PORT or unix:/PATH.",
-)
+@_listen("127.0.0.1:50051", "Address for bridges: HOST:PORT or unix:/PATH.")
 @click.option(
     "--database",
     metavar="URL",
@@ -254,17 +235,16 @@ async def _tier(options: dict[str, Any], *, until_stdin_closes: bool) -> None:
 @click.option("--ws", is_flag=True, help="Use WebSocket instead of SSE.")
 def tail(*, url: str, livequery_json: str, ws: bool) -> None:
     """Print frames until the stream ends."""
-    try:
-        _run(run_tail(url, livequery_json, ws=ws))
-    except TailError as error:
-        raise click.ClickException(str(error)) from None
+    _run(run_tail(url, livequery_json, ws=ws))
 
 
 def _run(main: Coroutine[Any, Any, T]) -> T:
-    """Run in an event loop; an OSError or Ctrl-C ends the program without a traceback."""
+    """Run in an event loop; an expected error or Ctrl-C ends the program without a traceback."""
     try:
         return run_event_loop(main)
-    except OSError as error:
+    except (ConfigError, TlsError) as error:
+        raise click.UsageError(str(error)) from None
+    except (OSError, WorkerError, DemoError, TailError) as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
         sys.exit(130)

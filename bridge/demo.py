@@ -29,8 +29,8 @@ async def demo(listen: str, *, speed: float, on_listening: Callable[[str], None]
 
     """
     async with tier_process(speed) as address:
-        bridge = Bridge(demo_config(listen, address))
-        await run_service(bridge, stop=stop_signal(), on_listening=on_listening)
+        config, stop = demo_config(listen, address), stop_signal()
+        await run_service(Bridge(config), stop=stop, on_listening=on_listening)
 
 
 def demo_config(listen: str, upstream: str) -> Config:
