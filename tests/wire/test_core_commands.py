@@ -36,7 +36,7 @@ def test_a_recorded_command_is_taken_as_the_first_message_as_go_took_it(name):
         normal = json.loads(vector["normalized"])["query"]
         assert parse_first_command(text).query.key == parse_query(json.dumps(normal)).key
     else:
-        assert refused(parse_first_command, text).row.close == 4500
+        assert refused(parse_first_command, text).row.close_code == 4500
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -44,7 +44,7 @@ def test_a_recorded_command_means_as_a_later_message_what_it_meant_to_go(name):
     vector = RECORDED[name]
     text = vector_input(vector).decode()
     if "as_later_message" not in vector:
-        assert refused(parse_command, text).row.close == 4500
+        assert refused(parse_command, text).row.close_code == 4500
         return
     read = parse_command(text)
     assert type(read) is MEANINGS[vector["as_later_message"]]
@@ -104,8 +104,8 @@ def test_a_later_message_means_what_its_action_says(message, meaning):
     ],
 )
 def test_a_message_that_is_no_command_closes_4500_first_and_later(text):
-    assert refused(parse_command, text).row.close == 4500
-    assert refused(parse_first_command, text).row.close == 4500
+    assert refused(parse_command, text).row.close_code == 4500
+    assert refused(parse_first_command, text).row.close_code == 4500
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_message_that_is_no_command_closes_4500_first_and_later(text):
 )
 def test_anything_but_a_good_subscribe_first_is_refused_by_field(message, field):
     failure = refused(parse_first_command, json.dumps(message))
-    assert (failure.field, failure.row.close) == (field, 4500)
+    assert (failure.field, failure.row.close_code) == (field, 4500)
 
 
 def test_a_subscribe_is_read_with_its_query():
