@@ -146,6 +146,28 @@ def test_the_configured_limit_binds_subscribe_and_reanchor():
     assert parse_command(reanchor, max_limit=11) == CoreReanchor(None, 11)
 
 
+@pytest.mark.parametrize(
+    ("members", "query", "field"),
+    [
+        ({"action": "x", "cursor": 5}, {"entity": ""}, "cursor"),
+        ({"action": "x"}, {"entity": ""}, "action"),
+        ({"action": "x"}, {"limit": "1"}, "limit"),
+        ({"action": "x", "cursor": 5}, {"mode": "1"}, "mode"),
+        ({"action": "x", "limit": -1}, {"mode": "1"}, "limit"),
+        ({}, {"limit": 11, "mode": "1"}, "mode"),
+        ({}, {"limit": 11, "mode": 2}, "limit"),
+        ({}, {"entity": "", "limit": 11}, "entity"),
+        ({}, {"entity": "", "f": "x" * MAX_BYTES}, "query"),
+        ({"action": "x"}, {"f": "x" * MAX_BYTES}, "action"),
+    ],
+)
+def test_a_first_message_is_refused_for_types_then_action_then_size_then_values(
+    members, query, field
+):
+    message = {"action": "subscribe", "query": QUERY | query} | members
+    assert refused(parse_first_command, json.dumps(message), max_limit=10).field == field
+
+
 def test_size_is_judged_before_syntax():
     assert refused(parse_command, "{" * (2 * MAX_BYTES)).kind is Kind.MESSAGE_TOO_LARGE
     assert refused(parse_first_command, "\u00e9" * MAX_BYTES).kind is Kind.MESSAGE_TOO_LARGE
