@@ -1,4 +1,4 @@
-"""StreamedSet: the mirror of a streamed query, which has no order and no bound."""
+"""StreamedSet: the mirror of a streamed query, which has no order and no limit."""
 
 from collections.abc import Iterable
 from typing import TypeAlias
@@ -6,46 +6,47 @@ from typing import TypeAlias
 from .frame import Frame
 from .group import Change, Group
 from .op import Op
-from .window import VERSIONED, Applied, Rows, Window
+from .window import VERSIONED, ApplyResult, Rows, Window
 
-STREAMED_CAP = 10_000
-"""Members of a streamed set that are kept so that newcomers can share it."""
+MAX_MEMBERS = 10_000
+"""Members that are kept, so that newcomers can share the subscription."""
 
 
 class StreamedSet:
-    """The members of a streamed query: no order, no bound, so nothing to repair by index.
+    """The known members of a streamed query: rows of the page, and rows that matched since.
 
-    Known members only: rows of the page and rows that matched since. Others may be updated or
-    unmatched without ever having been seen; that passes through. Beyond `cap` members nothing is
-    kept any more: groups still pass, but nobody can be shown the set.
+    A tier may update or unmatch a member that was never sent; such a frame is passed on. Beyond
+    `max_members` the set is `full`: it keeps no members any more, groups still pass, but newcomers
+    can't be shown the set.
     """
 
-    def __init__(self, rows: Iterable[Frame] = (), *, cap: int = STREAMED_CAP) -> None:
+    def __init__(self, rows: Iterable[Frame] = (), *, max_members: int = MAX_MEMBERS) -> None:
         self._rows = {row.agg_id: row for row in rows}
-        self._cap = cap
+        self._max_members = max_members
         self.full = False
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def snapshot(self) -> Rows:
-        """Return the members known, in the order they came."""
+        """Return the known members, in the order they came."""
         return tuple(self._rows.values())
 
-    def apply(self, group: Change) -> Applied:
-        """Apply a source change; drops only what is older than the mirror."""
-        kept = [frame for frame in group.frames if self._take(frame)]
+    def apply(self, group: Change) -> ApplyResult:
+        """Apply a source change; drop the frames with a version below the mirror's."""
+        kept = [frame for frame in group.frames if self._reduce_frame(frame)]
         if len(kept) == len(group.frames):
-            return Applied(group)
+            return ApplyResult(group)
         repairs = ("stale_version",) * (len(group.frames) - len(kept))
-        return Applied(Group(tuple(kept), group.stream_id, group.at) if kept else None, repairs)
+        return ApplyResult(Group(tuple(kept), group.stream_id, group.at) if kept else None, repairs)
 
     def reduce(self, frames: Iterable[Frame]) -> None:
-        """Apply frames by the reducer alone."""
+        """Apply frames: for snapshots."""
         for frame in frames:
-            self._take(frame)
+            self._reduce_frame(frame)
 
-    def _take(self, frame: Frame) -> bool:
+    def _reduce_frame(self, frame: Frame) -> bool:
+        """Apply one frame; return False if it is stale."""
         if self.full:
             return True
         row = self._rows.get(frame.agg_id)
@@ -58,13 +59,10 @@ class StreamedSet:
                 return False
             if row is not None or frame.op != Op.UPDATE:
                 self._rows[frame.agg_id] = frame
-                self._fill()
+                if len(self._rows) > self._max_members:
+                    self.full = True
+                    self._rows.clear()
         return True
-
-    def _fill(self) -> None:
-        if len(self._rows) > self._cap:
-            self.full = True
-            self._rows.clear()
 
 
 Mirror: TypeAlias = Window | StreamedSet

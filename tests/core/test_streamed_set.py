@@ -6,7 +6,7 @@ from bridge.core.frame import RESET
 from bridge.core.group import Group
 from bridge.core.op import Op
 from bridge.core.streamed_set import StreamedSet
-from bridge.core.window import Applied
+from bridge.core.window import ApplyResult
 from core_makers import IDS, frame, group, shown, snapshot_group, thorough, wild_frames, window_of
 
 
@@ -38,7 +38,7 @@ def test_streamed_members_are_what_the_reducer_makes_of_all_that_is_not_stale(gr
 @pytest.mark.parametrize("op", [Op.UPDATE, Op.UNMATCH, Op.LEAVE, 9])
 def test_what_concerns_a_member_never_sent_passes_through(op):
     members, sent = StreamedSet(window_of("ab")), group(frame(op, "z", 0, 0, 1))
-    assert members.apply(sent) == Applied(sent)
+    assert members.apply(sent) == ApplyResult(sent)
     assert sorted(r.agg_id for r in members.snapshot()) == ["a", "b"]
 
 
@@ -48,14 +48,14 @@ def test_a_streamed_set_has_no_order_and_no_limit():
     assert len(members) == 5000
 
 
-def test_a_streamed_set_beyond_its_cap_keeps_nothing_and_lets_all_pass():
-    members = StreamedSet(window_of("ab"), cap=3)
+def test_a_streamed_set_beyond_its_maximum_keeps_nothing_and_lets_all_pass():
+    members = StreamedSet(window_of("ab"), max_members=3)
     for agg_id in "cd":
         assert not members.full
         members.apply(group(frame(Op.MATCH, agg_id, 0, 0, 5)))
     assert (members.full, members.snapshot(), len(members)) == (True, (), 0)
     stale = group(frame(Op.UPDATE, "c", 0, 0, 1))
-    assert members.apply(stale) == Applied(stale)
+    assert members.apply(stale) == ApplyResult(stale)
 
 
 def test_a_page_taken_twice_is_the_same_set():

@@ -9,7 +9,7 @@ from bridge.core.frame import RESET
 from bridge.core.group import Group
 from bridge.core.op import NAMES, Op
 from bridge.core.streamed_set import StreamedSet
-from bridge.core.window import Applied, Window
+from bridge.core.window import ApplyResult, Window
 from core_makers import (
     frame,
     group,
@@ -109,7 +109,7 @@ def test_every_streamed_run_passes_through_unrepaired():
         members, client = StreamedSet(), IdClient()
         for step in TRACES[trace][1:]:
             sent = Group(frames_of(step))
-            assert members.apply(sent) == Applied(sent)
+            assert members.apply(sent) == ApplyResult(sent)
             client.read(sent)
             assert sorted(client.shown()) == sorted(told(members))
 
@@ -245,7 +245,7 @@ def test_a_group_is_passed_repaired_or_dropped(frames, repairs, told_frames, aft
 
 def test_ops_the_schema_does_not_list_pass_through_and_change_nothing():
     window, sent = Window(3, window_of("ab")), group(frame(9, "a", 5, 5), frame(0, "b"))
-    assert window.apply(sent) == Applied(sent)
+    assert window.apply(sent) == ApplyResult(sent)
     assert ids(window) == "ab"
 
 
