@@ -19,11 +19,19 @@ def format_position(token: str, position: int) -> str:
 class Bundle:
     """Some groups in order; `position` is that after the last one, in a log of this `token`.
 
-    `frames` counts their frames; `named` is whether the groups have a stream_id: all (True), none
-    (False), or some (None).
+    `frame_count` counts the frames of all groups. `has_stream_ids` is True if all groups have a
+    stream_id, False if none has, None if some have.
     """
 
-    __slots__ = ("_encoded", "_flat", "_position", "_token", "frames", "groups", "named")
+    __slots__ = (
+        "_encoded",
+        "_flat",
+        "_position",
+        "_token",
+        "frame_count",
+        "groups",
+        "has_stream_ids",
+    )
 
     def __init__(self, groups: Sequence[Change], token: str, position: int) -> None:
         self.groups = groups
@@ -36,8 +44,8 @@ class Bundle:
                 flat += group.frames
             if group.stream_id:
                 named += 1
-        self.named = named == len(groups) if named in (0, len(groups)) else None
-        self.frames = len(flat)
+        self.has_stream_ids = named == len(groups) if named in (0, len(groups)) else None
+        self.frame_count = len(flat)
         self._token = token
         self._position = position
         self._encoded: dict[Encoding, bytes] = {}
@@ -64,7 +72,7 @@ class Bundle:
             data = self._encoded[form] = form(self)
         return data
 
-    def parts(self) -> "list[Bundle]":
+    def split(self) -> "list[Bundle]":
         """Split into bundles of one group each."""
         if len(self.groups) == 1:
             return [self]
@@ -78,14 +86,14 @@ Encoding: TypeAlias = Callable[[Bundle], bytes]
 class SharedEncoding(NamedTuple):
     """How several viewers are told: in one form, which may be right for some bundles only."""
 
-    form: Encoding
-    named: bool | None = None
+    encoding: Encoding
+    has_stream_ids: bool | None = None
     """Right where all groups have a stream_id (True), where none has (False), or anyway (None)."""
 
     def applies_to(self, bundle: Bundle) -> bool:
         """Whether a bundle is printed in this form."""
-        return self.named is None or self.named is bundle.named
+        return self.has_stream_ids is None or self.has_stream_ids is bundle.has_stream_ids
 
     def encode(self, bundle: Bundle) -> bytes:
         """Print; the same object to everybody."""
-        return bundle.encoded(self.form)
+        return bundle.encoded(self.encoding)

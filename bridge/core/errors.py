@@ -1,10 +1,8 @@
 """What can go wrong, as data: the failure table of docs/wire.md §6.
 
-    BridgeError          an end with a stated reason
-    └── Failed           … that a client is told as HTTP status, close code or v1 `error`
-
-Every kind of failure is one row of `FAILURES`; foreign errors (gRPC statuses, aiohttp exceptions)
-are translated into `Failed` where they enter, and nowhere else.
+Every kind of failure is one row of `FAILURES`. Foreign errors (gRPC statuses, aiohttp exceptions)
+are translated into `Failed` where they enter, and nowhere else. A client gets a `Failed` as an HTTP
+status, a close code or a v1 `error`.
 """
 
 import enum
@@ -38,12 +36,12 @@ class Kind(enum.Enum):
 class FailureRow:
     """How one kind of failure is told.
 
-    `status` is the HTTP status, `close` the WebSocket close code, `code` the gRPC name that v1
+    `status` is the HTTP status, `close_code` the WebSocket close code, `code` the gRPC name that v1
     uses; `retryable` says whether the same request may succeed later.
     """
 
     status: int
-    close: int
+    close_code: int
     code: str
     retryable: bool
     title: str
@@ -95,11 +93,7 @@ FROM_GRPC: dict[str, Kind] = {
 }
 
 
-class BridgeError(Exception):
-    """Base of everything the bridge raises on purpose."""
-
-
-class Failed(BridgeError):  # noqa: N818 - reads as what happened: `except Failed`
+class Failed(Exception):  # noqa: N818 - reads as what happened: `except Failed`
     """A failure that a client is told.
 
     `message` is fit for a client: it names no host and quotes no internal text. `field` is the
@@ -135,7 +129,7 @@ class Failed(BridgeError):  # noqa: N818 - reads as what happened: `except Faile
     @property
     def final(self) -> bool:
         """Whether coming back unchanged is pointless: the close codes 4500 and up."""
-        return 4500 <= self.row.close <= 4999  # noqa: PLR2004 - the range is the contract's
+        return 4500 <= self.row.close_code <= 4999  # noqa: PLR2004 - the range is the contract's
 
     def text(self) -> str:
         """Message and field in one line, as close reasons and logs print it."""

@@ -62,7 +62,7 @@ class Log:
             self._checkpoints.append((self.head, () if self._streamed else rows()))
             self._due, self._due_bytes = self.head + CHECKPOINT_EVERY, size + CHECKPOINT_BYTES
 
-    def barrier(self) -> None:
+    def invalidate_positions(self) -> None:
         """End what may be replayed: what comes next does not follow from what was told before."""
         self._barrier = self.head
         self._token = secrets.token_hex(6)
@@ -101,7 +101,7 @@ class Log:
 
     # ------------------------------------------------------------ what clients are told
 
-    def find(self, pos: str) -> int | None:
+    def parse_position(self, pos: str) -> int | None:
         """Return the position that a client names, None if it can't be replayed from."""
         token, _, number = pos.partition(".")
         if token != self._token or not number.isascii() or not number.isdecimal():

@@ -3,8 +3,8 @@
 import re
 
 # Metadata values are visible ASCII and spaces (gRPC over HTTP/2, "Custom-Metadata").
-VALUE = re.compile(r"[ -~]*")
-TRACE = re.compile(
+METADATA_VALUE = re.compile(r"[ -~]*")
+TRACE_HEADER = re.compile(
     r"traceparent|tracestate|baggage|b3|x-b3-.*|x-request-id|x-correlation-id|"
     r"x-trace-id|x-cloud-trace-context|x-amzn-trace-id|uber-trace-id"
 )

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from .errors import Failed, Kind
-from .value import Value, canonical
+from .value import Value, canonical_text
 
 MAINTAINED, STREAMED = 0, 1
 
@@ -55,7 +55,7 @@ class LiveQuery:
     @cached_property
     def key(self) -> bytes:
         """The canonical form: equal bytes, equal query. Number kinds stay apart."""
-        cursor = "" if self.cursor is None else ",".join(map(canonical, self.cursor))
+        cursor = "" if self.cursor is None else ",".join(map(canonical_text, self.cursor))
         sort = ",".join(f"{json.dumps(k.column)}:{int(k.desc)}" for k in self.sort)
         where = ",".join(map(_canonical_condition, self.where))
         text = f"{json.dumps(self.entity)}|{self.mode}|{self.limit}|[{where}]|[{sort}]|[{cursor}]"
@@ -88,8 +88,8 @@ def _canonical_condition(condition: Condition) -> str:
         return "{" + ",".join(map(_canonical_condition, condition.conditions)) + "}"
     head = f"{json.dumps(condition.column)} {condition.operator} "
     if isinstance(condition.operand, tuple):
-        return head + "[" + ",".join(map(canonical, condition.operand)) + "]"
-    return head + canonical(condition.operand)
+        return head + "[" + ",".join(map(canonical_text, condition.operand)) + "]"
+    return head + canonical_text(condition.operand)
 
 
 def check_arity(cursor: tuple[Value, ...] | None, sort: tuple[SortKey, ...]) -> None:

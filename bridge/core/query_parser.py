@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .errors import Failed, Kind
+from .json_tree import JsonError, JsonNumber, JsonObject, compact_size, fold_key, parse_json
 from .query import (
     MAINTAINED,
     STREAMED,
@@ -20,7 +21,7 @@ from .query import (
     bad_query,
     check_arity,
 )
-from .value import JsonError, JsonNumber, JsonObject, Value, fold_key, parse_json, text_of, value_of
+from .value import Value, value_from_tree
 
 OPERATORS = frozenset(
     ["eq", "ne", "gt", "gte", "lt", "lte", "in", "notin", "like", "ilike", "isnull", "isnotnull"]
@@ -59,10 +60,15 @@ def parse_query(data: bytes | str, *, max_limit: int = 0) -> LiveQuery:
     return query_from_tree(tree, max_limit=max_limit)
 
 
-def check_size(tree: Any) -> None:
-    """Refuse a query within a message whose text, less white space, is beyond 16 KiB."""
-    size = len(text_of(tree).encode())
-    if size > MAX_BYTES:
+def check_size(tree: Any, *, message_size: int) -> None:
+    """Refuse a query of more than 16 KiB, white space not counted, in a message of that many bytes.
+
+    Raises:
+        Failed: MESSAGE_TOO_LARGE.
+
+    """
+    # Compact text is never longer than the text that was parsed: most messages need no measuring.
+    if message_size > MAX_BYTES and (size := compact_size(tree)) > MAX_BYTES:
         raise query_too_large(size)
 
 
@@ -197,7 +203,7 @@ def _operand(operator: str, tree: Any, path: str) -> Value | tuple[Value, ...]:
 
 def _value(tree: Any, path: str) -> Value:
     try:
-        return value_of(tree)
+        return value_from_tree(tree)
     except ValueError as error:
         raise bad_query(path, str(error)) from None
 

@@ -12,17 +12,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .batch import Batch, split_groups
-from .errors import BridgeError
 from .frame import Frame
 from .group import Change
 from .op import Op
-from .window import Mirror, Rows, Window
+from .streamed_set import Mirror
+from .window import Rows, Window
 
 _RESET = int(Op.RESET)  # of an Enum, attribute and comparison cost more than a number
 _NUMBERS = 2**64  # that the schema has room for: a tier may begin to count where it likes
 
 
-class Resync(BridgeError):  # noqa: N818 - an order, as the word says
+class Resync(Exception):  # noqa: N818 - an order, as the word says
     """This call is lost for the window; `cause` is a metric label."""
 
     def __init__(self, cause: str) -> None:
@@ -84,20 +84,20 @@ class Sequencer:
         self._done = self._next_seq  # all before it is handed over; 0 is not known
         self._stream_id = after.stream_id if after else ""
 
-    def widen(self, limit: int) -> None:
+    def raise_limit(self, limit: int) -> None:
         """Allow snapshots of up to `limit` rows from now on: a reanchor is under way."""
         if isinstance(self._scratch, Window):
             self._scratch.limit = max(self._scratch.limit, limit)
 
     @property
-    def waiting(self) -> bool:
+    def awaiting_snapshot(self) -> bool:
         """Whether a snapshot is still to be completed."""
         return self._open or not self._began
 
     @property
     def position(self) -> CallPosition | None:
         """Where another call may go on; None where that can't be told exactly."""
-        if self.waiting or not 0 < self._done <= _NUMBERS:
+        if self.awaiting_snapshot or not 0 < self._done <= _NUMBERS:
             return None
         return CallPosition(self._epoch, self._done - 1, self._stream_id)
 
@@ -106,11 +106,15 @@ class Sequencer:
         dropped, self._dropped = self._dropped, 0
         return dropped
 
-    def beat(self, beat: Heartbeat) -> None:
+    def check_heartbeat(self, heartbeat: Heartbeat) -> None:
         """Check a heartbeat against what was seen; raises Resync on a gap."""
-        if self._after and 0 < beat.epoch < self._after.epoch:
+        if self._after and 0 < heartbeat.epoch < self._after.epoch:
             raise Resync("gap")  # the tier goes on somewhere else than it said
-        if beat.epoch >= self._epoch and self._next_seq and beat.last_seq >= self._next_seq:
+        if (
+            heartbeat.epoch >= self._epoch
+            and self._next_seq
+            and heartbeat.last_seq >= self._next_seq
+        ):
             raise Resync("gap")
 
     def feed(self, batch: Batch) -> Iterator[Snapshot | Change]:

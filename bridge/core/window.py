@@ -5,7 +5,6 @@ id-keyed clients *and* clients that splice by index from the window before to th
 (docs/semantics.md, 'The reducer', 'The guard').
 """
 
-import zlib
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
@@ -16,11 +15,8 @@ from .frame import Frame, leave_frame
 from .group import Change, Group
 from .op import Op
 
-_VERSIONED = frozenset([Op.ENTER, Op.MOVE, Op.UPDATE, Op.MATCH])
+VERSIONED = frozenset([Op.ENTER, Op.MOVE, Op.UPDATE, Op.MATCH])
 _UPDATE = int(Op.UPDATE)  # an Enum costs more than all that is done with it here
-_JS_SAFE = 2**53 - 1
-STREAMED_CAP = 10_000
-"""Members of a streamed set that are kept so that newcomers can share it."""
 
 Rows: TypeAlias = tuple[Frame, ...]
 """A window at one moment. A row is the frame that last carried it: immutable, shared, printed."""
@@ -99,7 +95,7 @@ class Window:
         self._snapshot = None
 
     def _stale(self, frame: Frame) -> bool:
-        if not frame.version or frame.op not in _VERSIONED:
+        if not frame.version or frame.op not in VERSIONED:
             return False
         row = self._by_id.get(frame.agg_id)
         return row is not None and frame.version < row.version
@@ -195,72 +191,3 @@ _STEPS: dict[int, Callable[[Window, Frame], bool]] = {
     Op.MATCH: Window._match,  # noqa: SLF001
     Op.UNMATCH: Window._unmatch,  # noqa: SLF001
 }
-
-
-class StreamedSet:
-    """The members of a streamed query: no order, no bound, so nothing to repair by index.
-
-    Known members only: rows of the page and rows that matched since. Others may be updated or
-    unmatched without ever having been seen; that passes through. Beyond `cap` members nothing is
-    kept any more: groups still pass, but nobody can be shown the set.
-    """
-
-    def __init__(self, rows: Iterable[Frame] = (), *, cap: int = STREAMED_CAP) -> None:
-        self._rows = {row.agg_id: row for row in rows}
-        self._cap = cap
-        self.full = False
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def snapshot(self) -> Rows:
-        """Return the members known, in the order they came."""
-        return tuple(self._rows.values())
-
-    def apply(self, group: Change) -> Applied:
-        """Apply a source change; drops only what is older than the mirror."""
-        kept = [frame for frame in group.frames if self._take(frame)]
-        if len(kept) == len(group.frames):
-            return Applied(group)
-        repairs = ("stale_version",) * (len(group.frames) - len(kept))
-        return Applied(Group(tuple(kept), group.stream_id, group.at) if kept else None, repairs)
-
-    def reduce(self, frames: Iterable[Frame]) -> None:
-        """Apply frames by the reducer alone."""
-        for frame in frames:
-            self._take(frame)
-
-    def _take(self, frame: Frame) -> bool:
-        if self.full:
-            return True
-        row = self._rows.get(frame.agg_id)
-        if frame.op in (Op.LEAVE, Op.UNMATCH):
-            self._rows.pop(frame.agg_id, None)
-        elif frame.op == Op.RESET:
-            self._rows.clear()
-        elif frame.op in _VERSIONED:
-            if row is not None and frame.version and frame.version < row.version:
-                return False
-            if row is not None or frame.op != Op.UPDATE:
-                self._rows[frame.agg_id] = frame
-                self._fill()
-        return True
-
-    def _fill(self) -> None:
-        if len(self._rows) > self._cap:
-            self.full = True
-            self._rows.clear()
-
-
-Mirror: TypeAlias = Window | StreamedSet
-
-
-def digest(rows: Iterable[Frame]) -> str:
-    """Sum a window up: CRC-32 over id and version of its rows, in order (docs/wire.md §5)."""
-    text = "".join(
-        [
-            f"{row.agg_id}\n{row.version if -_JS_SAFE <= row.version <= _JS_SAFE else 0}\n"
-            for row in rows
-        ]
-    )
-    return f"{zlib.crc32(text.encode()):08x}"

@@ -167,7 +167,9 @@ class Viewer:
         subscription = self.subscription
         if resume is not None and subscription is not None:
             log = subscription.log
-            position = log.find(resume.pos) if resume.pos else log.find_group(resume.stream_id)
+            position = (
+                log.parse_position(resume.pos) if resume.pos else log.find_group(resume.stream_id)
+            )
             if position is not None:
                 self._position = position
                 return "replay"
@@ -339,8 +341,8 @@ class Viewer:
     def _write(self, bundle: Bundle, subscription: "Subscription") -> None:
         data = self.encode(bundle)
         self.send_buffer.write(data)
-        self._frames_written += bundle.frames
-        subscription.observer.sent(bundle.frames, len(data))
+        self._frames_written += bundle.frame_count
+        subscription.observer.sent(bundle.frame_count, len(data))
 
     def _say(self, data: bytes) -> None:
         if data:

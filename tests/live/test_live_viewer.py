@@ -170,7 +170,7 @@ async def test_a_client_that_reads_nothing_is_cut_when_the_limit_is_up_and_the_o
         began = asyncio.get_running_loop().time()
         end = await dead.viewer.ended
         assert end.reason is EndReason.STALLED
-        assert end.failure.row.close == 4000
+        assert end.failure.row.close_code == 4000
         assert 5.0 <= asyncio.get_running_loop().time() - began < 5.2
         assert alive.end is None
         dead.leave()
