@@ -7,9 +7,8 @@ from typing import Any, Protocol
 from aiohttp import WSMessage, WSMsgType, web
 
 from bridge.core.errors import Failed, Kind
-from bridge.live.observer import EndReason
 from bridge.live.send_buffer import SendBuffer
-from bridge.live.viewer import End
+from bridge.live.stream_end import End, EndReason
 from bridge.web.idle_timers import IdleTimers
 from bridge.web.session_end import GRACE
 from bridge.web.transport_sink import TransportSink
