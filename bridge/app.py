@@ -12,8 +12,8 @@ from bridge.config.loader import Config
 from bridge.core.address import format_addresses
 from bridge.core.origin import is_loopback
 from bridge.live.hub import Hub
-from bridge.live.send_buffer import StallMonitor
 from bridge.live.settings import LiveSettings
+from bridge.live.stall_monitor import StallMonitor
 from bridge.process.drain import drain
 from bridge.process.fd_limit import connection_limits
 from bridge.process.gc_tuning import tune_gc

@@ -8,9 +8,8 @@ from aiohttp import WSMessage, WSMsgType, web
 
 from bridge.core.errors import FAILURES, Failed, Kind
 from bridge.core.token_bucket import TokenBucket
-from bridge.live.observer import EndReason
 from bridge.live.send_buffer import SendBuffer
-from bridge.live.viewer import End
+from bridge.live.stream_end import End, EndReason
 from bridge.web.idle_timers import IdleTimers
 from bridge.web.session_end import GRACE
 from bridge.web.transport_sink import TransportSink
