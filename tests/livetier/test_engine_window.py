@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livequery.v1 import livequery_pb2 as pb
-from livetier.window import Row, membership, script
+from livetier.engine.window import Row, edit_script, membership
 
 # A table: id -> (sort key, whether the filter lets it through, other content, version).
 IDS = st.sampled_from("abcdefghij")
@@ -77,7 +77,7 @@ def apply(changes, old, limit):
 @given(TABLE, st.dictionaries(IDS, CHANGE), LIMIT, ANCHOR)
 def test_a_script_leads_from_the_old_window_to_the_new_one(table, changes, limit, anchor):
     old, new, hidden = step(table, changes, limit, anchor)
-    found = script(old, new, limit, hidden)
+    found = edit_script(old, new, limit, hidden)
     assert apply(found, old, limit) == new
     assert (found == []) == (old == new)
 
@@ -89,7 +89,7 @@ def test_a_change_of_one_row_has_the_form_of_its_line_in_the_table(
     old, new, hidden = step(table, {key: record}, limit, anchor)
     found = [
         (change.op, change.key, change.old_index, change.new_index)
-        for change in script(old, new, limit, hidden)
+        for change in edit_script(old, new, limit, hidden)
     ]
     was = next((place for place, each in enumerate(old) if each.key == key), -1)
     now = next((place for place, each in enumerate(new) if each.key == key), -1)
@@ -113,7 +113,7 @@ def test_a_change_of_one_row_has_the_form_of_its_line_in_the_table(
 @given(TABLE, IDS, CHANGE, LIMIT)
 def test_a_leave_shows_the_row_as_it_is_or_was(table, key, record, limit):
     old, new, hidden = step(table, {key: record}, limit, None)
-    for change in script(old, new, limit, hidden):
+    for change in edit_script(old, new, limit, hidden):
         assert change.version == change.row.version
         if change.op == LEAVE and change.key == key:
             moved_out_of_view = record is not None and record[1]
@@ -123,14 +123,14 @@ def test_a_leave_shows_the_row_as_it_is_or_was(table, key, record, limit):
 def test_a_transaction_that_replaces_the_whole_window_stays_within_one_row_over():
     old = tuple(Row(1, b"{}", (place, f"old{place}")) for place in range(50))
     new = tuple(Row(2, b"{}", (-place, f"new{place}")) for place in range(50, 0, -1))
-    found = script(old, new, 50, {each.key: each for each in old})
+    found = edit_script(old, new, 50, {each.key: each for each in old})
     assert apply(found, old, 50) == new
     assert [change.op for change in found[:4]] == [ENTER, LEAVE, ENTER, LEAVE]
 
 
 def test_a_row_without_change_in_a_window_that_shrank_leaves():
     rows = tuple(Row(1, b"{}", (place, str(place))) for place in range(5))
-    found = script(rows, rows[:3], 3, {each.key: each for each in rows[3:]})
+    found = edit_script(rows, rows[:3], 3, {each.key: each for each in rows[3:]})
     assert [(change.op, change.old_index) for change in found] == [(LEAVE, 4), (LEAVE, 3)]
 
 

@@ -1,25 +1,27 @@
-"""One consumer's side of a query: its outbox and its numbering.
+"""One subscriber's outbox, and the numbers of what is sent from it.
 
 Laws:
 
-- At most ``BACKLOG`` deltas or ``BACKLOG_BYTES`` of rows wait, or one group. Beyond, all are
-  dropped and a reset is due instead: a consumer that does not read costs a bounded amount, and
-  lands on the present window.
-- While a reset is due no group waits: the window is taken when the reset is sent, and whatever
-  happened before that is in it.
-- ``seq`` counts deltas as sent: what was dropped was never numbered. ``epoch`` counts resets, due
-  ones included; ``sent_epoch`` is the one under way.
-- All methods are synchronous and belong to the event loop's thread; one task calls ``ready``.
+- At most ``BACKLOG`` deltas or ``BACKLOG_BYTES`` of rows wait, or one group. Beyond that all are
+  dropped and a reset is due instead. So a subscriber that does not read costs a bounded amount of
+  memory, and then gets the present window.
+- While a reset is due no group waits. The window is taken when the reset is sent, and contains
+  everything that happened before.
+- ``seq`` counts deltas as they are sent; dropped deltas have no number. ``epoch`` counts resets,
+  a due one included; ``sent_epoch`` is that of the reset sent last.
+- All methods belong to the event loop's thread. All but ``ready`` are synchronous; one task calls
+  ``ready``.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic
 
 from livequery.v1 import livequery_pb2 as pb
-from livetier.errors import TierError
-from livetier.reader import View
+from livetier.engine.errors import TierError
+from livetier.engine.store import Metadata, ViewT
 
 BACKLOG = 2048
 BACKLOG_BYTES = 4 << 20
@@ -37,12 +39,16 @@ class Reset:
 Group = Sequence[pb.LiveDelta]
 
 
-class Subscription:
-    """An outbox of groups, in order; ``view`` is what its query shows at the outbox's end."""
+class Subscription(Generic[ViewT]):
+    """An outbox of groups, in order.
 
-    def __init__(self, identifier: str, view: View) -> None:
+    ``view`` is what the query shows at the end of the outbox; ``metadata`` is the caller's.
+    """
+
+    def __init__(self, identifier: str, view: ViewT, metadata: Metadata = ()) -> None:
         self.id = identifier
         self.view = view
+        self.metadata = metadata
         self.epoch = 0
         self.sent_epoch = 0
         self.seq = 0
@@ -55,7 +61,7 @@ class Subscription:
 
     @property
     def end_seq(self) -> int:
-        """The number of the last delta once all that waits is sent (a due reset aside)."""
+        """The number of the last delta when all that waits is sent, without a due reset."""
         return self.seq + self._waiting
 
     @property
@@ -76,9 +82,9 @@ class Subscription:
         self._wake.set()
 
     def reset(self, reason: pb.ResetReason, request_id: str = "") -> int:
-        """Make a reset due instead of all that waits, and return its epoch.
+        """Drop all that waits, make a reset due and return its epoch.
 
-        One that is due already and was not sent is replaced, and keeps its epoch.
+        A reset that is due already is replaced; the new one has its epoch.
         """
         self._groups.clear()
         self._waiting = self._waiting_bytes = 0
@@ -89,12 +95,12 @@ class Subscription:
         return self.epoch
 
     def fail(self, failure: TierError) -> None:
-        """End the subscription: its stream closes with ``failure`` and sends nothing more."""
+        """End the stream with ``failure``; nothing more is sent. Only the first failure counts."""
         self.failure = self.failure or failure
         self._wake.set()
 
     async def ready(self, timeout: float) -> bool:  # noqa: ASYNC109 (the heartbeat's interval)
-        """Wait until there is something to send; False if there was nothing in time."""
+        """Wait until there is something to send; return False after ``timeout`` seconds without."""
         if not (self.failure or self._due or self._groups):
             self._wake.clear()
             try:
@@ -105,7 +111,7 @@ class Subscription:
         return True
 
     def take_reset(self) -> Reset | None:
-        """Take the due reset; from here on groups queue up behind its window."""
+        """Take the due reset, if any; groups offered from here on follow its window."""
         due, self._due = self._due, None
         if due is not None:
             self.sent_epoch = due.epoch
@@ -118,8 +124,8 @@ class Subscription:
         self._waiting_bytes -= _bytes_of(group)
         return group
 
-    def numbered(self, deltas: Group, *, complete: bool = False) -> pb.DeltaBatch:
-        """Return the batch that carries ``deltas`` next."""
+    def next_batch(self, deltas: Group, *, complete: bool = False) -> pb.DeltaBatch:
+        """Return the batch that sends ``deltas`` next, and number them."""
         first, self.seq = self.seq + 1, self.seq + len(deltas)
         return pb.DeltaBatch(
             epoch=self.sent_epoch, first_seq=first, deltas=deltas, snapshot_complete=complete

@@ -1,4 +1,4 @@
-"""The SELECTs against a brute-force model in Python of what value.py and query.py promise."""
+"""The SELECTs against a brute-force model in Python of what literal.py and compile.py promise."""
 
 import json
 import math
@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from livequery.v1 import livequery_pb2 as pb
-from livetier import sql
-from livetier.database import Database
-from livetier.query import compile_query
-from livetier.reader import first
-from livetier.value import literal, message
+from livetier.engine.value import encode_scalar
+from livetier.sqlite import sql
+from livetier.sqlite.compile import compile_query
+from livetier.sqlite.database import Database
+from livetier.sqlite.literal import literal_of
+from sqlite_windows import window
 from tier_client import any_of, leaf, query, value
 
 COLUMNS = ("txt", "num", "rea", "any")
@@ -73,8 +74,7 @@ def fill(database, rows):
 
 
 def ids(database, live_query):
-    _, view = first(database.connection, compile_query(database, live_query))
-    return [row.key for row in view.rows]
+    return [row.key for row in window(database, live_query)]
 
 
 # -- the model
@@ -244,18 +244,17 @@ def test_paging_by_cursor_visits_every_row_once_and_in_order(database, rows, sor
         page_query = query("t", sort=sort, limit=limit)
         if anchor is not None:
             page_query.cursor.values.extend(anchor)
-        plan = compile_query(database, page_query)
-        _, view = first(database.connection, plan)
-        if not view.rows:
+        rows = window(database, page_query)
+        if not rows:
             break
-        visited += [row.key for row in view.rows]
-        anchor = [message(each) for each in view.rows[-1].order]
+        visited += [row.key for row in rows]
+        anchor = [encode_scalar(each) for each in rows[-1].order]
     assert visited == expected
 
 
 @given(st.one_of(STORED, st.binary(max_size=4), st.sampled_from([math.inf, -math.inf])))
 def test_a_cursor_value_comes_back_as_it_was_stored(stored):
-    assert literal(message(stored)).value == stored
+    assert literal_of(encode_scalar(stored)).value == stored
 
 
 def test_a_text_id_anchors_a_numeric_key(database):

@@ -1,13 +1,10 @@
 """Other processes write as fast as they can while windows are opened, slid and read."""
 
 import asyncio
-import json
 import sys
 
 from livequery.v1 import livequery_pb2 as pb
-from livetier.database import Database
-from livetier.query import compile_query
-from livetier.reader import first
+from sqlite_windows import entries
 from tier_client import Live, leaf, query, value
 
 WRITER = """
@@ -33,13 +30,6 @@ for _ in range(1200):
     connection.execute(pick.choice(["COMMIT", "COMMIT", "COMMIT", "ROLLBACK"]))
 connection.close()
 """
-
-
-def selected(path, live_query):
-    database = Database(path)
-    _, view = first(database.connection, compile_query(database, live_query))
-    database.close()
-    return [(row.id, row.version, json.loads(row.json)) for row in view.rows]
 
 
 async def read_without_pause(tier):
@@ -82,7 +72,7 @@ async def test_after_a_storm_of_foreign_commits_every_window_is_exact(tiers, thi
             lives = (one, two, three)
             for live, live_query in zip(lives, queries, strict=True):
                 await live.caught_up()
-                expected = await asyncio.to_thread(selected, tier.database, live_query)
+                expected = await asyncio.to_thread(entries, tier.database, live_query)
                 assert live.rows == expected
             assert one.epoch == 4
             assert all(len(live.groups) > 30 for live in (two, three))

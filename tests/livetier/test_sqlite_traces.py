@@ -1,4 +1,4 @@
-"""The original engine's recorded runs, change by change, through this tier's reader."""
+"""The original engine's recorded runs, change by change, through the SQLite reader."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from livequery.v1 import livequery_pb2 as pb
-from livetier.database import Database
-from livetier.delta import deltas
-from livetier.query import compile_query
-from livetier.reader import first, read
+from livetier.engine.delta import encode_group
+from livetier.sqlite.compile import compile_query
+from livetier.sqlite.database import Database
+from livetier.sqlite.reader import first, read
 from tier_client import OPS, leaf, op, query
 
 TRACES = Path(__file__).parent.parent / "vectors" / "engine_traces.jsonl"
@@ -91,11 +91,11 @@ def test_each_change_gives_the_engines_group_and_the_leave_that_it_forgets(tmp_p
             database.connection.execute("DELETE FROM asset WHERE id = ?", (change["agg_id"],))
         else:
             put(database.connection, change["row"])
-        reading = read(database, position, database.schema_version(), [view])
+        _, reading = read(database, position, database.schema_version(), [view])
         position, ours = reading.position, []
         for taken in reading.steps:  # none when what was to be deleted was not there
             view = taken.after
-            ours = [plain(delta) for delta in deltas(taken.changes, position)]
+            ours = [plain(delta) for delta in encode_group(taken.changes, position)]
         theirs = [plain(delta) for delta in step["deltas"]]
         if ours != theirs:
             assert ours[:-1] == theirs, step["step"]

@@ -1,23 +1,21 @@
-"""The database: opening it, and its tables as entities.
+"""A connection to a database file, and its tables as entities.
 
-Any ordinary table is an entity, except SQLite's own and the change log's. A row's id is the text
-of its primary key; of its rowid when the table has no primary key (then ids may change with a
-VACUUM); of the JSON array of its parts when the key has several columns. A row without an id (a
-NULL in a primary key, which SQLite allows) cannot be addressed and is never shown.
+Every ordinary table is an entity, except SQLite's own and those of the change log. A row's id is
+the text of its primary key; of its rowid if the table has no primary key (VACUUM may then change
+the id); of the JSON array of the key's columns if there are several. A row without an id (SQLite
+allows NULL in a primary key) cannot be addressed and is never shown.
 
-A ``Database`` belongs to one thread: everything here blocks.
+Everything here blocks. A ``Database`` belongs to one thread.
 """
 
-import difflib
 import sqlite3
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from livetier import changelog
-from livetier.changelog import INTERNAL, quote
-from livetier.errors import missing
+from livetier.engine.errors import did_you_mean, not_found, quoted
+from livetier.sqlite import changelog
+from livetier.sqlite.changelog import INTERNAL, quote
 
 # How long a statement waits for another process's write lock. Reads never wait in WAL mode.
 BUSY_SECONDS = 5.0
@@ -33,9 +31,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A table: its columns in order, and its key as SQL with ``{row}`` for the row's name.
+    """A table: its columns in order, and its key as an SQL expression.
 
-    ``key_affinity`` is the affinity of that expression; BLOB stands for none.
+    ``{row}`` in ``key`` stands for the row's name in a statement. ``key_affinity`` is the affinity
+    of that expression; BLOB means none.
     """
 
     name: str
@@ -43,15 +42,11 @@ class Entity:
     key: str
     key_affinity: str
 
-    def column(self, name: str) -> Column | None:
-        """Return the column called exactly ``name``."""
-        return next((column for column in self.columns if column.name == name), None)
-
 
 def path_of(url: str) -> Path:
     """Return the file that ``sqlite:///relative`` or ``sqlite:////absolute`` names.
 
-    Raises ValueError for any other URL: the tier is a file's, never ``:memory:``.
+    Raises ValueError for any other URL, and for ``:memory:``, which has no second connection.
     """
     scheme, separator, path = url.partition(":///")
     if scheme != "sqlite" or not separator or path in ("", ":memory:"):
@@ -60,7 +55,7 @@ def path_of(url: str) -> Path:
 
 
 def connect(path: Path, script: str) -> sqlite3.Connection:
-    """Open ``path`` in write-ahead mode, transactions being explicit, and run ``script``."""
+    """Open ``path`` in write-ahead mode with explicit transactions, and run ``script``."""
     connection = sqlite3.connect(
         path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
@@ -79,7 +74,7 @@ def connect(path: Path, script: str) -> sqlite3.Connection:
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Switch to write-ahead mode; waits while others do, which SQLite itself does not."""
+    """Switch to write-ahead mode; wait while others do, because SQLite itself does not."""
     end = time.monotonic() + BUSY_SECONDS
     while True:
         try:
@@ -106,15 +101,8 @@ def affinity_of(declared: str) -> str:
     return "NUMERIC" if upper else "BLOB"
 
 
-def close_to(name: str, names: Iterable[str]) -> str:
-    """Return the end of a message: the name that was probably meant, if any is close."""
-    folded = {known.lower(): known for known in sorted(names)}
-    close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.7)
-    return f"; did you mean {quote(folded[close[0]])}?" if close else ""
-
-
 class Database:
-    """One connection to one file, and what its schema says."""
+    """One connection to one file, and its schema."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -125,11 +113,11 @@ class Database:
         self.connection.close()
 
     def data_version(self) -> int:
-        """Return a number that differs after any other connection's commit."""
+        """Return a number that changes with every commit of another connection."""
         return self._pragma("data_version")
 
     def schema_version(self) -> int:
-        """Return a number that differs after any change of the schema, whoever made it."""
+        """Return a number that changes with every change of the schema, by any connection."""
         return self._pragma("schema_version")
 
     def entities(self) -> list[str]:
@@ -142,14 +130,14 @@ class Database:
         return [name for (name,) in found]
 
     def entity(self, name: str) -> Entity:
-        """Return the entity called exactly ``name``, its changes being logged from now on.
+        """Return the entity called exactly ``name``; its changes are logged from now on.
 
         Raises TierError (NOT_FOUND, field ``entity``) when there is none.
         """
         names = self.entities()
         if name not in names:
-            hint = close_to(name, names)
-            raise missing("UNKNOWN_ENTITY", "entity", f"there is no entity {quote(name)}{hint}")
+            message = f"there is no entity {quoted(name)}{did_you_mean(name, names)}"
+            raise not_found("UNKNOWN_ENTITY", "entity", message)
         entity = self._describe(name)
         changelog.watch(self.connection, entity.name, entity.key)
         return entity
@@ -158,12 +146,12 @@ class Database:
         rows = self.connection.execute(f"PRAGMA table_xinfo({quote(name)})").fetchall()
         columns = tuple(Column(row[1], affinity_of(row[2])) for row in rows)
         keys = sorted((row[5], row[1], affinity_of(row[2])) for row in rows if row[5])
-        # Braces are str.format's, and a column may well have some.
+        # Braces have a meaning in str.format, and a column's name may contain some.
         parts = ["{row}." + quote(key[1].replace("{", "{{").replace("}", "}}")) for key in keys]
         if len(keys) == 1:
             return Entity(name, columns, parts[0], keys[0][2])
         if keys:
-            # JSON has no blobs, and refusing one here would fail the writer's own statement.
+            # JSON has no blobs; json_array would fail on one, and so the writer's own statement.
             plain = [
                 f"CASE typeof({part}) WHEN 'blob' THEN hex({part}) ELSE {part} END"
                 for part in parts

@@ -1,14 +1,14 @@
-"""Values: between the contract's ``Value`` and what SQLite stores.
+"""Literals: what a ``Value`` of a query means to SQLite.
 
 Laws:
 
 - SQLite's order over everything it stores: NULL < numbers < text < blobs. Text compares by code
   point (COLLATE BINARY), whatever collation a column declares.
-- Numbers compare by value whatever their kind, integer columns and real ones alike. A boolean is
-  the number 1 or 0, as SQLite has none of its own.
-- A number that SQLite cannot hold exactly (a decimal of 20 digits) equals nothing but still has
-  its place in the order: its literal is the greatest storable number *below* it.
-- A blob travels as the JSON object ``{"base64": "..."}``; infinity as the JSON number 9e999.
+- Numbers compare by value, integers and reals alike. A boolean is the number 1 or 0: SQLite has
+  no booleans.
+- A number that SQLite cannot store exactly (a decimal of 20 digits) equals no stored number but
+  has its place in the order: its literal is the greatest storable number *below* it.
+- A blob is the JSON object ``{"base64": "..."}``, as ``engine.value`` encodes it.
 """
 
 import base64
@@ -16,7 +16,6 @@ import binascii
 import json
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, DecimalException
 from enum import Enum
@@ -27,12 +26,12 @@ SqlValue = None | int | float | str | bytes
 
 _JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
-# Below this every whole number is a double, so no integer hides between two neighbouring doubles.
+# Up to here every whole number is a double: no integer lies between two neighbouring doubles.
 _DOUBLE_IS_DENSE = 2**53
 
 
 class Kind(Enum):
-    """Storage classes that compare with one another: integer and real are one."""
+    """Classes of values that compare by value: integers and reals are one class."""
 
     NULL = "null"
     NUMBER = "number"
@@ -52,8 +51,8 @@ class Literal:
 NULL = Literal(Kind.NULL, None)
 
 
-def literal(value: pb.Value) -> Literal:
-    """Return what ``value`` means to SQLite; raise ValueError if it means nothing there."""
+def literal_of(value: pb.Value) -> Literal:
+    """Return the literal of ``value``; raise ValueError if SQLite has none."""
     which = value.WhichOneof("kind")
     if which is None:
         raise ValueError("a value is missing")
@@ -74,10 +73,10 @@ def literal(value: pb.Value) -> Literal:
 
 
 def as_real(item: Literal) -> Literal:
-    """Return what ``item`` means to a REAL column.
+    """Return the literal that ``item`` is for a REAL column.
 
-    A double beyond 2^53 is printed by its shortest spelling, whose zeros are not its digits, and
-    comes back as that whole number: there it means the double again.
+    A double beyond 2^53 is printed in its shortest spelling, which ends in zeros that are not its
+    digits. A client sends that back as a whole number; for a REAL column it is the double again.
     """
     if item.exact and isinstance(item.value, int) and abs(item.value) >= _DOUBLE_IS_DENSE:
         nearest = float(item.value)
@@ -124,51 +123,3 @@ def _number(number: Decimal) -> Literal:
 
 def _fits(number: Decimal | int) -> bool:
     return _MIN_INT <= number <= _MAX_INT
-
-
-def message(value: SqlValue) -> pb.Value:
-    """Return a stored value as the contract spells it; ``literal`` reads it back."""
-    match value:
-        case None:
-            return pb.Value(null_value="NULL_VALUE")
-        case int():
-            return pb.Value(int_value=value)
-        case float():
-            if math.isinf(value):
-                return pb.Value(json_value=b"9e999" if value > 0 else b"-9e999")
-            return pb.Value(double_value=value)
-        case str():
-            return pb.Value(string_value=value)
-        case _:
-            encoded = base64.b64encode(value).decode()
-            return pb.Value(json_value=json.dumps({"base64": encoded}).encode())
-
-
-def text(value: SqlValue) -> str:
-    """Return a key's value as a row id."""
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    return value if isinstance(value, str) else repr(value)
-
-
-def row_json(names: tuple[str, ...], values: tuple[SqlValue, ...]) -> bytes:
-    """Return one row as a compact JSON object; blobs as base64 text."""
-    plain = {
-        name: base64.b64encode(value).decode() if isinstance(value, bytes) else value
-        for name, value in zip(names, values, strict=True)
-    }
-    encoded = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
-    if any(isinstance(value, float) and math.isinf(value) for value in values):
-        return _finite(plain)
-    return encoded.encode("utf-8", "replace")
-
-
-def _finite(row: Mapping[str, SqlValue]) -> bytes:
-    """Spell infinity as SQLite's own JSON does: JSON has no word for it, but has 9e999."""
-    parts = []
-    for name, value in row.items():
-        spelled = json.dumps(value, ensure_ascii=False).replace("Infinity", "9e999")
-        if not isinstance(value, float):
-            spelled = json.dumps(value, ensure_ascii=False)
-        parts.append(f"{json.dumps(name, ensure_ascii=False)}:{spelled}")
-    return ("{" + ",".join(parts) + "}").encode("utf-8", "replace")

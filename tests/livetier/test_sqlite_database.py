@@ -3,12 +3,10 @@ import math
 
 import pytest
 
-from livetier.database import Database, affinity_of, path_of
-from livetier.errors import TierError
-from livetier.query import compile_query
-from livetier.reader import first
-
-from tier_client import query  # isort: skip
+from livetier.engine.errors import TierError
+from livetier.sqlite.database import Database, affinity_of, path_of
+from sqlite_windows import window
+from tier_client import query
 
 
 @pytest.fixture
@@ -19,8 +17,8 @@ def database(tmp_path):
 
 
 def rows(database, entity, **options):
-    _, view = first(database.connection, compile_query(database, query(entity, **options)))
-    return [(row.id, json.loads(row.json)) for row in view.rows]
+    found = window(database, query(entity, **options))
+    return [(row.id, json.loads(row.json)) for row in found]
 
 
 def test_any_table_is_an_entity_but_views_and_the_logs_own_are_not(database):

@@ -1,7 +1,7 @@
 from livequery.v1 import livequery_pb2 as pb
-from livetier import subscription as module
-from livetier.reader import View
-from livetier.subscription import Subscription
+from livetier.engine import subscription as module
+from livetier.engine.store import View
+from livetier.engine.subscription import Subscription
 
 GROUP = [pb.LiveDelta(op=pb.DELTA_OP_UPDATE)] * 2
 
@@ -17,9 +17,9 @@ async def test_groups_wait_in_order_and_are_numbered_as_they_are_sent():
     subscription.offer(GROUP)
     subscription.offer(GROUP[:1])
     assert subscription.end_seq == 3
-    batch = subscription.numbered(subscription.take_group())
+    batch = subscription.next_batch(subscription.take_group())
     assert (batch.epoch, batch.first_seq, len(batch.deltas)) == (1, 1, 2)
-    assert subscription.numbered(subscription.take_group()).first_seq == 3
+    assert subscription.next_batch(subscription.take_group()).first_seq == 3
     assert not await subscription.ready(0.001)
 
 
@@ -50,6 +50,6 @@ async def test_a_reset_that_replaces_an_unsent_one_keeps_its_epoch():
 async def test_a_reset_that_falls_due_while_a_window_is_being_sent_does_not_relabel_it():
     subscription = opened()
     subscription.reset(pb.RESET_REASON_REANCHOR)
-    assert subscription.numbered(GROUP).epoch == 1
+    assert subscription.next_batch(GROUP).epoch == 1
     subscription.take_reset()
-    assert subscription.numbered(GROUP).epoch == 2
+    assert subscription.next_batch(GROUP).epoch == 2

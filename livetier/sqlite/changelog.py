@@ -3,22 +3,23 @@
 
 Triggers, because commits of other processes must be seen too. Laws:
 
-- Every change of a watched row gets the next sequence number; numbers are never used twice, not
-  even after the log is trimmed or the row comes back (AUTOINCREMENT).
-- A row's version is the number of its last change. A row unchanged since its table was first
-  watched has the number of that moment.
-- ``at_ms`` never goes back, so ``position.stream_id`` (``ms-seq``) only ever grows.
-- The log keeps the newest ``KEPT`` records and trims itself, with or without a tier running.
-- The triggers lean on no conflict clause: an outer INSERT OR REPLACE would override it.
+- Every change of a watched row gets the next sequence number. No number is used twice, not even
+  after the log was trimmed or the row was inserted again (AUTOINCREMENT).
+- A row's version is the number of its last change. A row that did not change since its table was
+  first watched has the number of that moment.
+- ``at_ms`` never decreases, so ``Position.stream_id`` (``ms-seq``) only grows.
+- The log keeps the newest ``KEPT`` records. Triggers trim it, with or without a tier running.
+- The triggers use no conflict clause: an outer INSERT OR REPLACE would override it.
 
-One thing no trigger sees: a row that an OR REPLACE throws out over another unique column (unless
-the writer sets ``recursive_triggers``). Windows are read anew, so only streamed mode misses it.
+No trigger sees a row that OR REPLACE deletes because of another unique column (unless the writer
+sets ``recursive_triggers``). Windows are read again as a whole, so only streamed mode misses it.
 """
 
 import sqlite3
 from dataclasses import dataclass
 
-from livetier.value import SqlValue
+from livetier.engine.store import Position
+from livetier.sqlite.literal import SqlValue
 
 INTERNAL = "_livetier_"
 KEPT = 10_000
@@ -45,30 +46,17 @@ _NOW_MS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
-    """A place in the log: everything up to and including ``seq``."""
-
-    seq: int
-    at_ms: int
-
-    @property
-    def stream_id(self) -> str:
-        """The position as the contract spells it."""
-        return f"{self.at_ms}-{self.seq}"
-
-
-@dataclass(frozen=True, slots=True)
 class Changes:
-    """What happened after a position: per entity, each changed id with its newest number.
+    """What was logged after a position: per entity, each changed id with its newest number.
 
-    ``complete`` is False when the log was trimmed in between: then anything may have changed.
+    ``complete`` is False if the log was trimmed since that position: then any row may have changed.
     """
 
     ids: dict[str, dict[SqlValue, int]]
     complete: bool
 
     def touches(self, entity: str) -> bool:
-        """Tell whether a window over ``entity`` may have changed."""
+        """Return whether a window over ``entity`` may have changed."""
         return not self.complete or entity in self.ids
 
 
@@ -83,19 +71,19 @@ def quote_text(text: str) -> str:
 
 
 def watch(connection: sqlite3.Connection, entity: str, key: str) -> None:
-    """See to it that ``entity`` has its triggers; ``key`` is its key in SQL, rows being ``{row}``.
+    """Create the triggers of ``entity`` unless they exist; ``key`` is as in ``Entity``.
 
-    Costs one look at the schema when they are there. A table that was created anew, renamed or
-    given another key has lost or outdated them: it is watched afresh.
+    Costs one query of the schema if they exist. A table that was created again, renamed or given
+    another key has lost its triggers, or they are outdated: its rows get new versions.
     """
-    wanted = _triggers(entity, key)
-    if _found(connection, entity) == wanted:
+    wanted = _trigger_statements(entity, key)
+    if _installed(connection, entity) == wanted:
         return
     connection.execute("BEGIN IMMEDIATE")
     with connection:
-        found = _found(connection, entity)
+        found = _installed(connection, entity)
         if found == wanted:
-            return  # another process has done it while this one waited for the lock
+            return  # another process created them while this one waited for the lock
         for name in found:
             connection.execute(f"DROP TRIGGER {quote(name)}")
         for statement in wanted.values():
@@ -105,8 +93,8 @@ def watch(connection: sqlite3.Connection, entity: str, key: str) -> None:
         connection.execute(f"REPLACE INTO {INTERNAL}table VALUES (?, ?)", (entity, number))
 
 
-def _found(connection: sqlite3.Connection, entity: str) -> dict[str, str]:
-    """Return the statements of the triggers that are there, by trigger name."""
+def _installed(connection: sqlite3.Connection, entity: str) -> dict[str, str]:
+    """Return the statements of the triggers that exist, by trigger name."""
     return dict(
         connection.execute(
             "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?"
@@ -117,37 +105,37 @@ def _found(connection: sqlite3.Connection, entity: str) -> dict[str, str]:
 
 
 def touch(connection: sqlite3.Connection, entity: str) -> int:
-    """Log that something about ``entity`` changed, but no row, and return the number of that."""
+    """Log a change of ``entity`` that is of no row, and return its number."""
     statement = f"INSERT INTO {INTERNAL}log (entity, at_ms) VALUES (?, {_NOW_MS}) RETURNING seq"
     return int(connection.execute(statement, (entity,)).fetchone()[0])
 
 
-def _triggers(entity: str, key: str) -> dict[str, str]:
+def _trigger_statements(entity: str, key: str) -> dict[str, str]:
     """Return the statements that create the triggers, by trigger name."""
     old, new = key.format(row="OLD"), key.format(row="NEW")
-    told = quote_text(entity)
+    name = quote_text(entity)
 
-    def noted(identifier: str, *, stays: bool) -> str:
-        """Record a change of ``identifier``; a row that stays has the change as its version."""
+    def record(identifier: str, *, stays: bool) -> str:
+        """Record a change of ``identifier``; a row that stays gets its number as version."""
         steps = (
             f" INSERT INTO {INTERNAL}log (entity, id, at_ms)"
-            f" SELECT {told}, {identifier}, {_NOW_MS};"
-            f" DELETE FROM {INTERNAL}row WHERE entity = {told} AND id = {identifier};"
+            f" SELECT {name}, {identifier}, {_NOW_MS};"
+            f" DELETE FROM {INTERNAL}row WHERE entity = {name} AND id = {identifier};"
         )
         if stays:
             steps += (
-                f" INSERT INTO {INTERNAL}row SELECT {told}, {identifier}, seq FROM {INTERNAL}log"
+                f" INSERT INTO {INTERNAL}row SELECT {name}, {identifier}, seq FROM {INTERNAL}log"
                 f" WHERE {identifier} IS NOT NULL ORDER BY seq DESC LIMIT 1;"
             )
         return steps
 
     trim = f" DELETE FROM {INTERNAL}log WHERE seq <= (SELECT max(seq) FROM {INTERNAL}log) - {KEPT};"
     bodies = {
-        "insert": noted(new, stays=True),
-        "delete": noted(old, stays=False),
-        "update": noted(new, stays=True),
-        # A change of the key is the end of one row and the start of another.
-        "rename": noted(old, stays=False) + noted(new, stays=True),
+        "insert": record(new, stays=True),
+        "delete": record(old, stays=False),
+        "update": record(new, stays=True),
+        # A change of the key deletes one row and inserts another.
+        "rename": record(old, stays=False) + record(new, stays=True),
     }
     heads = {
         "insert": "INSERT",
@@ -157,14 +145,14 @@ def _triggers(entity: str, key: str) -> dict[str, str]:
     }
     statements = {}
     for kind, body in bodies.items():
-        name = f"{INTERNAL}{kind}_{entity}"
+        trigger = f"{INTERNAL}{kind}_{entity}"
         head = heads[kind] if " ON " in heads[kind] else f"{heads[kind]} ON {quote(entity)}"
-        statements[name] = f"CREATE TRIGGER {quote(name)} AFTER {head} BEGIN{body}{trim} END"
+        statements[trigger] = f"CREATE TRIGGER {quote(trigger)} AFTER {head} BEGIN{body}{trim} END"
     return statements
 
 
 def position(connection: sqlite3.Connection) -> Position:
-    """Return the log's end; the same for everything read in this transaction."""
+    """Return the end of the log; it is the same within one transaction."""
     row = connection.execute(
         f"SELECT seq, at_ms FROM {INTERNAL}log ORDER BY seq DESC LIMIT 1"
     ).fetchone()

@@ -1,8 +1,8 @@
-"""The clock that replays the day into the flights table, again and again.
+"""The replay of the day into the flights table, again and again.
 
-``advance_to`` is the whole of it, synchronous: every event up to a minute, one transaction each.
-``run`` drives it by a clock. Minutes go on counting over the laps: lap n starts at n times the
-day's length, with an empty board.
+``advance_to`` commits every event up to a minute, one transaction each; it blocks. ``run`` does
+the same by a clock. Minutes count on when the day starts again: day n starts at n times the
+day's length, with an empty table.
 """
 
 import asyncio
@@ -14,18 +14,18 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
 from pathlib import Path
 
-from livetier import flights
-from livetier.database import connect
+from livetier.demo import flights
+from livetier.sqlite.database import connect
 
 _log = logging.getLogger("livetier")
 
 TICK_SECONDS = 0.1
-# Further behind than this, the clock no longer waits for the consumers of each event.
+# A replay that is later than this no longer waits until each event was sent.
 LATE_MINUTES = 5
 
 
 def start_minute(text: str) -> int:
-    """Return the minute of ``HH:MM``; raise ValueError when it is none."""
+    """Return the minute of ``HH:MM``; raise ValueError for anything else."""
     hours, separator, minutes = text.partition(":")
     if not (separator and hours.isdecimal() and minutes.isdecimal()):
         raise ValueError(f"not a time of day: {text!r}")
@@ -35,7 +35,7 @@ def start_minute(text: str) -> int:
 
 
 class Replay:
-    """Plays into one database. ``minute`` is the last minute whose events are all committed."""
+    """A replay into one database. All events up to ``minute`` are committed."""
 
     def __init__(self, path: Path, *, start: int = 0) -> None:
         self.minute = start
@@ -49,7 +49,7 @@ class Replay:
             raise
 
     def close(self) -> None:
-        """Close the connection, once a commit under way is done."""
+        """Close the connection after the commit that is running, if any."""
         self._thread.shutdown(wait=True)
         self._connection.close()
 
@@ -85,7 +85,7 @@ class Replay:
                         await committed()
                 self.minute = max(self.minute, target)
             except sqlite3.Error as error:
-                # Somebody else holds the lock. The clock goes on, and what is due is made up for.
+                # Another process has the lock. The clock goes on; what is due is committed later.
                 _log.warning("the replay pauses: %s", error)
             await sleep(TICK_SECONDS)
 
@@ -96,8 +96,8 @@ class Replay:
         return flights.events()[self._next % len(flights.events())]
 
     def _time_of(self, number: int) -> int:
-        lap, place = divmod(number, len(flights.events()))
-        return lap * flights.length() + flights.events()[place].minute
+        day, place = divmod(number, len(flights.events()))
+        return day * flights.length() + flights.events()[place].minute
 
     def _commit(self, event: flights.Event) -> None:
         with _transaction(self._connection):
@@ -105,7 +105,7 @@ class Replay:
         self._next += 1
 
     def _prefill(self, minute: int) -> None:
-        """Put the board as it is at ``minute`` in place of whatever is there, in one go."""
+        """Replace all rows by the flights as they are at ``minute``, in one transaction."""
         past = list(takewhile(lambda event: event.minute <= minute, flights.events()))
         with _transaction(self._connection):
             self._connection.execute("DELETE FROM flights")

@@ -2,24 +2,19 @@
 
 import asyncio
 import contextlib
-import json
 
 import pytest
 
-from livetier import flights
-from livetier.database import Database
-from livetier.query import compile_query
-from livetier.reader import first
+from livetier.demo import flights
+from livetier.sqlite.database import connect
+from sqlite_windows import entries
 from tier_client import Live, any_of, leaf, query
 
 
-def selected(database, live_query):
-    _, view = first(database.connection, compile_query(database, live_query))
-    return [(row.id, row.version, json.loads(row.json)) for row in view.rows]
-
-
-def delayed(database):
-    found = database.connection.execute("SELECT id FROM flights WHERE status = 'delayed'")
+def delayed(path):
+    connection = connect(path, "")
+    found = connection.execute("SELECT id FROM flights WHERE status = 'delayed'").fetchall()
+    connection.close()
     return {identifier for (identifier,) in found}
 
 
@@ -42,7 +37,6 @@ async def test_every_window_equals_the_tiers_own_select_all_day_long(tiers, ever
         query("flights", sort=["est_dep"], limit=6, cursor=["2013-07-10T09:00", ""]),
         query("flights", leaf("status", "eq", "boarding"), limit=1000),
     ]
-    database = await asyncio.to_thread(Database, tier.database)
     async with contextlib.AsyncExitStack() as stack:
         lives = [await stack.enter_async_context(Live(tier, q)) for q in queries]
         board = await stack.enter_async_context(
@@ -55,9 +49,11 @@ async def test_every_window_equals_the_tiers_own_select_all_day_long(tiers, ever
             await tier.settle()
             for live, live_query in zip(lives, queries, strict=True):
                 await live.drained()
-                assert live.rows == await asyncio.to_thread(selected, database, live_query), minute
+                assert live.rows == await asyncio.to_thread(entries, tier.database, live_query), (
+                    minute
+                )
             await board.drained()
-            assert set(board.members) == await asyncio.to_thread(delayed, database)
+            assert set(board.members) == await asyncio.to_thread(delayed, tier.database)
         assert changes > 4000
         for live in [*lives, board]:
             assert [reset.reason for reset in live.resets] == [1]
@@ -66,4 +62,3 @@ async def test_every_window_equals_the_tiers_own_select_all_day_long(tiers, ever
         await asyncio.to_thread(tier.replay.advance_to, flights.length() + 1)
         await lives[0].caught_up()
         assert len(lives[0].rows) > 0
-    database.close()

@@ -1,23 +1,24 @@
-"""The contract's service over a ``Watcher``.
+"""The contract's gRPC service, served from a ``Watcher``.
 
-A stream is one loop: wait for the outbox, then send the window that is due or the next group, or
-a heartbeat when there was nothing. Refusals carry their field; none is logged as an error.
+A stream is one loop: wait for the outbox, then send the due window, or the next group, or a
+heartbeat if nothing came. An error that the caller made has its field and is not logged.
 """
 
 import logging
 import secrets
 from collections.abc import AsyncIterator
-from typing import NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 from google.protobuf import duration_pb2, timestamp_pb2
 
 from livequery.v1 import livequery_pb2 as pb
 from livequery.v1 import livequery_pb2_grpc
-from livetier.delta import snapshot_batches
-from livetier.errors import TierError, missing, refused
-from livetier.subscription import Subscription
-from livetier.watcher import Watcher
+from livetier.engine.delta import snapshot_batches
+from livetier.engine.errors import TierError, invalid_argument, not_found
+from livetier.engine.store import Metadata, View
+from livetier.engine.subscription import Subscription
+from livetier.engine.watcher import Watcher
 
 HEARTBEAT_SECONDS = 15.0
 SHORTEST_HEARTBEAT, LONGEST_HEARTBEAT = 1.0, 60.0
@@ -30,9 +31,9 @@ ReanchorContext: TypeAlias = grpc.aio.ServicerContext[pb.ReanchorRequest, pb.Rea
 
 
 class LiveQueryService(livequery_pb2_grpc.LiveQueryServiceServicer):
-    """Serves Subscribe and Reanchor; ``route`` is this instance's, drawn when it is made."""
+    """Subscribe and Reanchor. ``route`` is a random name of this instance."""
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, watcher: Watcher[Any, Any]) -> None:
         self._watcher = watcher
         self.route = b"livetier/" + secrets.token_bytes(8)
 
@@ -41,7 +42,8 @@ class LiveQueryService(livequery_pb2_grpc.LiveQueryServiceServicer):
         subscription = None
         try:
             identifier = secrets.token_urlsafe(12)
-            subscription = await self._watcher.subscribe(identifier, request.query)
+            metadata: Metadata = tuple(context.invocation_metadata() or ())
+            subscription = await self._watcher.subscribe(identifier, request.query, metadata)
             _log.debug("subscription %s opened (request %s)", identifier, request.request_id)
             async for response in self._responses(request, subscription):
                 await context.write(response)
@@ -54,14 +56,16 @@ class LiveQueryService(livequery_pb2_grpc.LiveQueryServiceServicer):
     async def Reanchor(  # noqa: N802 (gRPC's name)
         self, request: pb.ReanchorRequest, context: ReanchorContext
     ) -> pb.ReanchorResponse:
-        """Slide an open window; its rows arrive on its own stream."""
+        """Give an open window another anchor; its rows arrive on its own stream."""
         try:
             subscription = self._find(request)
             query = pb.LiveQuery()
             query.CopyFrom(subscription.view.plan.query)
             query.cursor.CopyFrom(request.cursor)
             if request.limit < 0:
-                raise refused("BAD_LIMIT", "limit", "the limit must be at least 1, or 0 to keep it")
+                raise invalid_argument(
+                    "BAD_LIMIT", "limit", "the limit must be at least 1, or 0 to keep it"
+                )
             query.limit = request.limit or query.limit
             tag = request.request_id
             epoch, effective = await self._watcher.reanchor(subscription, query, tag)
@@ -69,18 +73,18 @@ class LiveQueryService(livequery_pb2_grpc.LiveQueryServiceServicer):
             await _abort(context, error)
         return pb.ReanchorResponse(epoch=epoch, effective_query=effective)
 
-    def _find(self, request: pb.ReanchorRequest) -> Subscription:
+    def _find(self, request: pb.ReanchorRequest) -> Subscription[View]:
         if request.route and request.route != self.route:
-            raise missing("UNKNOWN_ROUTE", "route", "the subscription lives elsewhere")
+            raise not_found("UNKNOWN_ROUTE", "route", "the subscription lives elsewhere")
         subscription = self._watcher.find(request.subscription_id)
         if subscription is None:
-            raise missing(
+            raise not_found(
                 "UNKNOWN_SUBSCRIPTION", "subscription_id", "there is no such subscription"
             )
         return subscription
 
     async def _responses(
-        self, request: pb.SubscribeRequest, subscription: Subscription
+        self, request: pb.SubscribeRequest, subscription: Subscription[View]
     ) -> AsyncIterator[pb.SubscribeResponse]:
         interval = _heartbeat_seconds(request)
         at_most = min(max(request.max_batch_deltas, 1), LARGEST_BATCH)
@@ -106,10 +110,10 @@ class LiveQueryService(livequery_pb2_grpc.LiveQueryServiceServicer):
                         yield pb.SubscribeResponse(batch=batch)
             else:
                 group = subscription.take_group()
-                yield pb.SubscribeResponse(batch=subscription.numbered(group))
+                yield pb.SubscribeResponse(batch=subscription.next_batch(group))
 
-    def _heartbeat(self, subscription: Subscription) -> pb.Heartbeat:
-        # The outbox is empty, so all that was read has been sent.
+    def _heartbeat(self, subscription: Subscription[View]) -> pb.Heartbeat:
+        # The outbox is empty, so everything that was read has been sent.
         at = timestamp_pb2.Timestamp()
         at.GetCurrentTime()
         return pb.Heartbeat(

@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from livequery.v1 import livequery_pb2 as pb
 from livequery.v1 import livequery_pb2_grpc
-from livetier import changelog, reader
+from livetier.sqlite import changelog, reader
 from tier_client import Live, any_of, leaf, op, query, refusal, shape, value
 
 BY_NAME = {"sort": ["name"], "limit": 3}

@@ -1,39 +1,39 @@
-"""Changes as the contract's deltas, and snapshots cut into batches."""
+"""Changes as the contract's deltas, and snapshots split into batches."""
 
 from collections.abc import Iterator, Sequence
 
 from google.protobuf import timestamp_pb2
 
 from livequery.v1 import livequery_pb2 as pb
-from livetier.changelog import Position
-from livetier.subscription import Reset, Subscription
-from livetier.value import message, text
-from livetier.window import Change, Window, snapshot
+from livetier.engine.store import Position, View
+from livetier.engine.subscription import Reset, Subscription
+from livetier.engine.value import encode_key, encode_scalar
+from livetier.engine.window import Change, Window, snapshot
 
 # Well below the 4 MiB that a gRPC receiver takes by default.
 BATCH_BYTES = 1 << 20
 
 
-def delta(change: Change) -> pb.LiveDelta:
-    """Return one change without its source."""
+def encode_change(change: Change) -> pb.LiveDelta:
+    """Return one change as a delta, without position and time."""
     encoded = pb.LiveDelta(
         op=change.op,
-        agg_id=text(change.key),
+        agg_id=encode_key(change.key),
         version=change.version,
         old_index=change.old_index,
         new_index=change.new_index,
     )
     if change.row is not None:
         encoded.row = change.row.json
-        encoded.cursor.values.extend(message(value) for value in change.row.order)
+        encoded.cursor.values.extend(encode_scalar(value) for value in change.row.order)
     return encoded
 
 
-def deltas(changes: Sequence[Change], position: Position) -> Sequence[pb.LiveDelta]:
-    """Return one source change's deltas, marked with its position and time."""
+def encode_group(changes: Sequence[Change], position: Position) -> Sequence[pb.LiveDelta]:
+    """Return one group: the deltas of a step, marked with the position and time of its reading."""
     at = timestamp_pb2.Timestamp()
     at.FromMilliseconds(position.at_ms)
-    encoded = [delta(change) for change in changes]
+    encoded = [encode_change(change) for change in changes]
     for item in encoded:
         item.stream_id = position.stream_id
         item.at.CopyFrom(at)
@@ -41,7 +41,7 @@ def deltas(changes: Sequence[Change], position: Position) -> Sequence[pb.LiveDel
 
 
 def snapshot_batches(
-    subscription: Subscription, reset: Reset, rows: Window, at_most: int
+    subscription: Subscription[View], reset: Reset, rows: Window, at_most: int
 ) -> Iterator[pb.DeltaBatch]:
     """Yield a reset and its rows in batches of ``at_most`` deltas, the last one marked complete."""
     info = pb.ResetInfo(reason=reset.reason, row_count=len(rows), request_id=reset.request_id)
@@ -50,7 +50,7 @@ def snapshot_batches(
     for change in snapshot(rows, streamed=subscription.view.plan.streamed):
         size += len(change.row.json) if change.row else 0
         if len(waiting) >= at_most or size > BATCH_BYTES:
-            yield subscription.numbered(waiting)
+            yield subscription.next_batch(waiting)
             waiting, size = [], 0
-        waiting.append(delta(change))
-    yield subscription.numbered(waiting, complete=True)
+        waiting.append(encode_change(change))
+    yield subscription.next_batch(waiting, complete=True)

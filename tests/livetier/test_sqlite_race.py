@@ -12,7 +12,7 @@ PROCESSES = 4
 COME = """
 import sys
 from pathlib import Path
-from livetier.database import Database
+from livetier.sqlite.database import Database
 
 print("here", flush=True)
 sys.stdin.readline()

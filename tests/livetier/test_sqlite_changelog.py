@@ -2,12 +2,10 @@ import sqlite3
 
 import pytest
 
-from livetier import changelog
-from livetier.database import Database
-from livetier.query import compile_query
-from livetier.reader import first
-
-from tier_client import query  # isort: skip
+from livetier.sqlite import changelog
+from livetier.sqlite.database import Database
+from sqlite_windows import window
+from tier_client import query
 
 
 @pytest.fixture
@@ -27,8 +25,7 @@ def run(database, statement, *params):
 
 
 def versions(database, entity="t"):
-    _, view = first(database.connection, compile_query(database, query(entity, limit=100)))
-    return {row.id: row.version for row in view.rows}
+    return {row.id: row.version for row in window(database, query(entity, limit=100))}
 
 
 def test_every_change_is_logged_whoever_makes_it(database):
@@ -126,7 +123,7 @@ def test_watching_is_installed_once_and_again_for_a_table_made_anew(database):
 def test_tiers_that_watch_a_table_at_once_make_its_triggers_once(tmp_path, monkeypatch):
     slow, quick = Database(tmp_path / "log.sqlite"), Database(tmp_path / "log.sqlite")
     slow.connection.execute("CREATE TABLE t (id TEXT PRIMARY KEY, n INTEGER)")
-    look = changelog._found
+    look = changelog._installed
 
     def overtaken(connection, entity):
         found = look(connection, entity)
@@ -134,7 +131,7 @@ def test_tiers_that_watch_a_table_at_once_make_its_triggers_once(tmp_path, monke
             quick.entity("t")
         return found
 
-    monkeypatch.setattr(changelog, "_found", overtaken)
+    monkeypatch.setattr(changelog, "_installed", overtaken)
     slow.entity("t")
     run(slow, "INSERT INTO t VALUES ('a', 1)")
     # One number for the table that is watched, one for the row.
