@@ -27,12 +27,13 @@ from bridge.core.window import Rows, Window
 from .backend import Backend, Identity
 from .fanout import FanOut
 from .flush_scheduler import FlushScheduler
-from .observer import EndReason, Observer
+from .observer import Observer
 from .reanchor_state import PendingReanchor, ReanchorState
 from .settings import LiveSettings
+from .stream_end import End, EndReason
 from .subscribers import Subscribers
 from .upstream_session import UpstreamSession
-from .viewer import End, Viewer
+from .viewer import Viewer
 
 logger = logging.getLogger(__name__)
 

@@ -22,10 +22,10 @@ from bridge.core.window import Window
 from .backend import Backend, Identity, UpstreamCall
 from .backoff import Backoff
 from .heartbeat_timeout import HeartbeatTimeout
-from .observer import EndReason, Observer
+from .observer import Observer
 from .resume_point import ResumePoint
 from .settings import LiveSettings
-from .viewer import End
+from .stream_end import End, EndReason
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from bridge.core.batch import Batch
 from bridge.core.errors import Failed, Kind
 from bridge.core.frame import encode
 from bridge.core.op import Op
-from bridge.live.observer import EndReason
+from bridge.live.stream_end import EndReason
 from fake_tier import House, query, turns, virtually
 
 

@@ -9,8 +9,8 @@ from live_traces import TRACES, trace_batch
 from bridge.core.errors import Failed, Kind
 from bridge.core.frame import encode
 from bridge.core.op import Op
-from bridge.live.observer import EndReason
-from bridge.live.viewer import Resume
+from bridge.live.resume import Resume
+from bridge.live.stream_end import EndReason
 from bridge.wire import encodings
 from fake_tier import SOMEBODY, House, Line, query, resume, turns, virtually
 
@@ -601,7 +601,7 @@ async def test_beyond_the_cap_those_inside_stay_and_newcomers_get_their_own(monk
         subscription = inside.viewer.subscription
         subscription._window._cap = 10
         waiting = home.client()
-        await home.hub.join(waiting.viewer, PAGE, SOMEBODY)
+        await home.hub.subscribe(waiting.viewer, PAGE, SOMEBODY)
         for n in range(20):
             home.tier.sub.send([streamed(home, "MATCH", f"m{n}")])
         await turns()

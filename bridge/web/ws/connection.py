@@ -19,9 +19,8 @@ from aiohttp.client_exceptions import ClientConnectionResetError
 from aiohttp.http import WS_CLOSED_MESSAGE, WebSocketError, WebSocketReader
 from aiohttp.streams import EofStream
 
-from bridge.live.observer import EndReason
 from bridge.live.send_buffer import SendBuffer
-from bridge.live.viewer import End
+from bridge.live.stream_end import End, EndReason
 from bridge.web.context import StreamSlot
 from bridge.web.http.registry import ConnectionRegistry
 from bridge.web.session_end import GRACE, SessionEnd

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 from aiohttp import WSMessage, WSMsgType, web
 
 from bridge.core.errors import FAILURES, Failed, Kind
-from bridge.live.observer import EndReason
+from bridge.core.token_bucket import TokenBucket
 from bridge.live.send_buffer import SendBuffer
-from bridge.live.viewer import End
+from bridge.live.stream_end import End, EndReason
 from bridge.web.idle_timers import IdleTimers
 from bridge.web.session_end import GRACE
 from bridge.web.transport_sink import TransportSink
@@ -67,21 +67,14 @@ class MessageSource(Protocol):
 class CommandLimiter:
     """Commands per second that one client may give, with a burst. Who gives more has to wait."""
 
-    __slots__ = ("_at", "_burst", "_clock", "_left", "_rate")
+    __slots__ = ("_bucket",)
 
     def __init__(self, *, rate: float, burst: int, clock: Callable[[], float]) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._clock = clock
-        self._left = float(burst)
-        self._at = clock()
+        self._bucket = TokenBucket(rate=rate, burst=burst, clock=clock)
 
     def spend(self) -> float:
         """Spend one; returns seconds to wait before it is covered."""
-        now = self._clock()
-        self._left = min(self._left + (now - self._at) * self._rate, self._burst) - 1
-        self._at = now
-        return max(-self._left / self._rate, 0.0)
+        return self._bucket.reserve()
 
 
 class WebSocket:
