@@ -10,7 +10,7 @@ from bridge.config.options import Config
 from bridge.core.address import format_addresses
 from bridge.core.origin import is_loopback
 from bridge.live.hub import Hub
-from bridge.live.send_buffer import StallMonitor
+from bridge.live.stall_monitor import StallMonitor
 from bridge.process.drain import drain
 from bridge.process.fd_limit import connection_limits
 from bridge.process.memory_guard import MemoryGuard
