@@ -11,7 +11,6 @@ from bridge.core.log import CHECKPOINT_EVERY, MAX_BYTES, MAX_GROUPS, Log
 from bridge.core.op import Op
 from bridge.core.window import Window
 from core_makers import (
-    encoded,
     enter,
     frame,
     group,
@@ -140,11 +139,11 @@ def test_a_new_log_holds_its_window_and_nothing_else():
 
 def test_the_bundle_after_a_position_is_the_same_for_all_until_something_is_added():
     log = Log(())
-    log.append(encoded(enter("a", 0)), tuple)
+    log.append(group(enter("a", 0), stream_id=""), tuple)
     assert log.since(0) is log.since(0)
     assert log.since(0).positions == [told(log, 1)]
     bundle = log.since(0)
-    log.append(encoded(enter("b", 0)), tuple)
+    log.append(group(enter("b", 0), stream_id=""), tuple)
     assert log.since(0) is not bundle
 
 
@@ -159,7 +158,7 @@ def told(log, position):
 def named_log(*stream_ids, streamed=False):
     log, window = Log((), streamed=streamed), Window(100)
     for at, stream_id in enumerate(stream_ids):
-        added = encoded(enter(f"r{at}", at, stream_id), stream_id=stream_id)
+        added = group(enter(f"r{at}", at, stream_id), stream_id=stream_id)
         window.apply(added)
         log.append(added, window.snapshot)
     return log

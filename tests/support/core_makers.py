@@ -7,6 +7,7 @@ from pathlib import Path
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from bridge.core.bundle import Bundle
 from bridge.core.errors import Failed
 from bridge.core.frame import encode
 from bridge.core.group import Group
@@ -130,10 +131,6 @@ def enter(agg_id, at, stream_id="", version=1):
     return encode(Op.ENTER, agg_id, version, b'{"v":%d}' % version, -1, at, (agg_id,), stream_id)
 
 
-def encoded(*deltas, stream_id=""):
-    return Group(deltas, stream_id)
-
-
 IDS = "abcdefg"
 
 
@@ -158,6 +155,17 @@ def wild_frames(draw):
         b'{"v":%d}' % version if op not in (Op.LEAVE, Op.UNMATCH, Op.RESET) else b"",
         "7-0",
     )
+
+
+@st.composite
+def bundles(draw):
+    """One to three groups of one to three frames, each group at a position."""
+    groups = []
+    for number in range(draw(st.integers(1, 3))):
+        stream_id = draw(st.sampled_from(["", f"{number}-0"]))
+        deltas = [enter(f"r{number}{i}", i, stream_id) for i in range(draw(st.integers(1, 3)))]
+        groups.append(group(*deltas, stream_id=stream_id))
+    return Bundle(groups, "token", len(groups))
 
 
 # ---------------------------------------------------------------- JSON text
