@@ -112,7 +112,7 @@ def test_v1_messages_on_one_position_differ_in_the_clients_name_only(bundle):
     assert V1WsEncoder("s").shared is None
 
 
-def test_v1_over_websocket_tells_readiness_and_the_state_of_the_tier():
+def test_v1_over_websocket_has_messages_for_ready_stale_and_live():
     encoder = V1WsEncoder("s")
     assert message_of(encoder.ready(3, "diff", digest)) == {
         "type": "ready", "sub": "s", "rows": 3, "resumed": "diff", "digest": "00000000",
@@ -126,7 +126,7 @@ def test_v1_over_websocket_tells_readiness_and_the_state_of_the_tier():
     }  # fmt: skip
 
 
-def test_v1_over_sse_tells_the_same_in_events_without_the_name():
+def test_v1_over_sse_has_the_same_messages_as_events_without_the_name():
     encoder = V1SseEncoder(chunked=False)
     assert event_of(encoder.ready(3, "diff", digest)) == (
         "ready",

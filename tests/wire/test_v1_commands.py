@@ -132,7 +132,7 @@ def test_text_that_is_no_json_closes_the_socket(text):
     assert caught.value.row.close_code == 4500
 
 
-def test_the_name_is_told_back_even_of_a_command_that_is_refused():
+def test_the_name_is_known_even_of_a_command_that_is_refused():
     assert V1Message('{"action":"dance","sub":"s"}').sub == "s"
     assert V1Message('{"sub":5}').sub is None
     assert V1Message("[]").sub is None

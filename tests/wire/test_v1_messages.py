@@ -18,7 +18,7 @@ def test_messages_are_one_object_without_what_is_none():
     }
 
 
-def test_an_error_tells_the_table_and_milliseconds():
+def test_an_error_has_the_members_of_its_row_and_milliseconds():
     failure = Failed(Kind.QUOTA, "too many", retry_after=1.5)
     assert error_members(failure, "s") == {
         "sub": "s",
