@@ -599,7 +599,7 @@ async def test_beyond_the_cap_those_inside_stay_and_newcomers_get_their_own(monk
     async with house() as home:
         inside = await home.joined(PAGE)
         subscription = inside.viewer.subscription
-        subscription._window._cap = 10
+        subscription._window._max_members = 10
         waiting = home.client()
         await home.hub.subscribe(waiting.viewer, PAGE, SOMEBODY)
         for n in range(20):

@@ -63,7 +63,9 @@ def recipe_files():
     text = (ROOT / "CONTRIBUTING.md").read_text().partition("\n## Recipes\n")[2]
     for recipe in re.split(r"^### ", text, flags=re.MULTILINE)[1:]:
         title, _, body = recipe.partition("\n")
-        for path in re.findall(r"`((?:bridge|livetier|livequery|tests|docs|proto|examples)/[^` ]*)`", body):
+        for path in re.findall(
+            r"`((?:bridge|livetier|livequery|tests|docs|proto|examples)/[^` ]*)`", body
+        ):
             if "<" not in path:
                 yield title, path
 

@@ -15,7 +15,7 @@ from collections import deque
 import msgspec
 
 from bridge.core.batch import Batch
-from bridge.core.diff import known as known_rows
+from bridge.core.diff import rows_from_versions
 from bridge.core.errors import Failed, Kind
 from bridge.core.frame import RESET, encode
 from bridge.core.op import Op
@@ -808,4 +808,4 @@ def resume(client, *, known=False, stream_id=False):
     """Say where a client was."""
     if stream_id:
         return Resume(stream_id=stream_id)
-    return Resume(pos=client.pos, known=known_rows(client.rows) if known else None)
+    return Resume(pos=client.pos, known=rows_from_versions(client.rows) if known else None)
