@@ -22,18 +22,16 @@ from bridge.process.metrics_federation import MetricsFederation
 from bridge.telemetry.loop_lag import LoopLag
 from bridge.telemetry.metrics import Metrics
 from bridge.telemetry.version import bridge_version
+from bridge.tls.contexts import TlsFiles, load_server
 from bridge.tls.reloading import ReloadableFiles
 from bridge.upstream.backend import GrpcBackend
 from bridge.upstream.endpoints import Endpoints
-from bridge.upstream.tls import UpstreamTlsFiles as UpstreamTls
 from bridge.web.admission import Admission
 from bridge.web.context import WebContext
 from bridge.web.health import HealthHandlers
 from bridge.web.listener import Listener, bind
 from bridge.web.routes import admin_application, application
 from bridge.web.settings import WebSettings
-from bridge.web.tls import ListenerTlsFiles
-from bridge.web.tls import reloadable_certificate as read_certificate
 
 T = TypeVar("T")
 
@@ -236,23 +234,26 @@ def listener_certificate(config: Config) -> ReloadableFiles[ssl.SSLContext] | No
     """Read the listener's certificate, if it has one. Raises TlsError."""
     if not config.tls_cert:
         return None
-    files = ListenerTlsFiles(
-        cert=config.tls_cert, key=config.tls_key, client_ca=config.tls_client_ca or None
-    )
-    return read_certificate(files)
+    files = TlsFiles(cert=config.tls_cert, key=config.tls_key, ca=config.tls_client_ca or None)
+    return ReloadableFiles(files.paths, lambda: load_server(files).context, what="certificate")
 
 
 def endpoints(config: Config) -> Endpoints:
     """Make the tier's endpoints; raises ValueError, naming the file, where TLS can't be had."""
-    files = UpstreamTls(
+    files = TlsFiles(
         ca=config.upstream_ca or None,
         cert=config.upstream_cert or None,
         key=config.upstream_key or None,
-        server_name=config.upstream_server_name or None,
     )
-    secure = config.upstream_tls == "on" or files != UpstreamTls()
-    tls = files if secure else None
-    return Endpoints(config.upstream, keepalive=config.keepalive, gather=config.gather, tls=tls)
+    server_name = config.upstream_server_name or None
+    secure = config.upstream_tls == "on" or files.paths or server_name
+    return Endpoints(
+        config.upstream,
+        keepalive=config.keepalive,
+        gather=config.gather,
+        tls=files if secure else None,
+        server_name=server_name,
+    )
 
 
 def _live_settings(config: Config) -> LiveSettings:

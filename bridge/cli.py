@@ -16,7 +16,7 @@ from bridge.process.metrics_federation import MetricsFederation
 from bridge.process.supervisor import ANNOUNCEMENT, Supervisor, WorkerError, WorkerSettings
 from bridge.telemetry.logs import set_up_logging
 from bridge.telemetry.version import bridge_version
-from bridge.tls.reloading import TlsError
+from bridge.tls.pem import TlsError
 
 from .app import endpoints, listener_certificate, stop_signal
 from .app import serve as run_bridge
