@@ -18,7 +18,7 @@ from bridge.process.supervisor import Supervisor, WorkerError
 from bridge.process.worker import WorkerSettings
 from bridge.telemetry.logs import set_up_logging
 from bridge.telemetry.version import bridge_version
-from bridge.tls.reloading import TlsError
+from bridge.tls.pem import TlsError
 
 from .app import Bridge
 from .demo import DemoError

@@ -5,32 +5,31 @@ import ssl
 from bridge.config.options import Config
 from bridge.core.origin import is_loopback
 from bridge.live.settings import LiveSettings
+from bridge.tls.contexts import TlsFiles, load_server
 from bridge.tls.reloading import ReloadableFiles
 from bridge.upstream.endpoints import Endpoints
-from bridge.upstream.tls import UpstreamTlsFiles
 from bridge.web.settings import WebSettings
-from bridge.web.tls import ListenerTlsFiles, reloadable_certificate
 
 
 def listener_certificate(config: Config) -> ReloadableFiles[ssl.SSLContext] | None:
     """Read the listener's certificate; returns None where TLS is off. Raises TlsError."""
     if config.tls_cert is None or config.tls_key is None:
         return None
-    return reloadable_certificate(
-        ListenerTlsFiles(cert=config.tls_cert, key=config.tls_key, client_ca=config.tls_client_ca)
-    )
+    files = TlsFiles(cert=config.tls_cert, key=config.tls_key, ca=config.tls_client_ca)
+    return ReloadableFiles(files.paths, lambda: load_server(files).context, what="certificate")
 
 
 def endpoints(config: Config) -> Endpoints:
     """Make the endpoints of the tier, in a running loop. Raises TlsError."""
-    files = UpstreamTlsFiles(
-        ca=config.upstream_ca,
-        cert=config.upstream_cert,
-        key=config.upstream_key,
-        server_name=config.upstream_server_name,
+    files = TlsFiles(ca=config.upstream_ca, cert=config.upstream_cert, key=config.upstream_key)
+    server_name = config.upstream_server_name
+    return Endpoints(
+        config.upstream,
+        keepalive=config.keepalive,
+        gather=config.gather,
+        tls=files if config.upstream_tls or files.paths or server_name else None,
+        server_name=server_name,
     )
-    tls = files if config.upstream_tls or files != UpstreamTlsFiles() else None
-    return Endpoints(config.upstream, keepalive=config.keepalive, gather=config.gather, tls=tls)
 
 
 def live_settings(config: Config) -> LiveSettings:

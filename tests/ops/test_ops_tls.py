@@ -12,7 +12,7 @@ import pytest
 
 from bridge import app, factories
 from bridge.config.loader import ConfigError, resolve
-from bridge.tls.reloading import TlsError
+from bridge.tls.pem import TlsError
 from clients import QUERY, SseClient
 from ops_support import until
 
