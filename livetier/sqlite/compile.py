@@ -11,7 +11,7 @@ column declares, so here in addition:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 from livequery.v1 import livequery_pb2 as pb
 from livetier.engine import query as checks
@@ -39,7 +39,7 @@ class AnyOf:
     members: tuple["Predicate", ...]
 
 
-Predicate: TypeAlias = Union[Compare, AnyOf]  # noqa: UP007 (a forward reference above)
+Predicate: TypeAlias = Compare | AnyOf
 
 
 @dataclass(frozen=True, slots=True)
