@@ -1,8 +1,7 @@
 """Families: every metric of the bridge, in one table.
 
-Names carry the prefix `livequery_bridge_`, counters the ending `_total`, when they are printed.
-`merge` says what a fleet of workers makes of their values: counters and histograms are summed,
-and so are gauges, except those of which only the largest says anything.
+Printed names have the prefix `livequery_bridge_`; counters end with `_total`. `merge` is how the
+values of several workers become one: a sum, or the largest where a sum has no meaning.
 """
 
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ class Family:
 
     @property
     def printed(self) -> str:
-        """The name as scrapes, queries and documents have it."""
+        """The name in an exposition."""
         return PREFIX + self.name + ("_total" if self.kind == "counter" else "")
 
 

@@ -1,6 +1,5 @@
 """The command `verify`: its options, its output, its exit code."""
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import Any
@@ -53,6 +52,8 @@ def verify(
     Prints one line per rule. Exits 0 if no rule failed, 1 if one did, 2 for usage.
     """
     # `serve` starts without these.
+    from bridge.process.run import run_event_loop  # noqa: PLC0415
+
     from .launch import LaunchError, VerifyOptions, judge  # noqa: PLC0415
     from .report import rules_text  # noqa: PLC0415
 
@@ -62,7 +63,7 @@ def verify(
     if not upstream:
         raise click.UsageError("--upstream is needed: where is the tier?")
     try:
-        report = asyncio.run(judge(VerifyOptions(upstream=upstream, **options)))
+        report = run_event_loop(judge(VerifyOptions(upstream=upstream, **options)))
         if json_file and json_file != "-":
             Path(json_file).write_text(report.json() + "\n", encoding="utf-8")
         if junit_file:

@@ -4,12 +4,12 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+from bridge.core.address import parse_address
 from bridge.core.errors import Failed
 from bridge.core.query_parser import parse_query
-from bridge.tls.reloading import TlsError
-from bridge.upstream.address import parse
+from bridge.tls.contexts import TlsFiles
 from bridge.upstream.protobuf_conversion import query_to_pb
-from bridge.upstream.tls import UpstreamTls, UpstreamTlsFiles, load
+from bridge.upstream.tls import UpstreamTls, load
 from livequery.v1 import livequery_pb2 as pb
 
 from .call_metadata import Mask, parse_metadata
@@ -78,18 +78,16 @@ def chosen_rules(text: str) -> list[Rule]:
 
 def _target(options: VerifyOptions) -> Target:
     try:
-        parse(options.upstream)
+        parse_address(options.upstream)
         metadata = parse_metadata(options.metadata)
         tls = _tls(options)
-    except (ValueError, TlsError) as error:
+    except ValueError as error:
         raise LaunchError(str(error)) from None
     return Target(options.upstream, tls, options.upstream_server_name or "", metadata)
 
 
 def _tls(options: VerifyOptions) -> UpstreamTls | None:
-    files = UpstreamTlsFiles(
-        ca=options.upstream_ca, cert=options.upstream_cert, key=options.upstream_key
-    )
+    files = TlsFiles(ca=options.upstream_ca, cert=options.upstream_cert, key=options.upstream_key)
     if options.upstream_tls or options.upstream_server_name or files.paths:
         return load(files)
     return None

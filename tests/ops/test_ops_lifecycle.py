@@ -11,7 +11,7 @@ import time
 import aiohttp
 import pytest
 
-from bridge.process.drain import LONGEST, NOTICE, drain_schedule
+from bridge.process.drain import MAX_SPREAD, NOTICE_PERIOD, drain_schedule
 from clients import QUERY, SseClient
 from ops_support import free_port, problem, ready, until
 from scripted_tier import ScriptedTier
@@ -86,10 +86,10 @@ def test_moments_of_a_drain_are_spread_and_leave_time_for_goodbyes():
         (0, 15, 0),
         (50, 15, 0.1),
         (5000, 15, 9.5),
-        (100_000, 60, LONGEST),
+        (100_000, 60, MAX_SPREAD),
     ):
         notice, moments = drain_schedule(clients, within)
-        assert notice == NOTICE
+        assert notice == NOTICE_PERIOD
         assert len(moments) == clients
         assert moments == sorted(moments)
         assert all(0 <= moment <= longest for moment in moments)

@@ -118,7 +118,7 @@ def test_newcomers_are_refused_from_85_percent_until_below_80(pressed, caplog):
     pressure, cuts = pressed
     shorts = []
     for used in (0, 849, 850, 849, 801, 799, 849, 949):
-        pressure.judge(MemoryUsage(used, 1000))
+        pressure.handle(MemoryUsage(used, 1000))
         shorts.append(pressure.short)
     assert shorts == [False, False, True, True, True, False, False, True]
     assert len(caplog.records) == 3, "each change is said once"
@@ -128,13 +128,13 @@ def test_newcomers_are_refused_from_85_percent_until_below_80(pressed, caplog):
 def test_from_95_percent_as_much_is_cut_as_is_over(pressed):
     pressure, cuts = pressed
     for used in (949, 950, 960, 1200):
-        pressure.judge(MemoryUsage(used, 1000))
+        pressure.handle(MemoryUsage(used, 1000))
     assert cuts == [1, 10, 250]
-    assert pressure.cuts == 3
+    assert pressure.cut_clients == 3
 
 
 async def test_it_looks_on_as_long_as_there_is_a_limit(monkeypatch):
-    monkeypatch.setattr("bridge.process.memory_guard.EVERY", 0.001)
+    monkeypatch.setattr("bridge.process.memory_guard.CHECK_INTERVAL", 0.001)
     levels = iter([MemoryUsage(1, 10), MemoryUsage(9, 10), None])
     pressure = MemoryGuard(read=lambda: next(levels), cut=lambda _: 0)
     async with asyncio.timeout(5):
@@ -144,7 +144,7 @@ async def test_it_looks_on_as_long_as_there_is_a_limit(monkeypatch):
 
 async def test_near_the_limit_it_looks_more_often(monkeypatch):
     """Who was let in before the last look takes a moment to grow: half a second may be too much."""
-    monkeypatch.setattr("bridge.process.memory_guard.EVERY", 3600)
+    monkeypatch.setattr("bridge.process.memory_guard.CHECK_INTERVAL", 3600)
     levels = iter([MemoryUsage(7, 10), MemoryUsage(6, 10), None])
     async with asyncio.timeout(5):
         await MemoryGuard(read=lambda: next(levels), cut=lambda _: 0).run()

@@ -7,8 +7,8 @@ import time
 from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.telemetry.histogram import Histogram
-from bridge.telemetry.loop_lag import EVERY, SPAN, LoopLag
-from bridge.telemetry.merge import merge
+from bridge.telemetry.loop_lag import INTERVAL, SPAN, LoopLag
+from bridge.telemetry.merge import merge_expositions
 from bridge.telemetry.metrics import Metrics
 from clients import QUERY, SseClient
 from ops_support import samples, until
@@ -209,15 +209,15 @@ async def test_the_largest_loop_lag_is_forgotten_after_two_spans():
     now = 100.0
     lag = LoopLag(clock=lambda: now)
     try:
-        now += EVERY + 0.7
-        lag._ring()
-        assert 0.6 < lag.most < 0.8
+        now += INTERVAL + 0.7
+        lag._measure()
+        assert 0.6 < lag.max < 0.8
         for passed, most in ((SPAN, True), (SPAN, False)):
             lag.stop()
             now += passed
             lag._due = now
-            lag._ring()
-            assert (lag.most > 0.5) is most
+            lag._measure()
+            assert (lag.max > 0.5) is most
     finally:
         lag.stop()
 
@@ -231,7 +231,7 @@ def test_merged_expositions_are_sums_and_the_largest_where_a_sum_says_nothing():
         metrics.bind("loop_lag_max_seconds", lambda lag=lag: lag)
         metrics.repaired(f"cause {lag}")
         texts.append(metrics.exposition().decode())
-    merged = merge([*texts, "not an exposition {", ""]).decode().splitlines()
+    merged = merge_expositions([*texts, "not an exposition {", ""]).decode().splitlines()
     for line in (
         "livequery_bridge_frames_total 5.0",
         "livequery_bridge_loop_lag_max_seconds 4.0",

@@ -13,9 +13,8 @@ from aiohttp import web
 from bridge.core.errors import Failed, Kind
 from bridge.core.query import LiveQuery
 from bridge.live.backend import Identity
-from bridge.live.observer import EndReason
 from bridge.live.send_buffer import SendBuffer
-from bridge.live.viewer import End
+from bridge.live.stream_end import End, EndReason
 from bridge.web.context import CONTEXT, WebContext
 from bridge.web.http.aiohttp_connection import AiohttpConnection
 from bridge.web.parse_cache import parse_cached
@@ -138,7 +137,7 @@ class CoreSession:
             query = _first(text, settings.max_rows)
             self._entity = query.entity
             identity = self._context.identity(self._ask.headers)
-            opened = self._context.hub.hold(self._viewer, query, identity)
+            opened = self._context.hub.start_subscribe(self._viewer, query, identity)
             self._opened = opened
             opened.add_done_callback(self._show)
             while (text := await self._socket.text()) is not None:
@@ -166,7 +165,7 @@ class CoreSession:
         ended = self._viewer.ended
         ended.remove_done_callback(self._ended)
         end = ended.result() if ended.done() else how
-        self._context.hub.leave(self._viewer, end.reason)
+        self._context.hub.unsubscribe(self._viewer, end.reason)
         if self._began is not None:
             self._context.stream_log.ended(
                 self._ask.name,

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from bridge.core.errors import Failed, Kind
 from bridge.core.query import LiveQuery
 from bridge.live.backend import Identity
-from bridge.live.observer import EndReason
+from bridge.live.resume import Resume
 from bridge.live.send_buffer import SendBuffer
-from bridge.live.viewer import End, Resume, Viewer
+from bridge.live.stream_end import End, EndReason
+from bridge.live.viewer import Viewer
 from bridge.web.context import STALLED, WebContext
 from bridge.web.identity import with_token
 from bridge.web.session_end import random_delay_ms
@@ -141,7 +142,7 @@ class V1Session:
             raise Failed(Kind.EXPIRED, "a credential of another scope", field="token")
         self._identity = identity
         for seat in self._seats.values():
-            self._context.hub.refresh(seat.viewer, identity)
+            self._context.hub.update_identity(seat.viewer, identity)
         self._say("authenticated")
 
     def _subscribe(self, said: V1Subscribe) -> None:
@@ -183,7 +184,7 @@ class V1Session:
         if before is not None:
             await asyncio.wait([before])
         try:
-            await self._context.hub.attached(seat.viewer)
+            await self._context.hub.wait_attached(seat.viewer)
             await self._context.hub.reanchor(seat.viewer, query, self._who())
             seat.query = query
         except Failed as failure:
@@ -202,14 +203,14 @@ class V1Session:
             self._tell_end(seat, end)
         finally:
             end = end or self._how
-            hub.leave(viewer, end.reason)
+            hub.unsubscribe(viewer, end.reason)
             del self._seats[seat.name]
             self._note(seat, end)
 
     async def _live(self, seat: ClientSubscription, identity: Identity) -> End:
         """Join, show, and wait for the end; an unsubscribe ends it at any point."""
         hub, viewer = self._context.hub, seat.viewer
-        joining = asyncio.ensure_future(hub.join(viewer, seat.query, identity))
+        joining = asyncio.ensure_future(hub.subscribe(viewer, seat.query, identity))
         try:
             await asyncio.wait((joining, viewer.ended), return_when=asyncio.FIRST_COMPLETED)
             if not viewer.ended.done():
@@ -251,9 +252,9 @@ class V1Session:
     def _beat(self) -> None:
         """Let the client see liveness, and verify its windows."""
         sums = {
-            seat.name: seat.viewer.subscription.digest()
+            seat.name: seat.viewer.digest()
             for seat in self._seats.values()
-            if seat.viewer.up_to_date and seat.viewer.subscription is not None
+            if seat.viewer.up_to_date
         }
         self._say("beat", subs={name: told for name, told in sums.items() if told is not None})
 
