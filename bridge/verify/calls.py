@@ -115,6 +115,8 @@ class TierClient:
         )(request, metadata=self.target.metadata)
         try:
             async for response in call:
+                if response is None:  # what grpc makes of bytes that it cannot parse
+                    raise CallFailedError(CallEnd("INTERNAL", "unreadable message"))
                 yield response
         except grpc.aio.AioRpcError as error:
             raise CallFailedError(end_of(error)) from None

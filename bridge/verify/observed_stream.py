@@ -91,6 +91,8 @@ class ObservedStream:
         await asyncio.wait([self._task])
         if isinstance(self._messages, AsyncGenerator):
             await self._messages.aclose()
+        if not self._task.cancelled():
+            self._task.result()  # a fault of the kit's own is not kept quiet
 
     async def _read(self) -> None:
         try:

@@ -26,9 +26,10 @@ from .times import Times
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Something to ask the tier, and the rules that nothing else judges.
+    """Something to ask the tier, and the rules that it is needed for.
 
-    Rules that no probe names are judged on every stream, whoever opened it.
+    Rules about streams are judged on every stream, whoever opened it: a probe names those that
+    need the changes it brings about.
     """
 
     run: Callable[[Session], Awaitable[None]]
@@ -50,7 +51,7 @@ PROBES = (
         reanchoring,
         (
             rules.REANCHOR, rules.REANCHOR_RESET, rules.REANCHOR_EPOCH, rules.REANCHOR_WINDOW,
-            rules.REANCHOR_REFUSES, rules.REANCHOR_UNKNOWN,
+            rules.REANCHOR_REFUSES, rules.REANCHOR_UNKNOWN, rules.RESET_FIRST, rules.EPOCH,
         ),
     ),
     Probe(
@@ -67,7 +68,9 @@ PROBES = (
         changes,
         (
             rules.WINDOW_KEPT, rules.DELTA_OP, rules.DELTA_ID, rules.DELTA_INDEX,
-            rules.GROUP_WHOLE, rules.STREAM_ID, rules.VERSION,
+            rules.GROUP_WHOLE, rules.STREAM_ID, rules.VERSION, rules.EPOCH, rules.FIRST_SEQ,
+            rules.ROW_JSON, rules.CURSOR_ARITY, rules.CURSOR_VALUES, rules.SORT_ORDER,
+            rules.COMPLETE_MISPLACED, rules.RESET_BARE, rules.STAYS_OPEN,
         ),
     ),
     Probe(heartbeats, (rules.HEARTBEAT_TIME, rules.HEARTBEAT_POSITION)),

@@ -10,8 +10,8 @@ async def start():
     """Start tiers; each is stopped when the test is over."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def start(tier):
-            await tier.start()
+        async def start(tier, **more):
+            await tier.start(**more)
             stack.push_async_callback(tier.stop)
             return tier
 

@@ -79,7 +79,7 @@ class ModelTier(livequery_pb2_grpc.LiveQueryServiceServicer):
         self.ending = asyncio.Event()
         self.describes = None
 
-    async def start(self):
+    async def start(self, where="127.0.0.1:0", credentials=None):
         self.server = grpc.aio.server(
             compression=self.compression, options=self.options(), interceptors=self.interceptors
         )
@@ -89,9 +89,12 @@ class ModelTier(livequery_pb2_grpc.LiveQueryServiceServicer):
             handler = grpc.unary_unary_rpc_method_handler(self.describe)
             methods = {"Describe": handler}
             self.server.add_registered_method_handlers("livequery.v1.LiveQueryService", methods)
-        port = self.server.add_insecure_port("127.0.0.1:0")
+        if credentials is None:
+            port = self.server.add_insecure_port(where)
+        else:
+            port = self.server.add_secure_port(where, credentials)
         await self.server.start()
-        self.address = f"127.0.0.1:{port}"
+        self.address = where if where.startswith("unix:") else f"127.0.0.1:{port}"
         return self
 
     def options(self):

@@ -596,7 +596,7 @@ class FewAtATime(ModelTier):
 class PlacesNeverGivenBack(ModelTier):
     def __init__(self):
         super().__init__()
-        self.places = 35
+        self.places = 32
 
     def judge(self, query):
         super().judge(query)

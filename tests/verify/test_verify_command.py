@@ -67,7 +67,7 @@ async def test_a_fault_is_told_to_people_to_programs_and_to_ci(start, run, tmp_p
     files = {name: tmp_path / f"result.{name}" for name in ("json", "xml")}
     program = await run(
         *("verify", "--upstream", tier.address, "--query", THINGS),
-        *("--only", "row-json,snapshot-indexes"),
+        *("--only", "row-json,snapshot-indexes", "--write-command", "true"),
         *("--json", str(files["json"]), "--junit", str(files["xml"])),
     )
     code, out = await program.ended(30)

@@ -14,10 +14,10 @@ QUERY = pb.LiveQuery(entity="things", sort=[pb.SortKey(column="n")], limit=5)
 PATIENCE = {
     "slow": 60.0,  # a fault is never put down to the machine here
     "settle": 0.6,
-    "quiet": 0.1,
+    "quiet": 0.05,
     "watch": 0.3,
-    "pause": 0.1,
-    "parallel": 10,
+    "pause": 0.02,
+    "parallel": 8,
 }
 WORSE = (Verdict.FAILED, Verdict.WARNING)
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import itertools
+import re
 import sqlite3
+from pathlib import Path
 
 import grpc
 import pytest
@@ -15,6 +17,8 @@ from bridge.verify.runner import verify
 from bridge.verify.times import Times
 from livequery.v1 import livequery_pb2 as pb
 from livetier.server import TierOptions, start_tier
+from ops_support import free_port
+from scripted_tier import scripted_process
 
 THINGS = pb.LiveQuery(entity="things", sort=[pb.SortKey(column="n")], limit=5)
 FLIGHTS = pb.LiveQuery(entity="flights", sort=[pb.SortKey(column="est_dep")], limit=10)
@@ -148,6 +152,23 @@ async def test_only_some_rules_run_only_their_probes(start):
     assert next(tier.names) < 5
 
 
+async def test_the_minimal_tier_of_the_documentation_passes_with_warnings_at_most():
+    text = (Path(__file__).parents[2] / "docs" / "contract.md").read_text()
+    section = text.partition("## A minimal tier in Python")[2]
+    source = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+    address = f"127.0.0.1:{free_port()}"
+    source = source.replace("127.0.0.1:50051", address).replace(
+        "    await server.start()\n", "    await server.start()\n    print(flush=True)\n"
+    )
+    query = pb.LiveQuery(entity="ticks", limit=5)
+    async with scripted_process(source):
+        ledger = await verify(
+            Target(address), query, times=Times(pause=0.1, changes=2, watch=10, parallel=20)
+        )
+    assert set(worse(ledger)) == {"error-details"}
+    assert ledger.outcome(BY_ID["window-kept"]).verdict in (Verdict.OK, Verdict.NOT_JUDGED)
+
+
 # ---------------------------------------------------------------- under load
 
 
@@ -218,6 +239,7 @@ async def test_the_embedded_tier_passes_while_it_plays_and_others_write():
         await tier.stop()
     assert not worse(ledger)
     # It keeps nothing to resume from, and flights are not sorted by a number here.
-    lawful = {"number-kinds", "resume-id", "resume-numbers", "resume-query"}
+    # Nor is a heartbeat sent where changes come all the time.
+    lawful = {"number-kinds", "resume-id", "resume-numbers", "resume-query", "heartbeat-position"}
     loaded = {o.rule.id for o in ledger.outcomes() if o.verdict is Verdict.NOT_JUDGED}
     assert unheard(ledger) - loaded <= lawful

@@ -9,10 +9,10 @@ INTERVALS = 3
 async def heartbeats(session: Session) -> None:
     """Judge the silences of the main stream against the interval promised."""
     ledger, main = session.ledger, session.main
+    ledger.skip("no heartbeat came", rules.HEARTBEAT_POSITION)
     started = main.started
     if started is None or not started.HasField("heartbeat_interval"):
         ledger.skip("no heartbeat_interval was promised", rules.HEARTBEAT_TIME)
-        ledger.skip("no heartbeat came", rules.HEARTBEAT_POSITION)
         return
     promised = started.heartbeat_interval
     interval = promised.seconds + promised.nanos / 1e9
