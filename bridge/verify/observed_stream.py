@@ -70,7 +70,7 @@ class ObservedStream:
         return self._clock() - self.last_at
 
     @property
-    def rest(self) -> float:
+    def unchanged_for(self) -> float:
         """Seconds since the last change; heartbeats are none."""
         return self._clock() - self.changed_at
 

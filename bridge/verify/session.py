@@ -179,7 +179,7 @@ class Session:
             return "started"
         if stream.count:
             self.ledger.ok(rules.STARTED_TIME)
-        await self.until(lambda: stream.whole or stream.end, times.snapshot)
+        await self.until(lambda: stream.whole or stream.end or stream.void, times.snapshot)
         if stream.end is not None:
             if stream.started is None:
                 return "started"
@@ -225,7 +225,7 @@ class Session:
             try:
                 if await self._agree(kept, fresh):
                     return ""
-                if min(kept.rest, fresh.rest) < self.times.quiet:
+                if min(kept.unchanged_for, fresh.unchanged_for) < self.times.quiet:
                     continue
                 if again:
                     if await self.slow():

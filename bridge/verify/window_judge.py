@@ -10,15 +10,16 @@ Invariants:
 - After a bare reset the window is `void`: what comes before the next reset is passed over.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from livequery.v1 import livequery_pb2 as pb
 
 from . import rules
+from .delta_checks import CARRIES_ROW, delta_name, groups, index_check, op_name, row_checks
 from .ledger import Ledger
-from .rows import Row, cursor_fault, json_fault, order_fault, row_of
+from .rows import Row, order_fault, row_of
+from .stream_id_judge import StreamIdJudge
 
-_CARRIES_ROW = (pb.DELTA_OP_ENTER, pb.DELTA_OP_MOVE, pb.DELTA_OP_UPDATE, pb.DELTA_OP_MATCH)
 _MAINTAINED = (pb.DELTA_OP_ENTER, pb.DELTA_OP_LEAVE, pb.DELTA_OP_MOVE, pb.DELTA_OP_UPDATE)
 _STREAMED = (pb.DELTA_OP_MATCH, pb.DELTA_OP_UNMATCH, pb.DELTA_OP_UPDATE)
 _SHAPE = (
@@ -33,27 +34,6 @@ _SHAPE = (
     rules.GROUP_WHOLE,
     rules.VERSION,
 )
-_UNFIT_FOR_ID = ("\r", "\n", "\0")
-
-
-def op_name(op: int) -> str:
-    """Return an op as people write it, or its number."""
-    try:
-        return pb.DeltaOp.Name(op).removeprefix("DELTA_OP_").lower()
-    except ValueError:
-        return f"op {op}"
-
-
-def groups(deltas: Sequence[pb.LiveDelta]) -> Iterator[list[pb.LiveDelta]]:
-    """Yield runs of equal stream_id."""
-    run: list[pb.LiveDelta] = []
-    for delta in deltas:
-        if run and delta.stream_id != run[-1].stream_id:
-            yield run
-            run = []
-        run.append(delta)
-    if run:
-        yield run
 
 
 class WindowJudge:
@@ -74,15 +54,14 @@ class WindowJudge:
         self.rows: list[Row] = list(rows)
         self.doubt = ""
         self.void = False
-        self._bent = ""
+        self._broken_shape = ""
         self.complete = resumed
         self.snapshots = 0
         self.changes = 0
         self.last_reset = pb.ResetInfo()
         self._open = False
         self._evicted: set[str] = set()
-        self._seen_ids: set[str] = set()
-        self._last_id = ""
+        self._stream_ids = StreamIdJudge(ledger)
         self._next_limit: dict[str, int] = {}
 
     @property
@@ -128,14 +107,13 @@ class WindowJudge:
         else:
             self._ledger.ok(rules.RESET_BARE)
         self.rows = []
-        self.doubt = self._bent = ""
+        self.doubt = self._broken_shape = ""
         self.void = delta.reset.bare
         self.complete = False
         self._open = True
         self.last_reset = delta.reset
         self._evicted.clear()
-        self._seen_ids.clear()
-        self._last_id = ""
+        self._stream_ids.reset()
         self.limit = self._next_limit.pop(delta.reset.request_id, self.limit)
 
     def _enter_snapshot(self, delta: pb.LiveDelta) -> None:
@@ -143,7 +121,7 @@ class WindowJudge:
             self._find(rules.SNAPSHOT_RESET, "a reset first", f"{op_name(delta.op)} first")
             self._open = True
         if delta.op != pb.DELTA_OP_ENTER:
-            self._find(rules.SNAPSHOT_ENTERS, "enters only", f"{_name(delta)} in the snapshot")
+            self._find(rules.SNAPSHOT_ENTERS, "enters only", f"{delta_name(delta)} in the snapshot")
             return
         self._ledger.ok(rules.SNAPSHOT_ENTERS)
         if not self._judge_row(delta):
@@ -203,28 +181,15 @@ class WindowJudge:
     def _live(self, deltas: Sequence[pb.LiveDelta]) -> None:
         for at, group in enumerate(groups(deltas)):
             self.changes += 1
-            self._judge_stream_id(group[0].stream_id, first=at == 0)
+            stream_id = group[0].stream_id
+            split = self._stream_ids.group(stream_id, first=at == 0)
+            if split:
+                got = f"{stream_id!r} in two batches"
+                self._find(rules.GROUP_WHOLE, "a change in one batch", got)
             for delta in group:
                 self._apply(delta)
             if not self._streamed:
                 self._close_group()
-
-    def _judge_stream_id(self, stream_id: str, *, first: bool) -> None:
-        if not stream_id:
-            self._last_id = ""
-            return
-        unfit = any(mark in stream_id for mark in _UNFIT_FOR_ID)
-        self._ledger.check(
-            rules.STREAM_ID, not unfit, "a stream_id without CR, LF and NUL", repr(stream_id)
-        )
-        if first and stream_id == self._last_id:
-            self._find(rules.GROUP_WHOLE, "a change in one batch", f"{stream_id!r} in two batches")
-        elif stream_id in self._seen_ids:
-            self._ledger.find(
-                rules.STREAM_ID, "a stream_id of its own for each change", f"{stream_id!r} again"
-            )
-        self._seen_ids.add(stream_id)
-        self._last_id = stream_id
 
     def _close_group(self) -> None:
         over = self.rows[self.limit :]
@@ -242,7 +207,7 @@ class WindowJudge:
         allowed = _STREAMED if self._streamed else _MAINTAINED
         mode = "streamed" if self._streamed else "maintained"
         if not self._check(
-            rules.DELTA_OP, delta.op in allowed, f"an op of {mode} mode", _name(delta)
+            rules.DELTA_OP, delta.op in allowed, f"an op of {mode} mode", delta_name(delta)
         ):
             return
         if not self._judge_row(delta):
@@ -256,10 +221,16 @@ class WindowJudge:
             return
         if delta.op == pb.DELTA_OP_ENTER:
             self._check(
-                rules.DELTA_ID, at < 0, "an enter of a row that is not there", f"{_name(delta)}"
+                rules.DELTA_ID,
+                at < 0,
+                "an enter of a row that is not there",
+                f"{delta_name(delta)}",
             )
         elif not self._check(
-            rules.DELTA_ID, at >= 0, f"a row of the window for {op_name(delta.op)}", _name(delta)
+            rules.DELTA_ID,
+            at >= 0,
+            f"a row of the window for {op_name(delta.op)}",
+            delta_name(delta),
         ):
             if delta.op == pb.DELTA_OP_MOVE:
                 self._insert(delta)
@@ -268,35 +239,19 @@ class WindowJudge:
 
     def _splice(self, delta: pb.LiveDelta, at: int) -> None:
         """Apply by id, as the reducer does; judge whether the indexes say the same."""
-        count = len(self.rows)
-        old, new = delta.old_index, delta.new_index
-        match delta.op:
-            case pb.DELTA_OP_ENTER:
-                if at >= 0:
-                    del self.rows[at]
-                    count -= 1
-                else:
-                    self._index(delta, old == -1, "old_index -1")
-                self._index(delta, 0 <= new <= count, f"new_index 0 to {count}")
-                self._insert(delta)
-            case pb.DELTA_OP_LEAVE:
-                self._index(delta, (old, new) == (at, -1), f"old_index {at}, new_index -1")
-                del self.rows[at]
-            case pb.DELTA_OP_MOVE:
-                right = old == at and 0 <= new < count
-                self._index(delta, right, f"old_index {at}, new_index 0 to {count - 1}")
-                del self.rows[at]
-                self._insert(delta)
-            case _:
-                self._index(delta, old == new == at, f"old_index {at}, new_index {at}")
-                self.rows[at] = row_of(delta)
+        right, expected = index_check(delta, at, len(self.rows))
+        got = f"{delta_name(delta)} with old_index {delta.old_index}, new_index {delta.new_index}"
+        self._check(rules.DELTA_INDEX, right, expected, got)
+        if delta.op == pb.DELTA_OP_UPDATE:
+            self.rows[at] = row_of(delta)
+            return
+        if at >= 0:
+            del self.rows[at]
+        if delta.op != pb.DELTA_OP_LEAVE:
+            self._insert(delta)
 
     def _insert(self, delta: pb.LiveDelta) -> None:
         self.rows.insert(max(delta.new_index, 0), row_of(delta))
-
-    def _index(self, delta: pb.LiveDelta, right: bool, expected: str) -> None:  # noqa: FBT001
-        got = f"{_name(delta)} with old_index {delta.old_index}, new_index {delta.new_index}"
-        self._check(rules.DELTA_INDEX, right, expected, got)
 
     def _apply_streamed(self, delta: pb.LiveDelta) -> None:
         at = self._find_row(delta.agg_id)
@@ -308,65 +263,40 @@ class WindowJudge:
         elif delta.op == pb.DELTA_OP_MATCH:
             self.rows.append(row_of(delta))
 
-    # ------------------------------------------------------------ what every row must be
+    # ------------------------------------------------------------ small change
 
     def _judge_row(self, delta: pb.LiveDelta) -> bool:
-        """Judge id, JSON, cursor and version; says whether the delta can be applied."""
-        if not self._check(
-            rules.ROW_ID, delta.agg_id, "a non-empty agg_id", f"{op_name(delta.op)} without one"
-        ):
-            return False
-        if delta.row:
-            fault = json_fault(delta.row)
-            self._check(rules.ROW_JSON, not fault, "JSON in UTF-8", f"{_name(delta)}: {fault}")
-        if delta.op not in _CARRIES_ROW:
-            return True
-        if delta.cursor.values:
-            self._judge_cursor(delta)
+        """Judge what a delta carries; says whether it can be applied."""
+        for rule, holds, expected, got in row_checks(delta, self._sort):
+            if not self._check(rule, holds, expected, got) and rule is rules.ROW_ID:
+                return False
         at = self._find_row(delta.agg_id)
-        if at >= 0 and delta.version and self.complete:
+        if at >= 0 and delta.version and self.complete and delta.op in CARRIES_ROW:
             held = self.rows[at].version
             self._check(
                 rules.VERSION,
                 delta.version >= held,
                 f"version {held} or more",
-                f"{_name(delta)} with version {delta.version}",
+                f"{delta_name(delta)} with version {delta.version}",
             )
         return True
-
-    def _judge_cursor(self, delta: pb.LiveDelta) -> None:
-        values, arity = delta.cursor.values, len(self._sort) + 1
-        self._check(
-            rules.CURSOR_ARITY,
-            len(values) == arity,
-            f"{arity} values: {len(self._sort)} sort keys, then the id",
-            f"{len(values)} values ({delta.agg_id!r})",
-        )
-        fault = cursor_fault(values)
-        self._check(rules.CURSOR_VALUES, not fault, "finite values, all set", fault)
 
     def _judge_order(self) -> None:
         fault = order_fault(self.rows, self._sort)
         self._check(rules.SORT_ORDER, not fault, "rows in sort order", fault)
-
-    # ------------------------------------------------------------ small change
 
     def _find_row(self, agg_id: str) -> int:
         return next((at for at, row in enumerate(self.rows) if row.id == agg_id), -1)
 
     def _check(self, rule: rules.Rule, holds: object, expected: str, got: object) -> bool:
         if rule in _SHAPE:
-            if self._bent not in ("", rule.id):
+            if self._broken_shape not in ("", rule.id):
                 return bool(holds)
             if not holds:
-                self._bent = rule.id
+                self._broken_shape = rule.id
         if not holds:
             self.doubt = self.doubt or rule.id
         return self._ledger.check(rule, holds, expected, got)
 
     def _find(self, rule: rules.Rule, expected: str, got: str) -> None:
         self._check(rule, False, expected, got)
-
-
-def _name(delta: pb.LiveDelta) -> str:
-    return f"{op_name(delta.op)} {delta.agg_id!r}"
