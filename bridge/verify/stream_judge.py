@@ -120,5 +120,5 @@ class StreamJudge:
                 "deltas after the position",
                 "a reset of the epoch offered",
             )
-        self.numbering.batch(batch, snapshot=self.window.in_snapshot)
+        self.numbering.batch(batch, snapshot=not self.window.complete)
         self.window.batch(batch)

@@ -64,11 +64,6 @@ class WindowJudge:
         self._stream_ids = StreamIdJudge(ledger)
         self._next_limit: dict[str, int] = {}
 
-    @property
-    def in_snapshot(self) -> bool:
-        """Whether a snapshot is under way or still to come."""
-        return not self.complete
-
     def anchor_at(self, request_id: str, limit: int) -> None:
         """Let the reset that answers this Reanchor bring a new limit."""
         self._next_limit[request_id] = limit
