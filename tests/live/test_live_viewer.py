@@ -61,7 +61,7 @@ def test_whoever_joins_a_recorded_engine_at_any_step_sees_its_window(trace):
 @virtually
 async def test_fan_out_of_a_group_is_one_synchronous_step_and_prints_each_form_once(monkeypatch):
     printed = []
-    for module, name in ((encodings, "ws_text_frames"), (encodings, "v1_tail")):
+    for module, name in ((encodings, "ws_text_frames"), (encodings, "v1_ws_suffix")):
         real = getattr(module, name)
 
         def counted(thing, real=real, name=name):
@@ -70,7 +70,7 @@ async def test_fan_out_of_a_group_is_one_synchronous_step_and_prints_each_form_o
 
         monkeypatch.setattr(encodings, name, counted)
     # The forms are dictionary keys of what is printed: scripts must see the counted ones.
-    monkeypatch.setattr("bridge.wire.encoders.v1_tail", encodings.v1_tail)
+    monkeypatch.setattr("bridge.wire.encoders.v1_ws_suffix", encodings.v1_ws_suffix)
     async with house() as home:
         clients = [await home.joined(query(), v1=n % 2 == 0) for n in range(200)]
         printed.clear()
@@ -90,7 +90,7 @@ async def test_fan_out_of_a_group_is_one_synchronous_step_and_prints_each_form_o
         assert [(mark, len(list(run))) for mark, run in groupby(marks) if mark == "written"] == [
             ("written", 200)
         ]
-        assert sorted(printed) == ["v1_tail", "ws_text_frames"]
+        assert sorted(printed) == ["v1_ws_suffix", "ws_text_frames"]
 
 
 @virtually
