@@ -14,7 +14,7 @@ from bridge import app
 from bridge.config.loader import ConfigError, resolve
 from bridge.tls.reloading import TlsError
 from clients import QUERY, SseClient
-from ops_support import until
+from waiting import until
 
 
 def trust(authority, cert=None):

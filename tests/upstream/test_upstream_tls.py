@@ -9,13 +9,14 @@ import subprocess
 
 import grpc
 import pytest
-from upstream_tier import NOBODY, QUERY, read, until
+from upstream_tier import NOBODY, QUERY, read
 
 from bridge.core.errors import Failed, Kind
 from bridge.tls.reloading import TlsError
 from bridge.upstream.endpoints import Endpoints
 from bridge.upstream.tls import UpstreamTlsFiles
 from scripted_tier import reset
+from waiting import until
 
 pytestmark = pytest.mark.skipif(
     shutil.which("openssl") is None, reason="NO TLS TEST HAS RUN: openssl is not installed"
