@@ -1,12 +1,9 @@
 """Encoder: the protocol of one client, as the live layer sees it."""
 
-from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from bridge.core.bundle import Bundle, SharedEncoding
-
-Digest: TypeAlias = Callable[[], str | None]
-"""Returns the digest of a window, None where it has no order. Called only by who sends it."""
+from bridge.core.digest import DigestFunction
 
 
 class Encoder(Protocol):
@@ -22,7 +19,7 @@ class Encoder(Protocol):
     def frames(self, bundle: Bundle) -> bytes:
         """Encode groups. The bytes are shared with other viewers where they can be."""
 
-    def ready(self, rows: int, resumed: str, digest: Digest) -> bytes:
+    def ready(self, rows: int, resumed: str, digest: DigestFunction) -> bytes:
         """Encode that the window is complete, and how it came about (docs/wire.md §5)."""
 
     def state(self, stale: str | None) -> bytes:

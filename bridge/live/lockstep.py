@@ -116,9 +116,9 @@ class Lockstep:
         for viewer in blocked:
             self.leave(viewer)
         self.position = head
-        self.frames += bundle.frames
+        self.frames += bundle.frame_count
         self.written_at = now
-        frames = bundle.frames * len(self.members)
+        frames = bundle.frame_count * len(self.members)
         for viewer, rest in partial:
             viewer.write_remainder(rest)
         return frames, total

@@ -19,4 +19,4 @@ class Resume:
 
     def find_position(self, log: Log) -> int | None:
         """Return where a log can be replayed from, None if it can't."""
-        return log.find(self.pos) if self.pos else log.find_group(self.stream_id)
+        return log.parse_position(self.pos) if self.pos else log.find_group(self.stream_id)

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable
 
 from bridge.core.bundle import Bundle
 from bridge.core.diff import diff
+from bridge.core.digest import digest
 from bridge.core.group import Change, Group
 from bridge.core.log import Log
 from bridge.core.query import LiveQuery
 from bridge.core.snapshot_cache import SnapshotCache
-from bridge.core.window import Mirror, Rows, StreamedSet, Window, digest
+from bridge.core.streamed_set import Mirror, StreamedSet
+from bridge.core.window import Rows, Window
 
 from .observer import Observer
 
@@ -111,7 +113,7 @@ class SharedWindow:
         if frames:
             self.log.append(Group(tuple(frames)), self.rows)
             self.changed_at = self._now()
-        self.log.barrier()
+        self.log.invalidate_positions()
 
 
 def _make_mirror(query: LiveQuery, rows: Rows = ()) -> Mirror:

@@ -15,7 +15,8 @@ from bridge.core.errors import Failed, Kind
 from bridge.core.group import Change
 from bridge.core.query import LiveQuery
 from bridge.core.sequencer import Heartbeat, Resync, Sequencer, Snapshot
-from bridge.core.window import StreamedSet, Window
+from bridge.core.streamed_set import StreamedSet
+from bridge.core.window import Window
 
 from .backend import Backend, Identity, UpstreamCall
 from .heartbeat_timeout import HeartbeatTimeout
@@ -55,7 +56,7 @@ class UpstreamSession:
     @property
     def live(self) -> bool:
         """Whether a call is up and its window complete."""
-        return self._sequencer is not None and not self._sequencer.waiting
+        return self._sequencer is not None and not self._sequencer.awaiting_snapshot
 
     @property
     def effective(self) -> LiveQuery | None:
@@ -69,7 +70,7 @@ class UpstreamSession:
         call = self._call
         if call is None or self._sequencer is None:
             raise Failed(Kind.UNAVAILABLE, "the tier is out of reach")
-        self._sequencer.widen(query.limit)
+        self._sequencer.raise_limit(query.limit)
         self._resume_point.on_reanchor(request_id)
         try:
             async with asyncio.timeout(self._settings.reanchor_timeout):
@@ -193,7 +194,7 @@ class UpstreamSession:
         """Read until the tier ends the stream. Raise Resync or Failed if the call is lost."""
         assert self._call is not None and self._sequencer is not None  # noqa: S101, PT018 - by _open
         call, sequencer = self._call, self._sequencer
-        timeout = self._retry.snapshot_timeout() if sequencer.waiting else None
+        timeout = self._retry.snapshot_timeout() if sequencer.awaiting_snapshot else None
         self._received_at = self._loop.time()
         heartbeat_timeout = HeartbeatTimeout(call.heartbeat, lambda: self._received_at)
         try:
@@ -210,14 +211,14 @@ class UpstreamSession:
     ) -> None:
         self._received_at = self._loop.time()
         if isinstance(message, Heartbeat):
-            sequencer.beat(message)
+            sequencer.check_heartbeat(message)
             return
         self._deliver(sequencer.feed(message))
         for _ in range(sequencer.take_dropped()):
             self._observer.repaired("repeated")
         has_deadline = deadline.when() is not None
         # A deadline that expired as the message came can't be moved, and the call ends.
-        if sequencer.waiting is not has_deadline and not deadline.expired():
+        if sequencer.awaiting_snapshot is not has_deadline and not deadline.expired():
             timeout = self._settings.snapshot_timeout
             deadline.reschedule(None if has_deadline else self._received_at + timeout)
 

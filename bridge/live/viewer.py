@@ -222,8 +222,8 @@ class Viewer:
     def _write(self, bundle: Bundle, window: SharedWindow) -> None:
         data = self.encode(bundle)
         self.send_buffer.write(data)
-        self._frames_written += bundle.frames
-        window.observer.sent(bundle.frames, len(data))
+        self._frames_written += bundle.frame_count
+        window.observer.sent(bundle.frame_count, len(data))
 
     def _write_message(self, data: bytes) -> None:
         if data:

@@ -64,7 +64,7 @@ def test_whoever_joins_a_recorded_engine_at_any_step_sees_its_window(trace):
 @virtually
 async def test_fan_out_of_a_group_is_one_synchronous_step_and_encodes_each_form_once(monkeypatch):
     printed = []
-    for module, name in ((encodings, "ws_text_frames"), (encodings, "v1_tail")):
+    for module, name in ((encodings, "ws_text_frames"), (encodings, "v1_ws_suffix")):
         real = getattr(module, name)
 
         def counted(thing, real=real, name=name):
@@ -73,7 +73,7 @@ async def test_fan_out_of_a_group_is_one_synchronous_step_and_encodes_each_form_
 
         monkeypatch.setattr(encodings, name, counted)
     # Bundles are cached by encoding: the encoders must use the counted ones.
-    monkeypatch.setattr("bridge.wire.encoders.v1_tail", encodings.v1_tail)
+    monkeypatch.setattr("bridge.wire.encoders.v1_ws_suffix", encodings.v1_ws_suffix)
     async with make_bridge() as bridge:
         clients = [await bridge.joined(query(), v1=n % 2 == 0) for n in range(200)]
         printed.clear()
@@ -93,7 +93,7 @@ async def test_fan_out_of_a_group_is_one_synchronous_step_and_encodes_each_form_
         assert [(mark, len(list(run))) for mark, run in groupby(marks) if mark == "written"] == [
             ("written", 200)
         ]
-        assert sorted(printed) == ["v1_tail", "ws_text_frames"]
+        assert sorted(printed) == ["v1_ws_suffix", "ws_text_frames"]
 
 
 @virtually
@@ -173,7 +173,7 @@ async def test_a_client_that_reads_nothing_is_cut_when_the_limit_is_up_and_the_o
         began = asyncio.get_running_loop().time()
         end = await dead.viewer.ended
         assert end.reason is EndReason.STALLED
-        assert end.failure.row.close == 4000
+        assert end.failure.row.close_code == 4000
         assert 5.0 <= asyncio.get_running_loop().time() - began < 5.2
         assert alive.end is None
         dead.leave()
@@ -604,7 +604,7 @@ async def test_beyond_the_cap_those_inside_stay_and_newcomers_get_their_own(monk
     async with make_bridge() as bridge:
         inside = await bridge.joined(PAGE)
         window = inside.viewer.window
-        window._mirror._cap = 10
+        window._mirror._max_members = 10
         waiting = bridge.client()
         await bridge.hub.subscribe(waiting.viewer, PAGE, SOMEBODY)
         for n in range(20):

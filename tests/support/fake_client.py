@@ -3,7 +3,7 @@
 import json
 import zlib
 
-from bridge.core.diff import known as known_rows
+from bridge.core.diff import rows_from_versions
 from bridge.core.errors import Failed, Kind
 from bridge.live.backend import Identity
 from bridge.live.resume import Resume
@@ -225,4 +225,4 @@ def resume(client, *, known=False, stream_id=False):
     """Return the state that a client may resume from."""
     if stream_id:
         return Resume(stream_id=stream_id)
-    return Resume(pos=client.pos, known=known_rows(client.rows) if known else None)
+    return Resume(pos=client.pos, known=rows_from_versions(client.rows) if known else None)

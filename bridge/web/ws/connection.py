@@ -26,7 +26,7 @@ from bridge.web.http.registry import ConnectionRegistry
 from bridge.web.session_end import GRACE, SessionEnd
 from bridge.web.stream_request import StreamRequest
 from bridge.web.transport_sink import TransportSink
-from bridge.wire.websocket import ws_frame_header
+from bridge.wire.websocket import CLOSE_NORMAL, OPCODE_CLOSE, ws_frame_header
 
 from .core_session import serve_websocket
 from .handshake import upgrade_head
@@ -37,8 +37,6 @@ logger = logging.getLogger(__name__)
 _QUEUED: Final = 256 * 1024
 """Bytes of messages that wait to be obeyed; at twice that their sender is held back, and not seen
 to leave until something is written to it."""
-_CLOSE: Final = 0x08
-_NORMAL: Final = 1000
 
 
 class WebSocketConnection(BaseProtocol):
@@ -134,7 +132,7 @@ class WebSocketConnection(BaseProtocol):
             await self.close(code=error.code, message=b"")
             return WSMessage(WSMsgType.ERROR, error, None)
         if message.type is WSMsgType.CLOSE:
-            self._say_goodbye(_NORMAL, b"")
+            self._say_goodbye(CLOSE_NORMAL, b"")
             self.hang_up()
         return cast("WSMessage", message)  # or one of bytes, had they been asked for
 
@@ -156,7 +154,7 @@ class WebSocketConnection(BaseProtocol):
         self.closed = True
         if self.send_buffer is not None:  # else nobody is there to be told
             payload = code.to_bytes(2) + message
-            self.send_buffer.write(ws_frame_header(_CLOSE, len(payload)) + payload)
+            self.send_buffer.write(ws_frame_header(OPCODE_CLOSE, len(payload)) + payload)
 
     # ------------------------------------------------------------ the end
 

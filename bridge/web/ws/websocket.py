@@ -6,13 +6,21 @@ from typing import Any, Protocol
 
 from aiohttp import WSMessage, WSMsgType, web
 
-from bridge.core.errors import Failed, Kind
+from bridge.core.errors import FAILURES, Failed, Kind
+from bridge.core.token_bucket import TokenBucket
 from bridge.live.send_buffer import SendBuffer
 from bridge.live.stream_end import End, EndReason
 from bridge.web.idle_timers import IdleTimers
 from bridge.web.session_end import GRACE
 from bridge.web.transport_sink import TransportSink
-from bridge.wire.websocket import ws_frame_header
+from bridge.wire.websocket import (
+    CLOSE_GOING_AWAY,
+    CLOSE_INTERNAL_ERROR,
+    CLOSE_NORMAL,
+    OPCODE_PING,
+    OPCODE_PONG,
+    ws_frame_header,
+)
 
 MAX_MESSAGE = 64 * 1024
 COMMANDS, BURST = 10.0, 160
@@ -20,15 +28,14 @@ COMMANDS, BURST = 10.0, 160
 CLOSE_TIMEOUT = 2.0
 """Seconds to wait for a client's close frame."""
 _MAX_REASON = 123
-_PING = ws_frame_header(0x09, 0)
-_PONG = 0x0A
+_PING = ws_frame_header(OPCODE_PING, 0)
 _GONE = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 _CLOSE_CODES = {
-    EndReason.UNSUBSCRIBED: 1000,
-    EndReason.COMPLETED: 1000,
-    EndReason.STALLED: 4000,
-    EndReason.EXPIRED: 4001,
-    EndReason.DRAINED: 1001,
+    EndReason.UNSUBSCRIBED: CLOSE_NORMAL,
+    EndReason.COMPLETED: CLOSE_NORMAL,
+    EndReason.STALLED: FAILURES[Kind.TOO_SLOW].close_code,
+    EndReason.EXPIRED: FAILURES[Kind.EXPIRED].close_code,
+    EndReason.DRAINED: CLOSE_GOING_AWAY,
 }
 
 
@@ -60,21 +67,14 @@ class MessageSource(Protocol):
 class CommandLimiter:
     """Commands per second that one client may give, with a burst. Who gives more has to wait."""
 
-    __slots__ = ("_at", "_burst", "_clock", "_left", "_rate")
+    __slots__ = ("_bucket",)
 
     def __init__(self, *, rate: float, burst: int, clock: Callable[[], float]) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._clock = clock
-        self._left = float(burst)
-        self._at = clock()
+        self._bucket = TokenBucket(rate=rate, burst=burst, clock=clock)
 
     def spend(self) -> float:
         """Spend one; returns seconds to wait before it is covered."""
-        now = self._clock()
-        self._left = min(self._left + (now - self._at) * self._rate, self._burst) - 1
-        self._at = now
-        return max(-self._left / self._rate, 0.0)
+        return self._bucket.reserve()
 
 
 class WebSocket:
@@ -154,7 +154,7 @@ class WebSocket:
         payload, self._unanswered = self._unanswered, None
         if payload is not None:
             # Past aiohttp: whatever else is written puts out those in step first.
-            self._send_buffer.write(ws_frame_header(_PONG, len(payload)) + payload)
+            self._send_buffer.write(ws_frame_header(OPCODE_PONG, len(payload)) + payload)
 
     def _ping(self) -> None:
         self._ponged = False
@@ -176,9 +176,9 @@ class WebSocket:
         self.stop()
         if self._messages.closed or end.reason is EndReason.CLIENT_GONE:
             return
-        code = _CLOSE_CODES.get(end.reason, 1011)
+        code = _CLOSE_CODES.get(end.reason, CLOSE_INTERNAL_ERROR)
         if end.failure is not None and end.reason is EndReason.FAILED:
-            code = end.failure.row.close
+            code = end.failure.row.close_code
         text = end.failure.text() if end.failure is not None else ""
         reason = text.encode()[:_MAX_REASON].decode(errors="ignore").encode()
         try:
