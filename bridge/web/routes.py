@@ -10,7 +10,7 @@ from bridge.core.errors import Failed
 from bridge.web.http.problem import http_problem, problem
 from bridge.web.http.response_headers import response_headers
 from bridge.web.sse.handler import sse_handler
-from bridge.web.ws.core_session import websocket_handler
+from bridge.web.ws.handler import websocket_handler
 
 from .context import CONTEXT, WebContext
 from .health import HealthHandlers

@@ -6,6 +6,7 @@ import ssl
 import struct
 
 import pytest
+from websockets.protocol import Protocol
 
 from bridge.live.viewer import Viewer
 from bridge.web.transport_sink import TransportSink
@@ -118,7 +119,7 @@ async def test_who_does_not_answer_a_goodbye_is_left(start_bridge, tier, wire, m
 
 async def test_who_takes_nothing_is_dropped(start_bridge, tier, wire, monkeypatch):
     monkeypatch.setattr("bridge.web.ws.connection.CLOSE_TIMEOUT", 0.1)
-    monkeypatch.setattr("bridge.web.ws.websocket.GRACE", 0.2)
+    monkeypatch.setattr("bridge.web.ws.serving.GRACE", 0.2)
     bridge = await start_bridge()
     client = await wire(bridge)
     call = await stuffed(client, tier)
@@ -227,16 +228,18 @@ async def test_a_socket_after_a_stream_to_a_client_that_lags(start_bridge, tier,
 async def test_a_socket_that_breaks_is_dropped_and_told_in_the_log(
     start_bridge, wire, monkeypatch, caplog
 ):
-    async def read(*_):
+    async def run(*_):
         raise RuntimeError
 
-    monkeypatch.setattr(CoreSession, "read", read)
+    monkeypatch.setattr(CoreSession, "run", run)
     bridge = await start_bridge()
     client = await wire(bridge)
     client.send(PLAIN)
     assert (await rest(client)).endswith(b"\r\n\r\n"), "no word after the answer"
     await nobody_left(bridge)
-    assert [r.message for r in caplog.records if r.levelname == "ERROR"] == ["a socket broke"]
+    assert [r.message for r in caplog.records if r.levelname == "ERROR"] == [
+        "a WebSocket session failed"
+    ]
 
 
 async def test_a_bridge_that_closes_leaves_no_socket(start_bridge, tier, wire):
@@ -293,7 +296,7 @@ async def test_a_goodbye_and_the_end_of_tls_at_once_break_nothing(
 @pytest.mark.parametrize("end", ["left", "goodbye", "over", "wrong"])
 async def test_what_a_socket_held_is_free_without_the_collector(start_bridge, tier, wire, end):
     bridge = await start_bridge(linger="0")
-    async with all_freed(WebSocketConnection, CoreSession, TransportSink, Viewer):
+    async with all_freed(WebSocketConnection, Protocol, CoreSession, TransportSink, Viewer):
         client = await wire(bridge)
         call = await subscribed(client, tier)
         if end == "over":

@@ -23,6 +23,7 @@ from wires import (
     message,
     nobody_left,
     open_,
+    rest,
     subscribed,
 )
 
@@ -183,3 +184,26 @@ async def test_who_sends_without_end_is_not_read(start_bridge, tier, wire):
             await client.writer.drain()
     call.send(update("a", 0, version=2))
     await client.until(b'"version":2')
+
+
+async def test_many_small_messages_hold_their_sender_back_too(start_bridge, tier, wire):
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    await subscribed(client, tier)
+    [connection] = bridge._listener._registry._doors
+    client.send(message(b"{}") * 100_000)
+    async with asyncio.timeout(5):
+        while not connection._reading_paused:
+            await asyncio.sleep(0.01)
+    assert len(connection._messages) < 10_000
+
+
+async def test_an_unmasked_frame_ends_the_connection(start_bridge, wire):
+    """RFC 6455 §5.1."""
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    await open_(client)
+    client.send(b"\x81\x02{}")
+    assert await heard(client) == 1002
+    assert await rest(client) == b""
+    await nobody_left(bridge)

@@ -95,10 +95,10 @@ class HttpConnection(asyncio.Protocol):
         transport, self._transport = self._transport, None
         registry.leave(self)
         if transport is not None:
-            line = WebSocketConnection(registry, transport, ending)
+            websocket = WebSocketConnection(registry, transport, ending)
             if self._full:
-                line.pause_writing()
-            line.begin(ask, place)
+                websocket.pause_writing()
+            websocket.start(ask, place)
 
     def pause_writing(self) -> None:
         """Take note, for who gets the connection next."""
