@@ -70,7 +70,7 @@ class HttpConnection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         peer = transport.get_extra_info("peername")
-        ask = registry.reading.read(data, peer[0] if peer else "")
+        ask = registry.request_parser.parse(data, peer[0] if peer else "")
         if ask is None:
             self._hand_over(data)
             return

@@ -37,7 +37,7 @@ class ConnectionRegistry:
     ) -> None:
         self.context = context
         self.connection = connection
-        self.reading = RequestParser(context.settings)
+        self.request_parser = RequestParser(context.settings)
         self._loop = asyncio.get_running_loop()
         self._doors: dict[RegisteredConnection, None] = {}
         self._waiting: dict[RegisteredConnection, float] = {}  # until when, the first to go first
