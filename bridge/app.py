@@ -9,10 +9,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from bridge.config.loader import Config
+from bridge.core.address import format_addresses
 from bridge.core.origin import is_loopback
 from bridge.live.hub import Hub
-from bridge.live.send_buffer import StallMonitor
 from bridge.live.settings import LiveSettings
+from bridge.live.stall_monitor import StallMonitor
 from bridge.process.drain import drain
 from bridge.process.fd_limit import connection_limits
 from bridge.process.gc_tuning import tune_gc
@@ -112,7 +113,7 @@ class Bridge:
         if config.admin_listen is not None:
             await self._open_admin(await bind(*config.admin_listen, reuse_port=shared))
         if config.wait_for_tier == "on":
-            logger.info("waiting for a tier at %s", ",".join(config.upstream))
+            logger.info("waiting for a tier at %s", format_addresses(config.upstream))
             while not await self._endpoints.reachable(within=60):
                 pass
         await listener.open()
@@ -308,7 +309,10 @@ async def serve(
         if url is None:
             return
         logger.info(
-            "livequery-bridge %s serves %s for %s", bridge_version(), url, ",".join(config.upstream)
+            "livequery-bridge %s serves %s for %s",
+            bridge_version(),
+            url,
+            format_addresses(config.upstream),
         )
         on_listening(url)
         tune_gc()

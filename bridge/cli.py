@@ -127,7 +127,8 @@ def check(*, file: str | None, **flags: str | None) -> None:
     except TlsError as error:
         raise click.UsageError(str(error)) from None
     if not reached:
-        raise click.ClickException(f"no tier reachable at {', '.join(config.upstream)}")
+        addresses = ", ".join(tier.address for tier in config.upstream)
+        raise click.ClickException(f"no tier reachable at {addresses}")
 
 
 async def _reach(config: Config) -> bool:
@@ -136,7 +137,7 @@ async def _reach(config: Config) -> bool:
         tier = endpoints(replace(config, upstream=(address,)))
         answers = await tier.reachable(within=5)
         await tier.close()
-        click.echo(f"{address}: {'reachable' if answers else 'not reachable'}")
+        click.echo(f"{address.address}: {'reachable' if answers else 'not reachable'}")
         reached |= answers
     return reached
 

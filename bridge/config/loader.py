@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bridge.core.address import TierAddress
+
 from .options import BY_KEY, OPTIONS, Option
 
 PREFIX = "BRIDGE_"
@@ -27,7 +29,7 @@ class ConfigError(ValueError):
 class Config:
     """One attribute per option of the table: durations in seconds, sizes in bytes."""
 
-    upstream: tuple[str, ...]
+    upstream: tuple[TierAddress, ...]
     upstream_tls: str
     upstream_ca: str
     upstream_cert: str

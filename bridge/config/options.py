@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from bridge.core.address import TierAddress, parse_address
 from bridge.core.metadata import check_name
 from bridge.core.origin import normalize_origin
 
@@ -94,18 +95,9 @@ def listen_address(text: str) -> tuple[str, int]:
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - asked for by an empty host
 
 
-def upstreams(text: str) -> tuple[str, ...]:
+def upstreams(text: str) -> tuple[TierAddress, ...]:
     """Read the tier's addresses."""
-    found = names(text)
-    for address in found:
-        if address.startswith("unix:"):
-            continue
-        host, colon, port = address.removeprefix("dns:///").rpartition(":")
-        if not colon or not host or not re.fullmatch(r"\d{1,5}", port) or "/" in host:
-            raise ValueError(
-                f"{address!r} is no address of a tier: HOST:PORT, dns:///NAME:PORT or unix:/PATH"
-            )
-    return found
+    return tuple(map(parse_address, names(text)))
 
 
 def path(text: str) -> str:

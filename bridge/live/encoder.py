@@ -1,12 +1,9 @@
 """Script: how one client is spoken to, as the live floor sees the protocol that it speaks."""
 
-from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from bridge.core.bundle import Bundle, SharedEncoding
-
-Digest: TypeAlias = Callable[[], str | None]
-"""Sums a window up; None where it has no order. Called only by whoever tells it."""
+from bridge.core.digest import DigestFunction
 
 
 class Encoder(Protocol):
@@ -22,7 +19,7 @@ class Encoder(Protocol):
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups, the bytes shared where they can be."""
 
-    def ready(self, rows: int, resumed: str, digest: Digest) -> bytes:
+    def ready(self, rows: int, resumed: str, digest: DigestFunction) -> bytes:
         """Tell that the window is complete, and how it came to be."""
 
     def state(self, stale: str | None) -> bytes:

@@ -69,7 +69,7 @@ class FanOut:
         send_buffer = viewer.send_buffer
         if viewer.position != self._position or send_buffer.unsent():
             return
-        wire = send_buffer.wire()
+        wire = send_buffer.open_direct_send()
         if wire is None:
             return
         shared = viewer.shared

@@ -15,8 +15,9 @@ from bridge.core.query import LiveQuery
 from .backend import Backend, Identity
 from .flush_scheduler import FlushScheduler
 from .negative_cache import NegativeCache
-from .observer import EndReason, Observer
+from .observer import Observer
 from .settings import LiveSettings
+from .stream_end import EndReason
 from .subscription import Subscription
 from .viewer import Viewer
 
@@ -57,17 +58,19 @@ class Hub:
 
     # ------------------------------------------------------------ join and leave
 
-    async def join(self, viewer: Viewer, query: LiveQuery, identity: Identity) -> None:
+    async def subscribe(self, viewer: Viewer, query: LiveQuery, identity: Identity) -> None:
         """Hold a subscription to `query` for a viewer; returns when the tier has started it.
 
-        As `hold`. Raises Failed.
+        As `start_subscribe`. Raises Failed.
         """
-        await asyncio.shield(self.hold(viewer, query, identity))
+        await asyncio.shield(self.start_subscribe(viewer, query, identity))
 
-    def hold(self, viewer: Viewer, query: LiveQuery, identity: Identity) -> asyncio.Future[None]:
+    def start_subscribe(
+        self, viewer: Viewer, query: LiveQuery, identity: Identity
+    ) -> asyncio.Future[None]:
         """Hold a subscription to `query` for a viewer; returns its `opened`, not to be cancelled.
 
-        The viewer is shown nothing before `attach`. Raises Failed. Whatever happens, `leave`
+        The viewer is shown nothing before `attach`. Raises Failed. Whatever happens, `unsubscribe`
         gives back what is held.
         """
         if self.draining:
@@ -84,7 +87,7 @@ class Hub:
             self._attached[viewer] = None
             viewer.subscription.attach(viewer)
 
-    async def attached(self, viewer: Viewer) -> None:
+    async def wait_attached(self, viewer: Viewer) -> None:
         """Wait until a viewer is shown a whole window. Raises Failed where that can't be."""
         while viewer not in self._attached:
             subscription = viewer.subscription
@@ -93,12 +96,12 @@ class Hub:
             await asyncio.shield(subscription.opened)
             await asyncio.sleep(0)
 
-    def refresh(self, viewer: Viewer, identity: Identity) -> None:
+    def update_identity(self, viewer: Viewer, identity: Identity) -> None:
         """Use a viewer's fresher credential, of the same scope, from the next call on."""
         if viewer.subscription is not None:
             viewer.subscription.subscribers.add(viewer, identity)
 
-    def leave(self, viewer: Viewer, reason: EndReason) -> None:
+    def unsubscribe(self, viewer: Viewer, reason: EndReason) -> None:
         """Give back what a viewer holds. Idempotent."""
         subscription, viewer.subscription = viewer.subscription, None
         if subscription is not None:

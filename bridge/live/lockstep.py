@@ -73,9 +73,9 @@ class Lockstep:
         for viewer in late:
             self.leave(viewer)
         self.position = head
-        self.frames += bundle.frames
+        self.frames += bundle.frame_count
         self.written_at = now
-        frames = bundle.frames * len(self.viewers)
+        frames = bundle.frame_count * len(self.viewers)
         for viewer, rest in short:
             viewer.rest(rest)
         return frames, total

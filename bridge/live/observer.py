@@ -1,19 +1,8 @@
 """Observer: what the live floor counts and tells, without knowing who listens."""
 
-import enum
 from collections.abc import Sequence
 
-
-class EndReason(enum.StrEnum):
-    """Why a stream ended, as metrics and logs say it. Every stream ends with exactly one."""
-
-    CLIENT_GONE = "client_gone"
-    UNSUBSCRIBED = "unsubscribed"
-    COMPLETED = "completed"
-    STALLED = "stalled"
-    EXPIRED = "expired"
-    DRAINED = "drained"
-    FAILED = "failed"
+from .stream_end import EndReason
 
 
 class Observer:

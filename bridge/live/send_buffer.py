@@ -4,21 +4,13 @@ Writing never awaits: what the socket does not take at once stays in its buffer,
 watched until the buffer is empty. A socket that takes nothing for the stall limit is given up.
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from .stall_monitor import StallMonitor
+
 MAX_UNSENT = 32 * 1024
 """Unsent bytes up to which a socket is written to; beyond, viewers wait in their log."""
-
-BUSY_INTERVAL = 0.025
-"""Seconds between two looks at the sockets that lag, where somebody waits for room."""
-
-CALM_INTERVAL = 1.0
-"""Seconds between two where nobody does: it is only seen whether the client takes anything."""
-
-SWEEP_BUDGET = 0.005
-"""Seconds that one look may spend on catching viewers up before others get their turn."""
 
 
 class DirectSend(Protocol):
@@ -37,7 +29,7 @@ class Sink(Protocol):
     def write(self, data: bytes) -> None:
         """Take bytes without blocking; a no-op once the client is gone."""
 
-    def wire(self) -> DirectSend | None:
+    def open_direct_send(self) -> DirectSend | None:
         """Lay the short way, where there can be one."""
 
     @property
@@ -73,24 +65,24 @@ class SendBuffer:
         "_write",
         "direct_senders",
         "gone",
+        "on_stalled",
+        "open_direct_send",
         "stall_monitor",
-        "stalled",
         "unsent",
-        "wire",
         "written",
         "written_at",
     )
 
     def __init__(
-        self, sink: Sink, stall_monitor: "StallMonitor", *, stalled: Callable[[], None]
+        self, sink: Sink, stall_monitor: StallMonitor, *, on_stalled: Callable[[], None]
     ) -> None:
-        self.wire: Callable[[], DirectSend | None] = sink.wire
+        self.open_direct_send: Callable[[], DirectSend | None] = sink.open_direct_send
         """Lays the short way to the socket; what goes there is not counted as written."""
         self.direct_senders: tuple[DirectSender, ...] = ()
         """Who sends that way."""
         self.unsent = sink.unsent
         """Tells how many bytes the socket has not taken."""
-        self.stalled = stalled
+        self.on_stalled = on_stalled
         self.gone = False
         """Set when its client is gone: it is not looked at any more."""
         self.written_at = stall_monitor.now()
@@ -121,7 +113,7 @@ class SendBuffer:
 
     def on_connection_lost(self) -> None:
         """Take note that the connection is gone: its descriptor will soon be another's."""
-        self.wire = _nowhere
+        self.open_direct_send = _nowhere
         if self.direct_senders:
             self._put_out()
 
@@ -146,7 +138,7 @@ class SendBuffer:
     def cut_stalled(self) -> None:
         """Have the client cut: it does not take what it is sent."""
         self._waiting = None
-        self.stalled()
+        self.on_stalled()
 
     def detach(self) -> None:
         """Call nobody any more.
@@ -154,7 +146,7 @@ class SendBuffer:
         Else it would keep its stream, and that it, until the collector of cycles comes.
         """
         self._waiting = None
-        self.stalled = do_nothing
+        self.on_stalled = do_nothing
 
     def check(self, now: float, stall: float) -> bool:
         """See how the socket does; returns whether it must be watched on."""
@@ -179,94 +171,3 @@ def do_nothing() -> None:
 
 def _nowhere() -> None:
     """Lay no way: the connection is gone."""
-
-
-class StallMonitor:
-    """Looks at lagging outlets, as often as somebody needs it; asleep while there are none."""
-
-    def __init__(
-        self,
-        *,
-        stall: float,
-        loop: asyncio.AbstractEventLoop | None = None,
-        clock: Callable[[], float] | None = None,
-    ) -> None:
-        self._stall = stall
-        self._loop = loop or asyncio.get_running_loop()
-        self.now = clock or self._loop.time
-        self._lagging: dict[SendBuffer, None] = {}
-        self._touched: list[SendBuffer] = []
-        self._stroll = min(CALM_INTERVAL, stall / 8) if stall else CALM_INTERVAL
-        self._timer: asyncio.TimerHandle | None = None
-        self._hurried = False
-
-    def touch(self, send_buffer: SendBuffer) -> None:
-        """Watch an outlet that was written to, if its socket has not taken all by the next tick.
-
-        Not at once: event loops may hand what is written to the kernel at the end of a tick, and
-        then every socket would seem to lag.
-        """
-        if not self._touched:
-            self._loop.call_soon(self._settle)
-        self._touched.append(send_buffer)
-
-    def _settle(self) -> None:
-        touched, self._touched = self._touched, []
-        for send_buffer in touched:
-            if send_buffer.unsent():
-                self.add(send_buffer)
-
-    def add(self, send_buffer: SendBuffer) -> None:
-        """StallMonitor an outlet until its socket has taken everything."""
-        if send_buffer in self._lagging or send_buffer.gone:
-            return
-        send_buffer.start_stall_clock(self.now())
-        self._lagging[send_buffer] = None
-        if self._timer is None:
-            self._set(hurried=False)
-
-    def hurry(self) -> None:
-        """Look soon."""
-        if not self._hurried:
-            self._set(hurried=True)
-
-    def _set(self, *, hurried: bool) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._hurried = hurried
-        self._timer = self._loop.call_later(BUSY_INTERVAL if hurried else self._stroll, self.sweep)
-
-    def remove(self, send_buffer: SendBuffer) -> None:
-        """Forget an outlet: its client is gone."""
-        send_buffer.gone = True
-        self._lagging.pop(send_buffer, None)
-
-    def shed(self, size: int) -> int:
-        """Give up those with the most bytes unsent, `size` in all; returns how many."""
-        unsent = {send_buffer: send_buffer.unsent() for send_buffer in self._lagging}
-        given_up = 0
-        for send_buffer in sorted(unsent, key=unsent.__getitem__, reverse=True):
-            if size <= 0 or not unsent[send_buffer]:
-                break
-            size -= unsent[send_buffer]
-            given_up += 1
-            self._lagging.pop(send_buffer, None)
-            send_buffer.cut_stalled()
-        return given_up
-
-    def sweep(self) -> None:
-        """Look at each lagging outlet, as long as the slice lasts; the rest is first next time."""
-        began = self.now()
-        self._timer, self._hurried = None, False
-        hurried = False
-        for send_buffer in list(self._lagging):
-            lags = send_buffer.check(self.now(), self._stall)
-            self._lagging.pop(send_buffer, None)
-            if lags:
-                self._lagging[send_buffer] = None
-                hurried = hurried or send_buffer.has_waiters
-            if self.now() - began > SWEEP_BUDGET:
-                hurried = True  # the rest
-                break
-        if self._lagging:
-            self._set(hurried=hurried or self._hurried)

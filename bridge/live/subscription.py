@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from bridge.core.bundle import Bundle
 from bridge.core.diff import diff
+from bridge.core.digest import digest
 from bridge.core.errors import Failed, Kind
 from bridge.core.frame import Frame
 from bridge.core.group import Change, Group
@@ -20,17 +21,19 @@ from bridge.core.log import Log
 from bridge.core.query import LiveQuery
 from bridge.core.sequencer import Snapshot
 from bridge.core.snapshot_cache import SnapshotCache
-from bridge.core.window import Mirror, Rows, StreamedSet, Window, digest
+from bridge.core.streamed_set import Mirror, StreamedSet
+from bridge.core.window import Rows, Window
 
 from .backend import Backend, Identity
 from .fanout import FanOut
 from .flush_scheduler import FlushScheduler
-from .observer import EndReason, Observer
+from .observer import Observer
 from .reanchor_state import PendingReanchor, ReanchorState
 from .settings import LiveSettings
+from .stream_end import End, EndReason
 from .subscribers import Subscribers
 from .upstream_session import UpstreamSession
-from .viewer import End, Viewer
+from .viewer import Viewer
 
 logger = logging.getLogger(__name__)
 
@@ -322,7 +325,7 @@ class Subscription:
             if frames:
                 self.log.append(Group(tuple(frames)), self.rows)
                 self._grown()
-            self.log.barrier()
+            self.log.invalidate_positions()
             self._flush_soon()
 
     def _cause(self, event: Snapshot, slide: PendingReanchor | None) -> str:

@@ -16,15 +16,16 @@ from bridge.core.errors import Failed, Kind
 from bridge.core.group import Change
 from bridge.core.query import LiveQuery
 from bridge.core.sequencer import Heartbeat, Resync, Sequencer, Snapshot
-from bridge.core.window import StreamedSet, Window
+from bridge.core.streamed_set import StreamedSet
+from bridge.core.window import Window
 
 from .backend import Backend, Identity, UpstreamCall
 from .backoff import Backoff
 from .heartbeat_timeout import HeartbeatTimeout
-from .observer import EndReason, Observer
+from .observer import Observer
 from .resume_point import ResumePoint
 from .settings import LiveSettings
-from .viewer import End
+from .stream_end import End, EndReason
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class UpstreamSession:
     @property
     def live(self) -> bool:
         """Whether a call is up and its window whole."""
-        return self._sequencer is not None and not self._sequencer.waiting
+        return self._sequencer is not None and not self._sequencer.awaiting_snapshot
 
     @property
     def effective(self) -> LiveQuery | None:
@@ -117,7 +118,7 @@ class UpstreamSession:
         sub = self._sub
         if sub is None or self._sequencer is None:
             raise Failed(Kind.UNAVAILABLE, "the tier is out of reach")
-        self._sequencer.widen(query.limit)
+        self._sequencer.raise_limit(query.limit)
         self._resume_point.sliding(request_id)
         try:
             async with asyncio.timeout(self._settings.reanchor_timeout):
@@ -256,7 +257,7 @@ class UpstreamSession:
         """Read until the tier ends the stream; raises Resync or Failed when the call is lost."""
         assert self._sub is not None and self._sequencer is not None  # noqa: S101, PT018 - by _open
         sub, sequencer = self._sub, self._sequencer
-        first = self._settings.snapshot_timeout if sequencer.waiting else None
+        first = self._settings.snapshot_timeout if sequencer.awaiting_snapshot else None
         if first is not None and self._stale_since is not None:
             first = max(min(first, self._deadline() - self._loop.time()), 0)
         self._heard = self._loop.time()
@@ -275,14 +276,14 @@ class UpstreamSession:
     ) -> None:
         self._heard = self._loop.time()
         if isinstance(message, Heartbeat):
-            sequencer.beat(message)
+            sequencer.check_heartbeat(message)
             return
         self._hand_over(sequencer.feed(message))
         for _ in range(sequencer.take_dropped()):
             self._observer.repaired("repeated")
         waits = clock.when() is not None
         # One that has expired did so as the message came, and the call with it.
-        if sequencer.waiting is not waits and not clock.expired():
+        if sequencer.awaiting_snapshot is not waits and not clock.expired():
             clock.reschedule(None if waits else self._heard + self._settings.snapshot_timeout)
 
     def _hand_over(self, events: Iterable[Snapshot | Change]) -> None:

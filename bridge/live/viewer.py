@@ -7,7 +7,6 @@ gets one diff when its socket drains (streamed: the last frame of each id). Noth
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bridge.core.bundle import Bundle, SharedEncoding
@@ -20,8 +19,9 @@ from bridge.core.op import Op
 from bridge.core.window import Rows
 
 from .encoder import Encoder
-from .observer import EndReason
+from .resume import Resume
 from .send_buffer import SendBuffer
+from .stream_end import End, EndReason
 
 if TYPE_CHECKING:
     from .lockstep import Lockstep
@@ -30,26 +30,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_FRAMES = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """Why a viewer's stream is over; `failure` where the reason is one that is told."""
-
-    reason: EndReason
-    failure: Failed | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """Where a returning client was, by whichever of these it can tell."""
-
-    pos: str = ""
-    """A position it was told (v1): what follows is replayed."""
-    stream_id: str = ""
-    """The last group it has at least a part of (core): replayed from that group on."""
-    known: Rows | None = None
-    """The window it has, as rows of which only id and version count: told as a diff."""
 
 
 class Viewer:
@@ -153,6 +133,10 @@ class Viewer:
     def _behind(self) -> bool:
         return self._restart or self._seen is not None or self._merged is not None
 
+    def digest(self) -> str | None:
+        """Return the digest of the window; None where it has none (streamed, or not attached)."""
+        return None if self.subscription is None else self.subscription.digest()
+
     # ------------------------------------------------------------ the subscription's calls
 
     def begin(self) -> None:
@@ -167,7 +151,9 @@ class Viewer:
         subscription = self.subscription
         if resume is not None and subscription is not None:
             log = subscription.log
-            position = log.find(resume.pos) if resume.pos else log.find_group(resume.stream_id)
+            position = (
+                log.parse_position(resume.pos) if resume.pos else log.find_group(resume.stream_id)
+            )
             if position is not None:
                 self._position = position
                 return "replay"
@@ -339,8 +325,8 @@ class Viewer:
     def _write(self, bundle: Bundle, subscription: "Subscription") -> None:
         data = self.encode(bundle)
         self.send_buffer.write(data)
-        self._frames_written += bundle.frames
-        subscription.observer.sent(bundle.frames, len(data))
+        self._frames_written += bundle.frame_count
+        subscription.observer.sent(bundle.frame_count, len(data))
 
     def _say(self, data: bytes) -> None:
         if data:

@@ -19,7 +19,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from bridge.live.observer import EndReason, Observer
+from bridge.live.observer import Observer
+from bridge.live.stream_end import EndReason
 
 from .families import BY_NAME, FAMILIES, PREFIX, Family
 from .histogram import Histogram

@@ -13,10 +13,10 @@ import random
 import ssl
 from collections.abc import Callable, Collection, Coroutine, Iterable
 
+from bridge.core.address import ReplicaAddress, ServiceName, TierAddress
 from bridge.core.errors import Failed, Kind
 from bridge.upstream.http2.dialer import Dialer
 
-from .address import ReplicaAddress, ServiceName, parse
 from .channel import KEEPALIVE, ChannelFactory
 from .endpoint import Endpoint, EndpointInfo, EndpointState, log_task_failure
 from .resolver import INTERVAL, Lookup, Resolver, lookup
@@ -35,8 +35,7 @@ class Endpoints:
     """All replicas, connected to and watched from the start until `close`.
 
     Args:
-        addresses: `HOST:PORT` and `unix:/PATH` for one replica each, `dns:///NAME:PORT` for every
-            one behind a name.
+        addresses: of replicas, and names behind each of which are any number of them.
         keepalive: `compatible` or `fast`, see KEEPALIVE.
         gather: seconds that reads of a busy connection may be apart; 0 for at once.
         tls: certificate files; None for clear text.
@@ -47,13 +46,13 @@ class Endpoints:
         idle: seconds a connection is kept without streams.
 
     Raises:
-        ValueError: an address that is none; TlsError, one too, files that can't be used.
+        TlsError: certificate files that can't be used.
 
     """
 
     def __init__(
         self,
-        addresses: Iterable[str],
+        addresses: Iterable[TierAddress],
         *,
         keepalive: str = "compatible",
         gather: float = 0.0,
@@ -64,7 +63,7 @@ class Endpoints:
         lookup_interval: float = INTERVAL,
         idle: float = IDLE,
     ) -> None:
-        parsed = tuple(dict.fromkeys(map(parse, addresses)))
+        parsed = tuple(dict.fromkeys(addresses))
         self._credentials = credentials(tls) if tls else None
         server_name = tls.server_name if tls else None
         self._connector = ChannelFactory(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bridge.core.errors import Failed, Kind
 
-from .turnstile import Turnstile
+from .accept_limiter import AcceptLimiter
 
 
 class Admission:
@@ -25,7 +25,7 @@ class Admission:
         clock: Callable[[], float] | None = None,
     ) -> None:
         clock = clock or asyncio.get_running_loop().time
-        self._turnstile = Turnstile(rate=rate, burst=2 * rate, clock=clock)
+        self._accept_limiter = AcceptLimiter(rate=rate, burst=2 * rate, clock=clock)
         self._short = short
         self._most = most
         self._most_per_ip = most_per_ip
@@ -53,7 +53,7 @@ class Admission:
             raise Failed(Kind.QUOTA, "the bridge has no more connections to give", retry_after=5)
         if self._most_per_ip and self._by_ip[ip] >= self._most_per_ip:
             raise Failed(Kind.QUOTA, "too many connections from this address", retry_after=5)
-        if wait := self._turnstile.enter():
+        if wait := self._accept_limiter.admit():
             raise Failed(Kind.UNAVAILABLE, "too many clients at once", retry_after=wait)
         if not self.open:
             self.empty.clear()

@@ -10,9 +10,11 @@ from bridge.core.errors import Failed, Kind
 from bridge.live.backend import Identity
 from bridge.live.encoder import Encoder
 from bridge.live.hub import Hub
-from bridge.live.observer import EndReason
-from bridge.live.send_buffer import SendBuffer, StallMonitor, do_nothing
-from bridge.live.viewer import End, Resume, Viewer
+from bridge.live.resume import Resume
+from bridge.live.send_buffer import SendBuffer, do_nothing
+from bridge.live.stall_monitor import StallMonitor
+from bridge.live.stream_end import End, EndReason
+from bridge.live.viewer import Viewer
 
 from .admission import Admission
 from .identity import identify
@@ -43,7 +45,7 @@ class WebContext:
 
     def send_buffer(self, sink: TransportSink, stalled: Callable[[], None]) -> SendBuffer:
         """Make a connection's outlet; `stalled` is called when it takes nothing for too long."""
-        send_buffer = SendBuffer(sink, self.stall_monitor, stalled=stalled)
+        send_buffer = SendBuffer(sink, self.stall_monitor, on_stalled=stalled)
         sink.serve(send_buffer)
         return send_buffer
 

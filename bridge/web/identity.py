@@ -3,7 +3,7 @@
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from bridge.core.errors import Failed, Kind
-from bridge.core.metadata import TRACE, VALUE
+from bridge.core.metadata import METADATA_VALUE, TRACE_HEADER
 from bridge.live.backend import Identity
 
 NOBODY = Identity()
@@ -34,13 +34,13 @@ def identify(
     metadata: list[tuple[str, str]] = []
     for name in forward:
         for value in headers.getall(name, ()):
-            if not VALUE.fullmatch(value):
+            if not METADATA_VALUE.fullmatch(value):
                 raise Failed(Kind.MALFORMED, "a header of visible ASCII is needed", field=name)
             metadata.append((name, value))
     if not metadata and not scope:
         return NOBODY
     if scope is None:
-        pairs = tuple(pair for pair in metadata if not TRACE.fullmatch(pair[0]))
+        pairs = tuple(pair for pair in metadata if not TRACE_HEADER.fullmatch(pair[0]))
     else:
         present = {name for name, _ in metadata}
         for name in scope:

@@ -6,8 +6,7 @@ from collections.abc import Coroutine
 from typing import Final
 
 from bridge.core.errors import Failed, Kind
-from bridge.live.observer import EndReason
-from bridge.live.viewer import End
+from bridge.live.stream_end import End, EndReason
 
 from .context import STALLED
 

@@ -15,8 +15,7 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from bridge.core.errors import Failed
-from bridge.live.observer import EndReason
-from bridge.live.viewer import End
+from bridge.live.stream_end import End, EndReason
 
 logger = logging.getLogger("bridge.streams")
 

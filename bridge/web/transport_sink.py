@@ -33,7 +33,7 @@ class TransportSink:
         if self._connection is not None:
             self._connection.send_buffer = send_buffer
 
-    def wire(self) -> DirectSend | None:
+    def open_direct_send(self) -> DirectSend | None:
         """Lay a way past the transport, which holds bytes back for the end of a tick.
 
         There is none through TLS, nor where nobody would tell of the connection's end: the

@@ -4,20 +4,14 @@ Core (docs/wire.md §3, §4) has words for frames alone. v1 (§5) adds positions
 state of the tier.
 """
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 from bridge.core.bundle import Bundle, Encoding, SharedEncoding
+from bridge.core.digest import DigestFunction
 
 from .encodings import core_sse, core_sse_chunked, core_ws, v1_sse, v1_sse_chunked, v1_tail
 from .sse import http_chunk
 from .v1_messages import format_message, frames_head
-from .websocket import ws_frame_header, ws_text_frame
+from .websocket import OPCODE_TEXT, ws_frame_header, ws_text_frame
 
-Digest: TypeAlias = Callable[[], str | None]
-"""Returns the digest of the window now; None where it has none."""
-
-_TEXT = 0x01
 _CLEAR_ID = b"id:\n\n"
 _CLEAR_ID_CHUNK = http_chunk(_CLEAR_ID)
 _PING = b": ping\n\n"
@@ -46,7 +40,7 @@ class CoreWsEncoder:
         """Print groups."""
         return bundle.encoded(core_ws)
 
-    def ready(self, rows: int, resumed: str, digest: Digest) -> bytes:
+    def ready(self, rows: int, resumed: str, digest: DigestFunction) -> bytes:
         """Core has no word for it."""
         del rows, resumed, digest
         return b""
@@ -82,11 +76,11 @@ class CoreSseEncoder(CoreWsEncoder):
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups; before one without a name, the id that the client holds is cleared."""
         form = self._form
-        if bundle.named or (bundle.named is False and not self._holds_id):
-            self._holds_id = bundle.named
+        if bundle.has_stream_ids or (bundle.has_stream_ids is False and not self._holds_id):
+            self._holds_id = bundle.has_stream_ids
             return bundle.encoded(form)
         parts = []
-        for part in bundle.parts():
+        for part in bundle.split():
             named = bool(part.groups[0].stream_id)
             if self._holds_id and not named:
                 parts.append(_CLEAR_ID_CHUNK if self._chunked else _CLEAR_ID)
@@ -109,10 +103,10 @@ class V1WsEncoder:
     def frames(self, bundle: Bundle) -> bytes:
         """Print one `frames` message: what is the client's own is a small head."""
         tail = bundle.encoded(v1_tail)
-        head = ws_frame_header(_TEXT, len(self._head) + len(tail))
+        head = ws_frame_header(OPCODE_TEXT, len(self._head) + len(tail))
         return b"".join((head, self._head, tail))
 
-    def ready(self, rows: int, resumed: str, digest: Digest) -> bytes:
+    def ready(self, rows: int, resumed: str, digest: DigestFunction) -> bytes:
         """Print `ready`."""
         return ws_text_frame(
             format_message("ready", sub=self._sub, rows=rows, resumed=resumed, digest=digest())
@@ -147,7 +141,7 @@ class V1SseEncoder:
         """Print groups; the last frame of each has its position as `id:`."""
         return self.shared.encode(bundle)
 
-    def ready(self, rows: int, resumed: str, digest: Digest) -> bytes:
+    def ready(self, rows: int, resumed: str, digest: DigestFunction) -> bytes:
         """Print `ready`."""
         return self.event("ready", rows=rows, resumed=resumed, digest=digest())
 

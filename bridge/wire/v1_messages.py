@@ -4,12 +4,12 @@ import json
 from typing import Any
 
 from bridge.core.errors import Failed, Kind
-from bridge.core.gojson import quote
+from bridge.core.gojson import encode_string
 
 
 def frames_head(sub: str) -> bytes:
     """Print what a `frames` message has before the part that all viewers share."""
-    return b'{"type":"frames","sub":%b,' % quote(sub)
+    return b'{"type":"frames","sub":%b,' % encode_string(sub)
 
 
 def format_message(kind: str, **members: Any) -> bytes:

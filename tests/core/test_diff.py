@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.diff import diff, known, same_row
+from bridge.core.diff import diff, rows_from_versions, same_row
 from bridge.core.frame import encode
 from bridge.core.gojson import NO_CURSOR
 from bridge.core.group import Group
@@ -122,7 +122,7 @@ def test_a_row_has_changed_when_version_text_or_cursor_has(change):
 @thorough
 @given(windows(), windows())
 def test_who_knows_only_ids_and_versions_is_led_to_b_and_version_0_counts_as_changed(a, b):
-    seen = known((one.agg_id, one.version) for one in a)
+    seen = rows_from_versions((one.agg_id, one.version) for one in a)
     frames = diff(seen, b)
     client = SpliceClient()
     apply(client, a, frames)
@@ -139,7 +139,9 @@ def test_who_knows_only_ids_and_versions_is_led_to_b_and_version_0_counts_as_cha
 
 
 def test_of_a_row_known_twice_the_last_version_counts():
-    assert [(one.agg_id, one.version) for one in known([("a", 1), ("b", 2), ("a", 3)])] == [
+    assert [
+        (one.agg_id, one.version) for one in rows_from_versions([("a", 1), ("b", 2), ("a", 3)])
+    ] == [
         ("a", 3),
         ("b", 2),
     ]

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from bridge.core.gojson import (
     UnreadableError,
+    encode_float,
+    encode_string,
     escape,
-    format_number,
-    quote,
     unescaped_cursor,
     unescaped_row,
 )
@@ -62,7 +62,7 @@ def value_bytes(value):
     ],
 )
 def test_doubles_at_the_edges_print_as_javascript_prints_them(double, printed):
-    assert format_number(double).decode() == printed
+    assert encode_float(double).decode() == printed
 
 
 doubles = st.one_of(
@@ -84,7 +84,7 @@ doubles = st.one_of(
 @example(1e-6)
 @example(1e21)
 def test_a_double_prints_by_the_rule_and_reads_back_as_itself(double):
-    printed = format_number(double).decode()
+    printed = encode_float(double).decode()
     assert printed == go_number(double)
     assert struct.pack("<d", float(printed)) == struct.pack("<d", double)
     assert float(json.loads(printed)) == double
@@ -93,7 +93,7 @@ def test_a_double_prints_by_the_rule_and_reads_back_as_itself(double):
 @pytest.mark.parametrize("double", [float("nan"), float("inf"), float("-inf")])
 def test_what_is_not_finite_is_unreadable(double):
     with pytest.raises(UnreadableError):
-        format_number(double)
+        encode_float(double)
 
 
 # ---------------------------------------------------------------- strings
@@ -104,7 +104,7 @@ def test_what_is_not_finite_is_unreadable(double):
 @example('\x00\x08\x0c\n\r\t\x1f\x7f"\\/<>&\u2027\u2028\u2029\u202a\U0001f600\ufeff\u0085')
 @example("\ud800\udfff")
 def test_a_string_prints_as_go_prints_it_and_reads_back(text):
-    printed = quote(text).decode()
+    printed = encode_string(text).decode()
     assert printed == go_quote(text)
     whole = text.encode(errors="replace").decode() == text
     assert not whole or json.loads(printed) == text
@@ -112,7 +112,7 @@ def test_a_string_prints_as_go_prints_it_and_reads_back(text):
 
 def test_every_character_of_one_and_two_bytes_prints_as_go_prints_it():
     for code in range(0x800):
-        assert quote(f"a{chr(code)}").decode() == go_quote(f"a{chr(code)}")
+        assert encode_string(f"a{chr(code)}").decode() == go_quote(f"a{chr(code)}")
 
 
 # ---------------------------------------------------------------- rows

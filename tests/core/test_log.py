@@ -168,9 +168,9 @@ def named_log(*stream_ids, streamed=False):
 def test_a_position_told_is_found_again_and_only_here():
     log, other = named_log("1-0", "2-0"), named_log("1-0", "2-0")
     for position in range(3):
-        assert log.find(told(log, position)) == position
-        assert other.find(told(log, position)) is None
-    assert log.find(told(log, 3)) is None
+        assert log.parse_position(told(log, position)) == position
+        assert other.parse_position(told(log, position)) is None
+    assert log.parse_position(told(log, 3)) is None
 
 
 @pytest.mark.parametrize(
@@ -191,17 +191,17 @@ def test_a_position_told_is_found_again_and_only_here():
 )
 def test_a_position_that_does_not_fit_is_passed_over(pos):
     log = named_log("1-0", "2-0")
-    assert log.find(pos.replace("{}", told(log, 0).partition(".")[0])) is None
+    assert log.parse_position(pos.replace("{}", told(log, 0).partition(".")[0])) is None
 
 
 def test_a_barrier_ends_what_may_be_replayed():
     log = named_log("1-0", "2-0")
     before = told(log, 2)
-    log.barrier()
-    assert log.find(before) is None
+    log.invalidate_positions()
+    assert log.parse_position(before) is None
     assert log.find_group("2-0") is None
-    assert log.find(told(log, 2)) == 2
-    assert log.find(told(log, 1)) is None
+    assert log.parse_position(told(log, 2)) == 2
+    assert log.parse_position(told(log, 1)) is None
 
 
 def test_a_group_is_found_by_the_name_of_exactly_one():

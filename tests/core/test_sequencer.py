@@ -6,7 +6,8 @@ from bridge.core.batch import Batch
 from bridge.core.frame import RESET, encode
 from bridge.core.op import Op
 from bridge.core.sequencer import CallPosition, Heartbeat, Resync, Sequencer, Snapshot
-from bridge.core.window import StreamedSet, Window
+from bridge.core.streamed_set import StreamedSet
+from bridge.core.window import Window
 from core_makers import enter, quick, shown, thorough
 
 LIMIT = 5
@@ -30,7 +31,7 @@ def follow(batches, taker=None):
     for batch in batches:
         try:
             if isinstance(batch, Heartbeat):
-                taker.beat(batch)
+                taker.check_heartbeat(batch)
             else:
                 out.extend(map(told, taker.feed(batch)))
         except Resync as resync:
@@ -117,7 +118,7 @@ def history(batches):
     try:
         for batch in batches:
             if isinstance(batch, Heartbeat):
-                taker.beat(batch)
+                taker.check_heartbeat(batch)
                 continue
             for event in taker.feed(batch):
                 if isinstance(event, Snapshot):
@@ -127,7 +128,7 @@ def history(batches):
                 windows.append(shown(mirror.snapshot()))
     except Resync as resync:
         return windows, resync.cause
-    return windows, "still waiting" if taker.waiting else None
+    return windows, "still waiting" if taker.awaiting_snapshot else None
 
 
 @settings(thorough, max_examples=600)
@@ -188,9 +189,9 @@ def test_nothing_of_a_snapshot_gets_out_before_all_of_it_is_there(batches):
         opened = opened or any(delta.op == Op.RESET for delta in batch.deltas)
         if opened and not batch.snapshot_complete:
             assert out == []
-            assert taker.waiting
+            assert taker.awaiting_snapshot
         opened = opened and not batch.snapshot_complete
-    assert not taker.waiting
+    assert not taker.awaiting_snapshot
 
 
 # ---------------------------------------------------------------- snapshots
@@ -228,7 +229,7 @@ def test_the_end_of_an_older_snapshot_does_not_close_the_present_one():
     list(taker.feed(snapshot("ab", epoch=1, first_seq=1)))
     list(taker.feed(snapshot("x", epoch=2, first_seq=4)))
     assert list(taker.feed(Batch(epoch=1, snapshot_complete=True))) == []
-    assert taker.waiting
+    assert taker.awaiting_snapshot
 
 
 def test_changes_within_a_snapshot_are_part_of_it():
@@ -243,8 +244,8 @@ def test_a_snapshot_has_no_more_rows_than_the_limit_and_a_widened_one_has_more()
     taker = sequencer(limit=2)
     [event] = taker.feed(snapshot("abcd", snapshot_complete=True))
     assert len(event.rows) == 2
-    taker.widen(3)
-    taker.widen(1)
+    taker.raise_limit(3)
+    taker.raise_limit(1)
     [event] = taker.feed(snapshot("abcd", snapshot_complete=True))
     assert len(event.rows) == 3
 
@@ -259,7 +260,7 @@ def test_the_resets_cause_is_told_with_the_snapshot_it_began():
 def test_a_streamed_snapshot_has_no_bound():
     taker = Sequencer(StreamedSet())
     ids = [f"r{i}" for i in range(50)]
-    taker.widen(1)
+    taker.raise_limit(1)
     [event] = taker.feed(snapshot(ids, snapshot_complete=True))
     assert [r.agg_id for r in event.rows] == ids
 
@@ -391,14 +392,14 @@ def test_a_heartbeat_exposes_what_was_lost_at_the_tail(beat, gap):
     taker = begun(epoch=1, first_seq=1)
     if gap:
         with pytest.raises(Resync, match="gap"):
-            taker.beat(beat)
+            taker.check_heartbeat(beat)
     else:
-        taker.beat(beat)
+        taker.check_heartbeat(beat)
 
 
 def test_a_heartbeat_before_anything_numbered_proves_nothing():
-    sequencer().beat(Heartbeat(1, 10))
-    begun().beat(Heartbeat(0, 10))
+    sequencer().check_heartbeat(Heartbeat(1, 10))
+    begun().check_heartbeat(Heartbeat(0, 10))
 
 
 # ---------------------------------------------------------------- where another call may go on
@@ -469,13 +470,13 @@ def test_a_call_cut_anywhere_and_gone_on_from_leads_where_the_whole_one_does(dat
     out, _ = follow(batches[:cut], taker)
     position = taker.position
     if position is None:
-        assert cut == 0 or taker.waiting
+        assert cut == 0 or taker.awaiting_snapshot
         return
     # The tier may repeat what came before; what comes behind must be there.
     again = data.draw(st.integers(0, cut))
     second = after(position)
     assert second.position == position
-    assert not second.waiting
+    assert not second.awaiting_snapshot
     rest, cause = follow(batches[again:], second)
     assert (out + rest, cause) == (whole, None)
     beyond = [batch for batch in batches[cut:] if batch.deltas][1:]

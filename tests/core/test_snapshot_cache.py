@@ -7,7 +7,17 @@ from bridge.core.group import Group
 from bridge.core.op import Op
 from bridge.core.snapshot_cache import SnapshotCache
 from bridge.core.window import Window
-from core_makers import enter, frame, quick, row, snapshot_group, wild_frames, window_of, windows
+from core_makers import (
+    enter,
+    frame,
+    quick,
+    row,
+    shown,
+    snapshot_group,
+    wild_frames,
+    window_of,
+    windows,
+)
 
 
 def printed(group):
@@ -65,3 +75,20 @@ def test_a_row_that_still_stands_where_it_came_is_shown_as_it_came():
     assert [one is other for one, other in zip(shown, came, strict=True)] == [
         True, True, False, False,
     ]  # fmt: skip
+
+
+@quick
+@given(windows())
+def test_a_snapshot_is_a_reset_and_enters_without_holes_or_stream_id(rows):
+    first, *enters = snapshot_group(rows).frames
+    assert first.data == b'{"op":"reset","old_index":0,"new_index":0,"cursor":{"values":null}}'
+    assert [(e.op, e.old_index, e.new_index) for e in enters] == [
+        (Op.ENTER, -1, i) for i in range(len(rows))
+    ]
+    assert shown(enters) == shown(rows)
+    assert {e.stream_id for e in enters} <= {""}
+
+
+def test_a_streamed_snapshot_has_no_indexes():
+    _, *enters = snapshot_group(window_of("ab"), streamed=True).frames
+    assert {(e.old_index, e.new_index) for e in enters} == {(0, 0)}

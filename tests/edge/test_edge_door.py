@@ -230,10 +230,10 @@ async def test_a_stream_that_breaks_before_it_begins_is_refused_and_leaves_nothi
 ):
     bridge = await start_bridge()
 
-    def hold(*_):
+    def start_subscribe(*_):
         raise RuntimeError
 
-    monkeypatch.setattr(bridge._hub, "hold", hold)
+    monkeypatch.setattr(bridge._hub, "start_subscribe", start_subscribe)
     client = await wire(bridge)
     client.send(ASK)
     assert (await client.head()).startswith("HTTP/1.1 50")
@@ -356,7 +356,7 @@ async def test_nobody_is_sent_to_past_a_lost_connection_whose_descriptor_is_anot
             while bridge._admission.open:
                 await asyncio.sleep(0)
         assert viewer.lockstep is None
-        assert door.wire() is None
+        assert door.open_direct_send() is None
     assert left == [[]], "aiohttp's side tells before it does anything else"
 
 

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from bridge.core.errors import Failed, Kind
+from bridge.web.accept_limiter import MAX_RETRY_AFTER, AcceptLimiter
 from bridge.web.admission import Admission
-from bridge.web.turnstile import LATEST, Turnstile
 from clients import QUERY, SseClient
 
 
@@ -24,43 +24,43 @@ def clock():
     return Clock()
 
 
-def come(turnstile, count):
+def come(limiter, count):
     """So many come at once; returns (how many are in, what the others were told)."""
-    told = [turnstile.enter() for _ in range(count)]
+    told = [limiter.admit() for _ in range(count)]
     return told.count(0.0), [wait for wait in told if wait]
 
 
 def test_a_burst_comes_in_at_once_and_then_as_many_as_the_rate_says(clock):
-    turnstile = Turnstile(rate=500, burst=1000, clock=clock)
-    assert come(turnstile, 5000)[0] == 1000
+    limiter = AcceptLimiter(rate=500, burst=1000, clock=clock)
+    assert come(limiter, 5000)[0] == 1000
     for _ in range(10):
         clock.now += 0.1
-        assert come(turnstile, 5000)[0] == 50
+        assert come(limiter, 5000)[0] == 50
     clock.now += 3600
-    assert come(turnstile, 5000)[0] == 1000
+    assert come(limiter, 5000)[0] == 1000
 
 
 def test_each_who_is_turned_away_has_a_moment_of_its_own(clock):
-    turnstile = Turnstile(rate=500, burst=1000, clock=clock)
-    _, told = come(turnstile, 5000)
+    limiter = AcceptLimiter(rate=500, burst=1000, clock=clock)
+    _, told = come(limiter, 5000)
     assert len(set(told)) == 4000
     assert all(b - a == pytest.approx(1 / 500) for a, b in itertools.pairwise(told))
     assert told[-1] == pytest.approx(8)
-    _, told = come(turnstile, 50_000)
-    assert max(told) <= LATEST
+    _, told = come(limiter, 50_000)
+    assert max(told) <= MAX_RETRY_AFTER
 
 
 def test_a_crowd_that_comes_when_it_was_told_is_in_at_the_second_try(clock):
-    turnstile = Turnstile(rate=500, burst=1000, clock=clock)
-    _, told = come(turnstile, 5000)
+    limiter = AcceptLimiter(rate=500, burst=1000, clock=clock)
+    _, told = come(limiter, 5000)
     for _, group in itertools.groupby(told, key=lambda wait: int(wait) + 1):
         count = len(list(group))
         clock.now += 1
-        assert come(turnstile, count)[0] >= count - 1
+        assert come(limiter, count)[0] >= count - 1
 
 
 def test_without_a_rate_all_come_in(clock):
-    assert come(Turnstile(rate=0, burst=0, clock=clock), 5000) == (5000, [])
+    assert come(AcceptLimiter(rate=0, burst=0, clock=clock), 5000) == (5000, [])
 
 
 def test_who_is_refused_for_another_reason_takes_nobodys_turn(clock):

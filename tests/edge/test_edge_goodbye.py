@@ -188,7 +188,7 @@ async def test_nobody_sends_past_the_end_of_a_connection(start_bridge, tier, wir
     else:
         line.hang_up()
     assert not send_buffer.direct_senders
-    assert send_buffer.wire() is None
+    assert send_buffer.open_direct_send() is None
 
 
 async def test_a_socket_on_which_nothing_comes_stays(start_bridge, tier, wire, monkeypatch):

@@ -7,7 +7,7 @@ from bridge.core.errors import Failed, Kind
 from bridge.core.query_parser import parse_query
 from bridge.live.backend import Identity
 from bridge.live.backoff import Backoff
-from bridge.live.observer import EndReason
+from bridge.live.stream_end import EndReason
 from fake_tier import SOMEBODY, House, query, turns, virtually
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bridge.core.errors import Failed, Kind
-from bridge.live.observer import EndReason
+from bridge.live.stream_end import EndReason
 from bridge.live.viewer import Viewer
 from bridge.wire.encoders import V1WsEncoder
 from fake_tier import SOMEBODY, House, Line, query, turns, virtually
@@ -154,7 +154,7 @@ async def test_of_several_on_one_socket_none_sends_before_the_rest_of_another():
         viewer, written = client.viewer, []
         client.sink._read = written.append
         sibling = Viewer(send_buffer=client.send_buffer, encoder=V1WsEncoder("s2"), backlog=1 << 20)
-        await home.hub.join(sibling, query(), SOMEBODY)
+        await home.hub.subscribe(sibling, query(), SOMEBODY)
         home.hub.attach(sibling)
         for at in (-1, 0):
             home.tier.put("a", at)
@@ -170,7 +170,7 @@ async def test_of_several_on_one_socket_none_sends_before_the_rest_of_another():
         viewer.lockstep.viewers.update({first: Line(half), second: client.sink})
         home.tier.put("a", -3)
         await turns()
-        home.hub.leave(sibling, EndReason.CLIENT_GONE)
+        home.hub.unsubscribe(sibling, EndReason.CLIENT_GONE)
         told = b"".join(written)
         assert [told.count(name) for name in (b'"sub":"s"', b'"sub":"s2"')] == [1, 1]
         half_of_it, rest, _ = written

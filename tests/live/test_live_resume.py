@@ -12,7 +12,7 @@ from bridge.core.frame import RESET, encode
 from bridge.core.op import Op
 from bridge.core.sequencer import CallPosition, Heartbeat
 from bridge.live.backend import ResumeOffer
-from bridge.live.observer import EndReason
+from bridge.live.stream_end import EndReason
 from fake_tier import FakeTier, House, query, resume, run_virtually, turns, virtually
 
 DOWN = Failed(Kind.UNAVAILABLE, "down")

@@ -1,13 +1,7 @@
 import asyncio
 
-from bridge.live.send_buffer import (
-    BUSY_INTERVAL,
-    CALM_INTERVAL,
-    MAX_UNSENT,
-    SWEEP_BUDGET,
-    SendBuffer,
-    StallMonitor,
-)
+from bridge.live.send_buffer import MAX_UNSENT, SendBuffer
+from bridge.live.stall_monitor import BUSY_INTERVAL, CALM_INTERVAL, SWEEP_BUDGET, StallMonitor
 from fake_tier import FakeSink, virtually
 
 
@@ -24,10 +18,10 @@ class Late:
         self.clock[0] += self.applies_to
 
 
-def lagging(stall_monitor, size=10, stalled=lambda: None):
+def lagging(stall_monitor, size=10, on_stalled=lambda: None):
     sink = FakeSink(lambda _: None)
     sink.taking = False
-    send_buffer = SendBuffer(sink, stall_monitor, stalled=stalled)
+    send_buffer = SendBuffer(sink, stall_monitor, on_stalled=on_stalled)
     send_buffer.write(b"x" * size)
     return send_buffer, sink
 
@@ -36,7 +30,7 @@ def lagging(stall_monitor, size=10, stalled=lambda: None):
 async def test_nobody_is_looked_at_while_all_sockets_take():
     stall_monitor = StallMonitor(stall=5)
     sink = FakeSink(lambda _: None)
-    SendBuffer(sink, stall_monitor, stalled=lambda: None).write(b"x")
+    SendBuffer(sink, stall_monitor, on_stalled=lambda: None).write(b"x")
     assert stall_monitor._timer is None
 
 
@@ -65,7 +59,7 @@ async def test_a_socket_that_nobody_waits_for_is_looked_at_now_and_then_and_cut_
     sink = FakeSink(lambda _: None)
     sink.taking = False
     send_buffer = SendBuffer(
-        sink, stall_monitor, stalled=lambda: cut.append(stall_monitor.now() - begun)
+        sink, stall_monitor, on_stalled=lambda: cut.append(stall_monitor.now() - begun)
     )
     unsent = send_buffer.unsent
     send_buffer.unsent = lambda: looks.append(1) or unsent()
@@ -115,7 +109,7 @@ async def test_a_sweep_lasts_a_slice_and_the_next_one_begins_with_who_was_left_o
 async def test_without_a_stall_limit_nobody_is_cut():
     stall_monitor = StallMonitor(stall=0)
     cut = []
-    lagging(stall_monitor, stalled=lambda: cut.append(1))
+    lagging(stall_monitor, on_stalled=lambda: cut.append(1))
     await asyncio.sleep(1000)
     assert cut == []
 
@@ -125,7 +119,7 @@ async def test_the_stall_clock_begins_with_the_first_byte_that_stays():
     stall_monitor = StallMonitor(stall=5)
     cut = []
     await asyncio.sleep(100)
-    lagging(stall_monitor, stalled=lambda: cut.append(1))
+    lagging(stall_monitor, on_stalled=lambda: cut.append(1))
     await asyncio.sleep(4.9)
     assert cut == []
     await asyncio.sleep(0.2)
@@ -137,7 +131,7 @@ async def test_the_stall_clock_begins_with_the_first_byte_that_stays():
 async def test_who_left_is_looked_at_no_more():
     stall_monitor = StallMonitor(stall=5)
     cut = []
-    send_buffer, _ = lagging(stall_monitor, stalled=lambda: cut.append(1))
+    send_buffer, _ = lagging(stall_monitor, on_stalled=lambda: cut.append(1))
     stall_monitor.remove(send_buffer)
     await asyncio.sleep(10)
     assert cut == []
@@ -148,8 +142,8 @@ async def test_shedding_gives_up_those_with_the_most_unsent_as_few_as_will_do():
     stall_monitor = StallMonitor(stall=0)
     gone = []
     for size in (10, 40, 20, 30):
-        lagging(stall_monitor, size, stalled=lambda size=size: gone.append(size))
-    done, sink = lagging(stall_monitor, 1000, stalled=lambda: gone.append("who reads"))
+        lagging(stall_monitor, size, on_stalled=lambda size=size: gone.append(size))
+    done, sink = lagging(stall_monitor, 1000, on_stalled=lambda: gone.append("who reads"))
     await asyncio.sleep(0)
     sink.take()
     assert stall_monitor.shed(45) == 2

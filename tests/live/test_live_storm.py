@@ -17,7 +17,7 @@ from bridge.core.op import Op
 from bridge.core.query_parser import parse_query
 from bridge.live import send_buffer as send_buffer_module
 from bridge.live import viewer as viewer_module
-from bridge.live.observer import EndReason
+from bridge.live.stream_end import EndReason
 from fake_tier import FakeTier, House, resume, run_virtually, turns
 
 SMALL = (  # bounds so small that a short run meets them all

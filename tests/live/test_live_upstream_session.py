@@ -6,7 +6,7 @@ from bridge.core.batch import Batch
 from bridge.core.errors import Failed, Kind
 from bridge.core.frame import encode
 from bridge.core.op import Op
-from bridge.live.observer import EndReason
+from bridge.live.stream_end import EndReason
 from fake_tier import House, query, turns, virtually
 
 
@@ -128,7 +128,7 @@ async def test_a_window_without_its_tier_ends_when_it_is_too_old(hangs):
         began = now()
         end = await client.viewer.ended
         assert end.reason is EndReason.FAILED
-        assert end.failure.row.close == 1013
+        assert end.failure.row.close_code == 1013
         assert 60 <= now() - began <= 65.1
         assert client.resets == 1
         assert client.ids == "abc"

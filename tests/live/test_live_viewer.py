@@ -9,8 +9,8 @@ from live_traces import TRACES, trace_batch
 from bridge.core.errors import Failed, Kind
 from bridge.core.frame import encode
 from bridge.core.op import Op
-from bridge.live.observer import EndReason
-from bridge.live.viewer import Resume
+from bridge.live.resume import Resume
+from bridge.live.stream_end import EndReason
 from bridge.wire import encodings
 from fake_tier import SOMEBODY, House, Line, query, resume, turns, virtually
 
@@ -170,7 +170,7 @@ async def test_a_client_that_reads_nothing_is_cut_when_the_limit_is_up_and_the_o
         began = asyncio.get_running_loop().time()
         end = await dead.viewer.ended
         assert end.reason is EndReason.STALLED
-        assert end.failure.row.close == 4000
+        assert end.failure.row.close_code == 4000
         assert 5.0 <= asyncio.get_running_loop().time() - began < 5.2
         assert alive.end is None
         dead.leave()
@@ -599,9 +599,9 @@ async def test_beyond_the_cap_those_inside_stay_and_newcomers_get_their_own(monk
     async with house() as home:
         inside = await home.joined(PAGE)
         subscription = inside.viewer.subscription
-        subscription._window._cap = 10
+        subscription._window._max_members = 10
         waiting = home.client()
-        await home.hub.join(waiting.viewer, PAGE, SOMEBODY)
+        await home.hub.subscribe(waiting.viewer, PAGE, SOMEBODY)
         for n in range(20):
             home.tier.sub.send([streamed(home, "MATCH", f"m{n}")])
         await turns()

@@ -15,7 +15,7 @@ from collections import deque
 import msgspec
 
 from bridge.core.batch import Batch
-from bridge.core.diff import known as known_rows
+from bridge.core.diff import rows_from_versions
 from bridge.core.errors import Failed, Kind
 from bridge.core.frame import RESET, encode
 from bridge.core.op import Op
@@ -23,10 +23,13 @@ from bridge.core.query_parser import parse_query
 from bridge.core.sequencer import Heartbeat
 from bridge.live.backend import Identity
 from bridge.live.hub import Hub
-from bridge.live.observer import EndReason, Observer
-from bridge.live.send_buffer import SendBuffer, StallMonitor
+from bridge.live.observer import Observer
+from bridge.live.resume import Resume
+from bridge.live.send_buffer import SendBuffer
 from bridge.live.settings import LiveSettings
-from bridge.live.viewer import End, Resume, Viewer
+from bridge.live.stall_monitor import StallMonitor
+from bridge.live.stream_end import End, EndReason
+from bridge.live.viewer import Viewer
 from bridge.wire.encoders import CoreSseEncoder, CoreWsEncoder, V1WsEncoder
 from clients import IdClient, SpliceClient
 
@@ -526,7 +529,7 @@ class FakeSink:
             self.pending += data
             self.most = max(self.most, len(self.pending))
 
-    def wire(self):
+    def open_direct_send(self):
         return self
 
     def send(self, data):
@@ -556,7 +559,7 @@ class Line:
 
     def lay(self, viewer):
         """Have a viewer in step sent to this way."""
-        viewer.send_buffer.wire = lambda: self
+        viewer.send_buffer.open_direct_send = lambda: self
         viewer.stop_direct_send()
         return self
 
@@ -582,7 +585,7 @@ class Client:
         self._buffer = b""
         self.sink = FakeSink(self._read)
         self.stalled = False
-        self.send_buffer = SendBuffer(self.sink, house.stall_monitor, stalled=self._cut)
+        self.send_buffer = SendBuffer(self.sink, house.stall_monitor, on_stalled=self._cut)
         core = CoreSseEncoder(chunked=False, holds_id=False) if sse else CoreWsEncoder()
         encoder = V1WsEncoder("s") if v1 else core
         self.sse = sse
@@ -599,9 +602,9 @@ class Client:
     async def join(self, q, identity=SOMEBODY):
         self.query = q
         try:
-            await self.house.hub.join(self.viewer, q, identity)
+            await self.house.hub.subscribe(self.viewer, q, identity)
         except Failed:
-            self.house.hub.leave(self.viewer, EndReason.FAILED)
+            self.house.hub.unsubscribe(self.viewer, EndReason.FAILED)
             raise
         self.house.hub.attach(self.viewer)
         return self
@@ -612,7 +615,7 @@ class Client:
 
     def leave(self, reason=EndReason.CLIENT_GONE):
         ended = self.viewer.ended
-        self.house.hub.leave(self.viewer, ended.result().reason if ended.done() else reason)
+        self.house.hub.unsubscribe(self.viewer, ended.result().reason if ended.done() else reason)
         self.house.stall_monitor.remove(self.send_buffer)
 
     @property
@@ -805,4 +808,4 @@ def resume(client, *, known=False, stream_id=False):
     """Say where a client was."""
     if stream_id:
         return Resume(stream_id=stream_id)
-    return Resume(pos=client.pos, known=known_rows(client.rows) if known else None)
+    return Resume(pos=client.pos, known=rows_from_versions(client.rows) if known else None)

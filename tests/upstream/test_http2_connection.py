@@ -13,8 +13,8 @@ from h2_peer import ANSWER, PATH, Server, ok
 from hyperframe.frame import GoAwayFrame
 from upstream_tier import NOBODY, QUERY, Replica, read, until
 
+from bridge.core.address import ReplicaAddress
 from bridge.core.errors import Failed, Kind
-from bridge.upstream.address import ReplicaAddress
 from bridge.upstream.http2.call import CallEnded
 from bridge.upstream.http2.dialer import Dialer
 from bridge.upstream.http2.keepalive import Keepalive

@@ -12,7 +12,6 @@ from upstream_tier import NOBODY, NOT_SERVING, QUERY, SERVING, FakeTime, read, u
 
 from bridge.core.errors import Failed, Kind
 from bridge.upstream.breaker import FAILURES
-from bridge.upstream.endpoints import Endpoints
 from bridge.upstream.health import SERVICE
 from scripted_tier import Refusal
 
@@ -601,11 +600,6 @@ async def test_a_unix_socket_is_an_address(replica, bridge_to, opened, tmp_path)
     endpoints, backend = bridge_to(tier)
     await open_many(backend, opened, 1)
     await all_ready(endpoints)
-
-
-async def test_what_is_no_address_is_refused_at_the_start():
-    with pytest.raises(ValueError, match="'nope' is no address"):
-        Endpoints(["nope"])
 
 
 async def test_an_address_given_twice_is_one(replica, bridge_to):

@@ -11,6 +11,7 @@ import grpc
 import pytest
 from upstream_tier import NOBODY, QUERY, read, until
 
+from bridge.core.address import ReplicaAddress
 from bridge.core.errors import Failed, Kind
 from bridge.tls.reloading import TlsError
 from bridge.upstream.endpoints import Endpoints
@@ -261,6 +262,6 @@ BAD = [
 async def test_bad_files_are_refused_at_the_start_by_name(pki, named, message):
     paths = {key: str(pki / name) for key, name in named.items()}
     with pytest.raises(TlsError) as told:
-        Endpoints(["127.0.0.1:1"], tls=UpstreamTlsFiles(**paths))
+        Endpoints([ReplicaAddress("127.0.0.1:1")], tls=UpstreamTlsFiles(**paths))
     assert str(told.value).startswith(str(pki / message.split(":", 1)[0]))
     assert message in str(told.value)

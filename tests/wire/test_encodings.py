@@ -29,7 +29,7 @@ def frames(bundle):
 @given(bundles())
 def test_core_forms_carry_every_frame_in_order(bundle):
     data = [frame.data for frame in frames(bundle)]
-    assert bundle.frames == len(data)
+    assert bundle.frame_count == len(data)
     assert parse_ws(bundle.encoded(forms.core_ws)) == [(1, one) for one in data]
     assert [one.encode() for _, one, _ in parse_sse(bundle.encoded(forms.core_sse))] == data
 
@@ -67,7 +67,7 @@ def test_a_chunked_form_is_one_chunk_of_the_plain_one(chunked, plain, bundle):
 @given(bundles())
 def test_a_bundle_is_printed_once_and_splits_into_its_groups(bundle):
     assert bundle.encoded(forms.v1_tail) is bundle.encoded(forms.v1_tail)
-    parts = bundle.parts()
+    parts = bundle.split()
     assert [part.groups for part in parts] == [[group] for group in bundle.groups]
     assert [part.positions for part in parts] == [[position] for position in bundle.positions]
     assert b"".join(part.encoded(forms.v1_sse) for part in parts) == bundle.encoded(forms.v1_sse)

@@ -130,7 +130,7 @@ def test_a_query_of_more_than_16_kib_is_too_large(filler):
 def test_text_that_is_no_json_closes_the_socket(text):
     with pytest.raises(Failed) as caught:
         V1Message(text)
-    assert caught.value.row.close == 4500
+    assert caught.value.row.close_code == 4500
 
 
 def test_the_name_is_told_back_even_of_a_command_that_is_refused():

@@ -13,8 +13,8 @@ from typing import Protocol
 from bridge.core.errors import Failed, Kind
 from bridge.core.query import LiveQuery
 from bridge.core.query_parser import parse_query
-from bridge.live.observer import EndReason
-from bridge.live.viewer import End, Resume
+from bridge.live.resume import Resume
+from bridge.live.stream_end import End, EndReason
 from bridge.web.context import STALLED, WebContext
 from bridge.web.http.response_headers import stream_response_head
 from bridge.web.idle_timers import IdleTimer
@@ -126,7 +126,7 @@ class SseStream:
             raise Failed(Kind.UNAVAILABLE, "the bridge is draining", retry_after=1)
         self._place.take()
         self._query = query = self._wanted()
-        return context.hub.hold(self._viewer, query, context.identity(ask.headers))
+        return context.hub.start_subscribe(self._viewer, query, context.identity(ask.headers))
 
     def _wanted(self) -> LiveQuery:
         text = self._ask.url.query if self._ask.body is None else self._ask.body
@@ -187,14 +187,8 @@ class SseStream:
     def _beat(self) -> None:
         """Let a v1 client verify its window."""
         viewer = self._viewer
-        if (
-            isinstance(self._encoder, V1SseEncoder)
-            and viewer.up_to_date
-            and viewer.subscription is not None
-        ):
-            viewer.send_buffer.write(
-                self._encoder.event("beat", digest=viewer.subscription.digest())
-            )
+        if isinstance(self._encoder, V1SseEncoder) and viewer.up_to_date:
+            viewer.send_buffer.write(self._encoder.event("beat", digest=viewer.digest()))
 
     # ------------------------------------------------------------ the end
 
@@ -223,7 +217,7 @@ class SseStream:
         viewer.ended.remove_done_callback(self._finish)
         for heart in self._idle_timers:
             heart.stop()
-        context.hub.leave(viewer, end.reason)
+        context.hub.unsubscribe(viewer, end.reason)
         context.forget(viewer.send_buffer)
         self._place.give_back()
         self._note(end)

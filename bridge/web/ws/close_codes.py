@@ -2,26 +2,25 @@
 
 from typing import Final
 
-from bridge.live.observer import EndReason
-from bridge.live.viewer import End
+from bridge.core.errors import FAILURES, Kind
+from bridge.live.stream_end import End, EndReason
+from bridge.wire.websocket import CLOSE_GOING_AWAY, CLOSE_INTERNAL_ERROR, CLOSE_NORMAL
 
-NORMAL: Final = 1000
-_BROKEN: Final = 1011
 _MAX_REASON: Final = 123
 _CODES: Final = {
-    EndReason.UNSUBSCRIBED: NORMAL,
-    EndReason.COMPLETED: NORMAL,
-    EndReason.STALLED: 4000,
-    EndReason.EXPIRED: 4001,
-    EndReason.DRAINED: 1001,
+    EndReason.UNSUBSCRIBED: CLOSE_NORMAL,
+    EndReason.COMPLETED: CLOSE_NORMAL,
+    EndReason.STALLED: FAILURES[Kind.TOO_SLOW].close_code,
+    EndReason.EXPIRED: FAILURES[Kind.EXPIRED].close_code,
+    EndReason.DRAINED: CLOSE_GOING_AWAY,
 }
 
 
 def close_code(end: End) -> int:
     """Return the code of the close frame for an end."""
     if end.failure is not None and end.reason is EndReason.FAILED:
-        return end.failure.row.close
-    return _CODES.get(end.reason, _BROKEN)
+        return end.failure.row.close_code
+    return _CODES.get(end.reason, CLOSE_INTERNAL_ERROR)
 
 
 def close_reason(end: End) -> bytes:

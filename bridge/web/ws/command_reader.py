@@ -1,12 +1,12 @@
 """CommandReader: the text messages of a client, at a limited rate."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Final, Protocol
 
 from aiohttp import WSMessage, WSMsgType
 
 from bridge.core.errors import Failed, Kind
+from bridge.core.token_bucket import TokenBucket
 
 from .keepalive import Keepalive
 
@@ -30,36 +30,16 @@ class MessageSource(Protocol):
         """Send a close frame and wait for the client's, within a deadline."""
 
 
-class CommandLimiter:
-    """A token bucket: `rate` commands per second, `burst` at once. A client beyond it waits."""
-
-    __slots__ = ("_burst", "_clock", "_rate", "_tokens", "_updated_at")
-
-    def __init__(self, *, rate: float, burst: int, clock: Callable[[], float]) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._clock = clock
-        self._tokens = float(burst)
-        self._updated_at = clock()
-
-    def spend(self) -> float:
-        """Take a token; returns the seconds to wait until it is covered."""
-        now = self._clock()
-        self._tokens = min(self._tokens + (now - self._updated_at) * self._rate, self._burst) - 1
-        self._updated_at = now
-        return max(-self._tokens / self._rate, 0.0)
-
-
 class CommandReader:
     """Reads commands for a session. Pings and pongs go to the keepalive. One task reads."""
 
-    __slots__ = ("_keepalive", "_limiter", "_messages")
+    __slots__ = ("_bucket", "_keepalive", "_messages")
 
     def __init__(self, messages: MessageSource, keepalive: Keepalive) -> None:
         self._messages = messages
         self._keepalive = keepalive
         clock = asyncio.get_running_loop().time
-        self._limiter = CommandLimiter(rate=COMMANDS_PER_SECOND, burst=COMMAND_BURST, clock=clock)
+        self._bucket = TokenBucket(rate=COMMANDS_PER_SECOND, burst=COMMAND_BURST, clock=clock)
 
     async def read(self) -> str | None:
         """Wait for a text message; None when the client is gone.
@@ -71,7 +51,7 @@ class CommandReader:
         while True:
             message = await self._messages.receive()
             if message.type is WSMsgType.TEXT:
-                if delay := self._limiter.spend():
+                if delay := self._bucket.reserve():
                     await asyncio.sleep(delay)
                 return str(message.data)
             if message.type is WSMsgType.BINARY:

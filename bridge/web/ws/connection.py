@@ -16,17 +16,15 @@ from typing import Final
 from aiohttp import WSMessage, WSMsgType
 from aiohttp.http import WS_CLOSED_MESSAGE
 
-from bridge.live.observer import EndReason
 from bridge.live.send_buffer import SendBuffer
-from bridge.live.viewer import End
+from bridge.live.stream_end import End, EndReason
 from bridge.web.context import StreamSlot
 from bridge.web.http.registry import ConnectionRegistry
 from bridge.web.session_end import GRACE, SessionEnd
 from bridge.web.stream_request import StreamRequest
 from bridge.web.transport_sink import TransportSink
-from bridge.wire.websocket import ws_frame_header
+from bridge.wire.websocket import CLOSE_NORMAL, OPCODE_CLOSE, ws_frame_header
 
-from .close_codes import NORMAL
 from .handshake import upgrade_head
 from .message_reader import MessageReader
 from .serving import CLOSE_TIMEOUT, serve_websocket
@@ -40,7 +38,6 @@ _MESSAGE_OVERHEAD: Final = 128
 """Bytes counted for each message beside its own, so that empty ones are counted too."""
 _PARSED_AT_ONCE: Final = 16 * 1024
 """Bytes: one read may hold thousands of small messages, which are objects once they are parsed."""
-_CLOSE: Final = 0x08
 
 
 class WebSocketConnection(asyncio.Protocol):
@@ -208,7 +205,7 @@ class WebSocketConnection(asyncio.Protocol):
         elif message.type is WSMsgType.ERROR:
             await self.close(code=message.data, message=b"")
         elif message.type is WSMsgType.CLOSE:
-            self._send_close(NORMAL, b"")
+            self._send_close(CLOSE_NORMAL, b"")
             self.hang_up()
         return message
 
@@ -235,7 +232,7 @@ class WebSocketConnection(asyncio.Protocol):
         self.closed = True
         if self.send_buffer is not None:  # None: the connection is lost
             payload = code.to_bytes(2) + reason
-            self.send_buffer.write(ws_frame_header(_CLOSE, len(payload)) + payload)
+            self.send_buffer.write(ws_frame_header(OPCODE_CLOSE, len(payload)) + payload)
 
     # ------------------------------------------------------------ the end
 

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from bridge.core.errors import Failed
 from bridge.core.query import LiveQuery
 from bridge.live.backend import Identity
-from bridge.live.observer import EndReason
 from bridge.live.send_buffer import SendBuffer
-from bridge.live.viewer import End
+from bridge.live.stream_end import End, EndReason
 from bridge.web.context import WebContext
 from bridge.web.parse_cache import parse_cached
 from bridge.web.stream_log import CORE_WS
@@ -78,7 +77,7 @@ class CoreSession:
             query = _parse_first(text, settings.max_rows)
             self._entity = query.entity
             identity = self._context.identity(self._request.headers)
-            self._opened = opened = self._context.hub.hold(self._viewer, query, identity)
+            self._opened = opened = self._context.hub.start_subscribe(self._viewer, query, identity)
             opened.add_done_callback(self._on_opened)
             while (text := await self._commands.read()) is not None:
                 command = core_commands.parse_command(text, max_limit=settings.max_rows)
@@ -109,7 +108,7 @@ class CoreSession:
         ended.remove_done_callback(self._on_viewer_ended)
         if ended.done():
             end = ended.result()
-        self._context.hub.leave(self._viewer, end.reason)
+        self._context.hub.unsubscribe(self._viewer, end.reason)
         if self._started_at is not None:
             self._context.stream_log.ended(
                 self._request.name,

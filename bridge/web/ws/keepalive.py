@@ -8,14 +8,12 @@ from collections.abc import Callable
 from typing import Final
 
 from bridge.core.errors import Failed, Kind
-from bridge.live.observer import EndReason
 from bridge.live.send_buffer import SendBuffer
-from bridge.live.viewer import End
+from bridge.live.stream_end import End, EndReason
 from bridge.web.idle_timers import IdleTimers
-from bridge.wire.websocket import ws_frame_header
+from bridge.wire.websocket import OPCODE_PING, OPCODE_PONG, ws_frame_header
 
-_PING: Final = ws_frame_header(0x09, 0)
-_PONG: Final = 0x0A
+_PING: Final = ws_frame_header(OPCODE_PING, 0)
 
 
 class Keepalive:
@@ -60,7 +58,7 @@ class Keepalive:
         """Answer the last ping."""
         payload, self._pong_due = self._pong_due, None
         if payload is not None:
-            self._send_buffer.write(ws_frame_header(_PONG, len(payload)) + payload)
+            self._send_buffer.write(ws_frame_header(OPCODE_PONG, len(payload)) + payload)
 
     def on_pong(self) -> None:
         """Note that the client is alive."""

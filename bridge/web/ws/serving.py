@@ -4,8 +4,7 @@ import asyncio
 from typing import Final, Protocol
 
 from bridge.core.errors import Failed, Kind
-from bridge.live.observer import EndReason
-from bridge.live.viewer import End
+from bridge.live.stream_end import End, EndReason
 from bridge.web.context import WebContext
 from bridge.web.session_end import GRACE, SessionEnd
 from bridge.web.stream_log import V1_WS

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from bridge.core.errors import Failed, Kind
 from bridge.core.query import LiveQuery
 from bridge.live.backend import Identity
-from bridge.live.observer import EndReason
+from bridge.live.resume import Resume
 from bridge.live.send_buffer import SendBuffer
-from bridge.live.viewer import End, Resume, Viewer
+from bridge.live.stream_end import End, EndReason
+from bridge.live.viewer import Viewer
 from bridge.web.context import STALLED, WebContext
 from bridge.web.identity import with_token
 from bridge.web.session_end import random_delay_ms
@@ -156,7 +157,7 @@ class V1Session:
             raise Failed(Kind.EXPIRED, "a credential of another scope", field="token")
         self._identity = identity
         for subscription in self._subscriptions.values():
-            self._context.hub.refresh(subscription.viewer, identity)
+            self._context.hub.update_identity(subscription.viewer, identity)
         self._send("authenticated")
 
     def _subscribe(self, command: V1Subscribe) -> None:
@@ -203,7 +204,7 @@ class V1Session:
         if before is not None:
             await asyncio.wait([before])
         try:
-            await self._context.hub.attached(subscription.viewer)
+            await self._context.hub.wait_attached(subscription.viewer)
             await self._context.hub.reanchor(subscription.viewer, query, self._current_identity())
             subscription.query = query
         except Failed as failure:
@@ -221,14 +222,14 @@ class V1Session:
             self._send_ended(subscription, end)
         finally:
             end = end or self._final_end
-            self._context.hub.leave(subscription.viewer, end.reason)
+            self._context.hub.unsubscribe(subscription.viewer, end.reason)
             del self._subscriptions[subscription.name]
             self._log_end(subscription, end)
 
     async def _serve_until_end(self, subscription: ClientSubscription, identity: Identity) -> End:
         """Open, show, and wait for the end; an unsubscribe ends it at any point."""
         hub, viewer = self._context.hub, subscription.viewer
-        opening = asyncio.ensure_future(hub.join(viewer, subscription.query, identity))
+        opening = asyncio.ensure_future(hub.subscribe(viewer, subscription.query, identity))
         try:
             await asyncio.wait((opening, viewer.ended), return_when=asyncio.FIRST_COMPLETED)
             if not viewer.ended.done():
@@ -270,9 +271,9 @@ class V1Session:
     def _send_beat(self) -> None:
         """Send `beat`: the client sees that the connection lives, and verifies its windows."""
         digests = {
-            subscription.name: subscription.viewer.subscription.digest()
+            subscription.name: subscription.viewer.digest()
             for subscription in self._subscriptions.values()
-            if subscription.viewer.up_to_date and subscription.viewer.subscription is not None
+            if subscription.viewer.up_to_date
         }
         self._send("beat", subs={name: d for name, d in digests.items() if d is not None})
 
