@@ -29,8 +29,8 @@ from bridge.upstream.endpoints import Endpoints
 from bridge.upstream.tls import UpstreamTlsFiles as UpstreamTls
 from bridge.web.admission import Admission
 from bridge.web.context import WebContext
-from bridge.web.health import HealthHandlers
 from bridge.web.listener import Listener, bind
+from bridge.web.probes import ProbeHandlers
 from bridge.web.routes import admin_application, application
 from bridge.web.settings import WebSettings
 from bridge.web.tls import ListenerTlsFiles
@@ -71,10 +71,10 @@ class Bridge:
             read=lambda: read_memory(config.memory_limit), cut=stall_monitor.shed
         )
         self._admission = Admission(
-            most=most,
-            most_per_ip=config.max_connections_per_ip,
+            limit=most,
+            limit_per_ip=config.max_connections_per_ip,
             rate=config.accept_rate,
-            short=lambda: self._pressure.short,
+            memory_short=lambda: self._pressure.short,
         )
         self._context = WebContext(
             hub=self._hub,
@@ -82,7 +82,7 @@ class Bridge:
             admission=self._admission,
             settings=_web_settings(config),
         )
-        self._health = HealthHandlers(
+        self._probes = ProbeHandlers(
             reasons=self._reasons, replicas=self._replicas, exposition=self._exposition
         )
         self._listener: Listener | None = None
@@ -102,11 +102,11 @@ class Bridge:
         shared = self._fleet is not None
         sockets = await bind(*config.listen, reuse_port=shared)
         self._listener = listener = Listener(
-            application(self._context, self._health, metrics=config.admin_listen is None),
+            application(self._context, self._probes, metrics=config.admin_listen is None),
             sockets,
-            streams=self._context,
+            context=self._context,
             certificate=self._certificate,
-            most=self._most_sockets,
+            limit=self._most_sockets,
         )
         if self._fleet is not None:
             await self._fleet.join(self.metrics.exposition)
@@ -124,7 +124,7 @@ class Bridge:
 
     async def _open_admin(self, sockets: list[socket.socket]) -> None:
         app = admin_application(
-            self._context, self._health, loopback=is_loopback(sockets[0].getsockname()[0])
+            self._context, self._probes, loopback=is_loopback(sockets[0].getsockname()[0])
         )
         self._admin = Listener(app, sockets)
         await self._admin.open()
@@ -138,14 +138,14 @@ class Bridge:
     async def reload(self) -> None:
         """Read certificate files again, the listener's and the tier's, where they have changed."""
         if self._listener is not None:
-            await self._listener.renew()
+            await self._listener.reload_certificate()
         await self._endpoints.reload()
 
     async def _look_after(self) -> None:
         while True:
             await asyncio.sleep(LOOK)
             if self._listener is not None:
-                await self._listener.renew()
+                await self._listener.reload_certificate()
 
     async def _reasons(self) -> list[str]:
         if self._hub.draining:

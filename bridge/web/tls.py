@@ -1,8 +1,8 @@
-"""TLS of the listener: certificate files, checked before use, read again when they change.
+"""TLS of the listener: certificate files, checked before use, reloaded when they change.
 
-A renewed certificate makes a new SSLContext, never a change of the one in use: a file that turns
-out bad half-way must not break handshakes, and an authority that was taken out of the client CA
-file must not stay trusted, nor a session be resumed that it vouched for.
+A reload makes a new SSLContext and does not change the one in use. So a bad file never breaks
+handshakes, and a CA that was removed from the client CA file is no longer trusted, in resumed
+sessions either.
 """
 
 import ssl
@@ -14,9 +14,9 @@ from bridge.tls.reloading import ReloadableFiles
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerTlsFiles:
-    """Paths of PEM files: certificate (with its chain), its key, and who may vouch for clients.
+    """Paths of PEM files: the certificate with its chain, its key, and the CA of clients.
 
-    With `client_ca` a client without a certificate of one of these authorities is turned away.
+    With `client_ca` every client needs a certificate signed by one of these CAs.
     """
 
     cert: str
@@ -25,7 +25,7 @@ class ListenerTlsFiles:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The files named."""
+        """The files that are given."""
         return tuple(path for path in (self.cert, self.key, self.client_ca) if path)
 
 
@@ -43,5 +43,5 @@ def load(files: ListenerTlsFiles) -> ssl.SSLContext:
 
 
 def reloadable_certificate(files: ListenerTlsFiles) -> ReloadableFiles[ssl.SSLContext]:
-    """Return the context in use, to be renewed; raises TlsError. Blocks."""
+    """Return the SSLContext with a way to reload it; raises TlsError. Blocks."""
     return ReloadableFiles(files.paths, lambda: load(files), what="certificate")

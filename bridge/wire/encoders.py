@@ -1,21 +1,23 @@
-"""Scripts: how a client of each protocol is spoken to. Pure printing, shared wherever it can be.
+"""Encoders: what a client of each protocol is sent, as bytes. Pure; bytes are shared if possible.
 
-Core (docs/wire.md §3, §4) has words for frames alone. v1 (§5) adds positions, readiness and the
-state of the tier.
+Core (docs/wire.md §3, §4) has messages for frames alone. v1 (§5) adds positions, readiness and the
+state of the tier. A method returns b"" where its protocol has no message.
 """
 
 from bridge.core.bundle import Bundle, Encoding, SharedEncoding
 from bridge.core.digest import DigestFunction
+from bridge.core.errors import Failed
 
 from .encodings import core_sse, core_sse_chunked, core_ws, v1_sse, v1_sse_chunked, v1_tail
 from .sse import http_chunk
-from .v1_messages import format_message, frames_head
+from .v1_messages import ended_reason, error_members, format_message, frames_head
 from .websocket import OPCODE_TEXT, ws_frame_header, ws_text_frame
 
 _CLEAR_ID = b"id:\n\n"
 _CLEAR_ID_CHUNK = http_chunk(_CLEAR_ID)
 _PING = b": ping\n\n"
 _PING_CHUNK = http_chunk(_PING)
+_LAST_CHUNK = b"0\r\n\r\n"
 _CORE_WS = SharedEncoding(core_ws)
 _CORE_SSE = {
     (chunked, named): SharedEncoding(core_sse_chunked if chunked else core_sse, named)
@@ -51,13 +53,52 @@ class CoreWsEncoder:
         return b""
 
 
-class CoreSseEncoder(CoreWsEncoder):
+class SseEncoder(CoreWsEncoder):
+    """What event streams of both protocols share. `chunked`: the body is in chunks (HTTP/1.1)."""
+
+    __slots__ = ("_chunked",)
+    sends_beats = False
+    """Whether `beat` has a message."""
+
+    def __init__(self, *, chunked: bool) -> None:
+        self._chunked = chunked
+
+    def retry(self, milliseconds: int) -> bytes:
+        """Print the first line of a stream: when EventSource comes back (WHATWG HTML §9.2.6)."""
+        line = b"retry: %d\n\n" % milliseconds
+        return http_chunk(line) if self._chunked else line
+
+    def ping(self) -> bytes:
+        """Print the comment that keeps a silent connection open."""
+        return _PING_CHUNK if self._chunked else _PING
+
+    def beat(self, digest: str | None) -> bytes:
+        """Print `beat`, by which a client verifies its window."""
+        del digest
+        return b""
+
+    def drain(self, reconnect_after_ms: int) -> bytes:
+        """Print `drain`: the bridge is about to close the stream."""
+        del reconnect_after_ms
+        return b""
+
+    def ended(self, failure: Failed | None) -> bytes:
+        """Print `ended`, after an `error` where coming back unchanged is pointless."""
+        del failure
+        return b""
+
+    def end(self) -> bytes:
+        """Print the end of the body."""
+        return _LAST_CHUNK if self._chunked else b""
+
+
+class CoreSseEncoder(SseEncoder):
     """Each frame is one event. `holds_id`: the client has a last event id, to be cleared."""
 
-    __slots__ = ("_chunked", "_holds_id")
+    __slots__ = ("_holds_id",)
 
     def __init__(self, *, chunked: bool, holds_id: bool) -> None:
-        self._chunked = chunked
+        super().__init__(chunked=chunked)
         self._holds_id = holds_id
 
     @property
@@ -68,10 +109,6 @@ class CoreSseEncoder(CoreWsEncoder):
     def shared(self) -> SharedEncoding | None:
         """How groups are printed as long as the client need not be told of another kind of id."""
         return _CORE_SSE[self._chunked, self._holds_id]
-
-    def ping(self) -> bytes:
-        """Print what keeps a silent connection open."""
-        return _PING_CHUNK if self._chunked else _PING
 
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups; before one without a name, the id that the client holds is cleared."""
@@ -119,23 +156,17 @@ class V1WsEncoder:
         return ws_text_frame(format_message("stale", sub=self._sub, reason=stale))
 
 
-class V1SseEncoder:
+class V1SseEncoder(SseEncoder):
     """v1 over SSE: frames are events, and so is every other message, under its own name."""
 
-    __slots__ = ("_chunked",)
+    __slots__ = ()
     resets = False
-
-    def __init__(self, *, chunked: bool) -> None:
-        self._chunked = chunked
+    sends_beats = True
 
     @property
     def shared(self) -> SharedEncoding:
         """How groups are printed."""
         return _V1_SSE[self._chunked]
-
-    def ping(self) -> bytes:
-        """Print what keeps a silent connection open."""
-        return _PING_CHUNK if self._chunked else _PING
 
     def frames(self, bundle: Bundle) -> bytes:
         """Print groups; the last frame of each has its position as `id:`."""
@@ -143,15 +174,30 @@ class V1SseEncoder:
 
     def ready(self, rows: int, resumed: str, digest: DigestFunction) -> bytes:
         """Print `ready`."""
-        return self.event("ready", rows=rows, resumed=resumed, digest=digest())
+        return self._event("ready", rows=rows, resumed=resumed, digest=digest())
 
     def state(self, stale: str | None) -> bytes:
         """Print `stale` or `live`."""
         if stale is None:
-            return self.event("live", reason="resubscribed")
-        return self.event("stale", reason=stale)
+            return self._event("live", reason="resubscribed")
+        return self._event("stale", reason=stale)
 
-    def event(self, kind: str, **members: object) -> bytes:
+    def beat(self, digest: str | None) -> bytes:
+        """Print `beat`; without `digest` where the window has none."""
+        return self._event("beat", digest=digest)
+
+    def drain(self, reconnect_after_ms: int) -> bytes:
+        """Print `drain`."""
+        return self._event("drain", reconnect_after_ms=reconnect_after_ms)
+
+    def ended(self, failure: Failed | None) -> bytes:
+        """Print `ended`, after `problem` where coming back unchanged is pointless."""
+        ended = self._event("ended", reason=ended_reason(failure, asked=False))
+        if failure is None or not failure.final:
+            return ended
+        return self._event("error", **error_members(failure)) + ended
+
+    def _event(self, kind: str, **members: object) -> bytes:
         """Print a message as an event; `error` is EventSource's own name, so it is `problem`."""
         name = "problem" if kind == "error" else kind
         data = b"event: %b\ndata: %b\n\n" % (name.encode(), format_message(kind, **members))

@@ -49,7 +49,7 @@ class RequestParser:
         """Parse what a client at `remote` sent; None where aiohttp is to serve it."""
         cached = self._cache.get(data)
         if cached is not None:
-            return msgspec.structs.replace(cached, name=new_request_id(), remote=remote)
+            return msgspec.structs.replace(cached, request_id=new_request_id(), remote=remote)
         if not data.startswith(self._starts):
             return None
         head = parse_request(data)
@@ -91,9 +91,9 @@ class RequestParser:
         except Failed:
             return None
         return StreamRequest(
-            name=request_id_of(headers),
+            request_id=request_id_of(headers),
             protocol=protocol,
-            url=parameters,
+            parameters=parameters,
             headers=headers,
             body=head.body,
             chunked=True,

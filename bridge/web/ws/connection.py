@@ -90,8 +90,8 @@ class WebSocketConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
-        self._registry.enter(self)
-        self._registry.busy(self)
+        self._registry.add(self)
+        self._registry.stop_idle_timeout(self)
         transport.set_protocol(self)
         transport.write(upgrade_head(request, self._registry.context.settings))
         sink = TransportSink(transport, self)
@@ -105,9 +105,9 @@ class WebSocketConnection(asyncio.Protocol):
         except Exception:
             logger.exception("a WebSocket session failed")
         finally:
-            slot.give_back()
+            slot.release()
             self._task = None
-            self.hang_up()
+            self.close_after_flush()
             self._leave_when_over()
 
     # ------------------------------------------------------------ called by the transport
@@ -135,7 +135,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._transport = None
         _wake(self._arrived)
         _wake(self._writable)
-        self._session_end.say(End(EndReason.CLIENT_GONE))
+        self._session_end.set(End(EndReason.CLIENT_GONE))
         if self._abort_timer is not None:
             self._abort_timer.cancel()
         self._leave_when_over()
@@ -143,7 +143,7 @@ class WebSocketConnection(asyncio.Protocol):
     def _leave_when_over(self) -> None:
         """Leave the registry, once connection and task are both over."""
         if self._transport is None and self._task is None:
-            self._registry.leave(self)
+            self._registry.remove(self)
             self._reader.close()
 
     # ------------------------------------------------------------ messages
@@ -206,7 +206,7 @@ class WebSocketConnection(asyncio.Protocol):
             await self.close(code=message.data, message=b"")
         elif message.type is WSMsgType.CLOSE:
             self._send_close(CLOSE_NORMAL, b"")
-            self.hang_up()
+            self.close_after_flush()
         return message
 
     async def close(self, *, code: int, message: bytes) -> None:
@@ -220,7 +220,7 @@ class WebSocketConnection(asyncio.Protocol):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 while (await self._next()).type not in _LAST:
                     pass
-        self.hang_up()
+        self.close_after_flush()
 
     async def _drain(self) -> None:
         """Wait until the transport has room or is lost."""
@@ -236,7 +236,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     # ------------------------------------------------------------ the end
 
-    def hang_up(self) -> None:
+    def close_after_flush(self) -> None:
         """Close once the client took what was sent; abort after `GRACE` seconds. Idempotent."""
         if self._transport is not None and self._abort_timer is None:
             if self.send_buffer is not None:

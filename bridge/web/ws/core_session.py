@@ -110,8 +110,8 @@ class CoreSession:
             end = ended.result()
         self._context.hub.unsubscribe(self._viewer, end.reason)
         if self._started_at is not None:
-            self._context.stream_log.ended(
-                self._request.name,
+            self._context.stream_log.log_end(
+                self._request.request_id,
                 CORE_WS,
                 entity=self._entity,
                 end=end,

@@ -17,10 +17,8 @@ async def websocket_handler(request: web.Request) -> web.StreamResponse:
     """Serve `GET {base}/ws`. Raises Failed over a limit, HTTPBadRequest for a wrong upgrade."""
     context = request.app[CONTEXT]
     connection, session_end = AiohttpConnection.of(request), SessionEnd()
-    if connection is not None:
-        connection.tell_refusal()
-    stream_request = StreamRequest.of(request, socket=True)
-    with context.place(stream_request.remote, stream_request.protocol, session_end.drain):
+    stream_request = StreamRequest.from_aiohttp(request, websocket=True)
+    with context.slot(stream_request.remote, stream_request.protocol, session_end.drain):
         websocket = web.WebSocketResponse(
             autoping=False,
             compress=False,  # it would encode again for each client what is encoded once

@@ -44,7 +44,7 @@ class Keepalive:
         self._pong_due: bytes | None = None
         """The payload of the client's last ping, while it is not answered."""
         self._pong_timer: asyncio.TimerHandle | None = None
-        self._timer = idle_timers.heart(interval=interval, beat=self._ping)
+        self._timer = idle_timers.start(interval, self._ping)
 
     def on_ping(self, payload: bytes) -> None:
         """Answer once there is room: one pong answers all pings before it, too (§5.5.3)."""

@@ -50,29 +50,29 @@ async def serve_websocket(
         send_buffer=send_buffer,
         idle_timers=context.idle_timers,
         interval=context.settings.ping_interval,
-        end=session_end.say,
+        end=session_end.set,
     )
     if context.hub.draining:
         failure = Failed(Kind.UNAVAILABLE, "the bridge is draining")
-        session_end.say(End(EndReason.FAILED, failure))
+        session_end.set(End(EndReason.FAILED, failure))
     session_class = V1Session if request.protocol is V1_WS else CoreSession
     session: Session = session_class(
         context=context,
         request=request,
         commands=CommandReader(messages, keepalive),
         send_buffer=send_buffer,
-        end=session_end.say,
+        end=session_end.set,
     )
     end = End(EndReason.CLIENT_GONE)
     try:
-        end = await session_end.of(session.run())
+        end = await session_end.run(session.run())
         if end.failure is not None and end.reason is EndReason.FAILED:
-            context.stream_log.refuse(request.name, "ws", end.failure)
+            context.stream_log.log_refusal(request.request_id, "ws", end.failure)
         session.say_goodbye(end)
     finally:
         # Before any wait: aiohttp cancels its handler when the client is gone.
         keepalive.stop()
-        context.forget(send_buffer)
+        context.detach(send_buffer)
         await session.close(end)
     await _close(messages, sink, end)
 

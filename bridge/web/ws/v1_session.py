@@ -86,8 +86,8 @@ class V1Session:
         self._final_end = End(EndReason.CLIENT_GONE)
         """The end of subscriptions that are open when the connection ends."""
         self._loop = asyncio.get_running_loop()
-        self._beat_timer = context.idle_timers.heart(
-            interval=context.settings.ping_interval, beat=self._send_beat
+        self._beat_timer = context.idle_timers.start(
+            context.settings.ping_interval, self._send_beat
         )
 
     async def run(self) -> End:
@@ -102,7 +102,7 @@ class V1Session:
                 except Failed as failure:
                     if failure.kind is Kind.EXPIRED:
                         return End(EndReason.EXPIRED, failure)
-                    self._context.stream_log.refuse(self._request.name, "ws", failure)
+                    self._context.stream_log.log_refusal(self._request.request_id, "ws", failure)
                     self._send("error", **error_members(failure, message.sub))
                 text = await self._commands.read()
         except Failed as failure:
@@ -239,7 +239,7 @@ class V1Session:
             return await viewer.ended
         except Failed as failure:
             subscription.refused = True
-            self._context.stream_log.refuse(self._request.name, "ws", failure)
+            self._context.stream_log.log_refusal(self._request.request_id, "ws", failure)
             self._send("error", **error_members(failure, subscription.name))
             return End(EndReason.FAILED, failure)
         finally:
@@ -257,8 +257,8 @@ class V1Session:
     def _log_end(self, subscription: ClientSubscription, end: End) -> None:
         """Log the end of a subscription whose window was shown."""
         if subscription.started_at is not None:
-            self._context.stream_log.ended(
-                self._request.name,
+            self._context.stream_log.log_end(
+                self._request.request_id,
                 V1_WS,
                 entity=subscription.query.entity,
                 end=end,
