@@ -76,14 +76,14 @@ class Bridge:
             rate=config.accept_rate,
             memory_short=lambda: self._pressure.short,
         )
-        self._context = WebContext(
+        self.context = WebContext(
             hub=self._hub,
             stall_monitor=stall_monitor,
             admission=self._admission,
             settings=_web_settings(config),
         )
         self._probes = ProbeHandlers(
-            reasons=self._reasons, replicas=self._replicas, exposition=self._exposition
+            reasons=self.reasons, replicas=self._replicas, exposition=self._exposition
         )
         self._listener: Listener | None = None
         self._admin: Listener | None = None
@@ -102,9 +102,9 @@ class Bridge:
         shared = self._fleet is not None
         sockets = await bind(*config.listen, reuse_port=shared)
         self._listener = listener = Listener(
-            application(self._context, self._probes, metrics=config.admin_listen is None),
+            application(self.context, self._probes, metrics=config.admin_listen is None),
             sockets,
-            context=self._context,
+            context=self.context,
             certificate=self._certificate,
             limit=self._most_sockets,
         )
@@ -117,14 +117,18 @@ class Bridge:
             while not await self._endpoints.reachable(within=60):
                 pass
         await listener.open()
-        self._keep(self._pressure.run(), "looks at memory")
+        self.start_upkeep()
         if self._certificate is not None:
             self._keep(self._look_after(), "upkeep of certificates")
         return listener.url
 
+    def start_upkeep(self) -> None:
+        """Start what a bridge does beside serving."""
+        self._keep(self._pressure.run(), "looks at memory")
+
     async def _open_admin(self, sockets: list[socket.socket]) -> None:
         app = admin_application(
-            self._context, self._probes, loopback=is_loopback(sockets[0].getsockname()[0])
+            self.context, self._probes, loopback=is_loopback(sockets[0].getsockname()[0])
         )
         self._admin = Listener(app, sockets)
         await self._admin.open()
@@ -147,7 +151,8 @@ class Bridge:
             if self._listener is not None:
                 await self._listener.reload_certificate()
 
-    async def _reasons(self) -> list[str]:
+    async def reasons(self) -> list[str]:
+        """Return why the bridge can't serve now; empty if it can."""
         if self._hub.draining:
             return ["draining"]
         reasons = []
@@ -179,7 +184,7 @@ class Bridge:
     def _bind_metrics(self) -> None:
         bind_reading = self.metrics.bind
         stream_log, hub, lag, pressure, replicas = (
-            self._context.stream_log,
+            self.context.stream_log,
             self._hub,
             self._lag,
             self._pressure,
@@ -212,14 +217,14 @@ class Bridge:
         """
         self._hub.draining = True
         if not await drain(
-            self._context.clients, gone=self._admission.empty, within=self._config.drain_timeout
+            self.context.clients, gone=self._admission.empty, within=self._config.drain_timeout
         ):
             logger.warning("%d clients had to be dropped", self._admission.open)
 
     async def close(self) -> None:
         """Release everything: upstream calls, connections, channels."""
         self._lag.stop()
-        self._context.idle_timers.stop()
+        self.context.idle_timers.stop()
         for task in self._upkeep:
             task.cancel()
         if self._upkeep:

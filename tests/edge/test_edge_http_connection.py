@@ -206,7 +206,7 @@ async def test_a_bad_query_is_refused_before_anything_is_held(start_bridge, wire
     assert head.startswith(f"HTTP/1.1 {status} ")
     assert "application/problem+json" in head
     assert bridge._admission.open == 0
-    assert not bridge._context.clients
+    assert not bridge.context.clients
 
 
 async def test_a_client_that_leaves_before_the_answer_leaves_nothing(start_bridge, tier, wire):
@@ -219,7 +219,7 @@ async def test_a_client_that_leaves_before_the_answer_leaves_nothing(start_bridg
         async with asyncio.timeout(5):
             await call.over.wait()
         assert bridge._admission.open == 0
-        assert not bridge._context.clients
+        assert not bridge.context.clients
         assert bridge._listener.connections == 0
 
 
@@ -236,7 +236,7 @@ async def test_a_stream_that_breaks_before_it_begins_is_refused_and_leaves_nothi
     client.send(ASK)
     assert (await client.head()).startswith("HTTP/1.1 50")
     assert bridge._admission.open == 0
-    assert not bridge._context.clients
+    assert not bridge.context.clients
 
 
 @pytest.mark.parametrize("asked", ["plain", "unusual"])
@@ -249,13 +249,13 @@ async def test_a_client_that_leaves_as_the_tier_starts_leaves_nothing(
     client.send(ASK if asked == "plain" else unusual)
     call = await tier.next_call()
     [subscription] = bridge._hub._all
-    [tell] = bridge._context.clients
+    [tell] = bridge.context.clients
     tell.__self__._sink.abort()
     subscription.started()
     async with asyncio.timeout(5):
         await call.over.wait()
     assert bridge._admission.open == 0
-    assert all(timer.stopped for _, _, timer in bridge._context.idle_timers._due)
+    assert all(timer.stopped for _, _, timer in bridge.context.idle_timers._due)
 
 
 @pytest.mark.parametrize("end", ["left", "over", "refused", "malformed"])

@@ -70,7 +70,7 @@ async def test_each_failure_is_the_same_bytes_both_ways(start_bridge, handed, mo
             ours, theirs = await both(bridge, handed, data)
             assert ours
             assert ours == theirs
-    refused = bridge._context.stream_log.refused
+    refused = bridge.context.stream_log.refused
     assert refused["http", kind.name.lower()] == 2 * 2 * len(FORMS), "each is counted once"
 
 

@@ -165,7 +165,7 @@ async def test_pings_of_a_client_that_takes_nothing_are_answered_by_one_pong(
         await client.writer.drain()
     client.send(message(b"the last", PING))
     async with asyncio.timeout(5):
-        while not (lagging := bridge._context.stall_monitor._lagging):
+        while not (lagging := bridge.context.stall_monitor._lagging):
             await asyncio.sleep(0.01)
     [send_buffer] = lagging
     assert send_buffer.unsent() < 64 * 1024

@@ -114,9 +114,9 @@ async def rest(client):
 
 async def nobody_left(bridge):
     async with asyncio.timeout(5):
-        while bridge._listener.connections or bridge._admission.open or bridge._context.clients:
+        while bridge._listener.connections or bridge._admission.open or bridge.context.clients:
             await asyncio.sleep(0.01)
-    assert all(timer.stopped for _, _, timer in bridge._context.idle_timers._due)
+    assert all(timer.stopped for _, _, timer in bridge.context.idle_timers._due)
 
 
 @contextlib.asynccontextmanager
