@@ -19,8 +19,8 @@ from bridge.web.routes import stream_application
 from .app import Bridge
 
 BRIDGE = web.AppKey("bridge", Bridge)
-"""The running bridge, in the sub-application that `mount` returns: its `metrics`, and `reasons()`
-why it can't serve now."""
+"""The running bridge, in the sub-application that `mount` returns. Its `metrics` print themselves;
+`unready_reasons()` returns why it can't serve now."""
 
 
 def mount(app: web.Application, prefix: str, **options: str) -> web.Application:
@@ -44,7 +44,7 @@ def mount(app: web.Application, prefix: str, **options: str) -> web.Application:
         settings = replace(bridge.context.settings, loopback=False)
         mounted[CONTEXT] = replace(bridge.context, settings=settings)
         mounted[BRIDGE] = bridge
-        bridge.start_upkeep()
+        bridge.start_background_tasks()
         yield
         await bridge.close()
 

@@ -50,7 +50,7 @@ def check_origin(origins: list[str], host: str, allowed: frozenset[str]) -> str 
 
 
 def _is_own(origin: str, host: str) -> bool:
-    """Return whether an origin has the host and port of Host; the scheme has a default port."""
+    """Return whether an origin has the host and port of Host; without a port, the scheme's."""
     scheme = origin.partition(":")[0]
     try:
         return normalize_origin(f"{scheme}://{host}") == origin

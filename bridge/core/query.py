@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from .errors import Failed, Kind
-from .value import Value, canonical_text
+from .value import Cursor, Value, canonical_text
 
 MAINTAINED, STREAMED = 0, 1
 
@@ -49,7 +49,7 @@ class LiveQuery:
     where: tuple[Condition, ...]
     sort: tuple[SortKey, ...]
     limit: int
-    cursor: tuple[Value, ...] | None = None
+    cursor: Cursor = None
     mode: int = MAINTAINED
 
     @cached_property
@@ -72,7 +72,7 @@ class LiveQuery:
         """Whether the result is a set without order and limit."""
         return self.mode == STREAMED
 
-    def reanchored(self, cursor: tuple[Value, ...] | None, limit: int) -> "LiveQuery":
+    def reanchored(self, cursor: Cursor, limit: int) -> "LiveQuery":
         """Return this query at another cursor; `limit` 0 keeps the size.
 
         Raises:
@@ -92,7 +92,7 @@ def _condition_text(condition: Condition) -> str:
     return head + canonical_text(condition.operand)
 
 
-def check_arity(cursor: tuple[Value, ...] | None, sort: tuple[SortKey, ...]) -> None:
+def check_arity(cursor: Cursor, sort: tuple[SortKey, ...]) -> None:
     """Refuse a cursor that does not have one value per sort key, then the id; None is the head."""
     if cursor is not None and len(cursor) != len(sort) + 1:
         raise bad_query(

@@ -21,7 +21,7 @@ from .query import (
     bad_query,
     check_arity,
 )
-from .value import Value, value_from_tree
+from .value import Cursor, Value, value_from_tree
 
 OPERATORS = frozenset(
     ["eq", "ne", "gt", "gte", "lt", "lte", "in", "notin", "like", "ilike", "isnull", "isnotnull"]
@@ -132,7 +132,7 @@ def read_int32(tree: Any, field: str) -> int:
     return number
 
 
-def read_cursor(tree: Any) -> tuple[Value, ...] | None:
+def read_cursor(tree: Any) -> Cursor:
     """Read a cursor. One without values (null, `{}`, empty) is the head: None.
 
     Raises:

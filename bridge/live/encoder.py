@@ -1,4 +1,4 @@
-"""Script: how one client is spoken to, as the live floor sees the protocol that it speaks."""
+"""Encoder: the protocol of one client, as the live layer sees it."""
 
 from typing import Protocol
 
@@ -7,20 +7,20 @@ from bridge.core.digest import DigestFunction
 
 
 class Encoder(Protocol):
-    """How one client is spoken to: the protocol it speaks. What it has no word for is b""."""
+    """Encodes for one client. What its protocol has no message for is b""."""
 
     resets: bool
-    """Whether a moved window is told as reset + enters; else as a diff."""
+    """Whether a move to another window is sent as reset + enters. If not, it is sent as a diff."""
 
     @property
     def shared(self) -> SharedEncoding | None:
-        """How groups are printed from here on, as for others; None: in a form of its own."""
+        """The encoding of groups from here on. None: its bytes are shared with no other viewer."""
 
     def frames(self, bundle: Bundle) -> bytes:
-        """Print groups, the bytes shared where they can be."""
+        """Encode groups. The bytes are shared with other viewers where they can be."""
 
     def ready(self, rows: int, resumed: str, digest: DigestFunction) -> bytes:
-        """Tell that the window is complete, and how it came to be."""
+        """Encode that the window is complete, and how it came about (docs/wire.md §5)."""
 
     def state(self, stale: str | None) -> bytes:
-        """Tell that the tier was lost, and why; None: that it is back."""
+        """Encode that the tier is lost, and why. None: that it is back."""

@@ -151,7 +151,8 @@ class Listener:
 
     async def reload_certificate(self) -> None:
         """Serve with the certificate as its files are now, if they have changed."""
-        if self._certificate is not None and await self._certificate.renew() and self._servers:
+        certificate = self._certificate
+        if certificate is not None and await certificate.reload_if_changed() and self._servers:
             await self._serve()
 
     async def _serve(self) -> None:

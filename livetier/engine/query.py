@@ -43,11 +43,11 @@ PATTERN_OPERATORS = ("like", "ilike")
 UNARY_OPERATORS = ("isnull", "isnotnull")
 
 T = TypeVar("T")
-Leaf = Callable[[pb.Comparison, str], T]
-AnyOf = Callable[[tuple[T, ...]], T]
+MakeLeaf = Callable[[pb.Comparison, str], T]
+MakeAnyOf = Callable[[tuple[T, ...]], T]
 
 
-def conditions(query: pb.LiveQuery, leaf: Leaf[T], any_of: AnyOf[T]) -> tuple[T, ...]:
+def conditions(query: pb.LiveQuery, leaf: MakeLeaf[T], any_of: MakeAnyOf[T]) -> tuple[T, ...]:
     """Return the predicates of ``where``, all of which must hold.
 
     ``leaf`` makes a predicate of a comparison and its path; ``any_of`` makes the disjunction of
@@ -63,7 +63,7 @@ def conditions(query: pb.LiveQuery, leaf: Leaf[T], any_of: AnyOf[T]) -> tuple[T,
 class _Conditions(Generic[T]):
     """A walk over conditions, which counts them."""
 
-    def __init__(self, leaf: Leaf[T], any_of: AnyOf[T]) -> None:
+    def __init__(self, leaf: MakeLeaf[T], any_of: MakeAnyOf[T]) -> None:
         self._leaf = leaf
         self._any_of = any_of
         self._count = 0

@@ -7,13 +7,13 @@ Words:
 
 - A **plan** is a query that was checked and compiled.
 - A **view** is what a plan showed when it was last read. It never changes: a reading makes a
-  successor. The engine makes no views. So a store may keep in its subclass of ``View`` whatever
-  the next reading needs: the snapshot that was read, the members of a streamed query.
-- A **reading** has a **step** for each view that may have changed: the view, its successor and
-  the changes between. ``window.edit_script`` and ``window.membership`` compute the changes. The
-  store calls them, on a thread of its own if it has one, because windows may be large.
-- A **position** numbers and dates a reading. It is a name, not a fence: which commits a view
-  contains is for the store to know.
+  successor. Only the store makes views. Its subclass of ``View`` has what the next reading needs
+  to know: which commits the view contains, the members of a streamed query.
+- A **reading** has a **step** for each view that changed: the view, its successor and the changes
+  between. ``window.edit_script`` and ``window.membership`` compute the changes. The store calls
+  them, on a thread of its own if it has one, because windows may be large.
+- A **position** numbers and dates a reading for clients. It does not say which commits a view
+  contains.
 """
 
 from collections.abc import Hashable, Sequence
@@ -83,7 +83,7 @@ class Step(Generic[ViewT]):
 
 @dataclass(frozen=True, slots=True)
 class Reading(Generic[ViewT]):
-    """One position, and a step for each view that may have changed."""
+    """One position, and a step for each view that has a successor."""
 
     position: Position
     steps: Sequence[Step[ViewT]]
@@ -95,16 +95,18 @@ class Store(Protocol[PlanT, ViewT]):
     **Threads.** All methods are called on one event loop, which they must not block. A store that
     blocks has a thread of its own.
 
-    **Concurrency.** ``compile``, ``first``, ``page``, ``read`` and ``close`` never overlap.
-    ``changed`` and ``settle`` may overlap with any call but ``open`` and ``close``.
+    **Concurrency.** ``compile``, ``first`` and ``settle`` may overlap with any call, so that a
+    slow first read delays no other subscription. ``page`` and ``read`` never overlap with
+    themselves or each other, ``changed`` never with itself. ``open`` comes before all else.
+    ``close`` may come during other calls, which may then raise anything.
 
     **Errors.** Any method may raise ``error``: the database cannot answer now. ``compile``,
     ``first`` and ``page`` then fail for one caller, with UNAVAILABLE; ``read``, ``changed`` and
     ``settle`` are called again later. A TierError is sent to the caller as it is. Every other
     exception is a bug: if ``read`` or ``changed`` raises one, the engine ends all streams.
 
-    **Cancellation.** Any call may be cancelled, and has then no effect: the next ``read`` reports
-    what the cancelled one would have reported.
+    **Cancellation.** Any call may be cancelled. What a cancelled ``read`` would have reported, the
+    next one reports.
     """
 
     @property
@@ -112,10 +114,10 @@ class Store(Protocol[PlanT, ViewT]):
         """The class of the exceptions that mean: the database cannot answer now."""
 
     async def open(self) -> None:
-        """Connect. Called once, before all else. A store that failed to open is not closed."""
+        """Connect. Called once; a store that failed to open is not closed."""
 
     async def close(self) -> None:
-        """Release everything. Called once, after all else."""
+        """Release everything. Called once; what is called later may raise anything."""
 
     async def compile(self, query: pb.LiveQuery, metadata: Metadata, /) -> PlanT:
         """Check ``query`` and return its plan; ``metadata`` is that of the caller's Subscribe.
@@ -124,22 +126,23 @@ class Store(Protocol[PlanT, ViewT]):
         schema. From here on the changes of the plan's tables must be noticed.
         """
 
-    async def first(self, plan: PlanT, /) -> tuple[Position, ViewT]:
-        """Read ``plan`` for the first time; return its view and the position of that."""
+    async def first(self, plan: PlanT, /) -> ViewT:
+        """Read ``plan`` for the first time."""
 
     async def page(self, view: ViewT, /) -> Window:
         """Read the rows that a streamed view starts with, as they are now.
 
-        A commit that only this call has seen may be reported again by the next ``read``.
+        The next ``read`` reports what was committed since ``view``, also what this call has seen.
         """
 
-    async def read(self, views: Sequence[ViewT], after: Position, /) -> Reading[ViewT]:
+    async def read(self, views: Sequence[ViewT], /) -> Reading[ViewT]:
         """Read again those of ``views`` that commits may have changed; report their steps.
 
-        ``views`` are all views in use, each once. Each is the latest: as of ``after``, which is the
-        position of the last reading, or newer. What a view contains already is reported no second
-        time. A commit that cannot be read yet may be left to a later call; ``changed`` then says
-        when. A view that cannot be read has an ``error`` in its step, and ends; the others go on.
+        ``views`` are the latest views of all plans in use: at least one, each once. What a view
+        contains is not reported again. A commit that cannot be read yet may be left to a later
+        call; ``changed`` then returns when there is something. A view that cannot be read has an
+        ``error`` in its step, which ends its streams; the others go on. A step without changes
+        only replaces the view.
         """
 
     async def changed(self) -> None:

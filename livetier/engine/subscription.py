@@ -42,13 +42,15 @@ Group = Sequence[pb.LiveDelta]
 class Subscription(Generic[ViewT]):
     """An outbox of groups, in order.
 
-    ``view`` is what the query shows at the end of the outbox; ``metadata`` is the caller's.
+    ``view`` is what the query shows at the end of the outbox; ``metadata`` is the caller's. Who
+    gives it another query holds ``reanchoring``.
     """
 
     def __init__(self, identifier: str, view: ViewT, metadata: Metadata = ()) -> None:
         self.id = identifier
         self.view = view
         self.metadata = metadata
+        self.reanchoring = asyncio.Lock()
         self.epoch = 0
         self.sent_epoch = 0
         self.seq = 0

@@ -2,9 +2,10 @@
 
 Laws:
 
-- One turn at a time (``_turn``): a reading and what follows from it never interleave with another
-  call of the store. So a subscription starts at a position; no change is lost or sent twice.
 - Subscriptions with the same plan key share one view: one read per commit for all of them.
+- A reading belongs to the views that it was asked for, not to the subscriptions of that moment. A
+  subscription that joins meanwhile has one of these views, or a newer one of its own.
+- A subscription's reset and its rows are taken in one step. No reading comes between (``_turn``).
 - A commit is read at once when its author awaits ``settle``, as the replay does. Any other commit
   is read when the store's ``changed`` returns. Commits between two readings become one group.
 - Without subscriptions nothing is read.
@@ -13,7 +14,7 @@ Laws:
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 from livequery.v1 import livequery_pb2 as pb
@@ -57,12 +58,11 @@ class Watcher(Generic[PlanT, ViewT]):
         self, identifier: str, query: pb.LiveQuery, metadata: Metadata = ()
     ) -> Subscription[ViewT]:
         """Open a subscription; its reset is due. Raises TierError when the query is refused."""
-        async with self._turn:
-            view = await self._view(query, metadata)
-            subscription = Subscription(identifier, view, metadata)
-            self._subscriptions[identifier] = subscription
-            self._read_due.set()
-            return subscription
+        view = await self._view(query, metadata)
+        subscription = Subscription(identifier, view, metadata)
+        self._subscriptions[identifier] = subscription
+        self._read_due.set()
+        return subscription
 
     async def reanchor(
         self, subscription: Subscription[ViewT], query: pb.LiveQuery, tag: str
@@ -72,7 +72,7 @@ class Watcher(Generic[PlanT, ViewT]):
         Returns the epoch of the reset that is now due, and the query as it is run. Raises TierError
         when the query is refused; the subscription then continues unchanged.
         """
-        async with self._turn:
+        async with subscription.reanchoring:
             subscription.view = await self._view(query, subscription.metadata)
             epoch = subscription.reset(pb.RESET_REASON_REANCHOR, tag)
             return epoch, subscription.view.plan.query
@@ -90,31 +90,44 @@ class Watcher(Generic[PlanT, ViewT]):
     async def snapshot(self, subscription: Subscription[ViewT]) -> tuple[Reset, Window] | None:
         """Take the due reset and the rows that follow it, in one turn; None if none is due."""
         async with self._turn:
-            rows = subscription.view.rows
-            if subscription.view.plan.streamed and subscription.reset_due:
-                rows = await self._for_caller(self._store.page(subscription.view))
+            view = subscription.view
+            rows = view.rows
+            if view.plan.streamed and subscription.reset_due:
+                rows = await self._for_caller(self._store.page(view))
+                if subscription.view is not view:
+                    return None  # reanchored meanwhile: that reset is due, with other rows
             reset = subscription.take_reset()
             return None if reset is None else (reset, rows)
 
     async def _view(self, query: pb.LiveQuery, metadata: Metadata) -> ViewT:
-        if self._closing is not None:
-            raise self._closing
+        """Return the view of a query: the one in use if there is one, else a new one."""
         plan = await self._for_caller(self._store.compile(query, metadata))
+        view = self._view_in_use(plan.key)
+        if view is not None:
+            return view
+        view = await self._for_caller(self._store.first(plan))
+        return self._view_in_use(plan.key) or view
+
+    def _view_in_use(self, key: Hashable) -> ViewT | None:
         for subscription in self._subscriptions.values():
-            if subscription.view.plan.key == plan.key and not subscription.failure:
+            if subscription.view.plan.key == key and not subscription.failure:
                 return subscription.view
-        position, view = await self._for_caller(self._store.first(plan))
-        if not self._subscriptions:
-            self.position = position
-        return view
+        return None
 
     async def _for_caller(self, call: Awaitable[_T]) -> _T:
         """Await a call for one caller: if the store cannot answer, only that caller is told."""
         try:
-            return await call
+            result = await call
         except self._store.error as error:
             _log.warning("a query failed: %s", error)
-            raise query_failed() from None
+            raise (self._closing or query_failed()) from None
+        except Exception:
+            if self._closing is not None:  # and the store may be closed already
+                raise self._closing from None
+            raise
+        if self._closing is not None:
+            raise self._closing
+        return result
 
     # -- commits
 
@@ -159,16 +172,20 @@ class Watcher(Generic[PlanT, ViewT]):
 
     async def _read(self) -> None:
         async with self._turn:
-            if not self._subscriptions or self._closing:
+            views = {
+                id(each.view): each.view
+                for each in self._subscriptions.values()
+                if each.failure is None
+            }
+            if not views:
                 return
-            shared: dict[int, list[Subscription[ViewT]]] = {}
-            for subscription in self._subscriptions.values():
-                shared.setdefault(id(subscription.view), []).append(subscription)
-            views = [subscriptions[0].view for subscriptions in shared.values()]
-            reading = await self._store.read(views, self.position)
+            reading = await self._store.read(list(views.values()))
             self.position = reading.position
+            sharing: dict[int, list[Subscription[ViewT]]] = {}
+            for subscription in self._subscriptions.values():
+                sharing.setdefault(id(subscription.view), []).append(subscription)
             for step in reading.steps:
-                _publish(step, reading.position, shared[id(step.before)])
+                _publish(step, reading.position, sharing.get(id(step.before), ()))
 
     def _fail_all(self, reason: TierError) -> None:
         for subscription in self._subscriptions.values():

@@ -11,7 +11,7 @@ column declares, so here in addition:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 from livequery.v1 import livequery_pb2 as pb
 from livetier.engine import query as checks
@@ -39,7 +39,7 @@ class AnyOf:
     members: tuple["Predicate", ...]
 
 
-Predicate: TypeAlias = Union[Compare, AnyOf]  # noqa: UP007 (a forward reference above)
+Predicate: TypeAlias = Compare | AnyOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,13 @@ class Sort:
 
 @dataclass(frozen=True, slots=True)
 class SqlitePlan(Plan):
-    """A query over one entity. ``after`` is the anchor: a literal per sort key, then the id's."""
+    """A query over one entity.
 
+    ``after`` is the anchor: a literal for each sort key, then the id's. ``schema`` is the version
+    of the schema against which the query was compiled.
+    """
+
+    schema: int
     entity: Entity
     where: tuple[Predicate, ...]
     sort: tuple[Sort, ...]
@@ -64,6 +69,8 @@ def compile_query(database: Database, query: pb.LiveQuery) -> SqlitePlan:
     """Check ``query`` and return its plan; raise TierError with the field at fault."""
     if not query.entity:
         raise invalid_argument("MISSING_ENTITY", "entity", "the query names no entity")
+    # Looked up first: creating the triggers changes the schema, and that must be noticed.
+    schema = database.schema_version()
     entity = database.entity(query.entity)
     columns = {column.name: column for column in entity.columns}
 
@@ -85,6 +92,7 @@ def compile_query(database: Database, query: pb.LiveQuery) -> SqlitePlan:
     return SqlitePlan(
         query=effective,
         key=effective.SerializeToString(deterministic=True),
+        schema=schema,
         entity=entity,
         where=where,
         sort=sort,

@@ -1,12 +1,13 @@
 """Readings: what plans show, with the log's position, in one transaction.
 
-Everything here blocks and belongs to the database thread. Nothing is remembered between calls.
+Everything here blocks and belongs to the database thread. Nothing is remembered between calls: a
+view knows the log's number as of which it was read, its plan the schema it was compiled against.
 """
 
 import logging
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from livetier.engine.errors import TierError, query_failed
 from livetier.engine.store import Position, Reading, Step, View
@@ -23,18 +24,22 @@ _log = logging.getLogger("livetier")
 
 @dataclass(frozen=True, slots=True)
 class SqliteView(View):
-    """A view; ``members`` has, in streamed mode, the version of every row that matched."""
+    """A view as of number ``as_of`` of the change log.
+
+    ``members`` has, in streamed mode, the version of every row that matched.
+    """
 
     plan: SqlitePlan
+    as_of: int = 0
     members: Mapping[SqlValue, int] = field(default_factory=dict)
 
 
-def first(connection: sqlite3.Connection, plan: SqlitePlan) -> tuple[Position, SqliteView]:
-    """Return the first view of ``plan`` and its place in the log."""
+def first(connection: sqlite3.Connection, plan: SqlitePlan) -> SqliteView:
+    """Return the first view of ``plan``."""
     with _Transaction(connection) as position:
         if plan.streamed:
-            return position, SqliteView(plan, members=_versions(connection, plan))
-        return position, SqliteView(plan, rows=_window(connection, plan, ()))
+            return SqliteView(plan, as_of=position.seq, members=_versions(connection, plan))
+        return SqliteView(plan, as_of=position.seq, rows=_window(connection, plan, ()))
 
 
 def page(connection: sqlite3.Connection, plan: SqlitePlan) -> Window:
@@ -42,30 +47,32 @@ def page(connection: sqlite3.Connection, plan: SqlitePlan) -> Window:
     return _window(connection, plan, ())
 
 
-def read(
-    database: Database, after: Position, schema: int, views: Sequence[SqliteView]
-) -> tuple[int, Reading[SqliteView]]:
-    """Return the schema's version, and the steps of ``views`` since ``after``.
+def read(database: Database, views: Sequence[SqliteView]) -> Reading[SqliteView]:
+    """Return the steps of ``views`` to the end of the log.
 
-    ``schema`` is the version at ``after``. After a change of the schema every query is compiled
-    again: its table may be another one, or dropped. A view whose query fails has an error in its
-    step; the others go on.
+    After a change of the schema every query is compiled again: its table may be another one, or
+    dropped. A view whose query fails has an error in its step; the others go on.
     """
-    current = database.schema_version()
-    schema_changed = current != schema
-    if schema_changed:
+    connection, schema = database.connection, database.schema_version()
+    if any(view.plan.schema != schema for view in views):
         # A change of the schema alone must have a position of its own.
-        changelog.touch(database.connection, "")
-    plans = [_compile_again(database, view.plan) if schema_changed else view.plan for view in views]
-    with _Transaction(database.connection) as position:
-        changes = changelog.since(database.connection, after.seq)
+        changelog.touch(connection, "")
+    plans = [
+        view.plan if view.plan.schema == schema else _compile_again(database, view.plan)
+        for view in views
+    ]
+    with _Transaction(connection) as position:
+        # A change that some view contains already makes no difference there.
+        changes = changelog.since(connection, min(view.as_of for view in views))
         steps = []
         for view, plan in zip(views, plans, strict=True):
             if isinstance(plan, TierError):
                 steps.append(Step(view, view, error=plan))
-            elif schema_changed or changes.touches(plan.entity.name):
-                steps.append(_guarded_step(database.connection, view, plan, changes))
-        return current, Reading(position, steps)
+            elif plan is not view.plan or changes.touches(plan.entity.name):
+                steps.append(_step(connection, view, plan, changes, position.seq))
+            elif view.as_of != position.seq:
+                steps.append(Step(view, replace(view, as_of=position.seq)))
+        return Reading(position, steps)
 
 
 def _compile_again(database: Database, plan: SqlitePlan) -> SqlitePlan | TierError:
@@ -89,19 +96,24 @@ class _Transaction:
         self._connection.execute("COMMIT")
 
 
-def _guarded_step(
-    connection: sqlite3.Connection, view: SqliteView, plan: SqlitePlan, changes: Changes
+def _step(
+    connection: sqlite3.Connection,
+    view: SqliteView,
+    plan: SqlitePlan,
+    changes: Changes,
+    as_of: int,
 ) -> Step[SqliteView]:
     try:
-        step = _streamed_step if plan.streamed else _maintained_step
-        return step(connection, view, plan, changes)
+        if plan.streamed:
+            return _streamed_step(connection, view, plan, changes, as_of)
+        return _maintained_step(connection, view, plan, as_of)
     except sqlite3.Error as error:
         _log.warning("a query over %s failed: %s", plan.entity.name, error)
         return Step(view, view, error=query_failed())
 
 
 def _maintained_step(
-    connection: sqlite3.Connection, view: SqliteView, plan: SqlitePlan, _: Changes
+    connection: sqlite3.Connection, view: SqliteView, plan: SqlitePlan, as_of: int
 ) -> Step[SqliteView]:
     # Rows encoded before can be used again while the columns are the same.
     known = view.rows if plan.entity == view.plan.entity else ()
@@ -112,13 +124,16 @@ def _maintained_step(
     if gone:
         select = sql.matching(plan, [row.key for row in gone])
         hidden = {row.key: row for row in _fetch(connection, plan, select, gone)}
-    return Step(
-        view, SqliteView(plan, rows=new), edit_script(view.rows, new, plan.query.limit, hidden)
-    )
+    found = edit_script(view.rows, new, plan.query.limit, hidden)
+    return Step(view, SqliteView(plan, rows=new, as_of=as_of), found)
 
 
 def _streamed_step(
-    connection: sqlite3.Connection, view: SqliteView, plan: SqlitePlan, changes: Changes
+    connection: sqlite3.Connection,
+    view: SqliteView,
+    plan: SqlitePlan,
+    changes: Changes,
+    as_of: int,
 ) -> Step[SqliteView]:
     changed = changes.ids.get(plan.entity.name, {})
     # A record without an id says that the table itself was changed.
@@ -135,7 +150,7 @@ def _streamed_step(
         known = {**view.members, **members}
         changed = {key: changed.get(key, number) for key, number in known.items()}
     found = membership(view.members, present, changed)
-    return Step(view, SqliteView(plan, members=members), found)
+    return Step(view, SqliteView(plan, as_of=as_of, members=members), found)
 
 
 def _window(connection: sqlite3.Connection, plan: SqlitePlan, before: Iterable[Row]) -> Window:

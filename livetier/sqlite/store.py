@@ -3,10 +3,8 @@
 Laws:
 
 - The connection belongs to the database thread; everything else here to the event loop's thread.
-- A statement is not cancelled with the call that runs it: it ends on the thread, its result is
-  dropped, and the next call waits for it.
-- ``_schema`` is the schema of the last reading that was handed over. So what a reading that failed
-  or was cancelled found out, the next one finds out again.
+- A statement is not cancelled with the call that runs it: it ends on the thread and its result is
+  dropped; the next statement waits for it.
 - Other processes' commits are noticed within ``POLL_SECONDS``.
 """
 
@@ -18,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from livequery.v1 import livequery_pb2 as pb
-from livetier.engine.store import Metadata, Position, Reading
+from livetier.engine.store import Metadata, Reading
 from livetier.engine.window import Window
 from livetier.sqlite import reader
 from livetier.sqlite.compile import SqlitePlan, compile_query
@@ -39,13 +37,12 @@ class SqliteStore:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="livetier-database")
         self._database: Database
-        self._schema = self._data_version = -1
+        self._data_version = -1
 
     async def open(self) -> None:
         """Open the file; raises sqlite3.Error when it cannot be watched."""
         try:
             self._database = await self._on_thread(Database, self._path)
-            self._schema = await self._on_thread(self._database.schema_version)
         except sqlite3.Error:
             self._thread.shutdown(wait=False)
             raise
@@ -59,21 +56,17 @@ class SqliteStore:
         """Return the plan of ``query``; a file knows no callers."""
         return await self._on_thread(compile_query, self._database, query)
 
-    async def first(self, plan: SqlitePlan, /) -> tuple[Position, SqliteView]:
-        """Return the first view of ``plan`` and the log's position."""
+    async def first(self, plan: SqlitePlan, /) -> SqliteView:
+        """Return the first view of ``plan``."""
         return await self._on_thread(reader.first, self._database.connection, plan)
 
     async def page(self, view: SqliteView, /) -> Window:
         """Return the page of a streamed view."""
         return await self._on_thread(reader.page, self._database.connection, view.plan)
 
-    async def read(self, views: Sequence[SqliteView], after: Position, /) -> Reading[SqliteView]:
-        """Read in one transaction what the log says has changed since ``after``."""
-        schema, reading = await self._on_thread(
-            reader.read, self._database, after, self._schema, views
-        )
-        self._schema = schema
-        return reading
+    async def read(self, views: Sequence[SqliteView], /) -> Reading[SqliteView]:
+        """Read again, in one transaction, what the log says has changed."""
+        return await self._on_thread(reader.read, self._database, views)
 
     async def changed(self) -> None:
         """Poll until another connection has committed."""

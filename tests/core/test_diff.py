@@ -12,7 +12,7 @@ from core_oracles import IdClient, SpliceClient, fewest_moves
 
 
 def apply(client, rows, frames):
-    """Lead a client that shows `rows` through `frames`; returns how many rows it had at most."""
+    """Apply `frames` to a client that shows `rows`; return the most rows that it had."""
     client.read(snapshot_group(rows))
     most = 0
     for frame in frames:
@@ -128,13 +128,13 @@ def test_who_knows_only_ids_and_versions_is_led_to_b_and_version_0_counts_as_cha
     apply(client, a, frames)
     assert client.shown() == [f"{one.agg_id}@{one.version}" for one in b]
     old = {one.agg_id: one.version for one in a}
-    told = {frame.agg_id for frame in frames if frame.op != Op.LEAVE}
-    assert told >= {
+    sent = {frame.agg_id for frame in frames if frame.op != Op.LEAVE}
+    assert sent >= {
         one.agg_id for one in b if old.get(one.agg_id, 0) != one.version or not one.version
     }
     moved = {frame.agg_id for frame in frames if frame.op == Op.MOVE}
     assert not {
-        i for i in told - moved if i in old and old[i] == {o.agg_id: o.version for o in b}[i] != 0
+        i for i in sent - moved if i in old and old[i] == {o.agg_id: o.version for o in b}[i] != 0
     }
 
 

@@ -69,7 +69,7 @@ def test_final_is_the_close_codes_4500_and_up_and_never_retryable(kind):
     assert not (failure.final and failure.row.retryable)
 
 
-def test_a_failure_is_told_in_one_line_with_its_field():
+def test_a_failure_has_one_line_of_text_with_its_field():
     assert Failed(Kind.BAD_QUERY, "too big", field="limit").text() == "limit: too big"
     assert Failed(Kind.QUOTA, "too many", retry_after=2).text() == "too many"
 

@@ -68,5 +68,5 @@ def test_a_value_is_visible_ascii_and_spaces(value, fits):
         ("authorization", False),
     ],
 )
-def test_trace_headers_are_told_from_the_rest(name, trace):
+def test_trace_headers_are_distinguished_from_the_rest(name, trace):
     assert bool(TRACE_HEADER.fullmatch(name)) == trace

@@ -39,7 +39,7 @@ def frames_of(step):
     return [trace_delta(delta) for delta in step["deltas"]]
 
 
-def told(mirror):
+def ids_and_versions(mirror):
     return [f"{r.agg_id}@{r.version}" for r in mirror.snapshot()]
 
 
@@ -56,7 +56,7 @@ class Playback:
         self.window = None
 
     def play(self, step):
-        """Play a step; returns what the guard had to do."""
+        """Play a step; return the repairs of the guard."""
         frames = frames_of(step)
         if any(one.op == Op.RESET for one in frames):
             self.limit = step.get("limit") or self.limit
@@ -79,7 +79,7 @@ def test_both_kinds_of_client_show_the_engines_window_after_every_step(trace):
     playback = Playback(trace)
     for step in playback.steps:
         playback.play(step)
-        assert told(playback.window) == step["engine_window"]
+        assert ids_and_versions(playback.window) == step["engine_window"]
         for client in playback.clients:
             assert client.shown() == step["engine_window"]
 
@@ -111,7 +111,7 @@ def test_every_streamed_run_passes_through_unrepaired():
             sent = Group(frames_of(step))
             assert members.apply(sent) == ApplyResult(sent)
             client.read(sent)
-            assert sorted(client.shown()) == sorted(told(members))
+            assert sorted(client.shown()) == sorted(ids_and_versions(members))
 
 
 def test_all_traces_are_played():
@@ -140,7 +140,7 @@ def test_whatever_comes_both_kinds_of_client_show_the_mirror(rows, limit, groups
         for client in clients:
             if applied.group is not None:
                 client.read(applied.group)
-            assert client.shown() == told(window)
+            assert client.shown() == ids_and_versions(window)
             assert [json.dumps(r.get("row")) for r in client.rows] == [
                 json.dumps(json.loads(r.row) if r.row else None) for r in window.snapshot()
             ]
@@ -166,7 +166,7 @@ def test_the_mirror_is_what_the_reducer_makes_of_all_that_is_not_stale(rows, lim
             else:
                 oracle.read(Group([one]))
         del oracle.rows[limit:]
-        assert oracle.shown() == told(window)
+        assert oracle.shown() == ids_and_versions(window)
         assert repairs.count("stale_version") == stale
 
 
@@ -201,7 +201,7 @@ def test_a_group_without_repairs_is_the_very_group_and_a_repaired_one_keeps_its_
 
 
 @pytest.mark.parametrize(
-    ("frames", "repairs", "told_frames", "after"),
+    ("frames", "repairs", "sent_frames", "after"),
     [
         # The table of docs/semantics.md, as the engine sends it to a window abc of limit 3.
         ([("enter", "x", -1, 1), ("leave", "c", 3, -1)], (), None, "axb"),
@@ -229,18 +229,18 @@ def test_a_group_without_repairs_is_the_very_group_and_a_repaired_one_keeps_its_
         ([("enter", "x", -1, 0), ("leave", "x", 1, -1)], ("splice",), [], "abc"),
     ],
 )
-def test_a_group_is_passed_repaired_or_dropped(frames, repairs, told_frames, after):
+def test_a_group_is_passed_repaired_or_dropped(frames, repairs, sent_frames, after):
     window = Window(3, window_of("abc"))
     sent = group(*(frame(Op[op.upper()], agg_id, old, new, 2) for op, agg_id, old, new in frames))
     applied = window.apply(sent)
     assert (applied.repairs, ids(window)) == (repairs, after)
-    if told_frames is None:
+    if sent_frames is None:
         assert applied.group is sent
     else:
         shown_frames = applied.group.frames if applied.group else ()
         assert [
             f"{NAMES[f.op]} {f.agg_id} {f.old_index} {f.new_index}" for f in shown_frames
-        ] == told_frames
+        ] == sent_frames
 
 
 def test_ops_the_schema_does_not_list_pass_through_and_change_nothing():
@@ -267,7 +267,7 @@ def test_a_leave_is_never_stale():
     assert ids(window) == "b"
 
 
-def test_the_rest_of_a_group_with_a_stale_frame_is_judged_on_its_own():
+def test_the_rest_of_a_group_with_a_stale_frame_is_checked_on_its_own():
     window = Window(3, window_of("abc", version=5))
     applied = window.apply(group(frame(Op.UPDATE, "a", 0, 0, 1), frame(Op.LEAVE, "c", 2, -1)))
     assert applied.repairs == ("stale_version",)
@@ -277,7 +277,7 @@ def test_the_rest_of_a_group_with_a_stale_frame_is_judged_on_its_own():
 def test_a_reset_forgets_versions():
     window = Window(3, window_of("a", version=5))
     applied = window.apply(group(RESET, frame(Op.ENTER, "a", -1, 0, 1)))
-    assert (applied.repairs, told(window)) == ((), ["a@1"])
+    assert (applied.repairs, ids_and_versions(window)) == ((), ["a@1"])
 
 
 def test_reduce_cuts_to_the_limit():

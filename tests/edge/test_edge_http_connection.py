@@ -251,7 +251,7 @@ async def test_a_client_that_leaves_as_the_tier_starts_leaves_nothing(
     [subscription] = bridge._hub._all
     [tell] = bridge.context.clients
     tell.__self__._sink.abort()
-    subscription.started()
+    subscription.on_started()
     async with asyncio.timeout(5):
         await call.over.wait()
     assert bridge._admission.open == 0

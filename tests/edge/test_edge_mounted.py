@@ -94,7 +94,7 @@ async def test_the_applications_shutdown_drains_and_closes_the_bridge(http):
         await ws.send_str(json.dumps({"action": "subscribe", "query": QUERY}))
         assert (await ws.receive_json(timeout=5))["op"] == "reset"
         assert b"livequery_bridge_" in bridge_app[BRIDGE].metrics.exposition()
-        assert await bridge_app[BRIDGE].reasons() == []
+        assert await bridge_app[BRIDGE].unready_reasons() == []
         codes = asyncio.create_task(closed(ws))
     assert await codes == 1001
     await tier.stop()

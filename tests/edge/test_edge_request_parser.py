@@ -216,11 +216,11 @@ GET = b"GET /api/v1/live?query=%%7B%%7D HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
 
 def test_both_forms_are_read():
     asked = ask(POST % (b"Content-Type: Application/JSON; charset=utf-8\r\n", 2, b"{}"))
-    assert (asked.body, asked.url.v1, asked.chunked) == (b"{}", True, True)
+    assert (asked.body, asked.parameters.v1, asked.chunked) == (b"{}", True, True)
     assert asked.content_type == "application/json"
     asked = ask(GET % b"X-Request-Id: me\r\nOrigin: https://page.example\r\n")
-    assert (asked.body, asked.url.query, asked.remote) == (None, b"{}", "10.0.0.1")
-    assert (asked.name, asked.foreign_origin) == ("me", "https://page.example")
+    assert (asked.body, asked.parameters.query, asked.remote) == (None, b"{}", "10.0.0.1")
+    assert (asked.request_id, asked.foreign_origin) == ("me", "https://page.example")
     assert asked.keep_alive
     assert not ask(GET % b"Connection: close\r\n").keep_alive
 
@@ -273,7 +273,7 @@ def test_the_same_request_is_read_once_under_another_name():
         first, again = one.parse(text, "10.0.0.1"), one.parse(bytes(bytearray(text)), "10.0.0.2")
         assert again.headers is first.headers, "read once"
         assert (first.remote, again.remote) == ("10.0.0.1", "10.0.0.2")
-        assert first.name != again.name
+        assert first.request_id != again.request_id
         other = one.parse(text.replace(b": a", b": b"), "")
         assert other.headers["User-Agent"] == "b"
 

@@ -138,7 +138,7 @@ async def test_whoever_joins_at_whatever_step_shows_the_engines_window_ever_afte
         await all_show(clients, step["engine_window"])
         [subscription] = bridge._hub._all
         for client in clients:
-            assert digest(client.by_id.rows) == subscription.digest(), step["step"]
+            assert digest(client.by_id.rows) == subscription.window.digest(), step["step"]
         await come()
     assert tier.opened == 1
     for client in clients:

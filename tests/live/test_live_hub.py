@@ -339,19 +339,22 @@ async def test_every_stream_ends_for_one_reason_that_is_counted_once():
 
 @virtually
 async def test_history_beyond_its_bounds_is_forgotten_the_longest_unused_first(monkeypatch):
-    monkeypatch.setattr("bridge.live.hub.HISTORY_BYTES", 40_000)
+    monkeypatch.setattr("bridge.live.history_limiter.HISTORY_BYTES", 40_000)
     async with house() as home:
         old = await home.joined(query(limit=2))
         new = await home.joined(query(limit=3))
         for n in range(300):
             home.tier.put("a", -1 - n % 2)
         await turns()
-        subscriptions = {c: c.viewer.subscription for c in (old, new)}
-        subscriptions[old].used_at -= 100
-        before = {c: s.log.size for c, s in subscriptions.items()}
+        subscriptions = {c: home.hub._by_viewer[c.viewer] for c in (old, new)}
+        subscriptions[old].window.changed_at -= 100
+        before = {c: s.window.log.size for c, s in subscriptions.items()}
         await asyncio.sleep(6)
-        assert sum(s.log.size for s in subscriptions.values()) <= 40_000
-        assert before[old] - subscriptions[old].log.size > before[new] - subscriptions[new].log.size
+        assert sum(s.window.log.size for s in subscriptions.values()) <= 40_000
+        assert (
+            before[old] - subscriptions[old].window.log.size
+            > before[new] - subscriptions[new].window.log.size
+        )
         home.tier.drop("a")
         await turns()
         assert old.rows == home.tier.window(old.query)

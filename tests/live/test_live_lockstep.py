@@ -35,7 +35,7 @@ async def in_lockstep(home, **how):
 async def test_who_is_in_step_counts_as_if_it_had_flushed_alone(kind):
     async with house() as home:
         client = await in_lockstep(home, **KINDS[kind])
-        viewer, log = client.viewer, client.viewer.subscription.log
+        viewer, log = client.viewer, client.viewer.window.log
         for n in range(5):
             await asyncio.sleep(1)
             home.tier.put("a", -2 - n)
@@ -166,8 +166,8 @@ async def test_of_several_on_one_socket_none_sends_before_the_rest_of_another():
             written.append(data[: len(data) // 2])
             return len(data) // 2
 
-        first, second = viewer.lockstep.viewers
-        viewer.lockstep.viewers.update({first: Line(half), second: client.sink})
+        first, second = viewer.lockstep.members
+        viewer.lockstep.members.update({first: Line(half), second: client.sink})
         home.tier.put("a", -3)
         await turns()
         home.hub.unsubscribe(sibling, EndReason.CLIENT_GONE)
@@ -185,7 +185,7 @@ async def test_history_is_not_kept_for_those_in_step(monkeypatch):
         for n in range(500):
             home.tier.put("a", -2 - n % 2)
             await turns(3)
-        assert client.viewer.subscription.log.head - client.viewer.subscription.log.tail < 200
+        assert client.viewer.window.log.head - client.viewer.window.log.tail < 200
 
 
 @virtually
@@ -242,7 +242,7 @@ async def test_groups_of_both_kinds_in_one_tick_are_told_once():
             home.tier.named = named
             home.tier.put("a", -8 - named)
         await turns()
-        assert client.viewer.position == client.viewer.subscription.log.head
+        assert client.viewer.position == client.viewer.window.log.head
         seen = len(client.frames)
         home.tier.put("a", -20)
         await turns()
@@ -261,9 +261,9 @@ async def test_who_waits_for_room_with_a_diff_due_costs_nothing_meanwhile(monkey
         for n in range(20):
             home.tier.put("a", -2 - n)
             await turns()
-        assert slow.viewer.parked
+        assert slow.viewer.waits_for_room
         looks = []
-        monkeypatch.setattr(type(slow.viewer), "_bound", lambda *_: looks.append(1))
+        monkeypatch.setattr(type(slow.viewer), "_bound_backlog", lambda *_: looks.append(1))
         home.tier.put("a", -50)
         await turns()
         assert not looks

@@ -132,9 +132,8 @@ async def test_a_window_that_may_yet_move_is_shared_with_nobody(kind):
         with pytest.raises(Failed):
             await client.reanchor(THERE)
         home.tier.down = None
-        home.tier.sub._slide(
-            THERE, home.hub._all and client.viewer.subscription._anchor.slide.request_id
-        )
+        pending = home.hub._by_viewer[client.viewer]._reanchor_state.pending
+        home.tier.sub._slide(THERE, pending.request_id)
         await turns()
         late = await home.joined(query())
         assert late.ids == "abc"

@@ -383,7 +383,7 @@ class Storm:
 
     async def move(self):
         client = self.some_client()
-        if client is None or client.viewer not in self.house.hub._attached:
+        if client is None or not client.viewer.attached:
             return
         q = self.some_query()
         self.say("reanchor", client.name, q.limit, q.cursor, client.task is not None)
@@ -460,7 +460,7 @@ class Storm:
             return
         assert isinstance(failure, Failed), failure
         self.say("failed", client.name, failure.kind)
-        if client.viewer not in self.house.hub._attached:
+        if not client.viewer.attached:
             self.clients.remove(client)
         elif not client.v1:
             await self.part(client)  # core is closed on it
@@ -468,7 +468,7 @@ class Storm:
             client.task = asyncio.create_task(self.moving(client, client.redo, None))
 
     def calm(self, client):
-        subscription = client.viewer.subscription
+        subscription = self.house.hub._by_viewer.get(client.viewer)
         return (
             client.task is None
             and subscription is not None

@@ -61,7 +61,7 @@ def test_whoever_joins_a_recorded_engine_at_any_step_sees_its_window(trace):
 @virtually
 async def test_fan_out_of_a_group_is_one_synchronous_step_and_prints_each_form_once(monkeypatch):
     printed = []
-    for module, name in ((encodings, "ws_text_frames"), (encodings, "v1_tail")):
+    for module, name in ((encodings, "ws_text_frames"), (encodings, "v1_ws_suffix")):
         real = getattr(module, name)
 
         def counted(thing, real=real, name=name):
@@ -70,7 +70,7 @@ async def test_fan_out_of_a_group_is_one_synchronous_step_and_prints_each_form_o
 
         monkeypatch.setattr(encodings, name, counted)
     # The forms are dictionary keys of what is printed: scripts must see the counted ones.
-    monkeypatch.setattr("bridge.wire.encoders.v1_tail", encodings.v1_tail)
+    monkeypatch.setattr("bridge.wire.encoders.v1_ws_suffix", encodings.v1_ws_suffix)
     async with house() as home:
         clients = [await home.joined(query(), v1=n % 2 == 0) for n in range(200)]
         printed.clear()
@@ -90,7 +90,7 @@ async def test_fan_out_of_a_group_is_one_synchronous_step_and_prints_each_form_o
         assert [(mark, len(list(run))) for mark, run in groupby(marks) if mark == "written"] == [
             ("written", 200)
         ]
-        assert sorted(printed) == ["v1_tail", "ws_text_frames"]
+        assert sorted(printed) == ["v1_ws_suffix", "ws_text_frames"]
 
 
 @virtually
@@ -137,7 +137,7 @@ async def test_a_stalled_viewer_lands_on_the_exact_window_in_few_frames_and_litt
         assert growth < 2_000_000
         assert home.counts.conflations == 1
         assert slow.sink.most < 32 * 1024 + 50 * 300
-        assert len(slow.viewer._seen) <= limit
+        assert len(slow.viewer._catch_up.rows) <= limit
         slow.frames.clear()
         slow.sink.take()
         backlog = len(slow.frames)
@@ -225,7 +225,7 @@ async def test_a_connection_that_breaks_is_its_own_clients_trouble_only(how):
         broken.send_buffer._write = write
         if how == "under a write":
             broken.viewer.stop_direct_send()
-            broken.viewer.steady = False
+            broken.viewer.can_join_lockstep = False
         else:
             Line(send).lay(broken.viewer)
         home.tier.drop("a")
@@ -395,7 +395,7 @@ async def test_history_is_not_kept_for_a_viewer_whose_stream_is_over():
             if n % 100 == 0:
                 await turns(2)
         await turns()
-        assert len(home.subscription.log._groups) < 1200
+        assert len(home.subscription.window.log._groups) < 1200
         assert alive.rows == home.tier.window(query())
         over.leave()
 
@@ -512,7 +512,7 @@ async def test_whoever_is_moved_is_shown_the_whole_window_before_any_change():
     async with house() as home:
         client = await home.joined(query())
         seen = len(client.frames)
-        client.viewer.move(home.subscription.log)
+        client.viewer.switch_window(home.subscription.window.log)
         home.tier.drop("a")
         await turns()
         assert [f["op"] for f in client.frames[seen:]] == ["reset", "enter", "enter", "enter"]
@@ -588,7 +588,7 @@ async def test_a_failover_in_streamed_mode_is_a_reset_and_a_page_even_to_a_slow_
         slow.sink.take()
         await asyncio.sleep(0.1)
         assert ops(quick)[-4:] == ["reset", "enter", "enter", "enter"]
-        assert len(slow.viewer._merged or ()) == 0
+        assert slow.viewer._catch_up is None
         assert ops(slow)[-4:] == ["reset", "enter", "enter", "enter"]
         assert len(slow.frames) - seen < 25
         assert sorted(slow.rows) == sorted(quick.rows) == sorted(home.tier.window(PAGE))
@@ -598,14 +598,14 @@ async def test_a_failover_in_streamed_mode_is_a_reset_and_a_page_even_to_a_slow_
 async def test_beyond_the_cap_those_inside_stay_and_newcomers_get_their_own(monkeypatch):
     async with house() as home:
         inside = await home.joined(PAGE)
-        subscription = inside.viewer.subscription
-        subscription._window._max_members = 10
+        window = inside.viewer.window
+        window._mirror._max_members = 10
         waiting = home.client()
         await home.hub.subscribe(waiting.viewer, PAGE, SOMEBODY)
         for n in range(20):
             home.tier.sub.send([streamed(home, "MATCH", f"m{n}")])
         await turns()
-        assert not subscription.shareable
+        assert not window.shareable
         late = await home.joined(PAGE)
         assert len(home.tier.asked) == 2
         assert sorted(late.ids) == ["a", "b", "c"]

@@ -6,15 +6,13 @@ import contextlib
 import pytest
 
 from livetier.demo import flights
-from livetier.sqlite.database import connect
-from sqlite_windows import entries
+from livetier.sqlite.database import Database
+from sqlite_support import entries
 from tier_client import Live, any_of, leaf, query
 
 
-def delayed(path):
-    connection = connect(path, "")
-    found = connection.execute("SELECT id FROM flights WHERE status = 'delayed'").fetchall()
-    connection.close()
+def delayed(database):
+    found = database.connection.execute("SELECT id FROM flights WHERE status = 'delayed'")
     return {identifier for (identifier,) in found}
 
 
@@ -37,7 +35,9 @@ async def test_every_window_equals_the_tiers_own_select_all_day_long(tiers, ever
         query("flights", sort=["est_dep"], limit=6, cursor=["2013-07-10T09:00", ""]),
         query("flights", leaf("status", "eq", "boarding"), limit=1000),
     ]
+    database = await asyncio.to_thread(Database, tier.database)
     async with contextlib.AsyncExitStack() as stack:
+        stack.callback(database.close)
         lives = [await stack.enter_async_context(Live(tier, q)) for q in queries]
         board = await stack.enter_async_context(
             Live(tier, query("flights", leaf("status", "eq", "delayed"), streamed=True))
@@ -49,11 +49,9 @@ async def test_every_window_equals_the_tiers_own_select_all_day_long(tiers, ever
             await tier.settle()
             for live, live_query in zip(lives, queries, strict=True):
                 await live.drained()
-                assert live.rows == await asyncio.to_thread(entries, tier.database, live_query), (
-                    minute
-                )
+                assert live.rows == await asyncio.to_thread(entries, database, live_query), minute
             await board.drained()
-            assert set(board.members) == await asyncio.to_thread(delayed, tier.database)
+            assert set(board.members) == await asyncio.to_thread(delayed, database)
         assert changes > 4000
         for live in [*lives, board]:
             assert [reset.reason for reset in live.resets] == [1]

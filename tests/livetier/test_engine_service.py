@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import sqlite3
-import sys
 
 import grpc
 import pytest
@@ -14,21 +13,11 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from livequery.v1 import livequery_pb2 as pb
 from livequery.v1 import livequery_pb2_grpc
-from livetier.sqlite import changelog, reader
+from livetier.sqlite import reader
+from sqlite_support import fill
 from tier_client import Live, any_of, leaf, op, query, refusal, shape, value
 
 BY_NAME = {"sort": ["name"], "limit": 3}
-
-
-def fill(connection, names, **columns):
-    for name in names:
-        connection.execute("INSERT INTO thing (id, name) VALUES (?, ?)", (f"id-{name}", name))
-
-
-@pytest.fixture
-async def served(tiers, things):
-    url, connection = things
-    return await tiers(database=url), connection
 
 
 async def test_a_stream_starts_with_started_then_the_window_in_batches(served):
@@ -104,58 +93,6 @@ async def test_each_commit_is_a_group_of_the_form_in_the_table(served):
             assert delta.version
             assert delta.at.seconds > 1_700_000_000
             assert delta.cursor.values
-
-
-async def test_a_commit_of_another_process_arrives_by_itself(served, things):
-    tier, _ = served
-    program = (
-        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]);"
-        "c.execute(\"INSERT INTO thing (id, name) VALUES ('p', 'other'), ('q', 'other')\");"
-        "c.commit(); c.close()"
-    )
-    async with Live(tier, query("thing", **BY_NAME)) as live:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", program, str(tier.database)
-        )
-        assert await process.wait() == 0
-        await live.until(lambda: live.ids == ["p", "q"])
-        assert len(live.groups) == 1
-
-
-async def test_a_table_made_later_is_an_entity_once_somebody_asks(served):
-    tier, connection = served
-    connection.execute("CREATE TABLE late (n REAL)")
-    async with Live(tier, query("late")) as live:
-        connection.execute("INSERT INTO late VALUES (1.5)")
-        await live.until(lambda: live.ids == ["1"])
-
-
-async def test_a_new_column_shows_and_a_dropped_table_ends_its_streams(served):
-    tier, connection = served
-    fill(connection, "a")
-    async with Live(tier, query("thing", **BY_NAME)) as live:
-        connection.execute("ALTER TABLE thing ADD COLUMN extra DEFAULT 5")
-        await live.until(lambda: "extra" in live.rows[0][2])
-        connection.execute("ALTER TABLE thing ADD COLUMN another DEFAULT 6")
-        await live.until(lambda: "another" in live.rows[0][2])
-        connection.execute("DROP TABLE thing")
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await live.until(lambda: False)
-        assert refusal(caught.value)[:2] == (grpc.StatusCode.NOT_FOUND, "entity")
-
-
-async def test_a_table_made_anew_under_a_running_stream_goes_on(served):
-    tier, connection = served
-    fill(connection, "ab")
-    async with Live(tier, query("thing", **BY_NAME)) as live:
-        connection.execute("BEGIN")
-        connection.execute("DROP TABLE thing")
-        connection.execute("CREATE TABLE thing (id INTEGER PRIMARY KEY, name)")
-        connection.execute("INSERT INTO thing VALUES (7, 'new')")
-        connection.execute("COMMIT")
-        await live.until(lambda: live.ids == ["7"])
-        connection.execute("INSERT INTO thing VALUES (8, 'newer')")
-        await live.until(lambda: live.ids == ["7", "8"])
 
 
 async def test_subscriptions_of_one_query_share_a_view_and_see_the_same(served):
@@ -271,30 +208,6 @@ async def test_streamed_mode_tells_of_members_inside_and_outside_its_page(served
         assert shape(live.groups[-1]) == [("unmatch", "id-a", 0, 0)]
 
 
-async def test_streamed_mode_misses_nothing_when_the_log_no_longer_tells(served):
-    tier, connection = served
-    fill(connection, "abc")
-    asked = query("thing", leaf("size", "isnull"), sort=["name"], streamed=True)
-    async with Live(tier, asked) as live:
-        connection.execute("BEGIN")
-        connection.execute("DELETE FROM thing WHERE name = 'a'")
-        connection.execute("UPDATE thing SET kind = 1 WHERE name = 'b'")
-        connection.execute(
-            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ?)"
-            " INSERT INTO thing (id, size) SELECT i, i FROM n",
-            (changelog.KEPT,),
-        )
-        connection.execute("COMMIT")
-        await live.caught_up()
-        assert shape(live.groups[-1]) == [("unmatch", "id-a", 0, 0), ("update", "id-b", 0, 0)]
-        connection.execute("BEGIN")
-        connection.execute("DROP TABLE thing")
-        connection.execute("CREATE TABLE thing (id TEXT PRIMARY KEY, name, size)")
-        connection.execute("INSERT INTO thing (id, name) VALUES ('new', 'n')")
-        connection.execute("COMMIT")
-        await live.until(lambda: list(live.members) == ["new"])
-
-
 async def test_a_failure_of_the_watcher_ends_its_streams_rather_than_freeze_them(
     served, monkeypatch, caplog
 ):
@@ -328,10 +241,11 @@ async def test_a_database_that_cannot_be_read_for_a_while_delays_and_loses_nothi
         return working(*args)
 
     async with Live(tier, query("thing")) as live:
+        await live.caught_up()
         monkeypatch.setattr(reader, "read", locked_at_first)
         fill(connection, "a")
         await live.until(lambda: live.ids == ["id-a"])
-        assert tries == 2
+        assert tries >= 2
 
 
 EQ = leaf("name", "eq", "x")

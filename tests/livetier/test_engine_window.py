@@ -3,6 +3,7 @@ from hypothesis import strategies as st
 
 from livequery.v1 import livequery_pb2 as pb
 from livetier.engine.window import Row, edit_script, membership
+from reducer import ENTER, LEAVE, MOVE, UPDATE, splice
 
 # A table: id -> (sort key, whether the filter lets it through, other content, version).
 IDS = st.sampled_from("abcdefghij")
@@ -11,13 +12,6 @@ TABLE = st.dictionaries(IDS, RECORD)
 CHANGE = st.one_of(st.none(), RECORD)
 LIMIT = st.integers(1, 6)
 ANCHOR = st.one_of(st.none(), st.tuples(st.integers(0, 3), IDS))
-
-ENTER, LEAVE, MOVE, UPDATE = (
-    pb.DELTA_OP_ENTER,
-    pb.DELTA_OP_LEAVE,
-    pb.DELTA_OP_MOVE,
-    pb.DELTA_OP_UPDATE,
-)
 
 
 def row(key, record, version):
@@ -54,31 +48,11 @@ def step(table, changes, limit, anchor):
     return old, new, hidden
 
 
-def apply(changes, old, limit):
-    """Splice literally, holding every index to account."""
-    window = list(old)
-    for change in changes:
-        if change.op in (LEAVE, MOVE, UPDATE):
-            assert window[change.old_index].key == change.key
-        if change.op in (LEAVE, MOVE):
-            del window[change.old_index]
-        if change.op in (ENTER, MOVE):
-            assert 0 <= change.new_index <= len(window)
-            window.insert(change.new_index, change.row)
-        if change.op == UPDATE:
-            assert change.old_index == change.new_index
-            window[change.new_index] = change.row
-        assert len(window) <= limit + 1
-        assert len({each.key for each in window}) == len(window)
-        assert change.row is None or change.row.key == change.key
-    return tuple(window)
-
-
 @given(TABLE, st.dictionaries(IDS, CHANGE), LIMIT, ANCHOR)
 def test_a_script_leads_from_the_old_window_to_the_new_one(table, changes, limit, anchor):
     old, new, hidden = step(table, changes, limit, anchor)
     found = edit_script(old, new, limit, hidden)
-    assert apply(found, old, limit) == new
+    assert splice(found, old, limit) == new
     assert (found == []) == (old == new)
 
 
@@ -124,7 +98,7 @@ def test_a_transaction_that_replaces_the_whole_window_stays_within_one_row_over(
     old = tuple(Row(1, b"{}", (place, f"old{place}")) for place in range(50))
     new = tuple(Row(2, b"{}", (-place, f"new{place}")) for place in range(50, 0, -1))
     found = edit_script(old, new, 50, {each.key: each for each in old})
-    assert apply(found, old, 50) == new
+    assert splice(found, old, 50) == new
     assert [change.op for change in found[:4]] == [ENTER, LEAVE, ENTER, LEAVE]
 
 

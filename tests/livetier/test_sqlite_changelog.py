@@ -4,7 +4,7 @@ import pytest
 
 from livetier.sqlite import changelog
 from livetier.sqlite.database import Database
-from sqlite_windows import window
+from sqlite_support import window
 from tier_client import query
 
 

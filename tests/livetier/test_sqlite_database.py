@@ -5,7 +5,7 @@ import pytest
 
 from livetier.engine.errors import TierError
 from livetier.sqlite.database import Database, affinity_of, path_of
-from sqlite_windows import window
+from sqlite_support import window
 from tier_client import query
 
 

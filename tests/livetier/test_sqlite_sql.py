@@ -16,7 +16,7 @@ from livetier.sqlite import sql
 from livetier.sqlite.compile import compile_query
 from livetier.sqlite.database import Database
 from livetier.sqlite.literal import literal_of
-from sqlite_windows import window
+from sqlite_support import window
 from tier_client import any_of, leaf, query, value
 
 COLUMNS = ("txt", "num", "rea", "any")

@@ -4,7 +4,8 @@ import asyncio
 import sys
 
 from livequery.v1 import livequery_pb2 as pb
-from sqlite_windows import entries
+from livetier.sqlite.database import Database
+from sqlite_support import entries
 from tier_client import Live, leaf, query, value
 
 WRITER = """
@@ -70,9 +71,11 @@ async def test_after_a_storm_of_foreign_commits_every_window_is_exact(tiers, thi
             await asyncio.wait([reader])
             queries[0].CopyFrom(answer.effective_query)
             lives = (one, two, three)
+            database = await asyncio.to_thread(Database, tier.database)
             for live, live_query in zip(lives, queries, strict=True):
                 await live.caught_up()
-                expected = await asyncio.to_thread(entries, tier.database, live_query)
+                expected = await asyncio.to_thread(entries, database, live_query)
                 assert live.rows == expected
+            database.close()
             assert one.epoch == 4
             assert all(len(live.groups) > 30 for live in (two, three))

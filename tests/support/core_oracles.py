@@ -1,4 +1,4 @@
-"""Oracles: the same rules said another way, from the specifications and not from the code."""
+"""Oracles: the rules implemented a second time, from the specifications and not from the code."""
 
 import json
 from decimal import Decimal
@@ -86,7 +86,7 @@ def refuse(name):
 
 
 def json_accepts(data):
-    """Whether bytes are JSON (RFC 8259) in UTF-8, by the standard library's judgement."""
+    """Whether bytes are JSON (RFC 8259) in UTF-8, as the standard library decides."""
     try:
         json.loads(data.decode(), parse_constant=refuse)
     except ValueError:
@@ -117,22 +117,22 @@ def go_compact(text):
 
 def bare(text):
     """Drop the white space outside the strings of JSON text, a character at a time."""
-    printed, inside, escaped = [], False, False
+    encoded, inside, escaped = [], False, False
     for character in text:
         if not inside and character in " \t\r\n":
             continue
-        printed.append(character)
+        encoded.append(character)
         if inside and escaped:
             escaped = False
         elif inside and character == "\\":
             escaped = True
         elif character == '"':
             inside = not inside
-    return "".join(printed)
+    return "".join(encoded)
 
 
 def go_quote(text):
-    """Print a string a character at a time, as encoding/json does with HTML escaping."""
+    """Encode a string a character at a time, as encoding/json does with HTML escaping."""
     short = {
         '"': '\\"',
         "\\": "\\\\",
@@ -142,23 +142,23 @@ def go_quote(text):
         "\r": "\\r",
         "\t": "\\t",
     }
-    printed = ""
+    encoded = ""
     for character in text:
         if character in short:
-            printed += short[character]
+            encoded += short[character]
         elif character in _ESCAPED:
-            printed += _ESCAPED[character]
+            encoded += _ESCAPED[character]
         elif character < " ":
-            printed += f"\\u{ord(character):04x}"
+            encoded += f"\\u{ord(character):04x}"
         elif "\ud800" <= character <= "\udfff":
-            printed += "\\ufffd"
+            encoded += "\\ufffd"
         else:
-            printed += character
-    return f'"{printed}"'
+            encoded += character
+    return f'"{encoded}"'
 
 
 def go_number(double):
-    """Print a double from its shortest decimal: fixed from 1e-6 up to 1e21, else scientific."""
+    """Encode a double from its shortest decimal: fixed from 1e-6 up to 1e21, else scientific."""
     shortest = Decimal(repr(double))
     if shortest == 0:
         return "-0" if shortest.is_signed() else "0"

@@ -137,6 +137,7 @@ class Authority:
         """Make NAME.pem and NAME.key for 127.0.0.1 and localhost, replacing each at once."""
         (self.directory / "ext").write_text(
             "subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\n"
+            "authorityKeyIdentifier=keyid\n"
         )
         self._openssl(
             *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),

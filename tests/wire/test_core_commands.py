@@ -168,7 +168,7 @@ def test_a_first_message_is_refused_for_types_then_action_then_size_then_values(
     assert refused(parse_first_command, json.dumps(message), max_limit=10).field == field
 
 
-def test_size_is_judged_before_syntax():
+def test_size_is_checked_before_syntax():
     assert refused(parse_command, "{" * (2 * MAX_BYTES)).kind is Kind.MESSAGE_TOO_LARGE
     assert refused(parse_first_command, "\u00e9" * MAX_BYTES).kind is Kind.MESSAGE_TOO_LARGE
 

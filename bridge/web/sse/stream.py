@@ -26,7 +26,7 @@ from bridge.web.session_end import DRAINED, random_delay_ms
 from bridge.web.stream_log import V1_SSE
 from bridge.web.stream_request import StreamRequest
 from bridge.web.transport_sink import TransportSink
-from bridge.wire.encoders import CoreSseEncoder, SseEncoder, V1SseEncoder
+from bridge.wire.encoders import CoreSseEncoder, V1SseEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -226,7 +226,7 @@ class SseStream:
             )
 
 
-def _encoder(request: StreamRequest) -> tuple[SseEncoder, Resume | None]:
+def _encoder(request: StreamRequest) -> tuple[CoreSseEncoder | V1SseEncoder, Resume | None]:
     """Return the request's encoder, and the position that the client was at.
 
     The parameter `last_event_id` beats the header.

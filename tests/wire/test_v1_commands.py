@@ -16,7 +16,6 @@ from bridge.wire.v1_commands import (
     V1Subscribe,
     V1Unsubscribe,
 )
-from bridge.wire.v1_messages import ended_reason, error_members, format_message, frames_head
 from core_makers import failure_of, json_texts, mutations, thorough
 
 QUERY = {"entity": "asset", "limit": 10}
@@ -133,7 +132,7 @@ def test_text_that_is_no_json_closes_the_socket(text):
     assert caught.value.row.close_code == 4500
 
 
-def test_the_name_is_told_back_even_of_a_command_that_is_refused():
+def test_the_name_is_known_even_of_a_command_that_is_refused():
     assert V1Message('{"action":"dance","sub":"s"}').sub == "s"
     assert V1Message('{"sub":5}').sub is None
     assert V1Message("[]").sub is None
@@ -151,38 +150,3 @@ SEED = json.dumps(subscribe(known=[["a", 1]], resume="t.1")).encode()
 def test_any_message_is_read_or_refused_and_nothing_else(text):
     failure = failure_of(lambda: V1Message(text).command())
     assert failure is None or failure.field
-
-
-def test_messages_are_one_object_without_what_is_none():
-    assert (
-        format_message("live", sub="<\u2028s", reason=None)
-        == '{"type":"live","sub":"<\u2028s"}'.encode()
-    )
-    assert json.loads(frames_head('a"b') + b'"frames":[]}') == {
-        "type": "frames",
-        "sub": 'a"b',
-        "frames": [],
-    }
-
-
-def test_an_error_tells_the_table_and_milliseconds():
-    failure = Failed(Kind.QUOTA, "too many", retry_after=1.5)
-    assert error_members(failure, "s") == {
-        "sub": "s",
-        "code": "RESOURCE_EXHAUSTED",
-        "status": 429,
-        "message": "too many",
-        "field": None,
-        "retryable": True,
-        "retry_after_ms": 1500,
-    }
-
-
-@pytest.mark.parametrize("kind", Kind)
-def test_every_end_has_a_reason_of_the_contract(kind):
-    assert ended_reason(Failed(kind, "x"), asked=False) in ("denied", "unavailable", "failed")
-
-
-def test_an_end_without_failure_is_unsubscribed_or_completed():
-    assert ended_reason(None, asked=True) == "unsubscribed"
-    assert ended_reason(None, asked=False) == "completed"
