@@ -119,6 +119,25 @@ async def test_a_refused_connection_is_closed_where_its_client_wants_it(start_br
         assert (await client.reader.read()).startswith(b"HTTP/1.1 400 ")
 
 
+async def test_a_client_that_takes_no_refusal_is_not_read(start_bridge, wire):
+    """Or each of its requests would leave a response in memory."""
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    bad = b"GET /api/v1/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    client.send(bad)
+    await client.body(await client.head())
+    [connection] = bridge._listener._registry._connections
+    connection.pause_writing()  # as the transport does over its high-water mark
+    client.send(bad)
+    await client.body(await client.head())
+    client.send(bad)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await client.reader.readexactly(1)
+    connection.resume_writing()
+    assert (await client.head()).startswith("HTTP/1.1 400 ")
+
+
 def mutated(seed):
     """A request with one thing changed: a byte, or a line that is repeated, moved or left out."""
     pick = random.Random(seed)

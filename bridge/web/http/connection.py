@@ -4,8 +4,9 @@ A request for a stream that comes whole and in plain form, as nearly all do, is 
 without aiohttp's handler, which has two tasks and a dozen objects. Every other request is for
 aiohttp: it gets the connection, with the bytes that were read, and keeps it.
 
-Invariant: what a client sends behind its request is kept until the stream is over; beyond
-`MAX_PIPELINED` bytes nothing more is read.
+Invariants: what a client sends behind its request is kept until the stream is over; beyond
+`MAX_PIPELINED` bytes nothing more is read. No request is read while the client does not take the
+responses before it.
 """
 
 import asyncio
@@ -113,12 +114,15 @@ class HttpConnection(asyncio.Protocol):
         connection.data_received(data)
 
     def pause_writing(self) -> None:
-        """Note it for the protocol that gets the connection next."""
+        """Note that the transport is over its high-water mark."""
         self._writing_paused = True
 
     def resume_writing(self) -> None:
-        """Note it for the protocol that gets the connection next."""
+        """Read the next request, if the connection waits for one."""
         self._writing_paused = False
+        transport = self._transport
+        if self._stream is None and transport is not None and not transport.is_closing():
+            transport.resume_reading()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop direct sends, then close the stream."""
@@ -158,6 +162,8 @@ class HttpConnection(asyncio.Protocol):
         self._registry.start_idle_timeout(self)
         if pipelined:
             self.data_received(pipelined)
+        if self._writing_paused and self._stream is None and self._transport is not None:
+            self._transport.pause_reading()
 
     def _reset(self) -> bytes:
         """Reset to idle; return the bytes behind the request."""
