@@ -22,8 +22,8 @@ from bridge.telemetry.version import bridge_version
 from bridge.upstream.backend import GrpcBackend
 from bridge.web.admission import Admission
 from bridge.web.context import WebContext
-from bridge.web.health import HealthHandlers
 from bridge.web.listener import Listener, bind
+from bridge.web.probes import ProbeHandlers
 from bridge.web.routes import admin_application, application
 
 from .factories import endpoints, listener_certificate, live_settings, web_settings
@@ -61,19 +61,19 @@ class Bridge:
             read=lambda: read_usage(config.memory_limit), cut=stall_monitor.shed
         )
         self._admission = Admission(
-            most=max_streams,
-            most_per_ip=config.max_connections_per_ip,
+            limit=max_streams,
+            limit_per_ip=config.max_connections_per_ip,
             rate=config.accept_rate,
-            short=lambda: self._memory.short,
+            memory_short=lambda: self._memory.short,
         )
-        self._context = WebContext(
+        self.context = WebContext(
             hub=self._hub,
             stall_monitor=stall_monitor,
             admission=self._admission,
             settings=web_settings(config),
         )
-        self._health = HealthHandlers(
-            reasons=self._unready_reasons, replicas=self._replicas, exposition=self._exposition
+        self._probes = ProbeHandlers(
+            reasons=self.unready_reasons, replicas=self._replicas, exposition=self._exposition
         )
         self._listener: Listener | None = None
         self._admin: Listener | None = None
@@ -82,7 +82,7 @@ class Bridge:
             self.metrics,
             hub=self._hub,
             endpoints=self._endpoints,
-            stream_log=self._context.stream_log,
+            stream_log=self.context.stream_log,
             sockets=lambda: self._listener.connections if self._listener else 0,
             loop_lag=self._loop_lag,
             memory=self._memory,
@@ -101,11 +101,11 @@ class Bridge:
         shared = self._federation is not None
         sockets = await bind(*config.listen, reuse_port=shared)
         self._listener = listener = Listener(
-            application(self._context, self._health, metrics=config.admin_listen is None),
+            application(self.context, self._probes, metrics=config.admin_listen is None),
             sockets,
-            streams=self._context,
+            context=self.context,
             certificate=self._certificate,
-            most=self._max_sockets,
+            limit=self._max_sockets,
         )
         if self._federation is not None:
             await self._federation.join(self.metrics.exposition)
@@ -117,15 +117,19 @@ class Bridge:
             while not await self._endpoints.reachable(within=60):
                 pass
         await listener.open()
-        self._start_task(self._memory.run(), "memory guard")
+        self.start_background_tasks()
         if self._certificate is not None:
             self._start_task(self._check_certificate(), "certificate check")
         logger.info("livequery-bridge %s serves %s for %s", bridge_version(), listener.url, tier)
         return listener.url
 
+    def start_background_tasks(self) -> None:
+        """Start what a bridge does beside serving, on a listener of its own or not."""
+        self._start_task(self._memory.run(), "memory guard")
+
     async def _open_admin(self, sockets: list[socket.socket]) -> None:
         app = admin_application(
-            self._context, self._health, loopback=is_loopback(sockets[0].getsockname()[0])
+            self.context, self._probes, loopback=is_loopback(sockets[0].getsockname()[0])
         )
         self._admin = Listener(app, sockets)
         await self._admin.open()
@@ -139,16 +143,16 @@ class Bridge:
     async def reload(self) -> None:
         """Read changed certificate files again, the listener's and the tier's."""
         if self._listener is not None:
-            await self._listener.renew()
+            await self._listener.reload_certificate()
         await self._endpoints.reload()
 
     async def _check_certificate(self) -> None:
         while True:
             await asyncio.sleep(CERTIFICATE_CHECK_INTERVAL)
             if self._listener is not None:
-                await self._listener.renew()
+                await self._listener.reload_certificate()
 
-    async def _unready_reasons(self) -> list[str]:
+    async def unready_reasons(self) -> list[str]:
         """Return why the bridge is not ready, as `/readyz` says it; may take a second."""
         if self._hub.draining:
             return ["draining"]
@@ -188,14 +192,14 @@ class Bridge:
         """
         self._hub.draining = True
         if not await drain(
-            self._context.clients, gone=self._admission.empty, within=self._config.drain_timeout
+            self.context.clients, gone=self._admission.empty, within=self._config.drain_timeout
         ):
             logger.warning("%d clients had to be dropped", self._admission.open)
 
     async def close(self) -> None:
         """Release everything: upstream calls, connections, channels."""
         self._loop_lag.stop()
-        self._context.idle_timers.stop()
+        self.context.idle_timers.stop()
         for task in self._tasks:
             task.cancel()
         if self._tasks:

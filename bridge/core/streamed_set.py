@@ -35,13 +35,16 @@ class StreamedSet:
     def apply(self, group: Change) -> ApplyResult:
         """Apply a source change; drop the frames with a version below the mirror's."""
         kept = [frame for frame in group.frames if self._reduce_frame(frame)]
+        if len(self._rows) > self._max_members:
+            self.full = True
+            self._rows.clear()
         if len(kept) == len(group.frames):
             return ApplyResult(group)
         repairs = ("stale_version",) * (len(group.frames) - len(kept))
         return ApplyResult(Group(tuple(kept), group.stream_id, group.at) if kept else None, repairs)
 
     def reduce(self, frames: Iterable[Frame]) -> None:
-        """Apply frames: for snapshots."""
+        """Apply frames: for snapshots, which are shown whole even beyond `max_members`."""
         for frame in frames:
             self._reduce_frame(frame)
 
@@ -59,9 +62,6 @@ class StreamedSet:
                 return False
             if row is not None or frame.op != Op.UPDATE:
                 self._rows[frame.agg_id] = frame
-                if len(self._rows) > self._max_members:
-                    self.full = True
-                    self._rows.clear()
         return True
 
 

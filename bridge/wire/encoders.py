@@ -6,16 +6,18 @@ tier. Bytes are shared between viewers wherever they can be.
 
 from bridge.core.bundle import Bundle, Encoding, SharedEncoding
 from bridge.core.digest import DigestFunction
+from bridge.core.errors import Failed
 
 from .encodings import core_sse, core_sse_chunked, core_ws, v1_sse, v1_sse_chunked, v1_ws_suffix
 from .sse import http_chunk
-from .v1_messages import format_message, frames_prefix
+from .v1_messages import ended_reason, error_members, format_message, frames_prefix
 from .websocket import OPCODE_TEXT, ws_frame_header, ws_text_frame
 
 _CLEAR_ID = b"id:\n\n"
 _CLEAR_ID_CHUNK = http_chunk(_CLEAR_ID)
 _PING = b": ping\n\n"
 _PING_CHUNK = http_chunk(_PING)
+_LAST_CHUNK = b"0\r\n\r\n"
 _CORE_WS = SharedEncoding(core_ws)
 _CORE_SSE = {
     (chunked, holds_id): SharedEncoding(core_sse_chunked if chunked else core_sse, holds_id)
@@ -57,26 +59,61 @@ class CoreWsEncoder(_CoreEncoder):
         return bundle.encoded(core_ws)
 
 
-class CoreSseEncoder(_CoreEncoder):
+class SseEncoder(_CoreEncoder):
+    """What event streams of both protocols have in common. `chunked`: the body is in chunks."""
+
+    __slots__ = ("_chunked",)
+    sends_beats = False
+    """Whether `beat` is a message of the protocol."""
+
+    def __init__(self, *, chunked: bool) -> None:
+        self._chunked = chunked
+
+    def retry(self, milliseconds: int) -> bytes:
+        """Encode the first line of a stream: after how long EventSource comes back."""
+        line = b"retry: %d\n\n" % milliseconds
+        return http_chunk(line) if self._chunked else line
+
+    def ping(self) -> bytes:
+        """Encode the comment that keeps an idle connection open."""
+        return _PING_CHUNK if self._chunked else _PING
+
+    def beat(self, digest: str | None) -> bytes:
+        """Return nothing: core has no such message."""
+        del digest
+        return b""
+
+    def drain(self, reconnect_after_ms: int) -> bytes:
+        """Return nothing: core has no such message."""
+        del reconnect_after_ms
+        return b""
+
+    def ended(self, failure: Failed | None) -> bytes:
+        """Return nothing: core has no such message."""
+        del failure
+        return b""
+
+    def end(self) -> bytes:
+        """Encode the end of the body."""
+        return _LAST_CHUNK if self._chunked else b""
+
+
+class CoreSseEncoder(SseEncoder):
     """Core over SSE: each frame is one event.
 
     `holds_id`: the client has a last event id, which must be cleared before frames without one.
     """
 
-    __slots__ = ("_chunked", "_holds_id")
+    __slots__ = ("_holds_id",)
 
     def __init__(self, *, chunked: bool, holds_id: bool) -> None:
-        self._chunked = chunked
+        super().__init__(chunked=chunked)
         self._holds_id = holds_id
 
     @property
     def shared(self) -> SharedEncoding | None:
         """The shared encoding of bundles that leave the client as it is: with an id, or without."""
         return _CORE_SSE[self._chunked, self._holds_id]
-
-    def ping(self) -> bytes:
-        """Encode the comment that keeps an idle connection open."""
-        return _PING_CHUNK if self._chunked else _PING
 
     def frames(self, bundle: Bundle) -> bytes:
         """Encode groups. Before one without stream_id, clear the id that the client holds."""
@@ -125,23 +162,17 @@ class V1WsEncoder:
         return ws_text_frame(format_message("stale", sub=self._sub, reason=stale))
 
 
-class V1SseEncoder:
+class V1SseEncoder(SseEncoder):
     """v1 over SSE: each frame is one event, and so is every other message, under its type."""
 
-    __slots__ = ("_chunked",)
+    __slots__ = ()
     resets = False
-
-    def __init__(self, *, chunked: bool) -> None:
-        self._chunked = chunked
+    sends_beats = True
 
     @property
     def shared(self) -> SharedEncoding:
         """The encoding that all viewers of this kind share."""
         return _V1_SSE[self._chunked]
-
-    def ping(self) -> bytes:
-        """Encode the comment that keeps an idle connection open."""
-        return _PING_CHUNK if self._chunked else _PING
 
     def frames(self, bundle: Bundle) -> bytes:
         """Encode groups; the last frame of each has the position after it as `id:`."""
@@ -149,15 +180,30 @@ class V1SseEncoder:
 
     def ready(self, rows: int, resumed: str, digest: DigestFunction) -> bytes:
         """Encode `ready`."""
-        return self.event("ready", rows=rows, resumed=resumed, digest=digest())
+        return self._event("ready", rows=rows, resumed=resumed, digest=digest())
 
     def state(self, stale: str | None) -> bytes:
         """Encode `stale` with its reason, or `live` for None."""
         if stale is None:
-            return self.event("live", reason="resubscribed")
-        return self.event("stale", reason=stale)
+            return self._event("live", reason="resubscribed")
+        return self._event("stale", reason=stale)
 
-    def event(self, kind: str, **members: object) -> bytes:
+    def beat(self, digest: str | None) -> bytes:
+        """Encode `beat`; None: the window has no digest now."""
+        return self._event("beat", digest=digest)
+
+    def drain(self, reconnect_after_ms: int) -> bytes:
+        """Encode `drain`."""
+        return self._event("drain", reconnect_after_ms=reconnect_after_ms)
+
+    def ended(self, failure: Failed | None) -> bytes:
+        """Encode `ended`, after `problem` where coming back unchanged is pointless."""
+        ended = self._event("ended", reason=ended_reason(failure, asked=False))
+        if failure is None or not failure.final:
+            return ended
+        return self._event("error", **error_members(failure)) + ended
+
+    def _event(self, kind: str, **members: object) -> bytes:
         """Encode a message as an event; `error` becomes `problem`, as EventSource has its own."""
         name = "problem" if kind == "error" else kind
         data = b"event: %b\ndata: %b\n\n" % (name.encode(), format_message(kind, **members))

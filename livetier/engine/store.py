@@ -117,7 +117,7 @@ class Store(Protocol[PlanT, ViewT]):
         """Connect. Called once; a store that failed to open is not closed."""
 
     async def close(self) -> None:
-        """Release everything. Called once; no call follows."""
+        """Release everything. Called once; what is called later may raise anything."""
 
     async def compile(self, query: pb.LiveQuery, metadata: Metadata, /) -> PlanT:
         """Check ``query`` and return its plan; ``metadata`` is that of the caller's Subscribe.

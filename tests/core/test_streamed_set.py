@@ -62,3 +62,11 @@ def test_a_snapshot_applied_twice_is_the_same_set():
     members = StreamedSet(window_of(IDS))
     members.reduce(snapshot_group(window_of(IDS), streamed=True).frames)
     assert shown(members.snapshot()) == shown(window_of(IDS))
+
+
+def test_a_snapshot_beyond_the_maximum_is_whole_and_the_next_change_fills_the_set():
+    members = StreamedSet(max_members=3)
+    members.reduce([RESET, *(frame(Op.ENTER, agg_id, 0, 0) for agg_id in "abcde")])
+    assert [row.agg_id for row in members.snapshot()] == list("abcde")
+    members.apply(group(frame(Op.MATCH, "f", 0, 0)))
+    assert members.full

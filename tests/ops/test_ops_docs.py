@@ -1,11 +1,11 @@
-"""docs/operations.md tells the truth: every option, every metric, and none that is not there."""
+"""docs/operations.md names every option and every metric, and none that does not exist."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from bridge.config.options import GROUPS, OPTIONS, Group
+from bridge.config.options import GROUPS, OPTIONS, OptionGroup
 from bridge.config.reference import option_table
 from bridge.telemetry.families import FAMILIES, PREFIX
 from bridge.telemetry.metrics import Metrics
@@ -18,7 +18,7 @@ METRICS = [line for line in METRICS if "livequery_bridge_…" not in line]
 OTHERS = {"ws", "listen", "config", "print-config", "help"}
 
 
-@pytest.mark.parametrize("group", Group)
+@pytest.mark.parametrize("group", OptionGroup)
 def test_every_option_of_a_group_is_in_its_table_as_it_is_declared(group):
     assert option_table(group) in TEXT, "run `python -m bridge.config.reference`"
 
@@ -34,7 +34,7 @@ def test_no_option_is_named_that_does_not_exist():
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_every_metric_stands_in_the_table_with_its_labels(family):
+def test_every_metric_is_in_the_table_with_its_labels(family):
     labels = "{" + ",".join(family.labels) + "}" if family.labels else ""
     name = family.printed.removeprefix(PREFIX) + labels
     [row] = [line for line in METRICS if f"`{name}`" in line.split("|")[1]]
@@ -47,7 +47,7 @@ def test_no_metric_is_named_that_does_not_exist():
     assert named - {"process_"} == printed
 
 
-def test_every_metric_of_a_bridge_is_of_the_table():
+def test_every_metric_of_a_bridge_is_in_the_table():
     printed = re.findall(r"^# TYPE (\S+)", Metrics().exposition().decode(), re.MULTILINE)
     known = {family.printed for family in FAMILIES}
     assert {name for name in printed if not name.startswith(f"{PREFIX}process_")} <= known

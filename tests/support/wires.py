@@ -61,7 +61,7 @@ SUBSCRIBE = json.dumps({"action": "subscribe", "query": QUERY}).encode()
 TEXT, BINARY, CLOSE, PING = 0x81, 0x82, 0x88, 0x89
 GOODBYE = b"\x88\x82\x00\x00\x00\x00\x03\xe8"
 CUTS = (0, 30, len(PLAIN) - 1)
-EITHER = pytest.mark.parametrize("cut", [0, 30], ids=["at the door", "of aiohttp"])
+EITHER = pytest.mark.parametrize("cut", [0, 30], ids=["plain", "in parts"])
 
 
 def message(payload, first=TEXT):
@@ -114,14 +114,14 @@ async def rest(client):
 
 async def nobody_left(bridge):
     async with asyncio.timeout(5):
-        while bridge._listener.connections or bridge._admission.open or bridge._context.clients:
+        while bridge._listener.connections or bridge._admission.open or bridge.context.clients:
             await asyncio.sleep(0.01)
-    assert all(heart.stopped for _, _, heart in bridge._context.idle_timers._due)
+    assert all(timer.stopped for _, _, timer in bridge.context.idle_timers._due)
 
 
 @contextlib.asynccontextmanager
 async def all_freed(*kinds):
-    """See that objects of these kinds made meanwhile are freed without the collector of cycles."""
+    """See that objects of these kinds made meanwhile are freed without the garbage collector."""
 
     def held():
         return [thing for thing in gc.get_objects() if isinstance(thing, kinds)]

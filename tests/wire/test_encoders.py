@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.core.errors import Failed, Kind
 from bridge.wire import encodings
 from bridge.wire.encoders import CoreSseEncoder, CoreWsEncoder, V1SseEncoder, V1WsEncoder
 from core_makers import bundles, quick
@@ -142,7 +143,29 @@ def test_v1_over_sse_has_the_same_messages_as_events_without_the_name():
 
 def test_an_error_over_sse_is_an_event_named_problem():
     encoder = V1SseEncoder(chunked=False)
-    assert event_of(encoder.event("error", code="INTERNAL")) == (
-        "problem",
-        {"type": "error", "code": "INTERNAL"},
-    )
+    ended = encoder.ended(None)
+    assert event_of(ended) == ("ended", {"type": "ended", "reason": "completed"})
+    both = encoder.ended(Failed(Kind.DENIED, "not you"))
+    problem, _, last = both.partition(b"\n\n")
+    assert event_of(last) == ("ended", {"type": "ended", "reason": "denied"})
+    name, error = event_of(problem + b"\n\n")
+    assert (name, error["type"], error["code"]) == ("problem", "error", "PERMISSION_DENIED")
+    passing = encoder.ended(Failed(Kind.UNAVAILABLE, "later"))
+    assert event_of(passing) == ("ended", {"type": "ended", "reason": "unavailable"})
+
+
+def test_v1_over_sse_has_beats_and_drains_and_core_has_none():
+    v1, core = V1SseEncoder(chunked=False), CoreSseEncoder(chunked=False, holds_id=False)
+    assert event_of(v1.beat("00000000")) == ("beat", {"type": "beat", "digest": "00000000"})
+    assert event_of(v1.beat(None)) == ("beat", {"type": "beat"})
+    assert event_of(v1.drain(7)) == ("drain", {"type": "drain", "reconnect_after_ms": 7})
+    assert (v1.sends_beats, core.sends_beats) == (True, False)
+    assert core.beat("0") == core.drain(7) == core.ended(Failed(Kind.DENIED, "no")) == b""
+
+
+def test_a_stream_begins_with_retry_and_ends_with_the_last_chunk_where_it_has_chunks():
+    for chunked in (False, True):
+        encoder = V1SseEncoder(chunked=chunked)
+        retry = encoder.retry(2500)
+        assert (dechunk(retry) if chunked else retry) == b"retry: 2500\n\n"
+        assert encoder.end() == (b"0\r\n\r\n" if chunked else b"")

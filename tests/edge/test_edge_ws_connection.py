@@ -1,4 +1,4 @@
-"""The line: sockets served without aiohttp's handler are the same sockets, on the same terms."""
+"""WebSocketConnection: sockets served without aiohttp's handler are the same sockets."""
 
 import asyncio
 import json
@@ -23,6 +23,7 @@ from wires import (
     message,
     nobody_left,
     open_,
+    rest,
     subscribed,
 )
 
@@ -61,7 +62,7 @@ async def test_in_one_piece_or_in_parts_the_answer_is_the_same(start_bridge, wir
         (b"/ws", b"/wss"),
     ],
 )
-async def test_what_is_no_right_upgrade_is_refused_by_aiohttp(start_bridge, wire, handed, old, new):
+async def test_a_wrong_upgrade_is_refused_by_aiohttp(start_bridge, wire, handed, old, new):
     bridge = await start_bridge()
     heads = set()
     for cut in CUTS:
@@ -95,7 +96,9 @@ async def test_over_a_limit_no_socket_is_opened(start_bridge, tier, wire):
 @pytest.mark.parametrize(
     ("offered", "v1"), [(b"x,\tlivequery.v1", True), (b"livequery .v1", False)]
 )
-async def test_what_is_answered_is_what_is_spoken(start_bridge, wire, cut, offered, v1):
+async def test_the_protocol_of_the_answer_is_the_one_that_is_served(
+    start_bridge, wire, cut, offered, v1
+):
     bridge = await start_bridge()
     client = await wire(bridge)
     head = await open_(client, UPGRADE + b"Sec-WebSocket-Protocol: " + offered + b"\r\n\r\n", cut)
@@ -137,7 +140,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-async def test_what_is_wrong_is_told_by_the_same_code_on_either_way(start_bridge, wire, wrong):
+async def test_a_wrong_frame_has_the_same_close_code_both_ways(start_bridge, wire, wrong):
     data, code = WRONG[wrong]
     bridge = await start_bridge()
     for cut in CUTS:
@@ -150,7 +153,7 @@ async def test_what_is_wrong_is_told_by_the_same_code_on_either_way(start_bridge
 
 
 @EITHER
-async def test_pings_of_one_who_takes_nothing_are_answered_by_one_pong(
+async def test_pings_of_a_client_that_takes_nothing_are_answered_by_one_pong(
     start_bridge, tier, wire, cut
 ):
     bridge = await start_bridge(stall_timeout="30s")
@@ -162,7 +165,7 @@ async def test_pings_of_one_who_takes_nothing_are_answered_by_one_pong(
         await client.writer.drain()
     client.send(message(b"the last", PING))
     async with asyncio.timeout(5):
-        while not (lagging := bridge._context.stall_monitor._lagging):
+        while not (lagging := bridge.context.stall_monitor._lagging):
             await asyncio.sleep(0.01)
     [send_buffer] = lagging
     assert send_buffer.unsent() < 64 * 1024
@@ -173,7 +176,7 @@ async def test_pings_of_one_who_takes_nothing_are_answered_by_one_pong(
             tail = tail[-10:] + await client.reader.read(64 * 1024)
 
 
-async def test_who_sends_without_end_is_not_read(start_bridge, tier, wire):
+async def test_a_client_that_sends_without_end_is_not_read(start_bridge, tier, wire):
     bridge = await start_bridge()
     client = await wire(bridge)
     call = await subscribed(client, tier)
@@ -183,3 +186,26 @@ async def test_who_sends_without_end_is_not_read(start_bridge, tier, wire):
             await client.writer.drain()
     call.send(update("a", 0, version=2))
     await client.until(b'"version":2')
+
+
+async def test_a_client_that_sends_many_small_messages_is_not_read_either(start_bridge, tier, wire):
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    await subscribed(client, tier)
+    [connection] = bridge._listener._registry._connections
+    client.send(message(b"{}") * 100_000)
+    async with asyncio.timeout(5):
+        while not connection._reading_paused:
+            await asyncio.sleep(0.01)
+    assert len(connection._messages) < 10_000
+
+
+async def test_an_unmasked_frame_ends_the_connection(start_bridge, wire):
+    """RFC 6455 §5.1."""
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    await open_(client)
+    client.send(b"\x81\x02{}")
+    assert await heard(client) == 1002
+    assert await rest(client) == b""
+    await nobody_left(bridge)

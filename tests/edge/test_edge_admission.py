@@ -1,4 +1,4 @@
-"""The gate: how many may come in, and how fast. The clock is the test's."""
+"""Admission: how many streams may be open, and how fast new ones come. The clock is the test's."""
 
 import itertools
 import json
@@ -24,47 +24,47 @@ def clock():
     return Clock()
 
 
-def come(limiter, count):
-    """So many come at once; returns (how many are in, what the others were told)."""
-    told = [limiter.admit() for _ in range(count)]
-    return told.count(0.0), [wait for wait in told if wait]
+def arrive(limiter, count):
+    """So many arrive at once; returns (how many are admitted, the delays of the others)."""
+    delays = [limiter.admit() for _ in range(count)]
+    return delays.count(0.0), [wait for wait in delays if wait]
 
 
-def test_a_burst_comes_in_at_once_and_then_as_many_as_the_rate_says(clock):
+def test_a_burst_is_admitted_at_once_and_then_as_many_as_the_rate_allows(clock):
     limiter = AcceptLimiter(rate=500, burst=1000, clock=clock)
-    assert come(limiter, 5000)[0] == 1000
+    assert arrive(limiter, 5000)[0] == 1000
     for _ in range(10):
         clock.now += 0.1
-        assert come(limiter, 5000)[0] == 50
+        assert arrive(limiter, 5000)[0] == 50
     clock.now += 3600
-    assert come(limiter, 5000)[0] == 1000
+    assert arrive(limiter, 5000)[0] == 1000
 
 
-def test_each_who_is_turned_away_has_a_moment_of_its_own(clock):
+def test_each_refused_client_gets_a_retry_time_of_its_own(clock):
     limiter = AcceptLimiter(rate=500, burst=1000, clock=clock)
-    _, told = come(limiter, 5000)
-    assert len(set(told)) == 4000
-    assert all(b - a == pytest.approx(1 / 500) for a, b in itertools.pairwise(told))
-    assert told[-1] == pytest.approx(8)
-    _, told = come(limiter, 50_000)
-    assert max(told) <= MAX_RETRY_AFTER
+    _, delays = arrive(limiter, 5000)
+    assert len(set(delays)) == 4000
+    assert all(b - a == pytest.approx(1 / 500) for a, b in itertools.pairwise(delays))
+    assert delays[-1] == pytest.approx(8)
+    _, delays = arrive(limiter, 50_000)
+    assert max(delays) <= MAX_RETRY_AFTER
 
 
-def test_a_crowd_that_comes_when_it_was_told_is_in_at_the_second_try(clock):
+def test_a_crowd_that_returns_when_it_should_is_admitted_at_the_second_try(clock):
     limiter = AcceptLimiter(rate=500, burst=1000, clock=clock)
-    _, told = come(limiter, 5000)
-    for _, group in itertools.groupby(told, key=lambda wait: int(wait) + 1):
+    _, delays = arrive(limiter, 5000)
+    for _, group in itertools.groupby(delays, key=lambda wait: int(wait) + 1):
         count = len(list(group))
         clock.now += 1
-        assert come(limiter, count)[0] >= count - 1
+        assert arrive(limiter, count)[0] >= count - 1
 
 
-def test_without_a_rate_all_come_in(clock):
-    assert come(AcceptLimiter(rate=0, burst=0, clock=clock), 5000) == (5000, [])
+def test_without_a_rate_all_are_admitted(clock):
+    assert arrive(AcceptLimiter(rate=0, burst=0, clock=clock), 5000) == (5000, [])
 
 
-def test_who_is_refused_for_another_reason_takes_nobodys_turn(clock):
-    admission = Admission(most=0, most_per_ip=1, rate=1, clock=clock)
+def test_a_refusal_for_another_reason_spends_no_token(clock):
+    admission = Admission(limit=0, limit_per_ip=1, rate=1, clock=clock)
     admission.admit("a")
     for _ in range(10):
         with pytest.raises(Failed) as refused:
@@ -74,10 +74,10 @@ def test_who_is_refused_for_another_reason_takes_nobodys_turn(clock):
     with pytest.raises(Failed) as refused:
         admission.admit("c")
     assert refused.value.kind is Kind.UNAVAILABLE
-    assert admission.open == 2, "who is turned away holds no place"
+    assert admission.open == 2, "a refused one is not counted as open"
 
 
-async def test_who_comes_too_fast_is_told_503_and_when_to_come_back(start_bridge, tier, http):
+async def test_a_client_over_the_rate_gets_503_and_retry_after(start_bridge, tier, http):
     tier.rows = ["a"]
     bridge = await start_bridge(accept_rate="1")
     clients = []

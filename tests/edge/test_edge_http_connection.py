@@ -1,4 +1,4 @@
-"""The door: streams served without aiohttp's handler are the same streams, on the same terms."""
+"""HttpConnection: streams served without aiohttp's handler are the same streams."""
 
 import asyncio
 import json
@@ -73,7 +73,7 @@ async def test_what_is_sent_behind_a_request_waits_for_the_streams_end(start_bri
         assert await client.body(await client.head()) == b"ok\n"
 
 
-async def test_who_sends_without_end_behind_a_request_is_not_read_and_loses_nothing(
+async def test_endless_bytes_behind_a_request_are_not_read_and_none_is_lost(
     start_bridge, tier, wire
 ):
     bridge = await start_bridge()
@@ -165,7 +165,7 @@ async def test_a_part_of_a_request_in_one_piece_with_another_is_its_own_clients(
     assert await first.body(await first.head()) == b"ok\n"
 
 
-async def refused(bridge, http):
+async def refusals(bridge, http):
     async with http.get(bridge.url + "/metrics") as response:
         text = await response.text()
     return sum(
@@ -175,9 +175,7 @@ async def refused(bridge, http):
     )
 
 
-async def test_a_refusal_is_told_by_aiohttp_once_and_the_tier_asked_once(
-    start_bridge, tier, wire, http
-):
+async def test_a_refusal_is_counted_once_and_the_tier_asked_once(start_bridge, tier, wire, http):
     bridge = await start_bridge()
     client = await wire(bridge)
     client.send(ASK)
@@ -186,7 +184,7 @@ async def test_a_refusal_is_told_by_aiohttp_once_and_the_tier_asked_once(
     head = await client.head()
     assert head.startswith("HTTP/1.1 403 ")
     assert json.loads(await client.body(head))["status"] == 403
-    assert await refused(bridge, http) == 1
+    assert await refusals(bridge, http) == 1
     client.send(HEALTH)
     assert await client.body(await client.head()) == b"ok\n"
     assert tier.opened == 1
@@ -208,7 +206,7 @@ async def test_a_bad_query_is_refused_before_anything_is_held(start_bridge, wire
     assert head.startswith(f"HTTP/1.1 {status} ")
     assert "application/problem+json" in head
     assert bridge._admission.open == 0
-    assert not bridge._context.clients
+    assert not bridge.context.clients
 
 
 async def test_a_client_that_leaves_before_the_answer_leaves_nothing(start_bridge, tier, wire):
@@ -221,7 +219,7 @@ async def test_a_client_that_leaves_before_the_answer_leaves_nothing(start_bridg
         async with asyncio.timeout(5):
             await call.over.wait()
         assert bridge._admission.open == 0
-        assert not bridge._context.clients
+        assert not bridge.context.clients
         assert bridge._listener.connections == 0
 
 
@@ -238,30 +236,32 @@ async def test_a_stream_that_breaks_before_it_begins_is_refused_and_leaves_nothi
     client.send(ASK)
     assert (await client.head()).startswith("HTTP/1.1 50")
     assert bridge._admission.open == 0
-    assert not bridge._context.clients
+    assert not bridge.context.clients
 
 
-@pytest.mark.parametrize("asked", ["at the door", "of aiohttp"])
+@pytest.mark.parametrize("asked", ["plain", "unusual"])
 async def test_a_client_that_leaves_as_the_tier_starts_leaves_nothing(
     start_bridge, tier, wire, asked
 ):
     bridge = await start_bridge(linger="0")
     client = await wire(bridge)
     unusual = ASK.replace(b"\r\nHost", b"\r\nExpect: 100-continue\r\nHost")
-    client.send(ASK if asked == "at the door" else unusual)
+    client.send(ASK if asked == "plain" else unusual)
     call = await tier.next_call()
     [subscription] = bridge._hub._all
-    [tell] = bridge._context.clients
+    [tell] = bridge.context.clients
     tell.__self__._sink.abort()
     subscription.on_started()
     async with asyncio.timeout(5):
         await call.over.wait()
     assert bridge._admission.open == 0
-    assert all(heart.stopped for _, _, heart in bridge._context.idle_timers._due)
+    assert all(timer.stopped for _, _, timer in bridge.context.idle_timers._due)
 
 
 @pytest.mark.parametrize("end", ["left", "over", "refused", "malformed"])
-async def test_what_a_stream_held_is_free_without_the_collector(start_bridge, tier, wire, end):
+async def test_what_a_stream_held_is_freed_without_the_garbage_collector(
+    start_bridge, tier, wire, end
+):
     bridge = await start_bridge(linger="0")
     async with all_freed(HttpConnection, SseStream, TransportSink, Viewer):
         client = await wire(bridge)
@@ -323,7 +323,7 @@ async def test_draining_ends_the_connection_with_the_stream(start_bridge, tier, 
         assert (await client.reader.read()).endswith(b"0\r\n\r\n")
 
 
-async def test_nobody_is_sent_to_past_a_lost_connection_whose_descriptor_is_anothers(
+async def test_no_direct_send_goes_to_a_lost_connection_whose_descriptor_is_reused(
     start_bridge, tier, wire, monkeypatch
 ):
     """The end is told while the descriptor is still open: what is sent later goes to the next."""
@@ -348,7 +348,7 @@ async def test_nobody_is_sent_to_past_a_lost_connection_whose_descriptor_is_anot
             await client.until(b'"version":%d' % version)
         [viewer] = [v for s in bridge._hub._all for v in s.viewers]
         assert viewer.lockstep is not None
-        door = viewer.send_buffer
+        send_buffer = viewer.send_buffer
         raw = client.writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.writer.transport.abort()
@@ -356,8 +356,8 @@ async def test_nobody_is_sent_to_past_a_lost_connection_whose_descriptor_is_anot
             while bridge._admission.open:
                 await asyncio.sleep(0)
         assert viewer.lockstep is None
-        assert door.open_direct_send() is None
-    assert left == [[]], "aiohttp's side tells before it does anything else"
+        assert send_buffer.open_direct_send() is None
+    assert left == [[]], "aiohttp's connection ends direct sends before anything else"
 
 
 async def test_of_many_that_come_and_go_each_gets_its_own_bytes(start_bridge, tier, wire, http):

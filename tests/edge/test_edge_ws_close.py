@@ -1,4 +1,4 @@
-"""The line's end: whoever ends a socket and however, all is said and given back."""
+"""The end of a WebSocket: whoever ends it and however, all is sent and all is released."""
 
 import asyncio
 import json
@@ -6,6 +6,7 @@ import ssl
 import struct
 
 import pytest
+from websockets.protocol import Protocol
 
 from bridge.live.viewer import Viewer
 from bridge.web.transport_sink import TransportSink
@@ -35,7 +36,7 @@ from wires import (
 )
 
 
-async def test_a_goodbye_is_answered_and_nothing_comes_after_it(start_bridge, tier, wire):
+async def test_a_close_frame_is_answered_and_nothing_follows_it(start_bridge, tier, wire):
     bridge = await start_bridge(linger="0")
     client = await wire(bridge)
     call = await subscribed(client, tier)
@@ -49,7 +50,7 @@ async def test_a_goodbye_is_answered_and_nothing_comes_after_it(start_bridge, ti
 
 
 @EITHER
-async def test_who_leaves_in_the_middle_of_a_reanchor_leaves_nothing(start_bridge, tier, wire, cut):
+async def test_a_client_that_leaves_during_a_reanchor_leaves_nothing(start_bridge, tier, wire, cut):
     bridge = await start_bridge(linger="0")
     client = await wire(bridge)
     call = await subscribed(client, tier, cut)
@@ -68,7 +69,7 @@ async def test_who_leaves_in_the_middle_of_a_reanchor_leaves_nothing(start_bridg
 
 
 @EITHER
-async def test_who_leaves_with_many_windows_leaves_nothing(start_bridge, tier, wire, cut):
+async def test_a_client_that_leaves_with_many_windows_leaves_nothing(start_bridge, tier, wire, cut):
     tier.rows = "a"
     bridge = await start_bridge(linger="0")
     client = await wire(bridge)
@@ -83,7 +84,9 @@ async def test_who_leaves_with_many_windows_leaves_nothing(start_bridge, tier, w
 
 
 @pytest.mark.parametrize("leave", ["close", "abort"])
-async def test_who_leaves_without_a_word_leaves_nothing(start_bridge, tier, wire, leave):
+async def test_a_client_that_leaves_without_a_close_frame_leaves_nothing(
+    start_bridge, tier, wire, leave
+):
     bridge = await start_bridge(linger="0")
     client = await wire(bridge)
     call = await subscribed(client, tier)
@@ -93,7 +96,7 @@ async def test_who_leaves_without_a_word_leaves_nothing(start_bridge, tier, wire
     await nobody_left(bridge)
 
 
-async def test_commands_of_one_who_left_are_not_obeyed_any_more(start_bridge, tier, wire):
+async def test_commands_of_a_client_that_left_are_not_handled(start_bridge, tier, wire):
     """They are paced: there might be minutes of them."""
     bridge = await start_bridge(linger="0")
     client = await wire(bridge)
@@ -105,7 +108,9 @@ async def test_commands_of_one_who_left_are_not_obeyed_any_more(start_bridge, ti
         await nobody_left(bridge)
 
 
-async def test_who_does_not_answer_a_goodbye_is_left(start_bridge, tier, wire, monkeypatch):
+async def test_a_client_that_does_not_answer_a_close_frame_is_dropped(
+    start_bridge, tier, wire, monkeypatch
+):
     monkeypatch.setattr("bridge.web.ws.connection.CLOSE_TIMEOUT", 0.1)
     bridge = await start_bridge()
     client = await wire(bridge)
@@ -116,9 +121,9 @@ async def test_who_does_not_answer_a_goodbye_is_left(start_bridge, tier, wire, m
     await nobody_left(bridge)
 
 
-async def test_who_takes_nothing_is_dropped(start_bridge, tier, wire, monkeypatch):
+async def test_a_client_that_takes_nothing_is_dropped(start_bridge, tier, wire, monkeypatch):
     monkeypatch.setattr("bridge.web.ws.connection.CLOSE_TIMEOUT", 0.1)
-    monkeypatch.setattr("bridge.web.ws.websocket.GRACE", 0.2)
+    monkeypatch.setattr("bridge.web.ws.serving.GRACE", 0.2)
     bridge = await start_bridge()
     client = await wire(bridge)
     call = await stuffed(client, tier)
@@ -128,7 +133,9 @@ async def test_who_takes_nothing_is_dropped(start_bridge, tier, wire, monkeypatc
     assert len(await rest(client)) < 4_000_000
 
 
-async def test_who_is_slow_is_told_all_to_the_goodbye(start_bridge, tier, wire, monkeypatch):
+async def test_a_slow_client_gets_everything_up_to_the_close_frame(
+    start_bridge, tier, wire, monkeypatch
+):
     monkeypatch.setattr("bridge.web.ws.connection.CLOSE_TIMEOUT", 0.1)
     bridge = await start_bridge()
     client = await wire(bridge)
@@ -142,7 +149,7 @@ async def test_who_is_slow_is_told_all_to_the_goodbye(start_bridge, tier, wire, 
 
 
 @pytest.mark.parametrize("said", [GOODBYE, message(b"\xff")], ids=["goodbye", "no UTF-8"])
-async def test_who_takes_nothing_and_ends_it_is_dropped(
+async def test_a_client_that_takes_nothing_and_closes_is_dropped(
     start_bridge, tier, wire, monkeypatch, said
 ):
     monkeypatch.setattr("bridge.web.ws.connection.GRACE", 0.2)
@@ -156,7 +163,9 @@ async def test_who_takes_nothing_and_ends_it_is_dropped(
 
 
 @EITHER
-async def test_who_is_slow_is_told_that_the_bridge_goes(start_bridge, tier, wire, monkeypatch, cut):
+async def test_a_slow_client_gets_the_close_frame_of_a_drain(
+    start_bridge, tier, wire, monkeypatch, cut
+):
     monkeypatch.setattr("bridge.web.ws.connection.CLOSE_TIMEOUT", 0.1)
     bridge = await start_bridge(linger="0")
     client = await wire(bridge)
@@ -171,21 +180,21 @@ async def test_who_is_slow_is_told_that_the_bridge_goes(start_bridge, tier, wire
 
 
 @pytest.mark.parametrize("end", ["lost", "closing"])
-async def test_nobody_sends_past_the_end_of_a_connection(start_bridge, tier, wire, end):
+async def test_no_direct_send_follows_the_end_of_a_connection(start_bridge, tier, wire, end):
     bridge = await start_bridge()
     client = await wire(bridge)
     call = await subscribed(client, tier)
-    [line] = bridge._listener._registry._doors
+    [connection] = bridge._listener._registry._connections
     for version in (2, 3):
         call.send(update("a", 0, version=version))
         await heard(client)
-    send_buffer = line.send_buffer
+    send_buffer = connection.send_buffer
     assert send_buffer.direct_senders
     if end == "lost":
-        line.abort()
-        line.connection_lost(None)
+        connection.abort()
+        connection.connection_lost(None)
     else:
-        line.hang_up()
+        connection.close_after_flush()
     assert not send_buffer.direct_senders
     assert send_buffer.open_direct_send() is None
 
@@ -210,33 +219,35 @@ async def test_a_socket_after_a_stream_to_a_client_that_lags(start_bridge, tier,
     client.send(PLAIN)
     call.end()
     async with asyncio.timeout(5):
-        while not isinstance(next(iter(bridge._listener._registry._doors)), WebSocketConnection):
+        while not isinstance(
+            next(iter(bridge._listener._registry._connections)), WebSocketConnection
+        ):
             await asyncio.sleep(0.01)
-    [line] = bridge._listener._registry._doors
-    assert line.writing_paused
+    [connection] = bridge._listener._registry._connections
+    assert connection.writing_paused
     client.writer.transport.resume_reading()
     seen = b""
     async with asyncio.timeout(5):
         while not seen.endswith(b"\r\n\r\n") or b"101 Switching" not in seen:
             seen = seen[-1000:] + await client.reader.read(64 * 1024)
-    assert not line.writing_paused
+    assert not connection.writing_paused
     client.writer.close()
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-async def test_a_socket_that_breaks_is_dropped_and_told_in_the_log(
-    start_bridge, wire, monkeypatch, caplog
-):
-    async def read(*_):
+async def test_a_session_that_fails_is_dropped_and_logged(start_bridge, wire, monkeypatch, caplog):
+    async def run(*_):
         raise RuntimeError
 
-    monkeypatch.setattr(CoreSession, "read", read)
+    monkeypatch.setattr(CoreSession, "run", run)
     bridge = await start_bridge()
     client = await wire(bridge)
     client.send(PLAIN)
-    assert (await rest(client)).endswith(b"\r\n\r\n"), "no word after the answer"
+    assert (await rest(client)).endswith(b"\r\n\r\n"), "nothing after the 101"
     await nobody_left(bridge)
-    assert [r.message for r in caplog.records if r.levelname == "ERROR"] == ["a socket broke"]
+    assert [r.message for r in caplog.records if r.levelname == "ERROR"] == [
+        "a WebSocket session failed"
+    ]
 
 
 async def test_a_bridge_that_closes_leaves_no_socket(start_bridge, tier, wire):
@@ -268,7 +279,7 @@ async def test_a_socket_after_a_stream_on_the_same_connection(start_bridge, tier
     assert len(handed) == 1, "what is sent before the answer is aiohttp's to judge"
 
 
-async def test_a_goodbye_and_the_end_of_tls_at_once_break_nothing(
+async def test_a_close_frame_and_the_end_of_tls_at_once_break_nothing(
     start_bridge, tier, authority, caplog
 ):
     """asyncio's own loop: its TLS transport breaks when it is closed again."""
@@ -291,9 +302,11 @@ async def test_a_goodbye_and_the_end_of_tls_at_once_break_nothing(
 
 
 @pytest.mark.parametrize("end", ["left", "goodbye", "over", "wrong"])
-async def test_what_a_socket_held_is_free_without_the_collector(start_bridge, tier, wire, end):
+async def test_what_a_socket_held_is_freed_without_the_garbage_collector(
+    start_bridge, tier, wire, end
+):
     bridge = await start_bridge(linger="0")
-    async with all_freed(WebSocketConnection, CoreSession, TransportSink, Viewer):
+    async with all_freed(WebSocketConnection, Protocol, CoreSession, TransportSink, Viewer):
         client = await wire(bridge)
         call = await subscribed(client, tier)
         if end == "over":
