@@ -20,7 +20,7 @@ from .probes.resuming import resuming
 from .probes.slow_reading import slow_reading
 from .probes.streamed import streamed
 from .rules import RULES, Rule
-from .session import Hook, NotJudgedError, RefusedError, Session
+from .session import Hook, NotJudgedError, RefusedError, VerifySession
 from .times import Times
 
 
@@ -32,7 +32,7 @@ class Probe:
     need the changes it brings about.
     """
 
-    run: Callable[[Session], Awaitable[None]]
+    run: Callable[[VerifySession], Awaitable[None]]
     rules: Sequence[Rule]
 
 
@@ -106,7 +106,7 @@ async def verify(
     chosen = frozenset(only)
     ledger = Ledger(chosen, mask=mask)
     client = TierClient(target)
-    session = Session(client, ledger, query, times=times or Times(), write=write, stop=stop)
+    session = VerifySession(client, ledger, query, times=times or Times(), write=write, stop=stop)
     try:
         await _run(session, chosen)
     finally:
@@ -115,7 +115,7 @@ async def verify(
     return ledger
 
 
-async def _run(session: Session, chosen: frozenset[Rule]) -> None:
+async def _run(session: VerifySession, chosen: frozenset[Rule]) -> None:
     ledger = session.ledger
     try:
         await contact(session)

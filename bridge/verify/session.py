@@ -1,4 +1,4 @@
-"""Session: one run's tools. Opens judged streams, waits, compares windows.
+"""VerifySession: one run's tools. Opens judged streams, waits, compares windows.
 
 A verdict that depends on time or on a window at rest is given twice: a first failure is tried
 again, and a tier that answers slowly or changes all the time is not accused.
@@ -43,7 +43,7 @@ class RefusedError(NotJudgedError):
         self.end = end
 
 
-class Session:
+class VerifySession:
     """What checks work with. `main` is a stream of the query, open all the time."""
 
     def __init__(

@@ -1,7 +1,7 @@
 """Changes: is the window kept by deltas the one that a second read has, change after change."""
 
 from bridge.verify import rules
-from bridge.verify.session import NotJudgedError, Session
+from bridge.verify.session import NotJudgedError, VerifySession
 
 ASK = "nothing changed in {:g} s: give --write-command"
 DELTA_RULES = (
@@ -13,7 +13,7 @@ DELTA_RULES = (
 )
 
 
-async def changes(session: Session) -> None:
+async def changes(session: VerifySession) -> None:
     """Make changes, or wait for those that come by themselves, and compare after each."""
     ledger = session.ledger
     for turn in range(session.times.changes):
@@ -35,13 +35,13 @@ async def changes(session: Session) -> None:
         ledger.skip("the write command changed nothing in the window", *DELTA_RULES[1:])
 
 
-async def _renew(session: Session) -> None:
+async def _renew(session: VerifySession) -> None:
     """Subscribe again, as the bridge does after a bare reset."""
     await session.close_stream(session.main)
     session.main = await session.whole(session.query)
 
 
-async def _change(session: Session) -> bool:
+async def _change(session: VerifySession) -> bool:
     window = session.main.judge.window
     before = window.changes, window.snapshots
     return await session.until(

@@ -7,7 +7,7 @@ import h2.exceptions
 from bridge.verify import rules
 from bridge.verify.calls import MOST_STREAMS, CallEnd, CallFailedError
 from bridge.verify.raw_call import RawCall
-from bridge.verify.session import Session
+from bridge.verify.session import VerifySession
 
 OUT_OF_REACH = "the service was not reached"
 
@@ -16,7 +16,7 @@ class NoServiceError(Exception):
     """There is nothing to be judged; the finding is in the ledger."""
 
 
-async def contact(session: Session) -> None:
+async def contact(session: VerifySession) -> None:
     """Judge the service over bare HTTP/2; raises NoServiceError."""
     target, ledger = session.client.target, session.ledger
     try:
@@ -33,7 +33,7 @@ async def contact(session: Session) -> None:
         await call.close()
 
 
-async def _first_word(session: Session, call: RawCall) -> CallEnd | None:
+async def _first_word(session: VerifySession, call: RawCall) -> CallEnd | None:
     """Read until the snapshot is complete or the time is over; returns how the call ended."""
     try:
         async with asyncio.timeout(min(session.times.started, session.times.snapshot)):
@@ -47,7 +47,7 @@ async def _first_word(session: Session, call: RawCall) -> CallEnd | None:
     return CallEnd("OK")
 
 
-def _judge_answer(session: Session, call: RawCall, end: CallEnd | None) -> None:
+def _judge_answer(session: VerifySession, call: RawCall, end: CallEnd | None) -> None:
     ledger = session.ledger
     status = call.headers.get(":status", "200")
     kind = call.headers.get("content-type", "application/grpc")
@@ -68,7 +68,7 @@ def _judge_answer(session: Session, call: RawCall, end: CallEnd | None) -> None:
     )
 
 
-async def main_stream(session: Session) -> None:
+async def main_stream(session: VerifySession) -> None:
     """Open the stream that is watched all the time; raises RefusedError, NotJudgedError."""
     session.main = await session.whole(session.query)
     if session.main.judge.window.limit < session.query.limit:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bridge.verify import rules
 from bridge.verify.observed_stream import ObservedStream
 from bridge.verify.rows import Row
-from bridge.verify.session import NotJudgedError, RefusedError, Session
+from bridge.verify.session import NotJudgedError, RefusedError, VerifySession
 from livequery.v1 import livequery_pb2 as pb
 
 PAGES = 3
@@ -33,7 +33,7 @@ def at(query: pb.LiveQuery, cursor: Sequence[pb.Value], limit: int) -> pb.LiveQu
     return moved
 
 
-async def cursors(session: Session) -> None:
+async def cursors(session: VerifySession) -> None:
     """Page through the window while nothing changes in it.
 
     What was found is reported when it is found twice: a change may have come in between unseen.
@@ -68,7 +68,9 @@ def _unfit(rows: Sequence[Row]) -> str:
     return ""
 
 
-async def _judge(session: Session, full: ObservedStream, rows: list[Row]) -> list[Judgement] | None:
+async def _judge(
+    session: VerifySession, full: ObservedStream, rows: list[Row]
+) -> list[Judgement] | None:
     """Judge the three rules; None if the window changed meanwhile."""
     ids, changes = [row.id for row in rows], full.judge.window.changes
     rest = f"the rows after {ids[0]!r}: {' '.join(ids[1:])}"
@@ -90,7 +92,7 @@ async def _judge(session: Session, full: ObservedStream, rows: list[Row]) -> lis
     return found
 
 
-async def _unchanged(session: Session, full: ObservedStream, changes: int) -> bool:
+async def _unchanged(session: VerifySession, full: ObservedStream, changes: int) -> bool:
     """Whether the window stayed as it was; waits a moment for changes that are on their way."""
 
     def changed() -> object:
@@ -99,7 +101,7 @@ async def _unchanged(session: Session, full: ObservedStream, changes: int) -> bo
     return not await session.until(changed, session.times.quiet)
 
 
-async def _ids(session: Session, query: pb.LiveQuery) -> list[str] | str:
+async def _ids(session: VerifySession, query: pb.LiveQuery) -> list[str] | str:
     """Return the window's ids, or the status that the query was refused with."""
     try:
         stream = await session.whole(query)
@@ -110,7 +112,7 @@ async def _ids(session: Session, query: pb.LiveQuery) -> list[str] | str:
     return ids
 
 
-async def _pages(session: Session, count: int) -> list[str] | str:
+async def _pages(session: VerifySession, count: int) -> list[str] | str:
     """Return the ids of `count` rows, read page by page by each page's last cursor."""
     size = -(-count // PAGES)
     query = at(session.query, session.query.cursor.values, size)

@@ -3,10 +3,10 @@
 from bridge.verify import rules
 from bridge.verify.calls import CallFailedError
 from bridge.verify.describe import describe
-from bridge.verify.session import Session
+from bridge.verify.session import VerifySession
 
 
-async def describing(session: Session) -> None:
+async def describing(session: VerifySession) -> None:
     """Ask Describe, which a tier may leave out."""
     ledger = session.ledger
     try:

@@ -1,12 +1,12 @@
 """What is judged last: heartbeats on the main stream, and how a tier stops."""
 
 from bridge.verify import rules
-from bridge.verify.session import Session
+from bridge.verify.session import VerifySession
 
 INTERVALS = 3
 
 
-async def heartbeats(session: Session) -> None:
+async def heartbeats(session: VerifySession) -> None:
     """Judge the silences of the main stream against the interval promised."""
     ledger, main = session.ledger, session.main
     ledger.skip("no heartbeat came", rules.HEARTBEAT_POSITION)
@@ -38,7 +38,7 @@ async def heartbeats(session: Session) -> None:
         ledger.find(rules.HEARTBEAT_TIME, expected, f"{longest:.1f} s of silence")
 
 
-async def graceful_end(session: Session) -> None:
+async def graceful_end(session: VerifySession) -> None:
     """Stop the tier by the user's command and see how its streams end."""
     ledger, main = session.ledger, session.main
     if session.stop is None:

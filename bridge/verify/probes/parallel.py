@@ -4,13 +4,13 @@ import asyncio
 
 from bridge.verify import rules
 from bridge.verify.observed_stream import ObservedStream
-from bridge.verify.session import PASSING, Session
+from bridge.verify.session import PASSING, VerifySession
 
 ROUNDS = 3
 TRIES = 4
 
 
-async def parallel(session: Session) -> None:
+async def parallel(session: VerifySession) -> None:
     """Open many streams, cancel them, and do it again."""
     ledger, count = session.ledger, session.times.parallel
     for turn in range(ROUNDS):
@@ -35,7 +35,7 @@ async def parallel(session: Session) -> None:
         return
 
 
-async def _open(session: Session, count: int) -> list[ObservedStream]:
+async def _open(session: VerifySession, count: int) -> list[ObservedStream]:
     """Open so many streams and wait for their windows.
 
     Those refused in passing are opened again: a cancelled call's place is free a moment later.
@@ -62,7 +62,7 @@ def _refused_in_passing(stream: ObservedStream) -> bool:
     return stream.started is None and stream.end is not None and stream.end.code in PASSING
 
 
-def _judge_ids(session: Session, streams: list[ObservedStream]) -> None:
+def _judge_ids(session: VerifySession, streams: list[ObservedStream]) -> None:
     ids = [stream.started.subscription_id for stream in streams if stream.started]
     named = [identifier for identifier in ids if identifier]
     session.ledger.check(

@@ -5,7 +5,7 @@ import secrets
 from bridge.verify import rules
 from bridge.verify.calls import CallFailedError
 from bridge.verify.observed_stream import ObservedStream
-from bridge.verify.session import NotJudgedError, Session
+from bridge.verify.session import NotJudgedError, VerifySession
 from livequery.v1 import livequery_pb2 as pb
 
 from .cursors import at
@@ -19,7 +19,7 @@ DETAILS = (
 )
 
 
-async def reanchoring(session: Session) -> None:
+async def reanchoring(session: VerifySession) -> None:
     """Move a stream of its own behind its first row."""
     stream = await session.whole(session.query)
     try:
@@ -36,7 +36,7 @@ async def reanchoring(session: Session) -> None:
 
 
 def _request(
-    session: Session, stream: ObservedStream, cursor: list[pb.Value], limit: int
+    session: VerifySession, stream: ObservedStream, cursor: list[pb.Value], limit: int
 ) -> pb.ReanchorRequest:
     started = stream.started or pb.Started()
     return pb.ReanchorRequest(
@@ -50,7 +50,7 @@ def _request(
 
 
 async def _reanchor(
-    session: Session, stream: ObservedStream, anchor: list[pb.Value], limit: int
+    session: VerifySession, stream: ObservedStream, anchor: list[pb.Value], limit: int
 ) -> tuple[pb.ReanchorRequest, pb.ReanchorResponse] | None:
     ledger = session.ledger
     request = _request(session, stream, anchor, limit)
@@ -74,7 +74,7 @@ async def _reanchor(
 
 
 async def _judge_window(
-    session: Session,
+    session: VerifySession,
     stream: ObservedStream,
     answer: tuple[pb.ReanchorRequest, pb.ReanchorResponse],
     query: pb.LiveQuery,
@@ -109,7 +109,9 @@ async def _judge_window(
     await session.compare(rules.REANCHOR_WINDOW, stream, query)
 
 
-async def _judge_refusals(session: Session, stream: ObservedStream, query: pb.LiveQuery) -> None:
+async def _judge_refusals(
+    session: VerifySession, stream: ObservedStream, query: pb.LiveQuery
+) -> None:
     wrong = [pb.Value(string_value="x") for _ in range(len(query.sort) + 2)]
     refused = _request(session, stream, wrong, 0)
     expected = "INVALID_ARGUMENT for a cursor of wrong arity"
@@ -125,7 +127,7 @@ async def _judge_refusals(session: Session, stream: ObservedStream, query: pb.Li
     await _expect(session, unknown, "NOT_FOUND", rules.REANCHOR_UNKNOWN, expected)
 
 
-async def _judge_kept(session: Session, stream: ObservedStream, query: pb.LiveQuery) -> None:
+async def _judge_kept(session: VerifySession, stream: ObservedStream, query: pb.LiveQuery) -> None:
     found = await session.difference(stream, query)
     session.ledger.check(
         rules.REANCHOR_REFUSES, not found, "the window as before the refusal", found
@@ -133,7 +135,7 @@ async def _judge_kept(session: Session, stream: ObservedStream, query: pb.LiveQu
 
 
 async def _expect(
-    session: Session, request: pb.ReanchorRequest, code: str, rule: rules.Rule, expected: str
+    session: VerifySession, request: pb.ReanchorRequest, code: str, rule: rules.Rule, expected: str
 ) -> bool:
     try:
         await session.client.reanchor(request, session.times.reanchor)

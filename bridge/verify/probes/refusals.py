@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bridge.verify import rules
 from bridge.verify.calls import CallEnd, CallFailedError
 from bridge.verify.rules import Rule
-from bridge.verify.session import Session
+from bridge.verify.session import VerifySession
 from livequery.v1 import livequery_pb2 as pb
 
 DOMAIN = "livequery.v1"
@@ -69,7 +69,7 @@ def _bad_queries(query: pb.LiveQuery) -> list[BadQuery]:
     ]  # fmt: skip
 
 
-async def refusals(session: Session) -> None:
+async def refusals(session: VerifySession) -> None:
     """Ask what cannot be answered."""
     for case in _bad_queries(session.query):
         query = pb.LiveQuery()
@@ -80,7 +80,7 @@ async def refusals(session: Session) -> None:
         await _ask(session, case, query)
 
 
-async def _ask(session: Session, case: BadQuery, query: pb.LiveQuery) -> None:
+async def _ask(session: VerifySession, case: BadQuery, query: pb.LiveQuery) -> None:
     ledger = session.ledger
     started, end = await _answer(session, query)
     if end is None and not started and await session.slow():
@@ -102,7 +102,7 @@ async def _ask(session: Session, case: BadQuery, query: pb.LiveQuery) -> None:
         _judge_details(session, case, end)
 
 
-async def _answer(session: Session, query: pb.LiveQuery) -> tuple[bool, CallEnd | None]:
+async def _answer(session: VerifySession, query: pb.LiveQuery) -> tuple[bool, CallEnd | None]:
     """Return whether `started` came, and how the call ended, None if it did not."""
     started = False
     messages = session.client.subscribe(session.request(query))
@@ -121,7 +121,7 @@ async def _answer(session: Session, query: pb.LiveQuery) -> tuple[bool, CallEnd 
     return started, CallEnd("OK")
 
 
-def _judge_details(session: Session, case: BadQuery, end: CallEnd) -> None:
+def _judge_details(session: VerifySession, case: BadQuery, end: CallEnd) -> None:
     ledger = session.ledger
     if end.info is None:
         ledger.find(rules.ERROR_DETAILS, f"an ErrorInfo for {case.what}", "none")

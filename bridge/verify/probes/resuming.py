@@ -5,14 +5,14 @@ import secrets
 from bridge.verify import rules
 from bridge.verify.observed_stream import ObservedStream
 from bridge.verify.rows import Row
-from bridge.verify.session import NotJudgedError, RefusedError, Session
+from bridge.verify.session import NotJudgedError, RefusedError, VerifySession
 from livequery.v1 import livequery_pb2 as pb
 
 AHEAD = 1000
 GRANTED = (rules.RESUME_ID, rules.RESUME_NUMBERS, rules.RESUME_QUERY)
 
 
-async def resuming(session: Session) -> None:
+async def resuming(session: VerifySession) -> None:
     """Leave a stream, let something change, and offer where it was left."""
     ledger = session.ledger
     lost = await session.whole(session.query)
@@ -32,7 +32,7 @@ async def resuming(session: Session) -> None:
 
 
 async def _offer(
-    session: Session, position: pb.ResumePosition, rows: list[Row]
+    session: VerifySession, position: pb.ResumePosition, rows: list[Row]
 ) -> pb.ResumePosition:
     """Offer a true position; returns the last one known."""
     ledger = session.ledger
@@ -59,7 +59,7 @@ async def _offer(
     return position
 
 
-async def _judge_impossible(session: Session, position: pb.ResumePosition) -> None:
+async def _judge_impossible(session: VerifySession, position: pb.ResumePosition) -> None:
     unknown, ahead, newer = (pb.ResumePosition() for _ in range(3))
     for made in (unknown, ahead, newer):
         made.CopyFrom(position)
@@ -76,7 +76,7 @@ async def _judge_impossible(session: Session, position: pb.ResumePosition) -> No
 
 
 async def _expect_snapshot(
-    session: Session,
+    session: VerifySession,
     position: pb.ResumePosition,
     rule: rules.Rule,
     got: str,

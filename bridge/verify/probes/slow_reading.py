@@ -7,7 +7,7 @@ import h2.exceptions
 from bridge.verify import rules
 from bridge.verify.observed_stream import ObservedStream
 from bridge.verify.raw_call import RawCall
-from bridge.verify.session import PASSING, NotJudgedError, Session
+from bridge.verify.session import PASSING, NotJudgedError, VerifySession
 from bridge.verify.stream_judge import StreamJudge
 
 SMALL_WINDOW = 64
@@ -15,7 +15,7 @@ SMALL_WINDOW = 64
 WRITES = 3
 
 
-async def slow_reading(session: Session) -> None:
+async def slow_reading(session: VerifySession) -> None:
     """Open a stream whose flow control window stays shut for a while."""
     ledger = session.ledger
     try:
@@ -46,7 +46,7 @@ async def slow_reading(session: Session) -> None:
         await call.close()
 
 
-async def _pause(session: Session) -> None:
+async def _pause(session: VerifySession) -> None:
     """Let time pass and changes happen while the stream is not read."""
     loop = asyncio.get_running_loop()
     until = loop.time() + session.times.pause
@@ -57,7 +57,7 @@ async def _pause(session: Session) -> None:
     await asyncio.sleep(max(until - loop.time(), 0))
 
 
-async def _judge_neighbour(session: Session) -> None:
+async def _judge_neighbour(session: VerifySession) -> None:
     ledger, times = session.ledger, session.times
     neighbour = session.open(session.query)
     within = times.started + times.snapshot

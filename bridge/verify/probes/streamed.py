@@ -1,14 +1,14 @@
 """Streamed mode: a page, then match, unmatch and update."""
 
 from bridge.verify import rules
-from bridge.verify.session import PASSING, RefusedError, Session
+from bridge.verify.session import PASSING, RefusedError, VerifySession
 from livequery.v1 import livequery_pb2 as pb
 
 MAY_REFUSE = ("INVALID_ARGUMENT", "UNIMPLEMENTED", "FAILED_PRECONDITION")
 WRITES = 2
 
 
-async def streamed(session: Session) -> None:
+async def streamed(session: VerifySession) -> None:
     """Open the query in streamed mode; a tier may refuse it."""
     query = pb.LiveQuery()
     query.CopyFrom(session.query)
