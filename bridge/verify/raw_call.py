@@ -26,6 +26,7 @@ from .calls import DETAILS_KEY, SERVICE, CallEnd, CallFailedError, Target, error
 PREFIX: Final = 5
 OPEN_WINDOW: Final = 1 << 24
 CONNECT_SECONDS: Final = 10.0
+CLOSE_SECONDS: Final = 0.1
 CODES: Final = (
     "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
     "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
@@ -221,7 +222,13 @@ async def _connect(target: Target) -> tuple[asyncio.StreamReader, asyncio.Stream
     if target.tls is None:
         return await asyncio.open_connection(host, port)
     name = target.server_name or host
-    return await asyncio.open_connection(host, port, ssl=target.tls.context, server_hostname=name)
+    return await asyncio.open_connection(
+        host,
+        port,
+        ssl=target.tls.context,
+        server_hostname=name,
+        ssl_shutdown_timeout=CLOSE_SECONDS,  # gRPC servers do not answer a TLS goodbye
+    )
 
 
 def _text(headers: Iterable[tuple[bytes, bytes]] | None) -> dict[str, str]:

@@ -13,7 +13,7 @@ from livequery.v1 import livequery_pb2 as pb
 QUERY = pb.LiveQuery(entity="things", sort=[pb.SortKey(column="n")], limit=5)
 PATIENCE = {
     "slow": 60.0,  # a fault is never put down to the machine here
-    "settle": 0.6,
+    "settle": 0.5,
     "quiet": 0.05,
     "watch": 0.3,
     "pause": 0.02,

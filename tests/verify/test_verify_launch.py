@@ -11,7 +11,7 @@ from bridge.verify.report import Report
 from house_fixtures import authority  # noqa: F401 - a fixture
 
 THINGS = '{"entity":"things","sort":[{"column":"n"}],"limit":5}'
-ONLY = "service,snapshot-indexes,slow-reader,describe"
+ONLY = "service,compression,snapshot-indexes,describe"
 COLUMN = b"\x0a\x01n\x20\x01"  # name "n", sortable
 ENTITY = b"\x0a\x06things\x12\x05" + COLUMN
 
