@@ -6,12 +6,12 @@ import ssl
 import struct
 
 import pytest
-from websockets.protocol import Protocol
 
 from bridge.live.viewer import Viewer
 from bridge.web.transport_sink import TransportSink
 from bridge.web.ws.connection import WebSocketConnection
 from bridge.web.ws.core_session import CoreSession
+from bridge.web.ws.message_reader import MessageReader
 from clients import QUERY
 from house_fixtures import authority  # noqa: F401 - a fixture
 from scripted_tier import update
@@ -306,7 +306,7 @@ async def test_what_a_socket_held_is_freed_without_the_garbage_collector(
     start_bridge, tier, wire, end
 ):
     bridge = await start_bridge(linger="0")
-    async with all_freed(WebSocketConnection, Protocol, CoreSession, TransportSink, Viewer):
+    async with all_freed(WebSocketConnection, MessageReader, CoreSession, TransportSink, Viewer):
         client = await wire(bridge)
         call = await subscribed(client, tier)
         if end == "over":

@@ -22,13 +22,13 @@ CLOSE_TIMEOUT: Final = 2.0
 
 
 class Session(Protocol):
-    """What a client says and is told on one WebSocket, in one protocol."""
+    """One client's session on a WebSocket, in one protocol."""
 
     async def run(self) -> End:
         """Handle commands until one of them, or the client's leaving, ends the session."""
 
-    def say_goodbye(self, end: End) -> None:
-        """Send what the protocol says before the close frame, if it says anything."""
+    def send_last_message(self, end: End) -> None:
+        """Send the protocol's last message before the close frame, if it has one."""
 
     async def close(self, end: End) -> None:
         """Release all that the session holds."""
@@ -68,7 +68,7 @@ async def serve_websocket(
         end = await session_end.run(session.run())
         if end.failure is not None and end.reason is EndReason.FAILED:
             context.stream_log.log_refusal(request.request_id, "ws", end.failure)
-        session.say_goodbye(end)
+        session.send_last_message(end)
     finally:
         # Before any wait: aiohttp cancels its handler when the client is gone.
         keepalive.stop()
