@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROTO  := proto/livequery/v1/livequery.proto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-newest bench bench-quick check format generate lock browser soak clean
+.PHONY: help demo test test-lowest test-newest bench bench-quick check format generate lock browser soak interop clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test-newest: $(VENV)/.dev ## the same with the newest
 
 soak: $(VENV)/.dev browser ## the longer runs
 	$(BIN)/python -m pytest -m soak --timeout 3600
+
+interop: $(VENV)/.dev ## the example tiers of five languages, plain, TLS, behind proxies: docs/interop.md (20 minutes)
+	INTEROP_REPORT=docs/interop.md $(BIN)/python -m pytest -m interop tests/interop
 
 bench: $(VENV)/.dev ## the bridge beside its peers: bench/report.md (17 minutes; installs Envoy, nginx, Nchan)
 	$(BIN)/python -m bench run

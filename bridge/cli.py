@@ -26,6 +26,7 @@ from .demo import demo as run_demo
 from .factories import endpoints, listener_certificate
 from .tail import TailError
 from .tail import tail as run_tail
+from .verify.command import verify
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -48,6 +49,9 @@ def main() -> None:
 @click.version_option(bridge_version(), prog_name="livequery-bridge")
 def cli() -> None:
     """Group the commands."""
+
+
+cli.add_command(verify)
 
 
 # ------------------------------------------------------------ serve

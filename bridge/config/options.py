@@ -17,7 +17,7 @@ from .values import ListenAddress
 T = TypeVar("T")
 
 
-class Group(enum.StrEnum):
+class OptionGroup(enum.StrEnum):
     """Headings of options in help and documentation, in their order."""
 
     TIER = "Tier"
@@ -34,7 +34,7 @@ class Option:
     """One option. `key` is its field of Config; `metavar` and `default` are text."""
 
     key: str
-    group: Group
+    group: OptionGroup
     parse: Callable[[str], Any]
     """Returns the value of a text. Raises ValueError, with a message for the operator."""
     metavar: str
@@ -53,7 +53,7 @@ class Option:
 
 
 def option(
-    group: Group, parse: Callable[[str], T], metavar: str, *, default: str = "", help: str
+    group: OptionGroup, parse: Callable[[str], T], metavar: str, *, default: str = "", help: str
 ) -> T:
     """Declare a field of Config; the field's default is the parsed `default`."""
     metadata = {
@@ -66,11 +66,11 @@ def option(
     return field(default=parse(default), metadata=metadata)
 
 
-def _switch(group: Group, *, default: Literal["on", "off"], help: str) -> bool:
+def _switch(group: OptionGroup, *, default: Literal["on", "off"], help: str) -> bool:
     return option(group, values.switch, "on|off", default=default, help=help)
 
 
-def _file(group: Group, *, help: str) -> str | None:
+def _file(group: OptionGroup, *, help: str) -> str | None:
     return option(group, values.optional_text, "FILE", help=help)
 
 
@@ -82,83 +82,85 @@ class Config:
     """
 
     upstream: tuple[TierAddress, ...] = option(
-        Group.TIER,
+        OptionGroup.TIER,
         values.tier_addresses,
         "ADDRESS,…",
         help="Addresses of the tier, separated by commas. "
         "Each is HOST:PORT, dns:///NAME:PORT or unix:/PATH.",
     )
     upstream_tls: bool = _switch(
-        Group.TIER,
+        OptionGroup.TIER,
         default="off",
         help="Use TLS to the tier. Each of the four options below turns it on.",
     )
     upstream_ca: str | None = _file(
-        Group.TIER,
+        OptionGroup.TIER,
         help="Require a tier certificate signed by this CA (PEM file). "
         "Default: the system's CAs; for Reanchor and health, gRPC's own.",
     )
     upstream_cert: str | None = _file(
-        Group.TIER, help="Client certificate for the tier, with its chain (PEM file)."
+        OptionGroup.TIER, help="Client certificate for the tier, with its chain (PEM file)."
     )
-    upstream_key: str | None = _file(Group.TIER, help="Private key of --upstream-cert (PEM file).")
+    upstream_key: str | None = _file(
+        OptionGroup.TIER, help="Private key of --upstream-cert (PEM file)."
+    )
     upstream_server_name: str | None = option(
-        Group.TIER,
+        OptionGroup.TIER,
         values.optional_text,
         "NAME",
         help="Name that the tier's certificate must contain. Default: the host in its address.",
     )
     resubscribe_rate: int = option(
-        Group.TIER,
+        OptionGroup.TIER,
         values.count,
         "N",
         default="50",
         help="Maximum number of lost subscriptions opened again per second. 0 is no limit.",
     )
     listen: ListenAddress = option(
-        Group.LISTENER,
+        OptionGroup.LISTENER,
         values.listen_address,
         "HOST:PORT",
         default="127.0.0.1:8080",
         help="Address for browsers. Port 0 picks a free port.",
     )
     admin_listen: ListenAddress | None = option(
-        Group.LISTENER,
+        OptionGroup.LISTENER,
         values.optional_listen_address,
         "HOST:PORT",
         help="Address for operators: health and /metrics. /metrics is then served only there.",
     )
     tls_cert: str | None = _file(
-        Group.LISTENER,
+        OptionGroup.LISTENER,
         help="Serve browsers over TLS with this certificate and its chain (PEM file).",
     )
-    tls_key: str | None = _file(Group.LISTENER, help="Private key of --tls-cert (PEM file).")
+    tls_key: str | None = _file(OptionGroup.LISTENER, help="Private key of --tls-cert (PEM file).")
     tls_client_ca: str | None = _file(
-        Group.LISTENER, help="Require client certificates signed by this CA (PEM file)."
+        OptionGroup.LISTENER, help="Require client certificates signed by this CA (PEM file)."
     )
     workers: int = option(
-        Group.PROCESS,
+        OptionGroup.PROCESS,
         values.workers,
         "N",
         default="1",
         help="Worker processes that share the port. Each has its own subscriptions.",
     )
     base_path: str = option(
-        Group.BROWSERS,
+        OptionGroup.BROWSERS,
         values.base_path,
         "PATH",
         default="/api/v1/live",
         help="URL path of the streams.",
     )
     forward_metadata: tuple[str, ...] = option(
-        Group.TIER,
+        OptionGroup.TIER,
         values.metadata_names,
         "NAME,…",
         default="authorization",
         help="Request headers that are forwarded to the tier as gRPC metadata.",
     )
     scope: tuple[str, ...] = option(
-        Group.TIER,
+        OptionGroup.TIER,
         values.metadata_names,
         "NAME,…",
         help="Forwarded headers that must be equal to share a subscription. "
@@ -166,33 +168,33 @@ class Config:
         "Default: all forwarded headers except tracing headers and request ids.",
     )
     sharing: bool = _switch(
-        Group.TIER,
+        OptionGroup.TIER,
         default="on",
         help="Share one upstream subscription between equal queries of one scope.",
     )
     allowed_origins: frozenset[str] = option(
-        Group.BROWSERS,
+        OptionGroup.BROWSERS,
         values.origins,
         "ORIGIN,…",
         help="Origins of pages that may connect, besides the listener's own. "
         "Example: https://app.example.",
     )
     max_connections: int = option(
-        Group.LIMITS,
+        OptionGroup.LIMITS,
         values.count,
         "N",
         default="10000",
         help="Maximum number of open streams. 0 is no limit.",
     )
     max_connections_per_ip: int = option(
-        Group.LIMITS,
+        OptionGroup.LIMITS,
         values.count,
         "N",
         default="100",
         help="Maximum number of open streams per client address. 0 is no limit.",
     )
     accept_rate: int = option(
-        Group.LIMITS,
+        OptionGroup.LIMITS,
         values.count,
         "N",
         default="0",
@@ -200,42 +202,42 @@ class Config:
         "Streams beyond it get 503. 0 is no limit.",
     )
     max_rows: int = option(
-        Group.LIMITS,
+        OptionGroup.LIMITS,
         values.count,
         "N",
         default="1000",
         help="Maximum `limit` of a query. 0 is no limit.",
     )
     heartbeat_interval: float = option(
-        Group.TIMING,
+        OptionGroup.TIMING,
         values.duration,
         "TIME",
         default="15s",
         help="Silence on an SSE stream after which a comment is sent. 0 sends none.",
     )
     ping_interval: float = option(
-        Group.TIMING,
+        OptionGroup.TIMING,
         values.duration,
         "TIME",
         default="25s",
         help="Time between WebSocket pings. A client must answer within half of it. 0 sends none.",
     )
     stall_timeout: float = option(
-        Group.TIMING,
+        OptionGroup.TIMING,
         values.duration,
         "TIME",
         default="5s",
         help="Time after which a client that reads nothing is cut. 0 cuts none.",
     )
     viewer_backlog: int = option(
-        Group.LIMITS,
+        OptionGroup.LIMITS,
         values.size,
         "SIZE",
         default="256KiB",
         help="Backlog of a slow client above which its frames are merged. 0 is no limit.",
     )
     memory_limit: int | None = option(
-        Group.LIMITS,
+        OptionGroup.LIMITS,
         values.size_or_auto,
         "SIZE",
         default="auto",
@@ -243,28 +245,28 @@ class Config:
         "auto is the container's limit. 0 is no limit.",
     )
     linger: float = option(
-        Group.TIMING,
+        OptionGroup.TIMING,
         values.duration,
         "TIME",
         default="5s",
         help="Time that an upstream call is kept after its last viewer.",
     )
     open_timeout: float = option(
-        Group.TIMING,
+        OptionGroup.TIMING,
         values.duration,
         "TIME",
         default="10s",
         help="Maximum time from a request to the tier's `started`, retries included.",
     )
     max_staleness: float = option(
-        Group.TIMING,
+        OptionGroup.TIMING,
         values.duration,
         "TIME",
         default="60s",
         help="Maximum time that a window is kept without its tier. 0 is no limit.",
     )
     keepalive: Literal["compatible", "fast"] = option(
-        Group.TIER,
+        OptionGroup.TIER,
         values.choice("compatible", "fast"),
         "compatible|fast",
         default="compatible",
@@ -272,7 +274,7 @@ class Config:
         "The tier's servers must permit fast.",
     )
     gather: float = option(
-        Group.TIER,
+        OptionGroup.TIER,
         values.duration,
         "TIME",
         default="4ms",
@@ -280,27 +282,27 @@ class Config:
         "It saves a quarter of the CPU with many distinct queries. 0 reads at once.",
     )
     wait_for_tier: bool = _switch(
-        Group.PROCESS, default="off", help="Open the port only when a tier is reachable."
+        OptionGroup.PROCESS, default="off", help="Open the port only when a tier is reachable."
     )
     drain_timeout: float = option(
-        Group.PROCESS,
+        OptionGroup.PROCESS,
         values.duration,
         "TIME",
         default="15s",
         help="Maximum time from SIGTERM to the end of the process.",
     )
     explorer: bool = _switch(
-        Group.BROWSERS, default="off", help="Serve the explorer page and the browser library."
+        OptionGroup.BROWSERS, default="off", help="Serve the explorer page and the browser library."
     )
     log_format: Literal["text", "json"] = option(
-        Group.LOGS,
+        OptionGroup.LOGS,
         values.choice("text", "json"),
         "text|json",
         default="text",
         help="Format of log lines on stderr.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = option(
-        Group.LOGS,
+        OptionGroup.LOGS,
         values.choice("debug", "info", "warning", "error"),
         "LEVEL",
         default="info",
@@ -310,4 +312,4 @@ class Config:
 
 OPTIONS: Final = tuple(Option(key=item.name, **item.metadata) for item in fields(Config))
 BY_KEY: Final = {item.key: item for item in OPTIONS}
-GROUPS: Final = {group: [item for item in OPTIONS if item.group is group] for group in Group}
+GROUPS: Final = {group: [item for item in OPTIONS if item.group is group] for group in OptionGroup}

@@ -3,15 +3,15 @@
 A test compares the document with it.
 """
 
-from .options import GROUPS, Group, Option
+from .options import GROUPS, Option, OptionGroup
 
 
 def option_tables() -> str:
     """Return one Markdown table per group, each below its heading."""
-    return "\n\n".join(map(option_table, Group))
+    return "\n\n".join(map(option_table, OptionGroup))
 
 
-def option_table(group: Group) -> str:
+def option_table(group: OptionGroup) -> str:
     """Return the heading of a group and the Markdown table of its options."""
     rows = "\n".join(map(_row, GROUPS[group]))
     return (

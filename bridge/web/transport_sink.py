@@ -54,8 +54,10 @@ class TransportSink:
 
     def release(self) -> None:
         """Send what is kept, if nothing was written since."""
-        if self._held:
-            self.write(b"")
+        if held := self._held:
+            # Not with an empty chunk: since Python 3.12, asyncio never gets rid of one.
+            self._held = b""
+            self.write(held)
 
     def write(self, data: bytes) -> None:
         """Send; a no-op once the client is gone."""

@@ -141,7 +141,7 @@ def test_whatever_comes_both_kinds_of_client_show_the_mirror(rows, limit, groups
             if applied.group is not None:
                 client.read(applied.group)
             assert client.shown() == ids_and_versions(window)
-            assert [json.dumps(r.get("row")) for r in client.rows] == [
+            assert [json.dumps(r.get("row")) for r in client.frames] == [
                 json.dumps(json.loads(r.row) if r.row else None) for r in window.snapshot()
             ]
         assert len(set(ids(window))) == len(window) <= limit
@@ -157,15 +157,13 @@ def test_the_mirror_is_what_the_reducer_makes_of_all_that_is_not_stale(rows, lim
         repairs = window.apply(Group(frames, "7-0")).repairs
         stale = 0
         for one in frames:
-            held = next(
-                (r.get("version", 0) for r in oracle.rows if r["agg_id"] == one.agg_id), None
-            )
+            held = next((version for agg_id, version in oracle.rows if agg_id == one.agg_id), None)
             versioned = one.op in (Op.ENTER, Op.MOVE, Op.UPDATE, Op.MATCH) and one.version != 0
             if versioned and held is not None and one.version < held:
                 stale += 1
             else:
                 oracle.read(Group([one]))
-        del oracle.rows[limit:]
+        del oracle.frames[limit:]
         assert oracle.shown() == ids_and_versions(window)
         assert repairs.count("stale_version") == stale
 

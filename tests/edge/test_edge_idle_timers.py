@@ -6,7 +6,7 @@ import logging
 import uvloop
 
 from bridge.web.idle_timers import IdleTimers
-from fake_tier import virtually
+from virtual_loop import virtually
 
 
 class Viewer:

@@ -5,7 +5,8 @@ import json
 import socket
 import struct
 
-from clients import QUERY, IdClient, SseClient, parse_sse
+from clients import QUERY, SseClient, parse_sse
+from core_oracles import IdClient
 from scripted_tier import enter, reset, update
 
 ROW = b'"' + b"x" * 2000 + b'"'

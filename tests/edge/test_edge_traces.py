@@ -10,7 +10,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from clients import IdClient, SpliceClient, SseClient
+from clients import SseClient
+from core_oracles import IdClient, SpliceClient
 from livequery.v1 import livequery_pb2 as pb
 from scripted_tier import value
 

@@ -10,7 +10,8 @@ import aiohttp
 import grpc
 import pytest
 
-from clients import QUERY, IdClient, SpliceClient, SseClient
+from clients import QUERY, SseClient
+from core_oracles import IdClient, SpliceClient
 from livequery.v1 import livequery_pb2 as pb
 from scripted_tier import Refusal, enter, leave, update
 

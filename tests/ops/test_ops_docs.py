@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.config.options import GROUPS, OPTIONS, Group
+from bridge.config.options import GROUPS, OPTIONS, OptionGroup
 from bridge.config.reference import option_table
 from bridge.telemetry.families import FAMILIES, PREFIX
 from bridge.telemetry.metrics import Metrics
@@ -18,7 +18,7 @@ METRICS = [line for line in METRICS if "livequery_bridge_…" not in line]
 OTHERS = {"ws", "listen", "config", "print-config", "help"}
 
 
-@pytest.mark.parametrize("group", Group)
+@pytest.mark.parametrize("group", OptionGroup)
 def test_every_option_of_a_group_is_in_its_table_as_it_is_declared(group):
     assert option_table(group) in TEXT, "run `python -m bridge.config.reference`"
 

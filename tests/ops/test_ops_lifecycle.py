@@ -13,8 +13,9 @@ import pytest
 
 from bridge.process.drain import MAX_SPREAD, NOTICE_PERIOD, drain_schedule
 from clients import QUERY, SseClient
-from ops_support import free_port, problem, ready, until
+from ops_support import free_port, problem, ready
 from scripted_tier import ScriptedTier
+from waiting import until
 
 
 async def stream(http, url):

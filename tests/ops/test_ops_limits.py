@@ -10,7 +10,8 @@ import time
 import pytest
 
 from clients import QUERY, SseClient
-from ops_support import ready, samples, until
+from ops_support import ready, samples
+from waiting import until
 
 LIMIT = 10.0
 """Seconds that docs/operations.md gives an incomplete request and an idle connection."""

@@ -11,8 +11,9 @@ import pytest
 from bridge.process.memory_guard import MemoryGuard
 from bridge.process.memory_usage import NO_LIMIT, MemoryUsage, read_usage
 from clients import QUERY, SseClient
-from ops_support import ready, samples, until
+from ops_support import ready, samples
 from scripted_tier import enter, reset, update
+from waiting import until
 
 MIB = 1 << 20
 

@@ -11,8 +11,9 @@ from bridge.telemetry.loop_lag import INTERVAL, SPAN, LoopLag
 from bridge.telemetry.merge import merge_expositions
 from bridge.telemetry.metrics import Metrics
 from clients import QUERY, SseClient
-from ops_support import samples, until
+from ops_support import samples
 from scripted_tier import update
+from waiting import until
 
 
 def at(delta, seconds):

@@ -14,7 +14,7 @@ from bridge import app, factories
 from bridge.config.loader import ConfigError, resolve
 from bridge.tls.pem import TlsError
 from clients import QUERY, SseClient
-from ops_support import until
+from waiting import until
 
 
 def trust(authority, cert=None):

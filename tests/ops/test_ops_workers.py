@@ -12,7 +12,8 @@ import pytest
 
 from bridge.config.loader import ConfigError, resolve
 from clients import QUERY, SseClient
-from ops_support import ready, samples, until
+from ops_support import ready, samples
+from waiting import until
 
 
 def children_of(pid):

@@ -74,3 +74,16 @@ def test_recipes_name_files_that_exist():
     named = list(recipe_files())
     assert len({title for title, _ in named}) == 6
     assert [(title, path) for title, path in named if not (ROOT / path).exists()] == []
+
+
+def test_every_module_is_on_the_map_in_design():
+    table = (ROOT / "docs/design.md").read_text()
+    house = table[table.index("## The house") : table.index("## Glossary")]
+    named = set(re.findall(r"`(\w+)/?`", house))
+    missing = [
+        name_of(path)
+        for package in PACKAGES
+        for path in sources(package)
+        if path.stem not in named and path.stem != "__init__"
+    ]
+    assert missing == []

@@ -8,12 +8,13 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2
-from upstream_tier import NOBODY, NOT_SERVING, QUERY, SERVING, FakeTime, read, until
+from upstream_tier import NOBODY, NOT_SERVING, QUERY, SERVING, FakeTime, read
 
 from bridge.core.errors import Failed, Kind
 from bridge.upstream.breaker import FAILURES
 from bridge.upstream.health import SERVICE
 from scripted_tier import Refusal
+from waiting import until
 
 DEAD = "127.0.0.1:1"
 SERVES = {SERVICE: SERVING}

@@ -10,7 +10,7 @@ import subprocess
 
 import grpc
 import pytest
-from upstream_tier import NOBODY, QUERY, read, until
+from upstream_tier import NOBODY, QUERY, read
 
 from bridge.core.address import ReplicaAddress
 from bridge.core.errors import Failed, Kind
@@ -18,6 +18,7 @@ from bridge.tls.contexts import TlsFiles, load_client, load_server
 from bridge.tls.pem import TlsError
 from bridge.upstream.endpoints import Endpoints
 from scripted_tier import reset
+from waiting import until
 
 pytestmark = pytest.mark.skipif(
     shutil.which("openssl") is None, reason="NO TLS TEST HAS RUN: openssl is not installed"

@@ -2,20 +2,21 @@ import asyncio
 
 from bridge.live.send_buffer import MAX_UNSENT, SendBuffer
 from bridge.live.stall_monitor import BUSY_INTERVAL, CALM_INTERVAL, SWEEP_BUDGET, StallMonitor
-from fake_tier import FakeSink, virtually
+from fake_client import FakeSink
+from virtual_loop import virtually
 
 
-class Late:
-    """Somebody who waits for room; each flush takes some time."""
+class Waiter:
+    """A waiter for room. Each flush takes some time."""
 
     def __init__(self, clock, takes=0.0):
         self.clock = clock
-        self.applies_to = takes
+        self.takes = takes
         self.flushed = 0
 
     def flush(self):
         self.flushed += 1
-        self.clock[0] += self.applies_to
+        self.clock[0] += self.takes
 
 
 def lagging(stall_monitor, size=10, on_stalled=lambda: None):
@@ -27,7 +28,7 @@ def lagging(stall_monitor, size=10, on_stalled=lambda: None):
 
 
 @virtually
-async def test_nobody_is_looked_at_while_all_sockets_take():
+async def test_no_buffer_is_checked_while_all_sockets_take_everything():
     stall_monitor = StallMonitor(stall=5)
     sink = FakeSink(lambda _: None)
     SendBuffer(sink, stall_monitor, on_stalled=lambda: None).write(b"x")
@@ -35,10 +36,10 @@ async def test_nobody_is_looked_at_while_all_sockets_take():
 
 
 @virtually
-async def test_who_waits_is_flushed_once_there_is_room_and_then_left_alone():
+async def test_a_waiter_is_flushed_once_when_there_is_room():
     stall_monitor = StallMonitor(stall=5)
     send_buffer, sink = lagging(stall_monitor, MAX_UNSENT + 1)
-    late = Late([0])
+    late = Waiter([0])
     send_buffer.flush_when_room(late)
     send_buffer.flush_when_room(late)
     await asyncio.sleep(1)
@@ -53,7 +54,7 @@ async def test_who_waits_is_flushed_once_there_is_room_and_then_left_alone():
 
 
 @virtually
-async def test_a_socket_that_nobody_waits_for_is_looked_at_now_and_then_and_cut_in_time():
+async def test_a_lagging_socket_without_waiters_is_checked_seldom_and_cut_in_time():
     stall_monitor = StallMonitor(stall=5)
     cut, looks = [], []
     sink = FakeSink(lambda _: None)
@@ -74,11 +75,11 @@ async def test_a_socket_that_nobody_waits_for_is_looked_at_now_and_then_and_cut_
 
 
 @virtually
-async def test_who_begins_to_wait_is_not_kept_by_a_watch_that_strolls():
+async def test_a_new_waiter_shortens_the_interval_of_the_sweeps():
     stall_monitor = StallMonitor(stall=0)
     send_buffer, sink = lagging(stall_monitor, MAX_UNSENT + 1)
     await asyncio.sleep(CALM_INTERVAL / 3)
-    late = Late([0])
+    late = Waiter([0])
     send_buffer.flush_when_room(late)
     sink.take(2)
     await asyncio.sleep(2 * BUSY_INTERVAL)
@@ -86,10 +87,10 @@ async def test_who_begins_to_wait_is_not_kept_by_a_watch_that_strolls():
 
 
 @virtually
-async def test_a_sweep_lasts_a_slice_and_the_next_one_begins_with_who_was_left_out():
+async def test_a_sweep_keeps_to_its_budget_and_the_next_one_begins_with_the_rest():
     clock = [0.0]
     stall_monitor = StallMonitor(stall=0, clock=lambda: clock[0])
-    late = [Late(clock, SWEEP_BUDGET * 0.6) for _ in range(7)]
+    late = [Waiter(clock, SWEEP_BUDGET * 0.6) for _ in range(7)]
     for somebody in late:
         send_buffer, _ = lagging(stall_monitor)
         send_buffer.flush_when_room(somebody)
@@ -128,7 +129,7 @@ async def test_the_stall_clock_begins_with_the_first_byte_that_stays():
 
 
 @virtually
-async def test_who_left_is_looked_at_no_more():
+async def test_a_removed_buffer_is_checked_no_more():
     stall_monitor = StallMonitor(stall=5)
     cut = []
     send_buffer, _ = lagging(stall_monitor, on_stalled=lambda: cut.append(1))
@@ -138,7 +139,7 @@ async def test_who_left_is_looked_at_no_more():
 
 
 @virtually
-async def test_shedding_gives_up_those_with_the_most_unsent_as_few_as_will_do():
+async def test_shedding_cuts_the_fewest_clients_those_with_the_most_unsent_bytes():
     stall_monitor = StallMonitor(stall=0)
     gone = []
     for size in (10, 40, 20, 30):
@@ -156,10 +157,10 @@ async def test_shedding_gives_up_those_with_the_most_unsent_as_few_as_will_do():
 
 
 @virtually
-async def test_who_was_given_up_is_not_flushed_any_more():
+async def test_a_client_that_was_shed_is_not_flushed_any_more():
     stall_monitor = StallMonitor(stall=0)
     send_buffer, sink = lagging(stall_monitor, MAX_UNSENT + 1)
-    late = Late([0])
+    late = Waiter([0])
     send_buffer.flush_when_room(late)
     await asyncio.sleep(0)
     assert stall_monitor.shed(1) == 1
