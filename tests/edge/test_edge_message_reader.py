@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.web.ws.message_reader import MAX_MESSAGE, MessageReader
-from wires import BINARY, CLOSE, PING, TEXT, message
+from raw_client import BINARY, CLOSE, PING, TEXT, message
 
 PONG = 0x8A
 KINDS = st.sampled_from([TEXT, BINARY, PING, PONG])

@@ -1,7 +1,7 @@
 """Refusals over HTTP: RFC 9457 problem details, with the members of docs/wire.md §6.
 
-One function makes a refusal, whether aiohttp or the bridge read the request. aiohttp sends it, or it
-is printed for a connection that aiohttp does not serve. The bytes are the same.
+One function makes a refusal, whether aiohttp or the bridge read the request. aiohttp sends it, or
+it is printed for a connection that aiohttp does not serve. The bytes are the same.
 """
 
 import json
