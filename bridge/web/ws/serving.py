@@ -14,14 +14,14 @@ from bridge.web.transport_sink import TransportSink
 from .close_codes import close_code, close_reason
 from .command_reader import CommandReader, MessageSource
 from .core_session import CoreSession
-from .keepalive import Keepalive
+from .keepalive import WebSocketKeepalive
 from .v1_session import V1Session
 
 CLOSE_TIMEOUT: Final = 2.0
 """Seconds to wait for a client's close frame."""
 
 
-class Session(Protocol):
+class WebSocketSession(Protocol):
     """One client's session on a WebSocket, in one protocol."""
 
     async def run(self) -> End:
@@ -46,7 +46,7 @@ async def serve_websocket(
     A cancellation releases everything too, and is passed on.
     """
     send_buffer = context.send_buffer(sink, session_end.stall)
-    keepalive = Keepalive(
+    keepalive = WebSocketKeepalive(
         send_buffer=send_buffer,
         idle_timers=context.idle_timers,
         interval=context.settings.ping_interval,
@@ -56,7 +56,7 @@ async def serve_websocket(
         failure = Failed(Kind.UNAVAILABLE, "the bridge is draining")
         session_end.set(End(EndReason.FAILED, failure))
     session_class = V1Session if request.protocol is V1_WS else CoreSession
-    session: Session = session_class(
+    session: WebSocketSession = session_class(
         context=context,
         request=request,
         commands=CommandReader(messages, keepalive),
