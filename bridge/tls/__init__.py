@@ -1,1 +1,1 @@
-"""Certificate files: read, checked, and read again when they change. Both sides use it."""
+"""TLS for the listener and for connections to the tier: files read, checked and reloaded."""

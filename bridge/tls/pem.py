@@ -1,16 +1,24 @@
 """PEM files of certificates and keys, read and checked with Python's ssl.
 
-Whoever is given them later may take anything, and fail at a handshake without naming a file.
+A TLS stack that is given unchecked files may accept them, and fail at a handshake without naming
+the file.
 """
 
 import ssl
 from pathlib import Path
 
-from .reloading import TlsError
+
+class TlsError(ValueError):
+    """A certificate or key file that can't be used. The message names the file."""
 
 
 def read_certificates(path: str) -> bytes:
-    """Read a file of certificates; raises TlsError where it can't be read or holds none. Blocks."""
+    """Return a file of certificates. Blocks.
+
+    Raises:
+        TlsError: the file can't be read or holds no certificate.
+
+    """
     pem = _read(path)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem_text(pem))
@@ -20,19 +28,24 @@ def read_certificates(path: str) -> bytes:
 
 
 def pem_text(pem: bytes) -> str:
-    """Return what Python's ssl takes as `cadata`: comments may be in any language, PEM is ASCII."""
+    """Return what Python's ssl takes as `cadata`: PEM is ASCII, comments may be in any language."""
     return pem.decode("ascii", "ignore")
 
 
 def load_key(context: ssl.SSLContext, cert: str, key: str) -> bytes:
-    """Have a context show a certificate; returns its key. Raises TlsError. Blocks."""
+    """Load a certificate and its key into a context; return the key's file. Blocks.
 
-    def ask() -> str:
+    Raises:
+        TlsError: the key can't be read, is encrypted, or is not the certificate's.
+
+    """
+
+    def refuse_password() -> str:
         raise TlsError(f"{key}: the key is encrypted, and there is nobody to ask")
 
     pem = _read(key)
     try:
-        context.load_cert_chain(cert, key, ask)
+        context.load_cert_chain(cert, key, refuse_password)
     except TlsError:
         raise
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Renewal: what is made of files, made anew when they change."""
+"""Reloading: an object made from files, made again when the files change."""
 
 import asyncio
 import logging
@@ -7,40 +7,42 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from .pem import TlsError
+
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
-class TlsError(ValueError):
-    """A certificate or key that can't be used; the message names the file."""
-
-
 class ReloadableFiles(Generic[T]):
-    """What is in use, as `load` made it of the files. Raises what `load` raises at the start.
+    """Holds what `load` made from the files at `paths`; `what` names it in the log.
 
-    Looks and loads at once, which blocks for as long as the file system does.
+    The constructor loads once, and blocks as long as the file system does. It raises what `load`
+    raises.
     """
 
     def __init__(self, paths: tuple[str, ...], load: Callable[[], T], *, what: str) -> None:
         self.reloads: Counter[tuple[str, ...]] = Counter({("ok",): 0, ("failed",): 0})
-        """How often files were read anew, by outcome."""
+        """Number of reloads, by outcome."""
         self._paths = paths
         self._load = load
         self._what = what
-        self._one = asyncio.Lock()
-        self._seen = self._look()
+        self._lock = asyncio.Lock()
+        self._fingerprints = self._read_fingerprints()
         self.current = load()
 
-    async def renew(self) -> bool:
-        """Load again if the files have changed; tells whether there is something new.
+    async def reload_if_changed(self) -> bool:
+        """Load again if the files have changed; return whether `current` is new.
 
-        One at a time: what several ask at once is looked at, and told, once. Files that can't be
-        used are logged and change nothing.
+        Concurrent calls run one after the other: a change is loaded once, and one of them returns
+        True. If the files can't be used, a warning is logged and `current` stays.
         """
-        async with self._one:
-            before, self._seen = self._seen, await asyncio.to_thread(self._look)
-            if self._seen == before:
+        async with self._lock:
+            before, self._fingerprints = (
+                self._fingerprints,
+                await asyncio.to_thread(self._read_fingerprints),
+            )
+            if self._fingerprints == before:
                 return False
             try:
                 self.current = await asyncio.to_thread(self._load)
@@ -52,14 +54,14 @@ class ReloadableFiles(Generic[T]):
             logger.info("%s read again: %s", self._what, ", ".join(self._paths))
             return True
 
-    def _look(self) -> list[tuple[int, int, int] | None]:
-        return [_mark(path) for path in self._paths]
+    def _read_fingerprints(self) -> list[tuple[int, int, int] | None]:
+        return [_fingerprint(path) for path in self._paths]
 
 
-def _mark(path: str) -> tuple[int, int, int] | None:
-    """Return time, inode and size of a file, None for one that is missing."""
+def _fingerprint(path: str) -> tuple[int, int, int] | None:
+    """Return modification time, inode and size of a file; None if it is missing."""
     try:
-        # stat follows links: a mounted secret is renewed by moving a link.
+        # stat follows links: a mounted secret is replaced by moving a link.
         stat = Path(path).stat()
     except OSError:
         return None

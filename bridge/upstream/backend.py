@@ -30,8 +30,8 @@ TRIES: Final = 3
 NO_ANSWER: Final = 2.0
 """Seconds without `started` that speak against a replica: who gave up by then has waited for
 nothing, and where another is worth asking nobody waits longer."""
-PATIENCE: Final = 4.0
-"""Seconds anyone waits for a turn; below what the live floor allows for `started`."""
+MAX_WAIT: Final = 4.0
+"""Seconds an open waits in the queue at most; less than live/ allows for `started`."""
 _HEARTBEAT: Final = Duration(seconds=15)
 
 
@@ -57,10 +57,10 @@ class GrpcBackend:
         self._endpoints = endpoints
         self._clock = clock or asyncio.get_running_loop().time
         self._first = RateLimiter(
-            rate=open_rate, burst=2 * open_rate, patience=PATIENCE, clock=clock
+            rate=open_rate, burst=2 * open_rate, max_wait=MAX_WAIT, clock=clock
         )
         self._again = RateLimiter(
-            rate=resubscribe_rate, burst=resubscribe_rate, patience=PATIENCE, clock=clock
+            rate=resubscribe_rate, burst=resubscribe_rate, max_wait=MAX_WAIT, clock=clock
         )
 
     @property
@@ -85,7 +85,7 @@ class GrpcBackend:
         A replica that can't be reached is passed over for another at once, if there is one, and one
         that does not answer after NO_ANSWER.
         """
-        pace = self._again if again else self._first
+        limiter = self._again if again else self._first
         request = pb.SubscribeRequest(
             query=query_to_pb(query),
             resume=offer_to_pb(resume),
@@ -97,7 +97,7 @@ class GrpcBackend:
         while True:
             try:
                 await self._endpoints.pick(tried)
-                await pace.turn()
+                await limiter.acquire()
                 endpoint = await self._endpoints.pick(tried)
             except Failed as nowhere:
                 raise failure or nowhere from None

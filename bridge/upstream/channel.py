@@ -4,10 +4,10 @@ from typing import Final
 
 import grpc
 
+from bridge.core.address import ReplicaAddress
 from bridge.upstream.http2.keepalive import Keepalive
 from bridge.upstream.http2.stream_buffer import MAX_MESSAGE
 
-from .address import ReplicaAddress
 from .tls import Credentials
 
 KEEPALIVE: Final = {

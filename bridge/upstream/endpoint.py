@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import grpc
 
+from bridge.core.address import ReplicaAddress
 from bridge.upstream.http2.call import CallEnded
 from bridge.upstream.http2.connection import Http2Connection
 from bridge.upstream.http2.status import CallStatus
 
-from .address import ReplicaAddress
 from .breaker import Breaker
 from .health import HealthWatch, ReplicaHealth
 

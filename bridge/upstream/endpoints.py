@@ -13,14 +13,15 @@ import random
 import ssl
 from collections.abc import Callable, Collection, Coroutine, Iterable
 
+from bridge.core.address import ReplicaAddress, ServiceName, TierAddress
 from bridge.core.errors import Failed, Kind
+from bridge.tls.contexts import TlsFiles
 from bridge.upstream.http2.dialer import Dialer
 
-from .address import ReplicaAddress, ServiceName, parse
 from .channel import KEEPALIVE, ChannelFactory
 from .endpoint import Endpoint, EndpointInfo, EndpointState, log_task_failure
 from .resolver import INTERVAL, Lookup, Resolver, lookup
-from .tls import UpstreamTlsFiles, credentials
+from .tls import reloadable_credentials
 
 STREAMS_PER_LANE = 80
 IDLE = 60.0
@@ -35,11 +36,12 @@ class Endpoints:
     """All replicas, connected to and watched from the start until `close`.
 
     Args:
-        addresses: `HOST:PORT` and `unix:/PATH` for one replica each, `dns:///NAME:PORT` for every
-            one behind a name.
+        addresses: of replicas, and names behind each of which are any number of them.
         keepalive: `compatible` or `fast`, see KEEPALIVE.
         gather: seconds that reads of a busy connection may be apart; 0 for at once.
         tls: certificate files; None for clear text.
+        server_name: the name that replicas' certificates must hold; None for the name that a
+            replica is reached by.
         streams_per_lane: below what the tier's servers allow on one connection.
         clock: seconds, as loop.time.
         lookup: finds the addresses of a name.
@@ -47,26 +49,26 @@ class Endpoints:
         idle: seconds a connection is kept without streams.
 
     Raises:
-        ValueError: an address that is none; TlsError, one too, files that can't be used.
+        TlsError: certificate files that can't be used.
 
     """
 
     def __init__(
         self,
-        addresses: Iterable[str],
+        addresses: Iterable[TierAddress],
         *,
         keepalive: str = "compatible",
         gather: float = 0.0,
-        tls: UpstreamTlsFiles | None = None,
+        tls: TlsFiles | None = None,
+        server_name: str | None = None,
         streams_per_lane: int = STREAMS_PER_LANE,
         clock: Callable[[], float] | None = None,
         lookup: Lookup = lookup,
         lookup_interval: float = INTERVAL,
         idle: float = IDLE,
     ) -> None:
-        parsed = tuple(dict.fromkeys(map(parse, addresses)))
-        self._credentials = credentials(tls) if tls else None
-        server_name = tls.server_name if tls else None
+        parsed = tuple(dict.fromkeys(addresses))
+        self._credentials = reloadable_credentials(tls) if tls else None
         self._connector = ChannelFactory(
             keepalive=KEEPALIVE[keepalive],
             credentials=self._credentials,
@@ -177,7 +179,7 @@ class Endpoints:
 
         Streams open go on under the old ones until they end.
         """
-        if self._credentials is None or not await self._credentials.renew():
+        if self._credentials is None or not await self._credentials.reload_if_changed():
             return False
         for endpoint in self._all.values():
             endpoint.renew()

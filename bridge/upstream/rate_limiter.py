@@ -1,7 +1,8 @@
-"""Pace: how many calls a second may begin, and in what order.
+"""Rate limiter: a token bucket with a queue.
 
-A token bucket with a queue. Laws: turns come in the order they were asked for; a turn not taken
-(cancelled) goes to the next in line at once; whoever would wait too long is told so at once.
+Invariants: callers get their tokens in the order in which they asked. The token of a caller that
+was cancelled goes to the next in the queue at once. A caller that would wait longer than
+`max_wait` is refused at once.
 """
 
 import asyncio
@@ -10,15 +11,19 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.core.errors import Failed, Kind
-
-_ROUNDING = 1e-9
+from bridge.core.token_bucket import TokenBucket
 
 
 class RateLimiter:
-    """`rate` turns per second, up to `burst` at once after a quiet time; rate 0 is no limit.
+    """Grants `rate` calls a second, at most `burst` at once; rate 0 is no limit.
 
-    `patience` is the longest wait, in seconds, that anyone is made to begin. `later` schedules as
-    loop.call_later does.
+    Args:
+        rate: calls a second.
+        burst: calls at once after a quiet time.
+        max_wait: seconds that a caller is made to wait at most.
+        clock: seconds, as loop.time.
+        call_later: schedules a callback, as loop.call_later.
+
     """
 
     def __init__(
@@ -26,78 +31,60 @@ class RateLimiter:
         *,
         rate: float,
         burst: float,
-        patience: float,
+        max_wait: float,
         clock: Callable[[], float] | None = None,
-        later: Callable[[float, Callable[[], None]], Any] | None = None,
+        call_later: Callable[[float, Callable[[], None]], Any] | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
-        self._rate = rate
-        self._burst = burst
-        self._patience = patience
-        self._clock = clock or loop.time
-        self._later = later or loop.call_later
-        self._tokens = burst
-        self._filled_at = self._clock()
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._armed = False
+        self._bucket = TokenBucket(rate=rate, burst=burst, clock=clock or loop.time)
+        self._max_wait = max_wait
+        self._call_later = call_later or loop.call_later
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._timer_armed = False
 
     @property
     def waiting(self) -> int:
-        """How many wait for their turn."""
-        return len(self._waiting)
+        """Number of callers in the queue."""
+        return len(self._waiters)
 
-    async def turn(self) -> None:
-        """Wait for a turn, in order. Raises Failed (UNAVAILABLE) where the line is too long.
+    async def acquire(self) -> None:
+        """Wait for a token. Raises Failed (UNAVAILABLE) if the queue is too long.
 
-        Cancelling leaves the line.
+        Cancelling leaves the queue.
         """
-        if not self._rate:
+        if not self._waiters and self._bucket.take():
             return
-        self._fill()
-        if not self._waiting and self._take():
-            return
-        wait = (len(self._waiting) + 1 - self._tokens) / self._rate
-        if wait > self._patience:
+        wait = self._bucket.seconds_until(len(self._waiters) + 1)
+        if wait > self._max_wait:
             raise Failed(Kind.UNAVAILABLE, "too many subscriptions at once", retry_after=wait)
-        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(mine)
-        self._arm()
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._arm_timer()
         try:
-            await mine
+            await waiter
         except asyncio.CancelledError:
-            if not mine.cancelled():
-                self._tokens += 1  # granted in this very tick: for the next
-            elif mine in self._waiting:
-                self._waiting.remove(mine)
+            if not waiter.cancelled():
+                self._bucket.give_back()  # granted in the turn of the loop that cancelled it
+            elif waiter in self._waiters:
+                self._waiters.remove(waiter)
             self._grant()
             raise
 
-    def _fill(self) -> None:
-        now = self._clock()
-        self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
-        self._filled_at = now
+    def _arm_timer(self) -> None:
+        if self._waiters and not self._timer_armed:
+            self._timer_armed = True
+            self._call_later(self._bucket.seconds_until(), self._on_timer)
 
-    def _take(self) -> bool:
-        if self._tokens < 1 - _ROUNDING:
-            return False
-        self._tokens -= 1
-        return True
-
-    def _arm(self) -> None:
-        if self._waiting and not self._armed:
-            self._armed = True
-            self._later(max(1 - self._tokens, 0) / self._rate, self._due)
-
-    def _due(self) -> None:
-        self._armed = False
+    def _on_timer(self) -> None:
+        self._timer_armed = False
         self._grant()
 
     def _grant(self) -> None:
-        self._fill()
-        while self._waiting and self._take():
-            mine = self._waiting.popleft()
-            if mine.done():
-                self._tokens += 1  # cancelled in this very tick
+        """Give tokens to the callers at the head of the queue."""
+        while self._waiters and self._bucket.take():
+            waiter = self._waiters.popleft()
+            if waiter.done():
+                self._bucket.give_back()  # cancelled in this turn of the loop
                 continue
-            mine.set_result(None)
-        self._arm()
+            waiter.set_result(None)
+        self._arm_timer()

@@ -1,4 +1,4 @@
-"""TLS towards the tier: certificate files, checked before use, read again when they change."""
+"""TLS to the tier: what grpc's channels and our own connections are made with."""
 
 import ssl
 from dataclasses import dataclass
@@ -6,55 +6,31 @@ from typing import TypeAlias
 
 import grpc
 
-from bridge.tls.pem import load_key, pem_text, read_certificates
-from bridge.tls.reloading import ReloadableFiles, TlsError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpstreamTlsFiles:
-    """What TLS to the tier is made of: paths of PEM files.
-
-    `ca` is whom to trust, None for the system's roots (Reanchor and health: gRPC's built-in ones).
-    `cert` (with its chain) and `key` are shown to a tier that asks who we are; both or neither.
-    `server_name` is what the tier's certificate must hold, where that is not the name it is
-    reached by.
-    """
-
-    ca: str | None = None
-    cert: str | None = None
-    key: str | None = None
-    server_name: str | None = None
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """The files named."""
-        return tuple(path for path in (self.ca, self.cert, self.key) if path)
+from bridge.tls.contexts import TlsFiles, load_client
+from bridge.tls.reloading import ReloadableFiles
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamTls:
-    """What the files make: for grpc's channels, and for connections of our own."""
+    """The same certificates, for grpc's channels and for our own HTTP/2 connections."""
 
     channel: grpc.ChannelCredentials
     context: ssl.SSLContext
 
 
-def load(files: UpstreamTlsFiles) -> UpstreamTls:
-    """Read and check the files; raises TlsError. Blocks."""
-    if (files.cert is None) != (files.key is None):
-        raise TlsError(f"{files.cert or files.key}: a certificate and its key go together")
-    ca = read_certificates(files.ca) if files.ca else None
-    context = ssl.create_default_context(cadata=pem_text(ca) if ca else None)
-    context.set_alpn_protocols(["h2"])
-    if files.cert is None or files.key is None:
-        return UpstreamTls(grpc.ssl_channel_credentials(ca), context)
-    cert, key = read_certificates(files.cert), load_key(context, files.cert, files.key)
-    return UpstreamTls(grpc.ssl_channel_credentials(ca, key, cert), context)
-
-
 Credentials: TypeAlias = ReloadableFiles[UpstreamTls]
 
 
-def credentials(files: UpstreamTlsFiles) -> Credentials:
-    """Return the credentials in use, to be renewed; raises TlsError. Blocks."""
+def load(files: TlsFiles) -> UpstreamTls:
+    """Read and check the files; raises TlsError. Blocks.
+
+    Without `ca`, connections trust the system's roots and channels those built into gRPC.
+    """
+    loaded = load_client(files)
+    channel = grpc.ssl_channel_credentials(loaded.ca, loaded.key, loaded.cert)
+    return UpstreamTls(channel, loaded.context)
+
+
+def reloadable_credentials(files: TlsFiles) -> Credentials:
+    """Return credentials that follow their files; raises TlsError. Blocks."""
     return ReloadableFiles(files.paths, lambda: load(files), what="TLS files")

@@ -1,16 +1,15 @@
 import ssl
+from pathlib import Path
 
 import pytest
 
-from bridge.tls.pem import load_key, pem_text, read_certificates
-from bridge.tls.reloading import TlsError
-from bridge.upstream import tls as upstream
-from bridge.web import tls as web
+from bridge.tls.contexts import TlsFiles, load_client, load_server
+from bridge.tls.pem import TlsError, load_key, pem_text, read_certificates
 
 
 @pytest.fixture
 def commented(authority, tmp_path):
-    """An authority's file as bundles have it, with comments in the language of each."""
+    """A CA file as bundles have it, with comments in several languages."""
     path = tmp_path / "bundle.pem"
     comment = "# NetLock Arany (Class Gold) Főtanúsítvány\n".encode()
     with open(authority.ca, "rb") as file:
@@ -20,12 +19,24 @@ def commented(authority, tmp_path):
 
 def test_comments_of_a_bundle_may_be_in_any_language_on_both_sides(authority, commented):
     cert, key = authority.issue("server", 1)
-    listener = web.load(web.ListenerTlsFiles(cert=cert, key=key, client_ca=commented))
-    towards = upstream.load(upstream.UpstreamTlsFiles(ca=commented)).context
-    for context in (listener, towards):
+    server = load_server(TlsFiles(cert=cert, key=key, ca=commented)).context
+    client = load_client(TlsFiles(ca=commented)).context
+    for context in (server, client):
         [trusted] = context.get_ca_certs()
         assert trusted["subject"]
-    assert listener.verify_mode is ssl.CERT_REQUIRED
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+def test_the_checked_bytes_are_those_of_the_files(authority, commented):
+    cert, key = authority.issue("server", 1)
+    for load in (load_server, load_client):
+        loaded = load(TlsFiles(cert=cert, key=key, ca=commented))
+        assert (loaded.ca, loaded.cert, loaded.key) == tuple(
+            Path(path).read_bytes() for path in (commented, cert, key)
+        )
+        loaded = load(TlsFiles())
+        assert (loaded.ca, loaded.cert, loaded.key) == (None, None, None)
 
 
 def test_what_is_read_is_what_is_in_the_files(authority, commented):

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from waiting import until
+
 
 class Program:
     """One run of the command line."""
@@ -62,14 +64,6 @@ class Program:
         self.send(number)
         code, _ = await self.ended()
         return code, time.monotonic() - began
-
-
-async def until(check, within=10.0):
-    """Wait until an awaitable check is true; returns what it said."""
-    async with asyncio.timeout(within):
-        while not (found := await check()):
-            await asyncio.sleep(0.02)
-    return found
 
 
 async def ready(http, url, **more):
@@ -137,6 +131,7 @@ class Authority:
         """Make NAME.pem and NAME.key for 127.0.0.1 and localhost, replacing each at once."""
         (self.directory / "ext").write_text(
             "subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\n"
+            "authorityKeyIdentifier=keyid\n"
         )
         self._openssl(
             *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),

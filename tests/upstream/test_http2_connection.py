@@ -11,16 +11,17 @@ import uvloop
 from h2.events import PingReceived, RequestReceived
 from h2_peer import ANSWER, PATH, Server, ok
 from hyperframe.frame import GoAwayFrame
-from upstream_tier import NOBODY, QUERY, Replica, read, until
+from upstream_tier import NOBODY, QUERY, Replica, read
 
+from bridge.core.address import ReplicaAddress
 from bridge.core.errors import Failed, Kind
-from bridge.upstream.address import ReplicaAddress
 from bridge.upstream.http2.call import CallEnded
 from bridge.upstream.http2.dialer import Dialer
 from bridge.upstream.http2.keepalive import Keepalive
 from bridge.upstream.http2.stream_buffer import WINDOW, frame_message
 from livequery.v1 import livequery_pb2 as pb
 from scripted_tier import enter, reset
+from waiting import until
 
 STARTED = pb.SubscribeResponse(started=pb.Started(subscription_id="s")).SerializeToString()
 BEAT = pb.SubscribeResponse(heartbeat=pb.Heartbeat(last_seq=7)).SerializeToString()

@@ -1,4 +1,4 @@
-"""Turns: how many, in what order, and what becomes of those who leave."""
+"""Rate limiter: how many calls, in what order, and what a cancelled caller leaves."""
 
 import asyncio
 
@@ -16,17 +16,19 @@ def time():
 
 @pytest.fixture
 async def make(time):
-    def pace(rate=50, burst=1, patience=10):
-        return RateLimiter(rate=rate, burst=burst, patience=patience, clock=time, later=time.later)
+    def make(rate=50, burst=1, max_wait=10):
+        return RateLimiter(
+            rate=rate, burst=burst, max_wait=max_wait, clock=time, call_later=time.later
+        )
 
-    return pace
+    return make
 
 
-class Line:
-    """Callers in a line, and in what order they were let in."""
+class Queue:
+    """Callers of one limiter, and the order in which they got a token."""
 
-    def __init__(self, pace):
-        self.pace = pace
+    def __init__(self, limiter):
+        self.limiter = limiter
         self.served = []
 
     async def join(self, count):
@@ -35,7 +37,7 @@ class Line:
         return tasks
 
     async def _one(self, number):
-        await self.pace.turn()
+        await self.limiter.acquire()
         self.served.append(number)
 
 
@@ -44,68 +46,68 @@ async def settle():
         await asyncio.sleep(0)
 
 
-async def leave(tasks):
+async def cancel(tasks):
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_a_burst_at_once_then_the_rate_in_order(make, time):
-    line = Line(make(rate=50, burst=10))
-    tasks = await line.join(100)
-    assert line.served == list(range(10))
-    assert line.pace.waiting == 90
+    queue = Queue(make(rate=50, burst=10))
+    tasks = await queue.join(100)
+    assert queue.served == list(range(10))
+    assert queue.limiter.waiting == 90
     time.advance(1)
     await settle()
-    assert line.served == list(range(60))
+    assert queue.served == list(range(60))
     time.advance(0.8)
     await settle()
-    assert line.served == list(range(100))
+    assert queue.served == list(range(100))
     await asyncio.gather(*tasks)
 
 
 async def test_a_long_quiet_time_saves_no_more_than_the_burst(make, time):
-    pace = make(rate=50, burst=10)
+    limiter = make(rate=50, burst=10)
     time.advance(3600)
-    line = Line(pace)
-    tasks = await line.join(20)
-    assert len(line.served) == 10
-    await leave(tasks)
+    queue = Queue(limiter)
+    tasks = await queue.join(20)
+    assert len(queue.served) == 10
+    await cancel(tasks)
 
 
-async def test_who_leaves_the_line_costs_nobody_a_turn(make, time):
-    line = Line(make(rate=10, burst=1))
-    tasks = await line.join(12)
-    await leave(tasks[1:11])
+async def test_a_cancelled_caller_costs_nobody_a_token(make, time):
+    queue = Queue(make(rate=10, burst=1))
+    tasks = await queue.join(12)
+    await cancel(tasks[1:11])
     time.advance(0.1)
     await settle()
-    assert line.served == [0, 11]
-    assert line.pace.waiting == 0
+    assert queue.served == [0, 11]
+    assert queue.limiter.waiting == 0
 
 
-async def test_a_turn_given_to_one_who_leaves_in_the_same_tick_goes_to_the_next(make, time):
-    line = Line(make(rate=10, burst=1))
-    tasks = await line.join(3)
+async def test_a_token_granted_to_a_caller_cancelled_in_the_same_turn_goes_to_the_next(make, time):
+    queue = Queue(make(rate=10, burst=1))
+    tasks = await queue.join(3)
     time.advance(0.1)
     tasks[1].cancel()
     await settle()
-    assert line.served == [0, 2]
-    tasks = await line.join(1)
-    assert line.served == [0, 2]
-    await leave(tasks)
+    assert queue.served == [0, 2]
+    tasks = await queue.join(1)
+    assert queue.served == [0, 2]
+    await cancel(tasks)
 
 
-async def test_who_would_wait_too_long_is_told_at_once_how_long(make):
-    line = Line(make(rate=10, burst=1, patience=2))
-    tasks = await line.join(21)
+async def test_a_caller_that_would_wait_too_long_is_refused_at_once_with_the_wait(make):
+    queue = Queue(make(rate=10, burst=1, max_wait=2))
+    tasks = await queue.join(21)
     with pytest.raises(Failed) as refused:
-        await line.pace.turn()
+        await queue.limiter.acquire()
     assert refused.value.kind is Kind.UNAVAILABLE
     assert refused.value.retry_after == pytest.approx(2.1)
-    await leave(tasks)
+    await cancel(tasks)
 
 
 async def test_rate_0_is_no_limit(make):
-    pace = make(rate=0)
+    limiter = make(rate=0)
     for _ in range(1000):
-        await pace.turn()
+        await limiter.acquire()

@@ -1,6 +1,7 @@
 """TLS to the tier: whom it trusts, who it says it is, and files that change under it."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
@@ -9,13 +10,15 @@ import subprocess
 
 import grpc
 import pytest
-from upstream_tier import NOBODY, QUERY, read, until
+from upstream_tier import NOBODY, QUERY, read
 
+from bridge.core.address import ReplicaAddress
 from bridge.core.errors import Failed, Kind
-from bridge.tls.reloading import TlsError
+from bridge.tls.contexts import TlsFiles, load_client, load_server
+from bridge.tls.pem import TlsError
 from bridge.upstream.endpoints import Endpoints
-from bridge.upstream.tls import UpstreamTlsFiles
 from scripted_tier import reset
+from waiting import until
 
 pytestmark = pytest.mark.skipif(
     shutil.which("openssl") is None, reason="NO TLS TEST HAS RUN: openssl is not installed"
@@ -83,7 +86,7 @@ def serve_as(folder, name="tier", *, ask=False):
 
 
 def files(folder, **more):
-    return UpstreamTlsFiles(**{"ca": str(folder / "ca.pem"), **more})
+    return TlsFiles(**{"ca": str(folder / "ca.pem"), **more})
 
 
 def mutual(folder):
@@ -105,35 +108,87 @@ async def test_a_tier_of_our_ca_is_served_over_tls(replica, bridge_to, opened, p
 
 async def test_a_stranger_a_wrong_name_and_clear_text_are_out_of_reach(replica, bridge_to, pki):
     tier = await replica(credentials=serve_as(pki))
-    for tls in (
-        files(pki, ca=str(pki / "stranger.pem")),
-        files(pki, server_name="other.svc"),
-        UpstreamTlsFiles(),
-        None,
+    for options in (
+        {"tls": files(pki, ca=str(pki / "stranger.pem"))},
+        {"tls": files(pki), "server_name": "other.svc"},
+        {"tls": TlsFiles()},
+        {"tls": None},
     ):
-        endpoints, backend = bridge_to(tier, tls=tls)
+        endpoints, backend = bridge_to(tier, **options)
         assert await refused(backend)
         await endpoints.close()
 
 
+def certify(folder, name, extensions, *signer):
+    """Make the certificate of a CA, self-signed unless a signer is named."""
+    (folder / "ca.cnf").write_text(
+        f"[req]\ndistinguished_name=name\nx509_extensions=ext\n[name]\n[ext]\n{extensions}\n"
+    )
+    openssl(
+        "req", "-new", *(() if signer else ("-x509",)), "-newkey", "ec",
+        "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-config", "ca.cnf", "-days", "2",
+        "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}", cwd=folder,
+    )  # fmt: skip
+    if signer:
+        openssl(
+            "x509", "-req", "-in", f"{name}.pem", "-CA", f"{signer[0]}.pem",
+            "-CAkey", f"{signer[0]}.key", "-CAcreateserial", "-days", "2",
+            "-extfile", "ca.cnf", "-extensions", "ext", "-out", f"{name}.pem", cwd=folder,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("extensions", "signer"),
+    [
+        ("basicConstraints=CA:TRUE", ()),  # not critical, and no keyUsage
+        ("basicConstraints=critical,CA:TRUE", ("ca",)),  # an intermediate, without its root
+    ],
+)
+async def test_a_ca_is_trusted_by_both_stacks_on_every_python(
+    replica, bridge_to, opened, pki, extensions, signer
+):
+    certify(pki, "plain", extensions, *signer)
+    issue(pki, "plain", "leaf", "tier", "IP:127.0.0.1")
+    tier = await replica(credentials=serve_as(pki, "leaf"))
+    endpoints, backend = bridge_to(tier, tls=files(pki, ca=str(pki / "plain.pem")))
+    opened.append(await backend.subscribe(QUERY, NOBODY))
+    await until(lambda: endpoints.snapshot()[0].state == "ready")
+
+
+def test_verify_flags_do_not_depend_on_the_python_version(pki):
+    flags = ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_X509_PARTIAL_CHAIN
+    assert load_client(files(pki)).context.verify_flags == flags
+    assert load_client(TlsFiles()).context.verify_flags == flags
+    assert load_server(mutual(pki)).context.verify_flags == ssl.VERIFY_X509_TRUSTED_FIRST
+
+
 async def test_a_server_that_agrees_on_no_http2_is_out_of_reach(bridge_to, pki):
+    handlers = []
+
     async def serve(reader, writer):
-        await reader.read()
+        handlers.append(asyncio.current_task())
+        with contextlib.suppress(OSError):
+            await reader.read()
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(pki / "tier.pem", pki / "tier.key")
     async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
         port = server.sockets[0].getsockname()[1]
-        _, backend = bridge_to(f"127.0.0.1:{port}", tls=files(pki))
+        endpoints, backend = bridge_to(f"127.0.0.1:{port}", tls=files(pki))
         assert await refused(backend)
+        await endpoints.close()
+        async with asyncio.timeout(5):
+            await asyncio.gather(*handlers)
 
 
 async def test_the_server_name_stands_in_for_the_address(replica, bridge_to, opened, pki):
     tier = await replica(credentials=serve_as(pki, "named"))
     _, backend = bridge_to(tier, tls=files(pki))
     assert await refused(backend)
-    _, backend = bridge_to(tier, tls=files(pki, server_name="tier.svc"))
+    _, backend = bridge_to(tier, tls=files(pki), server_name="tier.svc")
     opened.append(await backend.subscribe(QUERY, NOBODY))
 
 
@@ -261,6 +316,6 @@ BAD = [
 async def test_bad_files_are_refused_at_the_start_by_name(pki, named, message):
     paths = {key: str(pki / name) for key, name in named.items()}
     with pytest.raises(TlsError) as told:
-        Endpoints(["127.0.0.1:1"], tls=UpstreamTlsFiles(**paths))
+        Endpoints([ReplicaAddress("127.0.0.1:1")], tls=TlsFiles(**paths))
     assert str(told.value).startswith(str(pki / message.split(":", 1)[0]))
     assert message in str(told.value)

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from bridge.upstream.address import ReplicaAddress
+from bridge.core.address import ReplicaAddress
 
 from .connection import CLOSE_TIMEOUT, Http2Connection
 from .keepalive import Keepalive
