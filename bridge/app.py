@@ -250,7 +250,7 @@ def endpoints(config: Config) -> Endpoints:
     return Endpoints(
         config.upstream,
         keepalive=config.keepalive,
-        gather=config.gather,
+        read_interval=config.gather,
         tls=files if secure else None,
         server_name=server_name,
     )

@@ -1,4 +1,4 @@
-"""Addresses: where an operator says the tier is, and where one replica listens."""
+"""Addresses of the tier: as an operator names it, and of one replica."""
 
 import re
 from dataclasses import dataclass
@@ -11,36 +11,36 @@ DNS: Final = "dns:///"
 class ReplicaAddress:
     """Where one replica listens.
 
-    `address` is what gRPC dials and operators read: `HOST:PORT` or `unix:/PATH`. `host` and `port`
-    are the name it was found by, if it was found by one: what its certificate must hold and what
-    it is asked as, so that a proxy before it sees the service's name and no number.
+    `target` is what gRPC connects to and operators read: `HOST:PORT` or `unix:/PATH`. `host` and
+    `port` are set if the replica was found by a service name: its certificate must hold that host,
+    and requests carry both as `:authority`, so that a proxy sees the service's name.
     """
 
-    address: str
+    target: str
     host: str = ""
     port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceName:
-    """A name whose every address is a replica."""
+    """A name that resolves to the addresses of all replicas."""
 
     host: str
     port: int
 
-    def at(self, numeric: str) -> ReplicaAddress:
-        """Return the replica at one of the name's addresses."""
-        host = f"[{numeric}]" if ":" in numeric else numeric
+    def replica(self, ip: str) -> ReplicaAddress:
+        """Return the replica at one of the name's IP addresses."""
+        host = f"[{ip}]" if ":" in ip else ip
         return ReplicaAddress(f"{host}:{self.port}", self.host, self.port)
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 
 
-def parse(text: str) -> ReplicaAddress | ServiceName:
-    """Read an address: `HOST:PORT` or `unix:/PATH` is one replica, `dns:///NAME:PORT` many.
+def parse_address(text: str) -> ReplicaAddress | ServiceName:
+    """Parse an address: `HOST:PORT` or `unix:/PATH` is one replica, `dns:///NAME:PORT` is many.
 
-    A host name in `HOST:PORT` stays one replica: gRPC dials whichever of its addresses answers.
+    A host name in `HOST:PORT` stays one replica: a connection goes to any of its IP addresses.
 
     Raises:
         ValueError: it is none of these; the message quotes it.

@@ -2,19 +2,19 @@
 
 import pytest
 
-from bridge.upstream.address import ReplicaAddress, ServiceName, parse
+from bridge.upstream.address import ReplicaAddress, ServiceName, parse_address
 
 
 @pytest.mark.parametrize("text", ["10.0.0.3:50051", "tier:1", "[::1]:50051", "unix:/run/t.sock"])
 def test_one_replica(text):
-    assert parse(text) == ReplicaAddress(text)
+    assert parse_address(text) == ReplicaAddress(text)
 
 
-def test_a_name_is_many_replicas_each_asked_for_by_the_name():
-    name = parse("dns:///tier.live.svc:50051")
+def test_a_service_name_is_many_replicas_which_keep_its_name():
+    name = parse_address("dns:///tier.live.svc:50051")
     assert name == ServiceName("tier.live.svc", 50051)
-    assert name.at("10.0.0.3") == ReplicaAddress("10.0.0.3:50051", "tier.live.svc", 50051)
-    assert name.at("fd00::3").address == "[fd00::3]:50051"
+    assert name.replica("10.0.0.3") == ReplicaAddress("10.0.0.3:50051", "tier.live.svc", 50051)
+    assert name.replica("fd00::3").target == "[fd00::3]:50051"
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_a_name_is_many_replicas_each_asked_for_by_the_name():
         "unix:",
     ],
 )
-def test_what_is_no_address_is_refused_by_its_own_text(text):
+def test_an_invalid_address_is_refused_and_quoted(text):
     with pytest.raises(ValueError, match=r".") as refused:
-        parse(text)
+        parse_address(text)
     assert repr(text) in str(refused.value)

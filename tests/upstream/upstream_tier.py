@@ -19,7 +19,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class _TakenError(Exception):
-    """A message, and no more for now."""
+    """Carries one message out of a handler."""
 
 
 async def read(sub):
@@ -105,7 +105,7 @@ async def until(condition, within=5.0):
 
 
 class FakeTime:
-    """A clock that stands until it is told, and what was to be called later on it."""
+    """A clock that the test advances, with timers."""
 
     def __init__(self):
         self.now = 1000.0
