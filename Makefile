@@ -7,10 +7,10 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROTO  := proto/livequery/v1/livequery.proto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-quick check format generate lock browser soak clean
+.PHONY: help demo test test-lowest test-newest bench bench-quick check format generate lock browser soak interop clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.runtime ## embedded tier + bridge + departures board (LISTEN=127.0.0.1:8080)
 	@exec $(BIN)/python -m bridge demo --listen $(LISTEN)
@@ -18,8 +18,17 @@ demo: $(VENV)/.runtime ## embedded tier + bridge + departures board (LISTEN=127.
 test: $(VENV)/.dev browser ## the whole suite
 	$(BIN)/python -m pytest
 
+test-lowest: $(VENV)/.dev ## the fast part of the suite with the lowest versions that pyproject.toml allows
+	@BIN=$(BIN) tools/test-resolution lowest
+
+test-newest: $(VENV)/.dev ## the same with the newest
+	@BIN=$(BIN) tools/test-resolution highest
+
 soak: $(VENV)/.dev browser ## the longer runs
 	$(BIN)/python -m pytest -m soak --timeout 3600
+
+interop: $(VENV)/.dev ## the example tiers of five languages, plain, TLS, behind proxies: docs/interop.md (20 minutes)
+	INTEROP_REPORT=docs/interop.md $(BIN)/python -m pytest -m interop tests/interop
 
 bench: $(VENV)/.dev ## the bridge beside its peers: bench/report.md (17 minutes; installs Envoy, nginx, Nchan)
 	$(BIN)/python -m bench run
@@ -55,7 +64,7 @@ browser: # Chromium for the page's test: Debian's own, fetched where that is pos
 	@tools/find-chromium
 
 clean: ## forget the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-highest .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@echo 'setting up $(VENV) …' >&2

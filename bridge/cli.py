@@ -1,6 +1,5 @@
 """Command line: serve, demo, tier, tail, check. Exit codes: 0 clean, 2 usage, 1 the rest."""
 
-import asyncio
 import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping
@@ -8,24 +7,29 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
-import msgspec
 
-from bridge.config.loader import Config, ConfigError, Setting, resolve, show
-from bridge.config.options import OPTIONS
+from bridge.config.command_line import ConfigCommand, config_options
+from bridge.config.loader import ConfigError, Setting, resolve, show
+from bridge.config.options import Config
+from bridge.process.announcement import announce
 from bridge.process.metrics_federation import MetricsFederation
-from bridge.process.supervisor import ANNOUNCEMENT, Supervisor, WorkerError, WorkerSettings
+from bridge.process.run import run_event_loop, run_service, stop_at_end_of_stdin, stop_signal
+from bridge.process.supervisor import Supervisor, WorkerError
+from bridge.process.worker import WorkerSettings
 from bridge.telemetry.logs import set_up_logging
 from bridge.telemetry.version import bridge_version
 from bridge.tls.pem import TlsError
 
-from .app import endpoints, listener_certificate, stop_signal
-from .app import serve as run_bridge
+from .app import Bridge
 from .demo import DemoError
 from .demo import demo as run_demo
+from .factories import endpoints, listener_certificate
 from .tail import TailError
 from .tail import tail as run_tail
+from .verify.command import verify
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 def main() -> None:
@@ -44,157 +48,166 @@ def main() -> None:
 )
 @click.version_option(bridge_version(), prog_name="livequery-bridge")
 def cli() -> None:
-    """Gather the commands."""
+    """Group the commands."""
 
 
-def _options(command: F) -> F:
-    """Give a command every option of the table, and --config."""
-    for option in reversed(OPTIONS):
-        default = f" [default: {option.default}]" if option.default else ""
-        command = click.option(
-            f"--{option.name}", option.key, metavar=option.metavar, help=option.help + default
-        )(command)
-    return click.option(
-        "--config", "file", metavar="FILE", help="TOML file of these options, by their names."
-    )(command)
+cli.add_command(verify)
 
 
-@cli.command(epilog="Every option is also read from BRIDGE_<NAME> and from the file; flags win.")
-@_options
-@click.option("--print-config", is_flag=True, help="Show the result, and where from; then stop.")
+# ------------------------------------------------------------ serve
+
+
+@cli.command(
+    cls=ConfigCommand,
+    epilog="Options can also be set by BRIDGE_<NAME> environment variables and in the --config "
+    "file. Flags win over the environment, the environment over the file.",
+)
+@config_options
+@click.option(
+    "--print-config", is_flag=True, help="Print every value and where it came from, then exit."
+)
 def serve(*, file: str | None, print_config: bool, **flags: str | None) -> None:
     """Run the bridge.
 
-    Prints one line on stdout once it serves: `listening on http://HOST:PORT`. SIGTERM drains,
-    SIGHUP reads certificates again.
+    When it serves, it prints `listening on http://HOST:PORT` on stdout. SIGTERM and SIGINT drain
+    it. SIGHUP reads certificate files again.
     """
     try:
-        config, settings = resolve(flags, os.environ, file)
+        config, options = resolve(flags, os.environ, file)
         if print_config:
-            click.echo(show(settings))
+            click.echo(show(options))
             return
-        _need_upstream(config)
+        _require_upstream(config)
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
-    set_up_logging(form=config.log_format, level=config.log_level)
-    try:
-        if config.workers > 1:
-            _run(_supervise(config, settings))
-        else:
-            _run(run_bridge(config, on_listening=_announce))
-    except TlsError as error:
-        raise click.UsageError(str(error)) from None
-    except WorkerError as error:
-        raise click.ClickException(str(error)) from None
+    set_up_logging(log_format=config.log_format, level=config.log_level)
+    _run(_supervise(config, options) if config.workers > 1 else _serve(config))
 
 
-async def _supervise(config: Config, settings: Mapping[str, Setting]) -> None:
-    await Supervisor(config, settings, on_listening=_announce).run(stop_signal())
+async def _serve(config: Config) -> None:
+    stop = stop_signal()
+    await run_service(Bridge(config), stop=stop, on_listening=announce)
+
+
+async def _supervise(config: Config, options: Mapping[str, Setting]) -> None:
+    stop = stop_signal()
+    listener_certificate(config)  # a file that can't be used is reported once, not by every worker
+    await Supervisor(config, options, on_listening=announce).run(stop)
 
 
 @cli.command(hidden=True)
 def worker() -> None:
-    """Run one of several bridges; told how, by the one that started it, on standard input."""
-    brief = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerSettings)
-    config = brief.config()
-    set_up_logging(form=config.log_format, level=config.log_level, worker=brief.name)
-    _run(_work(brief, config))
+    """Run one bridge of several; its parent, the supervisor, writes the settings to stdin."""
+    settings = WorkerSettings.decode(sys.stdin.buffer.readline())
+    config = settings.config()
+    set_up_logging(log_format=config.log_format, level=config.log_level, worker=settings.name)
+    _run(_work(settings, config))
 
 
-async def _work(brief: WorkerSettings, config: Config) -> None:
+async def _work(settings: WorkerSettings, config: Config) -> None:
     stop = stop_signal()
-    await _watch_stdin(stop)
-    fleet = MetricsFederation(brief.directory, brief.name)
-    await run_bridge(config, on_listening=_announce, fleet=fleet, stop=stop)
+    await stop_at_end_of_stdin(stop)
+    federation = MetricsFederation(settings.directory, settings.name)
+    await run_service(Bridge(config, federation=federation), stop=stop, on_listening=announce)
 
 
-@cli.command()
-@_options
+# ------------------------------------------------------------ check
+
+
+@cli.command(cls=ConfigCommand)
+@config_options
 def check(*, file: str | None, **flags: str | None) -> None:
-    """Validate the configuration and reach the tier.
+    """Check the configuration and connect to the tier.
 
-    Says what is wrong; exits 2 for the configuration, 1 for a tier out of reach.
+    It takes the options of `serve`. Exit codes: 1 no tier is reachable, 2 invalid configuration.
     """
     try:
         config, _ = resolve(flags, os.environ, file)
-        _need_upstream(config)
+        _require_upstream(config)
         listener_certificate(config)
     except (ConfigError, TlsError) as error:
         raise click.UsageError(str(error)) from None
     click.echo("configuration: ok")
-    try:
-        reached = _run(_reach(config))
-    except TlsError as error:
-        raise click.UsageError(str(error)) from None
-    if not reached:
-        raise click.ClickException(f"no tier reachable at {', '.join(config.upstream)}")
+    if not _run(_reach(config)):
+        addresses = ", ".join(tier.address for tier in config.upstream)
+        raise click.ClickException(f"no tier reachable at {addresses}")
 
 
 async def _reach(config: Config) -> bool:
-    reached = False
-    for address in config.upstream:
-        tier = endpoints(replace(config, upstream=(address,)))
-        answers = await tier.reachable(within=5)
-        await tier.close()
-        click.echo(f"{address}: {'reachable' if answers else 'not reachable'}")
-        reached |= answers
-    return reached
+    """Connect to each address of the tier; returns whether one is reachable."""
+    any_reachable = False
+    for tier in config.upstream:
+        replicas = endpoints(replace(config, upstream=(tier,)))
+        reachable = await replicas.reachable(within=5)
+        await replicas.close()
+        click.echo(f"{tier.address}: {'reachable' if reachable else 'not reachable'}")
+        any_reachable |= reachable
+    return any_reachable
 
 
-@cli.command()
-@click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:8080", show_default=True)
-@click.option(
-    "--speed", type=click.FloatRange(0), default=60, show_default=True, help="Simulated s per s."
-)
-def demo(*, listen: str, speed: float) -> None:
-    """Run an embedded tier and a departures board.
-
-    The flights are those of one stormy day in New York, at 60 times its speed.
-    """
-    set_up_logging(form="text", level="warning")
-    try:
-        _run(run_demo(listen, speed=speed, on_listening=_announce))
-    except ConfigError as error:
-        raise click.UsageError(str(error)) from None
-    except DemoError as error:
-        raise click.ClickException(str(error)) from None
+def _require_upstream(config: Config) -> None:
+    if not config.upstream:
+        raise ConfigError("--upstream is needed: where is the tier? (for a look: `demo`)")
 
 
-@cli.command()
-@click.option(
-    "--listen",
-    metavar="HOST:PORT",
-    default="127.0.0.1:50051",
-    show_default=True,
-    help="Where bridges connect; also unix:/PATH.",
-)
-@click.option(
-    "--database",
-    metavar="URL",
-    help="sqlite:///PATH to serve its tables; without it, a private database of flights.",
-)
-@click.option(
-    "--replay/--no-replay",
-    default=None,
-    help="Play the flights; by default into a private database only.",
-)
-@click.option(
+# ------------------------------------------------------------ demo, tier, tail
+
+
+def _listen(default: str, text: str) -> Callable[[F], F]:
+    return click.option(
+        "--listen", metavar="HOST:PORT", default=default, show_default=True, help=text
+    )
+
+
+_speed = click.option(
     "--speed",
+    metavar="N",
     type=click.FloatRange(0),
     default=60,
     show_default=True,
     help="Simulated seconds per second.",
 )
+
+
+@cli.command()
+@_listen("127.0.0.1:8080", "Address for browsers. Port 0 picks a free port.")
+@_speed
+def demo(*, listen: str, speed: float) -> None:
+    """Run an embedded tier, a bridge and a departures board.
+
+    The flights are those of one stormy day in New York.
+    """
+    set_up_logging(log_format="text", level="warning")
+    _run(run_demo(listen, speed=speed, on_listening=announce))
+
+
+@cli.command()
+@_listen("127.0.0.1:50051", "Address for bridges: HOST:PORT or unix:/PATH.")
 @click.option(
-    "--start", metavar="HH:MM", default="05:00", show_default=True, help="When the day begins."
+    "--database",
+    metavar="URL",
+    help="Database to serve: sqlite:///PATH. Default: a private database of flights.",
+)
+@click.option(
+    "--replay/--no-replay",
+    default=None,
+    help="Play the day of flights into the database. Default: only into a private one.",
+)
+@_speed
+@click.option(
+    "--start",
+    metavar="HH:MM",
+    default="05:00",
+    show_default=True,
+    help="Time of day at which the replay starts.",
 )
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
 def tier(*, until_stdin_closes: bool, **options: Any) -> None:
     """Run the embedded live-query tier alone.
 
-    Every table of its database is an entity; gRPC health and reflection are served.
+    Every table of its database is an entity. It also serves gRPC health and reflection.
     """
-    set_up_logging(form="text", level="warning")
+    set_up_logging(log_format="text", level="warning")
     try:
         _run(_tier(options, until_stdin_closes=until_stdin_closes))
     except ValueError as error:
@@ -206,65 +219,36 @@ async def _tier(options: dict[str, Any], *, until_stdin_closes: bool) -> None:
 
     stop = stop_signal()
     if until_stdin_closes:
-        await _watch_stdin(stop)
-    await run_tier(TierOptions(**options), on_listening=_announce, stop=stop)
-
-
-async def _watch_stdin(stop: asyncio.Event) -> None:
-    """Stop when whoever started us is gone: its end of the pipe closes with it."""
-
-    class Watcher(asyncio.Protocol):
-        def connection_lost(self, _: Exception | None) -> None:
-            stop.set()
-
-    await asyncio.get_running_loop().connect_read_pipe(Watcher, sys.stdin)
+        await stop_at_end_of_stdin(stop)
+    await run_tier(TierOptions(**options), on_listening=announce, stop=stop)
 
 
 @cli.command(
     help="""Print the frames of a live query, one per line.
 
-    URL is where the streams are; LIVEQUERY_JSON is the query.
+    URL is the URL of the streams. LIVEQUERY_JSON is the query.
 
     \b
-    livequery-bridge tail http://127.0.0.1:8080/api/v1/live
+    Example:
+      livequery-bridge tail http://127.0.0.1:8080/api/v1/live \\
         '{"entity":"flights","sort":[{"column":"est_dep"}],"limit":5}'
     """
 )
 @click.argument("url")
 @click.argument("livequery_json")
-@click.option("--ws", is_flag=True, help="Over WebSocket; else over SSE.")
+@click.option("--ws", is_flag=True, help="Use WebSocket instead of SSE.")
 def tail(*, url: str, livequery_json: str, ws: bool) -> None:
     """Print frames until the stream ends."""
+    _run(run_tail(url, livequery_json, ws=ws))
+
+
+def _run(main: Coroutine[Any, Any, T]) -> T:
+    """Run in an event loop; an expected error or Ctrl-C ends the program without a traceback."""
     try:
-        _run(run_tail(url, livequery_json, ws=ws))
-    except TailError as error:
-        raise click.ClickException(str(error)) from None
-
-
-def _need_upstream(config: Config) -> None:
-    if not config.upstream:
-        raise ConfigError("--upstream is needed: where is the tier? (for a look: `demo`)")
-
-
-def _announce(address: str) -> None:
-    click.echo(f"{ANNOUNCEMENT}{address}")
-    sys.stdout.flush()
-
-
-T = TypeVar("T")
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run on uvloop where it is built; an address in use and Ctrl-C are no tracebacks."""
-    try:
-        import uvloop  # noqa: PLC0415 - not built everywhere
-    except ImportError:
-        run = asyncio.run
-    else:
-        run = uvloop.run
-    try:
-        return run(work)
-    except OSError as error:
+        return run_event_loop(main)
+    except (ConfigError, TlsError) as error:
+        raise click.UsageError(str(error)) from None
+    except (OSError, WorkerError, DemoError, TailError) as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
         sys.exit(130)

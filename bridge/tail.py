@@ -1,4 +1,4 @@
-"""Tail: a stream's frames to the terminal, one line each."""
+"""Tail: prints the frames of a stream, one per line."""
 
 import asyncio
 import json
@@ -10,19 +10,19 @@ OPEN_TIMEOUT = 30.0
 
 
 class TailError(RuntimeError):
-    """The stream could not be had; the message says why."""
+    """The stream was refused, cut or could not be reached; the message says why."""
 
 
 async def frames(url: str, query: str, *, ws: bool) -> AsyncIterator[str]:
-    """Yield FRAMEs of a core stream until it ends.
+    """Yield the frames of a core stream, as JSON texts, until it ends.
 
     Args:
-        url: where the streams are, as `http://HOST:PORT/api/v1/live`.
-        query: LiveQuery as JSON.
-        ws: over WebSocket; else over SSE.
+        url: the URL of the streams, as `http://HOST:PORT/api/v1/live`.
+        query: the query as JSON.
+        ws: use WebSocket instead of SSE.
 
     Raises:
-        TailError: no connection, or a refusal.
+        TailError: no connection, a refusal, or an abnormal end.
 
     """
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=OPEN_TIMEOUT)
@@ -40,7 +40,7 @@ async def _sse(session: aiohttp.ClientSession, url: str, query: str) -> AsyncIte
     async with session.post(url, data=query.encode(), headers=headers) as response:
         if response.status != 200:  # noqa: PLR2004
             raise TailError(f"{response.status} {response.reason}: {await _detail(response)}")
-        # Windows of wide rows make long lines: no limit but memory.
+        # A row may be wide: lines have no limit but memory.
         buffer = b""
         async for data in response.content.iter_any():
             *lines, buffer = (buffer + data).split(b"\n")

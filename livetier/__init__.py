@@ -1,18 +1,15 @@
-"""A small live-query tier over SQLite: what the demo and the tests run against.
+"""A small live-query tier over SQLite: the demo and the tests run against it.
 
-It is a real one: any table of a database is an entity, any column can be filtered and sorted
-by, and commits (those of other processes too) reach the subscribers as groups of deltas.
+Any table of a database is an entity, any column can be filtered and sorted by, and commits (those
+of other processes too) reach the subscribers as groups of deltas.
 
-Read in this order::
+Imports go down only::
 
-    flights, replay         the demo's table and the clock that replays its day
-    database, changelog     tables as entities; which rows changed, and when
-    value, query, sql       a query: checked, typed, turned into SELECTs
-    reader, window          rows read in one transaction; the script from one window to the next
-    subscription, watcher   one consumer's outbox; commits -> windows -> outboxes
-    delta, errors           both as the contract spells them
-    service, server         gRPC; composition
+    server      composition: a store, the engine, gRPC
+    demo        one day of flights, and its replay
+    sqlite      the SQLite store
+    engine      windows, subscriptions, the gRPC service; it knows no database
 
-``server.TierOptions`` with ``server.run_tier`` (a command) or ``server.start_tier`` (a test) is
-the way in.
+Start with ``engine.store``, the interface between the last two. ``server.TierOptions`` with
+``server.run_tier`` (a command) or ``server.start_tier`` (a test) starts a tier.
 """

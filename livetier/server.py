@@ -1,4 +1,4 @@
-"""Composition: a database, its watcher, the replay and a gRPC server as one tier."""
+"""The composition root: a store, its watcher, the replay and a gRPC server are one tier."""
 
 import asyncio
 import contextlib
@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -15,11 +16,16 @@ from grpc_reflection.v1alpha import reflection
 
 from livequery.v1 import livequery_pb2 as pb
 from livequery.v1 import livequery_pb2_grpc
-from livetier.database import path_of
-from livetier.errors import unavailable
-from livetier.replay import Replay, start_minute
-from livetier.service import LiveQueryService
-from livetier.watcher import Watcher
+from livetier.demo.replay import Replay, start_minute
+from livetier.engine.errors import unavailable
+from livetier.engine.service import LiveQueryService
+from livetier.engine.watcher import Watcher
+from livetier.sqlite.compile import SqlitePlan
+from livetier.sqlite.database import path_of
+from livetier.sqlite.reader import SqliteView
+from livetier.sqlite.store import SqliteStore
+
+SqliteWatcher: TypeAlias = Watcher[SqlitePlan, SqliteView]
 
 SERVICE = pb.DESCRIPTOR.services_by_name["LiveQueryService"].full_name
 STOP_SECONDS = 1.0
@@ -27,9 +33,9 @@ STOP_SECONDS = 1.0
 _log = logging.getLogger("livetier")
 
 _GRPC_OPTIONS = (
-    # Two tiers on one port would each get some of the calls.
+    # Otherwise two tiers may listen on one port, and each gets some of the calls.
     ("grpc.so_reuseport", 0),
-    # Bridges ping idle connections; the default is to hang up on them for it.
+    # Bridges ping idle connections; by default the server closes a connection for that.
     ("grpc.http2.min_ping_interval_without_data_ms", 5000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -38,13 +44,13 @@ _GRPC_OPTIONS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TierOptions:
-    """What a tier is to be.
+    """The options of a tier.
 
     ``listen``: ``HOST:PORT`` (port 0 picks one) or ``unix:/path``. ``database``: a URL
-    ``sqlite:///path``, or None for a private file, removed in the end. ``replay``: whether the
-    flights are played; None means: into a private database only. It empties and fills the table
-    ``flights``. ``speed``: simulated seconds per second; 0 leaves the clock to
-    ``Tier.replay.advance_to``. ``start``: the time of the day to begin at.
+    ``sqlite:///path``, or None for a temporary file, deleted when the tier stops. ``replay``:
+    whether flights are replayed, which empties and fills the table ``flights``; None means: into a
+    temporary file only. ``speed``: simulated seconds per second; 0 stops the clock, and
+    ``Tier.replay.advance_to`` moves it. ``start``: the time of day to start at.
     """
 
     listen: str = "127.0.0.1:0"
@@ -55,7 +61,7 @@ class TierOptions:
 
 
 class Tier:
-    """A running tier. ``address`` is where it listens, in the form that ``listen`` has."""
+    """A running tier. ``address`` is where it listens, in the form of ``TierOptions.listen``."""
 
     def __init__(
         self,
@@ -63,7 +69,7 @@ class Tier:
         address: str,
         port: int,
         database: Path,
-        watcher: Watcher,
+        watcher: SqliteWatcher,
         replay: Replay | None,
         stack: contextlib.AsyncExitStack,
     ) -> None:
@@ -75,7 +81,7 @@ class Tier:
         self._stack = stack
 
     async def settle(self) -> None:
-        """Wait until everything committed so far has become groups in the outboxes."""
+        """Read everything committed so far; its groups are in the outboxes on return."""
         await self.watcher.settle()
 
     async def stop(self) -> None:
@@ -86,13 +92,13 @@ class Tier:
 async def start_tier(options: TierOptions) -> Tier:
     """Start a tier; it serves when this returns.
 
-    Raises ValueError for options that make no sense, OSError when the address or the database
-    cannot be had, sqlite3.Error when the database is none.
+    Raises ValueError for options that make no sense, OSError for an address that is taken and a
+    file that is missing, sqlite3.Error for a file that is no database.
     """
     start = start_minute(options.start)
     async with contextlib.AsyncExitStack() as stack:
         database = await _database(options, stack)
-        watcher = Watcher(database)
+        watcher = Watcher(SqliteStore(database))
         replay = None
         if options.replay if options.replay is not None else options.database is None:
             replay = await asyncio.to_thread(Replay, database, start=start)
@@ -105,9 +111,9 @@ async def start_tier(options: TierOptions) -> Tier:
         await server.start()
         await servicer.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
         stack.push_async_callback(servicer.enter_graceful_shutdown)
-        _keep(stack, watcher.run())
+        _run_in_background(stack, watcher.run())
         if replay is not None and options.speed > 0:
-            _keep(stack, replay.run(speed=options.speed, committed=watcher.settle))
+            _run_in_background(stack, replay.run(speed=options.speed, committed=watcher.settle))
         host, _, _ = options.listen.rpartition(":")
         address = options.listen if port == 0 else f"{host}:{port}"
         return Tier(
@@ -123,7 +129,7 @@ async def start_tier(options: TierOptions) -> Tier:
 async def run_tier(
     options: TierOptions, *, on_listening: Callable[[str], None], stop: asyncio.Event
 ) -> None:
-    """Run a tier until ``stop`` is set; ``on_listening`` gets its address once it serves."""
+    """Run a tier until ``stop`` is set; call ``on_listening`` with its address when it serves."""
     tier = await start_tier(options)
     try:
         on_listening(tier.address)
@@ -138,13 +144,13 @@ async def _database(options: TierOptions, stack: contextlib.AsyncExitStack) -> P
         stack.push_async_callback(asyncio.to_thread, shutil.rmtree, folder, ignore_errors=True)
         return Path(folder) / "flights.sqlite"
     path = path_of(options.database)
-    # SQLite would make a file of a mistyped name; only the replay has something to put there.
+    # SQLite would create a mistyped file. Only a replay has something to put into a new one.
     if not options.replay and not await asyncio.to_thread(path.exists):
         raise FileNotFoundError(f"there is no database {path}")
     return path
 
 
-def _add_services(server: grpc.aio.Server, watcher: Watcher) -> health.aio.HealthServicer:
+def _add_services(server: grpc.aio.Server, watcher: SqliteWatcher) -> health.aio.HealthServicer:
     livequery_pb2_grpc.add_LiveQueryServiceServicer_to_server(LiveQueryService(watcher), server)
     servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
@@ -162,16 +168,18 @@ def _bind(server: grpc.aio.Server, listen: str) -> int:
     return 0 if listen.startswith("unix:") else port
 
 
-async def _shut_down(server: grpc.aio.Server, watcher: Watcher) -> None:
+async def _shut_down(server: grpc.aio.Server, watcher: SqliteWatcher) -> None:
     await watcher.close(unavailable("STOPPING", "the tier is stopping"))
-    # Streams whose consumer does not read are cut when the time is over.
+    # After that time gRPC cancels the streams whose client does not read.
     await server.stop(STOP_SECONDS)
 
 
-def _keep(stack: contextlib.AsyncExitStack, work: Coroutine[object, object, None]) -> None:
+def _run_in_background(
+    stack: contextlib.AsyncExitStack, work: Coroutine[object, object, None]
+) -> None:
     """Run ``work`` in the background until the stack unwinds."""
     task = asyncio.create_task(work)
-    task.add_done_callback(_tell)
+    task.add_done_callback(_log_failure)
 
     async def cancel() -> None:
         task.cancel()
@@ -180,6 +188,6 @@ def _keep(stack: contextlib.AsyncExitStack, work: Coroutine[object, object, None
     stack.push_async_callback(cancel)
 
 
-def _tell(task: asyncio.Task[None]) -> None:
+def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         _log.error("a part of the tier has failed", exc_info=error)

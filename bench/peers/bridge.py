@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -71,5 +72,6 @@ def clean_environ() -> dict[str, str]:
 
 
 def _lifted(folder: Path) -> list[str]:
-    known = (folder / "bridge" / "options.py").read_text()
-    return [word for name in LIFTED if f'"{name}"' in known for word in (f"--{name}", "0")]
+    command = (sys.executable, "-m", "bridge", "serve", "--help")
+    run = subprocess.run(command, cwd=folder, capture_output=True, check=True, text=True)  # noqa: S603 - the checkout's own
+    return [word for name in LIFTED if f"--{name} " in run.stdout for word in (f"--{name}", "0")]

@@ -1,7 +1,7 @@
-"""Config: what the bridge was told, from defaults < file < environment < flags.
+"""Loader: makes the Config from defaults, TOML file, environment and flags; later sources win.
 
-Read once, checked once, frozen. Every refusal names the option, where its value came from, and,
-for a name that does not exist, the nearest one that does.
+Every refusal names the option and where its value came from. For an unknown name it adds the
+nearest known one.
 """
 
 import difflib
@@ -12,63 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .options import BY_KEY, OPTIONS, Option
+from .options import BY_KEY, OPTIONS, Config, Option
 
 PREFIX = "BRIDGE_"
-# What Kubernetes sets in every pod beside a Service called `bridge`: not meant for us.
+# Kubernetes sets these in every pod of a namespace with a Service called `bridge`: not options.
 _SERVICE_LINK = re.compile(r"BRIDGE_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT|PORT_\d+_[A-Z]+(_.+)?)")
 
 
 class ConfigError(ValueError):
-    """A configuration that can't be used; the message says which part and why."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """One attribute per option of the table: durations in seconds, sizes in bytes."""
-
-    upstream: tuple[str, ...]
-    upstream_tls: str
-    upstream_ca: str
-    upstream_cert: str
-    upstream_key: str
-    upstream_server_name: str
-    resubscribe_rate: int
-    listen: tuple[str, int]
-    admin_listen: tuple[str, int] | None
-    tls_cert: str
-    tls_key: str
-    tls_client_ca: str
-    workers: int
-    base_path: str
-    forward_metadata: tuple[str, ...]
-    scope: tuple[str, ...]
-    sharing: str
-    allowed_origins: tuple[str, ...]
-    max_connections: int
-    max_connections_per_ip: int
-    accept_rate: int
-    max_rows: int
-    heartbeat_interval: float
-    ping_interval: float
-    stall_timeout: float
-    viewer_backlog: int
-    memory_limit: int | None
-    linger: float
-    open_timeout: float
-    max_staleness: float
-    keepalive: str
-    gather: float
-    wait_for_tier: str
-    drain_timeout: float
-    explorer: str
-    log_format: str
-    log_level: str
+    """The configuration is invalid; the message says which part and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A value as text, and where it came from."""
+    """The text of an option's value, and where it came from."""
 
     text: str
     source: str
@@ -79,15 +36,15 @@ def resolve(
     environ: Mapping[str, str],
     file: str | None = None,
 ) -> tuple[Config, dict[str, Setting]]:
-    """Build the configuration.
+    """Build the configuration; returns it with the text and source of every option.
 
     Args:
-        flags: option key → text, None where it was not given.
-        environ: the process's environment; every BRIDGE_ variable in it must be an option.
-        file: path of a TOML file; BRIDGE_CONFIG where the flag is not given.
+        flags: option key → text; None for a flag that was not given.
+        environ: the environment of the process; every BRIDGE_ variable in it must be an option.
+        file: path of a TOML file; None takes BRIDGE_CONFIG from `environ`, if it is there.
 
     Raises:
-        ConfigError: anything unknown, unreadable or contradictory.
+        ConfigError: a name is unknown, a value is invalid, or two options contradict.
 
     """
     settings = {option.key: Setting(option.default, "default") for option in OPTIONS}
@@ -104,15 +61,15 @@ def resolve(
 
 
 def build(settings: Mapping[str, Setting]) -> Config:
-    """Read and check settings of all options. Raises ConfigError."""
-    config = Config(**{key: _read(BY_KEY[key], setting) for key, setting in settings.items()})
+    """Parse and check settings of all options. Raises ConfigError."""
+    config = Config(**{key: _parse(BY_KEY[key], setting) for key, setting in settings.items()})
     _check(config)
     return config
 
 
-def _read(option: Option, setting: Setting) -> Any:
+def _parse(option: Option, setting: Setting) -> Any:
     try:
-        return option.read(setting.text)
+        return option.parse(setting.text)
     except ValueError as error:
         where = "" if setting.source == f"--{option.name}" else f" (from {setting.source})"
         raise ConfigError(f"--{option.name} {setting.text!r}{where}: {error}") from None
@@ -146,11 +103,12 @@ def _from_file(file: str) -> dict[str, Setting]:
         option = BY_KEY.get(key.replace("-", "_"))
         if option is None:
             raise ConfigError(f"{file}: unknown key {key!r}{_nearest(key, names)}")
-        found[option.key] = Setting(_text(value, f"{file}: {key}"), file)
+        found[option.key] = Setting(_to_text(value, f"{file}: {key}"), file)
     return found
 
 
-def _text(value: Any, where: str) -> str:
+def _to_text(value: Any, where: str) -> str:
+    """Return a TOML value as the text that the command line would take."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, str | int | float):
@@ -166,7 +124,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _check(config: Config) -> None:
-    """Check what no option can tell alone."""
+    """Check rules that concern more than one option, or its value 0. Raises ConfigError."""
     for name in config.scope:
         if name not in config.forward_metadata:
             raise ConfigError(f"--scope {name}: only what --forward-metadata names can be a scope")
@@ -178,14 +136,14 @@ def _check(config: Config) -> None:
         raise ConfigError(f"--tls-{given} needs --tls-{other}: they go together")
     if config.tls_client_ca and not config.tls_cert:
         raise ConfigError("--tls-client-ca needs --tls-cert: only TLS has client certificates")
-    if config.admin_listen == config.listen and config.listen[1]:
+    if config.admin_listen == config.listen and config.listen.port:
         raise ConfigError("--admin-listen: a port other than --listen's is needed")
     if not config.open_timeout:
         raise ConfigError("--open-timeout 0: a request must get its answer some time")
 
 
 def show(settings: Mapping[str, Setting]) -> str:
-    """Print the configuration as a TOML file, each value with where it came from."""
+    """Return the configuration as a TOML file; a comment names the source of each value."""
     lines = [
         (f'{option.name} = "{settings[option.key].text}"', settings[option.key].source)
         for option in OPTIONS

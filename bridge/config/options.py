@@ -1,145 +1,50 @@
-"""Options: one table of everything `serve` can be told, and how each value is read.
+"""Options of `serve`: one declaration each, as a field of Config.
 
-Command line, environment, file, help and documentation are all made from it.
+Command line, environment, TOML file, help and the tables of docs/operations.md are derived from it.
 """
+# ruff: noqa: A002, RUF009 - `help` is the field's word; `option` returns a dataclass field
 
-import re
+import enum
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal, TypeVar
 
-from bridge.core.metadata import check_name
-from bridge.core.origin import normalize_origin
+from bridge.core.address import TierAddress
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
-_SIZE = re.compile(r"(\d+)(B|KiB|MiB|GiB)?")
-_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, None: 1}
-_PORT = 1 << 16
-MAX_WORKERS = 64
+from . import values
+from .values import ListenAddress
+
+T = TypeVar("T")
 
 
-def duration(text: str) -> float:
-    """Read `500ms`, `15s`, `1.5m`, `2h`, or a bare number of seconds."""
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise ValueError("a duration is a number with ms, s, m or h, as in 15s")
-    return float(match[1]) * _SECONDS[match[2]]
+class OptionGroup(enum.StrEnum):
+    """Headings of options in help and documentation, in their order."""
+
+    TIER = "Tier"
+    LISTENER = "Listener"
+    BROWSERS = "Browsers and origins"
+    LIMITS = "Limits"
+    TIMING = "Timing"
+    PROCESS = "Process"
+    LOGS = "Logs"
 
 
-def size(text: str) -> int:
-    """Read `64KiB`, `4MiB`, or a bare number of bytes."""
-    match = _SIZE.fullmatch(text)
-    if match is None:
-        raise ValueError("a size is a whole number with B, KiB, MiB or GiB, as in 256KiB")
-    return int(match[1]) * _BYTES[match[2]]
-
-
-def memory(text: str) -> int | None:
-    """Read a size, or `auto`: None."""
-    return None if text == "auto" else size(text)
-
-
-def count(text: str) -> int:
-    """Read a whole number, 0 or more."""
-    if not re.fullmatch(r"\d{1,9}", text):
-        raise ValueError("a whole number, 0 or more, is needed")
-    return int(text)
-
-
-def names(text: str) -> tuple[str, ...]:
-    """Read names split by commas; none are fine."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def metadata_names(text: str) -> tuple[str, ...]:
-    """Read header names, in lower case as gRPC has them."""
-    found = tuple(name.lower() for name in names(text))
-    for name in found:
-        check_name(name)
-    return found
-
-
-def origins(text: str) -> tuple[str, ...]:
-    """Read origins, normalised to scheme://host:port."""
-    return tuple(normalize_origin(origin) for origin in names(text))
-
-
-def workers(text: str) -> int:
-    """Read how many worker processes, 1 to 64."""
-    if not re.fullmatch(r"\d{1,2}", text) or not 1 <= int(text) <= MAX_WORKERS:
-        raise ValueError(f"a whole number, 1 to {MAX_WORKERS}, is needed")
-    return int(text)
-
-
-def file_path(text: str) -> str:
-    """Read the path of a file; none is fine."""
-    if "\0" in text:
-        raise ValueError("a path has no NUL")
-    return text
-
-
-def optional_address(text: str) -> tuple[str, int] | None:
-    """Read HOST:PORT, or nothing."""
-    return listen_address(text) if text else None
-
-
-def listen_address(text: str) -> tuple[str, int]:
-    """Read HOST:PORT; an empty host is all interfaces, port 0 picks one."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not re.fullmatch(r"\d{1,5}", port) or int(port) >= _PORT:
-        raise ValueError("an address is HOST:PORT, as in 127.0.0.1:8080")
-    if ":" in host and not (host.startswith("[") and host.endswith("]")):
-        raise ValueError("an IPv6 host goes in brackets, as in [::1]:8080")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - asked for by an empty host
-
-
-def upstreams(text: str) -> tuple[str, ...]:
-    """Read the tier's addresses."""
-    found = names(text)
-    for address in found:
-        if address.startswith("unix:"):
-            continue
-        host, colon, port = address.removeprefix("dns:///").rpartition(":")
-        if not colon or not host or not re.fullmatch(r"\d{1,5}", port) or "/" in host:
-            raise ValueError(
-                f"{address!r} is no address of a tier: HOST:PORT, dns:///NAME:PORT or unix:/PATH"
-            )
-    return found
-
-
-def path(text: str) -> str:
-    """Read a base path: `/api/v1/live`."""
-    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text):
-        raise ValueError("a path begins with / and does not end with it, as in /api/v1/live")
-    return text
-
-
-def choice(*allowed: str) -> Callable[[str], str]:
-    """Read one of a few words."""
-
-    def read(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(f"one of {', '.join(allowed)} is needed")
-        return text
-
-    return read
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One line of the table. `key` is its name in `Config`."""
+    """One option. `key` is its field of Config; `metavar` and `default` are text."""
 
-    name: str
+    key: str
+    group: OptionGroup
+    parse: Callable[[str], Any]
+    """Returns the value of a text. Raises ValueError, with a message for the operator."""
     metavar: str
     default: str
-    read: Callable[[str], Any]
     help: str
 
     @property
-    def key(self) -> str:
-        """The attribute of `Config`."""
-        return self.name.replace("-", "_")
+    def name(self) -> str:
+        """The name on the command line, without dashes, and in the TOML file."""
+        return self.key.replace("_", "-")
 
     @property
     def variable(self) -> str:
@@ -147,230 +52,264 @@ class Option:
         return f"BRIDGE_{self.key.upper()}"
 
 
-OPTIONS = (
-    Option(
-        "upstream",
-        "ADDRESS,…",
-        "",
-        upstreams,
-        "The tier: HOST:PORT, dns:///NAME:PORT or unix:/PATH, several split by commas.",
-    ),
-    Option(
-        "upstream-tls",
-        "on|off",
-        "off",
-        choice("on", "off"),
-        "TLS to the tier; on by itself when any file below is named.",
-    ),
-    Option(
-        "upstream-ca",
-        "FILE",
-        "",
-        file_path,
-        "Whom to trust as a tier, in PEM form; without it, the system's roots and gRPC's own.",
-    ),
-    Option(
-        "upstream-cert", "FILE", "", file_path, "The certificate the tier is shown, in PEM form."
-    ),
-    Option("upstream-key", "FILE", "", file_path, "That certificate's private key, in PEM form."),
-    Option(
-        "upstream-server-name",
-        "NAME",
-        "",
-        file_path,
-        "What the tier's certificate must hold, where that is not the name it is reached by.",
-    ),
-    Option(
-        "resubscribe-rate",
-        "N",
-        "50",
-        count,
-        "Lost subscriptions opened again per second; 0 is no limit.",
-    ),
-    Option(
-        "listen",
-        "HOST:PORT",
-        "127.0.0.1:8080",
-        listen_address,
-        "Where browsers connect; port 0 picks one.",
-    ),
-    Option(
-        "admin-listen",
-        "HOST:PORT",
-        "",
-        optional_address,
-        "Where operators connect: /metrics, which is then here only, and health.",
-    ),
-    Option(
-        "tls-cert",
-        "FILE",
-        "",
-        file_path,
-        "Serve browsers over TLS with this certificate and its chain, in PEM form.",
-    ),
-    Option("tls-key", "FILE", "", file_path, "The certificate's private key, in PEM form."),
-    Option(
-        "tls-client-ca",
-        "FILE",
-        "",
-        file_path,
-        "Turn clients away that no authority in this PEM file vouches for.",
-    ),
-    Option(
-        "workers",
-        "N",
-        "1",
-        workers,
-        "Processes that share the port, each with subscriptions of its own.",
-    ),
-    Option("base-path", "PATH", "/api/v1/live", path, "Where the streams are."),
-    Option(
-        "forward-metadata",
-        "NAME,…",
-        "authorization",
-        metadata_names,
-        "Request headers that travel to the tier as metadata.",
-    ),
-    Option(
-        "scope",
-        "NAME,…",
-        "",
-        metadata_names,
-        "Which of those sharing may depend on. Default: all but trace and request ids. "
-        "A request without one that is named here is refused.",
-    ),
-    Option(
-        "sharing",
-        "on|off",
-        "on",
-        choice("on", "off"),
-        "Whether equal queries of one scope share an upstream subscription.",
-    ),
-    Option(
-        "allowed-origins",
-        "ORIGIN,…",
-        "",
-        origins,
-        "Pages served beside the listener's own, as https://app.example.",
-    ),
-    Option("max-connections", "N", "10000", count, "Open streams in all; 0 is no limit."),
-    Option(
-        "max-connections-per-ip", "N", "100", count, "Open streams for one address; 0 is no limit."
-    ),
-    Option(
-        "accept-rate",
-        "N",
-        "0",
-        count,
-        "New streams per second, twice as many at once; the others get 503. 0 is no limit.",
-    ),
-    Option("max-rows", "N", "1000", count, "Largest window limit; 0 is no limit."),
-    Option(
-        "heartbeat-interval",
-        "TIME",
-        "15s",
-        duration,
-        "Silence after which an SSE stream gets a comment; 0 for none.",
-    ),
-    Option(
-        "ping-interval",
-        "TIME",
-        "25s",
-        duration,
-        "Time between WebSocket pings, each to be answered within half of it; 0 for none.",
-    ),
-    Option(
-        "stall-timeout",
-        "TIME",
-        "5s",
-        duration,
-        "A client that reads nothing for this long is cut; 0 never.",
-    ),
-    Option(
-        "viewer-backlog",
-        "SIZE",
-        "256KiB",
-        size,
-        "Beyond it a slow client gets merged frames; 0 is no limit.",
-    ),
-    Option(
-        "memory-limit",
-        "SIZE",
-        "auto",
-        memory,
-        "Near it newcomers are refused, then the slowest are cut; auto is the container's, 0 none.",
-    ),
-    Option(
-        "linger",
-        "TIME",
-        "5s",
-        duration,
-        "How long an upstream call is kept after its last viewer.",
-    ),
-    Option(
-        "open-timeout",
-        "TIME",
-        "10s",
-        duration,
-        "From a request to the tier's `started`, retries included.",
-    ),
-    Option(
-        "max-staleness",
-        "TIME",
-        "60s",
-        duration,
-        "How long a window may stand without its tier; 0 is no limit.",
-    ),
-    Option(
-        "keepalive",
-        "compatible|fast",
-        "compatible",
-        choice("compatible", "fast"),
-        "Pings to the tier: every 330 s, or, where its servers agree, every 10 s.",
-    ),
-    Option(
-        "gather",
-        "TIME",
-        "4ms",
-        duration,
-        "How long messages may wait for each other on a connection to the tier that brings over"
-        " 500 a second: a quarter less CPU for many distinct queries. 0 takes each at once.",
-    ),
-    Option(
-        "wait-for-tier",
-        "on|off",
-        "off",
-        choice("on", "off"),
-        "Open the port only once a tier is reachable; else at once.",
-    ),
-    Option(
-        "drain-timeout",
-        "TIME",
-        "15s",
-        duration,
-        "From SIGTERM to the end, whatever is left by then.",
-    ),
-    Option(
-        "explorer",
-        "on|off",
-        "off",
-        choice("on", "off"),
-        "Serve the explorer page and the browser library.",
-    ),
-    Option(
-        "log-format",
-        "text|json",
-        "text",
-        choice("text", "json"),
-        "How log lines look (on stderr).",
-    ),
-    Option(
-        "log-level",
-        "LEVEL",
-        "info",
-        choice("debug", "info", "warning", "error"),
-        "The least that is logged.",
-    ),
-)
+def option(
+    group: OptionGroup, parse: Callable[[str], T], metavar: str, *, default: str = "", help: str
+) -> T:
+    """Declare a field of Config; the field's default is the parsed `default`."""
+    metadata = {
+        "group": group,
+        "parse": parse,
+        "metavar": metavar,
+        "default": default,
+        "help": help,
+    }
+    return field(default=parse(default), metadata=metadata)
 
-BY_KEY = {option.key: option for option in OPTIONS}
+
+def _switch(group: OptionGroup, *, default: Literal["on", "off"], help: str) -> bool:
+    return option(group, values.switch, "on|off", default=default, help=help)
+
+
+def _file(group: OptionGroup, *, help: str) -> str | None:
+    return option(group, values.optional_text, "FILE", help=help)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The configuration of a bridge. Durations are seconds, sizes are bytes.
+
+    The order of the fields is the order of `--print-config`.
+    """
+
+    upstream: tuple[TierAddress, ...] = option(
+        OptionGroup.TIER,
+        values.tier_addresses,
+        "ADDRESS,…",
+        help="Addresses of the tier, separated by commas. "
+        "Each is HOST:PORT, dns:///NAME:PORT or unix:/PATH.",
+    )
+    upstream_tls: bool = _switch(
+        OptionGroup.TIER,
+        default="off",
+        help="Use TLS to the tier. Each of the four options below turns it on.",
+    )
+    upstream_ca: str | None = _file(
+        OptionGroup.TIER,
+        help="Require a tier certificate signed by this CA (PEM file). "
+        "Default: the system's CAs; for Reanchor and health, gRPC's own.",
+    )
+    upstream_cert: str | None = _file(
+        OptionGroup.TIER, help="Client certificate for the tier, with its chain (PEM file)."
+    )
+    upstream_key: str | None = _file(
+        OptionGroup.TIER, help="Private key of --upstream-cert (PEM file)."
+    )
+    upstream_server_name: str | None = option(
+        OptionGroup.TIER,
+        values.optional_text,
+        "NAME",
+        help="Name that the tier's certificate must contain. Default: the host in its address.",
+    )
+    resubscribe_rate: int = option(
+        OptionGroup.TIER,
+        values.count,
+        "N",
+        default="50",
+        help="Maximum number of lost subscriptions opened again per second. 0 is no limit.",
+    )
+    listen: ListenAddress = option(
+        OptionGroup.LISTENER,
+        values.listen_address,
+        "HOST:PORT",
+        default="127.0.0.1:8080",
+        help="Address for browsers. Port 0 picks a free port.",
+    )
+    admin_listen: ListenAddress | None = option(
+        OptionGroup.LISTENER,
+        values.optional_listen_address,
+        "HOST:PORT",
+        help="Address for operators: health and /metrics. /metrics is then served only there.",
+    )
+    tls_cert: str | None = _file(
+        OptionGroup.LISTENER,
+        help="Serve browsers over TLS with this certificate and its chain (PEM file).",
+    )
+    tls_key: str | None = _file(OptionGroup.LISTENER, help="Private key of --tls-cert (PEM file).")
+    tls_client_ca: str | None = _file(
+        OptionGroup.LISTENER, help="Require client certificates signed by this CA (PEM file)."
+    )
+    workers: int = option(
+        OptionGroup.PROCESS,
+        values.workers,
+        "N",
+        default="1",
+        help="Worker processes that share the port. Each has its own subscriptions.",
+    )
+    base_path: str = option(
+        OptionGroup.BROWSERS,
+        values.base_path,
+        "PATH",
+        default="/api/v1/live",
+        help="URL path of the streams.",
+    )
+    forward_metadata: tuple[str, ...] = option(
+        OptionGroup.TIER,
+        values.metadata_names,
+        "NAME,…",
+        default="authorization",
+        help="Request headers that are forwarded to the tier as gRPC metadata.",
+    )
+    scope: tuple[str, ...] = option(
+        OptionGroup.TIER,
+        values.metadata_names,
+        "NAME,…",
+        help="Forwarded headers that must be equal to share a subscription. "
+        "A request without one of them is refused. "
+        "Default: all forwarded headers except tracing headers and request ids.",
+    )
+    sharing: bool = _switch(
+        OptionGroup.TIER,
+        default="on",
+        help="Share one upstream subscription between equal queries of one scope.",
+    )
+    allowed_origins: frozenset[str] = option(
+        OptionGroup.BROWSERS,
+        values.origins,
+        "ORIGIN,…",
+        help="Origins of pages that may connect, besides the listener's own. "
+        "Example: https://app.example.",
+    )
+    max_connections: int = option(
+        OptionGroup.LIMITS,
+        values.count,
+        "N",
+        default="10000",
+        help="Maximum number of open streams. 0 is no limit.",
+    )
+    max_connections_per_ip: int = option(
+        OptionGroup.LIMITS,
+        values.count,
+        "N",
+        default="100",
+        help="Maximum number of open streams per client address. 0 is no limit.",
+    )
+    accept_rate: int = option(
+        OptionGroup.LIMITS,
+        values.count,
+        "N",
+        default="0",
+        help="Maximum number of new streams per second. A burst may be twice as large. "
+        "Streams beyond it get 503. 0 is no limit.",
+    )
+    max_rows: int = option(
+        OptionGroup.LIMITS,
+        values.count,
+        "N",
+        default="1000",
+        help="Maximum `limit` of a query. 0 is no limit.",
+    )
+    heartbeat_interval: float = option(
+        OptionGroup.TIMING,
+        values.duration,
+        "TIME",
+        default="15s",
+        help="Silence on an SSE stream after which a comment is sent. 0 sends none.",
+    )
+    ping_interval: float = option(
+        OptionGroup.TIMING,
+        values.duration,
+        "TIME",
+        default="25s",
+        help="Time between WebSocket pings. A client must answer within half of it. 0 sends none.",
+    )
+    stall_timeout: float = option(
+        OptionGroup.TIMING,
+        values.duration,
+        "TIME",
+        default="5s",
+        help="Time after which a client that reads nothing is cut. 0 cuts none.",
+    )
+    viewer_backlog: int = option(
+        OptionGroup.LIMITS,
+        values.size,
+        "SIZE",
+        default="256KiB",
+        help="Backlog of a slow client above which its frames are merged. 0 is no limit.",
+    )
+    memory_limit: int | None = option(
+        OptionGroup.LIMITS,
+        values.size_or_auto,
+        "SIZE",
+        default="auto",
+        help="Memory limit. Near it, new streams are refused; then the slowest clients are cut. "
+        "auto is the container's limit. 0 is no limit.",
+    )
+    linger: float = option(
+        OptionGroup.TIMING,
+        values.duration,
+        "TIME",
+        default="5s",
+        help="Time that an upstream call is kept after its last viewer.",
+    )
+    open_timeout: float = option(
+        OptionGroup.TIMING,
+        values.duration,
+        "TIME",
+        default="10s",
+        help="Maximum time from a request to the tier's `started`, retries included.",
+    )
+    max_staleness: float = option(
+        OptionGroup.TIMING,
+        values.duration,
+        "TIME",
+        default="60s",
+        help="Maximum time that a window is kept without its tier. 0 is no limit.",
+    )
+    keepalive: Literal["compatible", "fast"] = option(
+        OptionGroup.TIER,
+        values.choice("compatible", "fast"),
+        "compatible|fast",
+        default="compatible",
+        help="Interval of HTTP/2 pings to the tier: compatible is 330 s, fast is 10 s. "
+        "The tier's servers must permit fast.",
+    )
+    gather: float = option(
+        OptionGroup.TIER,
+        values.duration,
+        "TIME",
+        default="4ms",
+        help="Time between reads of a tier connection with over 500 messages per second. "
+        "It saves a quarter of the CPU with many distinct queries. 0 reads at once.",
+    )
+    wait_for_tier: bool = _switch(
+        OptionGroup.PROCESS, default="off", help="Open the port only when a tier is reachable."
+    )
+    drain_timeout: float = option(
+        OptionGroup.PROCESS,
+        values.duration,
+        "TIME",
+        default="15s",
+        help="Maximum time from SIGTERM to the end of the process.",
+    )
+    explorer: bool = _switch(
+        OptionGroup.BROWSERS, default="off", help="Serve the explorer page and the browser library."
+    )
+    log_format: Literal["text", "json"] = option(
+        OptionGroup.LOGS,
+        values.choice("text", "json"),
+        "text|json",
+        default="text",
+        help="Format of log lines on stderr.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = option(
+        OptionGroup.LOGS,
+        values.choice("debug", "info", "warning", "error"),
+        "LEVEL",
+        default="info",
+        help="Lowest level that is logged: debug, info, warning or error.",
+    )
+
+
+OPTIONS: Final = tuple(Option(key=item.name, **item.metadata) for item in fields(Config))
+BY_KEY: Final = {item.key: item for item in OPTIONS}
+GROUPS: Final = {group: [item for item in OPTIONS if item.group is group] for group in OptionGroup}

@@ -1,1 +1,1 @@
-"""Floor 0: pure values and rules. No event loop, no network."""
+"""Pure values and rules: no event loop, no network, no other package of the bridge."""

@@ -1,4 +1,4 @@
-"""Batch: the deltas of one upstream message, and the groups that they come in."""
+"""Batch: the deltas of one upstream message, and their division into groups."""
 
 import msgspec
 
@@ -7,11 +7,11 @@ from .group import Change, Group
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
-    """Deltas that one upstream message carried, each printed already as clients see it.
+    """Deltas of one upstream message, each encoded as clients receive it.
 
-    `epoch` and `first_seq` are 0 where the tier does not number. `bare` and `reanchor` speak
-    of the reset that begins the batch, if one does; `reanchor` is None where no reason is given and
-    `request_id` names the Reanchor it answers.
+    `epoch` and `first_seq` are 0 if the tier does not number. `bare`, `reanchor` and `request_id`
+    describe the first reset in the batch, if there is one. `bare`: no rows follow the reset.
+    `reanchor`: a Reanchor caused it, None if the tier gave no reason. `request_id`: the Reanchor's.
     """
 
     deltas: tuple[Frame, ...] = ()
@@ -24,21 +24,21 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
 
 
 def split_groups(deltas: tuple[Frame, ...]) -> list[Change]:
-    """Split deltas of one batch into runs of equal stream_id: one source change each."""
-    runs: list[Change] = []
+    """Split the deltas of a batch into runs of equal stream_id: one source change each."""
+    groups: list[Change] = []
     begin, name = 0, None
     for end, frame in enumerate(deltas):
         if frame.stream_id == name:
             continue
         if end:
-            runs.append(_run(deltas, begin, end) if end - begin > 1 else deltas[begin])
+            groups.append(_group(deltas, begin, end) if end - begin > 1 else deltas[begin])
         begin, name = end, frame.stream_id
     if deltas:
-        runs.append(_run(deltas, begin, len(deltas)))
-    return runs
+        groups.append(_group(deltas, begin, len(deltas)))
+    return groups
 
 
-def _run(deltas: tuple[Frame, ...], begin: int, end: int) -> Change:
+def _group(deltas: tuple[Frame, ...], begin: int, end: int) -> Change:
     first = deltas[begin]
     if end - begin == 1:
         return first

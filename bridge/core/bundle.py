@@ -1,7 +1,6 @@
-"""Bundle: groups that are written together, printed once for each form that viewers use.
+"""Bundle: groups that are written together, encoded once for each encoding in use.
 
-Core forms are docs/wire.md §3 and §4; v1 forms are §5, where a position goes with the frames. A
-form's bytes are shared by every viewer that is at the same place.
+The encodings are in `bridge.wire.encodings`. Viewers at the same position share the bytes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,60 +11,68 @@ from .group import Change
 
 
 def format_position(token: str, position: int) -> str:
-    """Name a position for clients (v1 `pos`)."""
+    """Return a log position as clients receive it (v1 `pos`)."""
     return f"{token}.{position}"
 
 
 class Bundle:
-    """Some groups in order; `position` is that after the last one, in a log of this `token`.
+    """Groups in order. `position` is the log position after the last, `token` the log's token.
 
-    `frames` counts their frames; `named` is whether the groups have a stream_id: all (True), none
-    (False), or some (None).
+    `frame_count` counts the frames of all groups. `has_stream_ids` is True if all groups have a
+    stream_id, False if none has, None if some have.
     """
 
-    __slots__ = ("_encoded", "_flat", "_position", "_token", "frames", "groups", "named")
+    __slots__ = (
+        "_encoded",
+        "_frames",
+        "_position",
+        "_token",
+        "frame_count",
+        "groups",
+        "has_stream_ids",
+    )
 
     def __init__(self, groups: Sequence[Change], token: str, position: int) -> None:
         self.groups = groups
-        named = 0
-        self._flat = flat = list[Frame]()
+        with_id = 0
+        self._frames = frames = list[Frame]()
         for group in groups:
             if isinstance(group, Frame):
-                flat.append(group)
+                frames.append(group)
             else:
-                flat += group.frames
+                frames += group.frames
             if group.stream_id:
-                named += 1
-        self.named = named == len(groups) if named in (0, len(groups)) else None
-        self.frames = len(flat)
+                with_id += 1
+        self.has_stream_ids = with_id == len(groups) if with_id in (0, len(groups)) else None
+        self.frame_count = len(frames)
         self._token = token
         self._position = position
         self._encoded: dict[Encoding, bytes] = {}
 
     def __iter__(self) -> Iterator[Frame]:
         """Iterate over the frames of all groups, in order."""
-        return iter(self._flat)
+        return iter(self._frames)
 
     @property
     def position(self) -> str:
-        """That after the last group, as clients are told it."""
+        """The position after the last group, as clients receive it."""
         return format_position(self._token, self._position)
 
     @property
     def positions(self) -> list[str]:
-        """Those after each group, as clients are told them."""
+        """The position after each group, as clients receive it."""
         first = self._position - len(self.groups) + 1
         return [format_position(self._token, at) for at in range(first, self._position + 1)]
 
-    def encoded(self, form: "Encoding") -> bytes:
-        """Return the bundle in a form; made on first use, the same object ever after."""
-        data = self._encoded.get(form)
+    def encoded(self, encoding: "Encoding") -> bytes:
+        """Return the bytes in an encoding: made on first use, then always the same object."""
+        data = self._encoded.get(encoding)
         if data is None:
-            data = self._encoded[form] = form(self)
+            data = self._encoded[encoding] = encoding(self)
         return data
 
-    def parts(self) -> "list[Bundle]":
-        """Split into bundles of one group each."""
+    def split(self) -> "list[Bundle]":
+        """Return one bundle per group."""
         if len(self.groups) == 1:
             return [self]
         first = self._position - len(self.groups) + 1
@@ -76,16 +83,16 @@ Encoding: TypeAlias = Callable[[Bundle], bytes]
 
 
 class SharedEncoding(NamedTuple):
-    """How several viewers are told: in one form, which may be right for some bundles only."""
+    """An encoding that several viewers use, for all bundles or for some."""
 
-    form: Encoding
-    named: bool | None = None
-    """Right where all groups have a stream_id (True), where none has (False), or anyway (None)."""
+    encoding: Encoding
+    has_stream_ids: bool | None = None
+    """Applies to bundles with this value; None: applies to all."""
 
     def applies_to(self, bundle: Bundle) -> bool:
-        """Whether a bundle is printed in this form."""
-        return self.named is None or self.named is bundle.named
+        """Return whether a bundle may be sent in this encoding."""
+        return self.has_stream_ids is None or self.has_stream_ids is bundle.has_stream_ids
 
     def encode(self, bundle: Bundle) -> bytes:
-        """Print; the same object to everybody."""
-        return bundle.encoded(self.form)
+        """Return the bytes of a bundle; the same object for all viewers."""
+        return bundle.encoded(self.encoding)

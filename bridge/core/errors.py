@@ -1,10 +1,8 @@
-"""What can go wrong, as data: the failure table of docs/wire.md §6.
+"""Failures: the table of docs/wire.md §6 as data, and the exception that carries one.
 
-    BridgeError          an end with a stated reason
-    └── Failed           … that a client is told as HTTP status, close code or v1 `error`
-
-Every kind of failure is one row of `FAILURES`; foreign errors (gRPC statuses, aiohttp exceptions)
-are translated into `Failed` where they enter, and nowhere else.
+Every kind of failure is one row of `FAILURES`. Foreign errors (gRPC statuses, aiohttp exceptions)
+are translated into `Failed` where they enter, and nowhere else. A client gets a `Failed` as an HTTP
+status, a close code or a v1 `error`.
 """
 
 import enum
@@ -12,7 +10,7 @@ from dataclasses import dataclass
 
 
 class Kind(enum.Enum):
-    """A row of the failure table."""
+    """A kind of failure: the key of `FAILURES`, the failure table."""
 
     MALFORMED = enum.auto()
     BAD_QUERY = enum.auto()
@@ -36,14 +34,14 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class FailureRow:
-    """How one kind of failure is told.
+    """How one kind of failure is reported to clients.
 
-    `status` is the HTTP status, `close` the WebSocket close code, `code` the gRPC name that v1
-    uses; `retryable` says whether the same request may succeed later.
+    `status` is the HTTP status, `close_code` the WebSocket close code, `code` the gRPC name of v1
+    errors. `retryable`: the same request may succeed later. `title` is the problem's.
     """
 
     status: int
-    close: int
+    close_code: int
     code: str
     retryable: bool
     title: str
@@ -74,7 +72,7 @@ FAILURES: dict[Kind, FailureRow] = {
     Kind.DRAINING: FailureRow(503, 1001, "UNAVAILABLE", True, "Bridge draining"),
 }
 
-# gRPC status → row. RESOURCE_EXHAUSTED needs its details and is split by the adapter.
+# RESOURCE_EXHAUSTED is QUOTA or TOO_LARGE by its details: `upstream.status_translation` decides.
 FROM_GRPC: dict[str, Kind] = {
     "INVALID_ARGUMENT": Kind.BAD_QUERY,
     "UNAUTHENTICATED": Kind.UNAUTHENTICATED,
@@ -95,15 +93,12 @@ FROM_GRPC: dict[str, Kind] = {
 }
 
 
-class BridgeError(Exception):
-    """Base of everything the bridge raises on purpose."""
+class Failed(Exception):  # noqa: N818 - reads as what happened: `except Failed`
+    """A failure that is reported to a client.
 
-
-class Failed(BridgeError):  # noqa: N818 - reads as what happened: `except Failed`
-    """A failure that a client is told.
-
-    `message` is fit for a client: it names no host and quotes no internal text. `field` is the
-    path of the offending member (`where[1].or[0].op`), `retry_after` whole seconds.
+    `message` is for the client: it names no host and quotes no internal text. `field` is the path
+    of the offending member (`where[1].or[0].op`). `retry_after` is in seconds. `code` is the gRPC
+    name of the tier's status, where several share a row.
     """
 
     def __init__(
@@ -124,19 +119,19 @@ class Failed(BridgeError):  # noqa: N818 - reads as what happened: `except Faile
 
     @property
     def row(self) -> FailureRow:
-        """The line of the failure table this is told by."""
+        """The row of the failure table."""
         return FAILURES[self.kind]
 
     @property
     def code(self) -> str:
-        """The gRPC name; the tier's own where several share a row."""
+        """The gRPC name: the tier's own if there is one, else the row's."""
         return self._code or self.row.code
 
     @property
     def final(self) -> bool:
-        """Whether coming back unchanged is pointless: the close codes 4500 and up."""
-        return 4500 <= self.row.close <= 4999  # noqa: PLR2004 - the range is the contract's
+        """Whether the same request fails again: the close codes from 4500 on."""
+        return 4500 <= self.row.close_code <= 4999  # noqa: PLR2004 - the range of docs/wire.md §6
 
     def text(self) -> str:
-        """Message and field in one line, as close reasons and logs print it."""
+        """Return field and message in one line, for close reasons and logs."""
         return f"{self.field}: {self.message}" if self.field else self.message

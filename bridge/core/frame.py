@@ -1,6 +1,6 @@
-"""Frame: one change to a window, as the tier said it and as a browser sees it (docs/wire.md §2).
+"""Frame: one change to a window, as the tier sent it and as clients receive it (docs/wire.md §2).
 
-Printing happens once per change, however many viewers there are.
+A change is encoded once, however many viewers there are.
 """
 
 import re
@@ -10,11 +10,11 @@ from itertools import chain, count, repeat
 import msgspec
 
 from .gojson import (
-    ENCODE_ERRORS,
+    FAST_ERRORS,
     UnreadableError,
-    encode_plain,
+    compact_fast,
+    encode_fast,
     escape,
-    strip,
     unescaped_cursor,
     unescaped_plain,
     unescaped_row,
@@ -22,19 +22,19 @@ from .gojson import (
 from .op import NAMES, Op
 from .value import Cursor
 
-_ENTER = Op.ENTER  # an attribute of an Enum costs more than all that is done with it here
+_ENTER = Op.ENTER  # reading an Enum's attribute costs more than the rest of `_enter_frame`
 _LINE_BREAKING = re.compile(r"[\r\n\0]")
 
 
 class Frame(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """One change as clients see it: `data` is the FRAME, `cursor` a part of it.
+    """One change: `data` is the encoded FRAME, `cursor` a part of it.
 
-    `op` is a plain number: what the schema does not list is passed through. Indexes are positions
-    at that moment of a sequential apply, -1 is outside the window. `stream_id` names the source
-    change; `at` is its time in seconds since the epoch, 0 when unknown. `data` is empty where the
-    change must not reach a client.
+    `op` is a plain int: numbers that the schema does not list are passed through. Indexes are
+    positions at this step of a sequential apply; -1 is outside the window. `stream_id` names the
+    source change. `at` is the time of the change in seconds since the epoch, 0 if unknown. `data`
+    is empty if the change must not reach a client.
 
-    Frames compare by identity: the window's searches rely on it.
+    Frames compare by identity: the searches in a window rely on it.
     """
 
     op: int
@@ -49,26 +49,26 @@ class Frame(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     @property
     def frames(self) -> tuple["Frame", ...]:
-        """Itself: one that is alone is a group of its own (see `group.Change`)."""
+        """This frame alone: a single frame is a group of its own (see `group.Change`)."""
         return (self,)
 
     @property
     def body(self) -> bytes:
-        """All that it says of its row but where that stands: id, version, text, with their keys.
+        """The members `agg_id`, `version` and `row` as encoded in `data`, with their keys.
 
-        Cut out of `data` when it is asked for: most frames are only passed on.
+        Sliced from `data` on each access: most frames are only passed on.
         """
-        tail = escape(_tail(self.old_index, self.new_index, self.cursor, self.stream_id))
-        return self.data[len(_head(self.op)) : len(self.data) - len(tail)]
+        suffix = escape(_suffix(self.old_index, self.new_index, self.cursor, self.stream_id))
+        return self.data[len(_prefix(self.op)) : len(self.data) - len(suffix)]
 
     @property
     def row(self) -> bytes:
-        """The row as it is printed, empty for none."""
-        # No id has this in it: its quotes would be escaped.
+        """The row as encoded in `data`, empty for none."""
+        # An encoded id can't contain this: its quotes are escaped.
         return self.body.partition(b',"row":')[2]
 
 
-def encode(  # noqa: PLR0917 - the parts of the schema's LiveDelta, in its order
+def encode(  # noqa: PLR0917 - the members of the schema's LiveDelta, in its order
     op: int,
     agg_id: str = "",
     version: int = 0,
@@ -79,9 +79,9 @@ def encode(  # noqa: PLR0917 - the parts of the schema's LiveDelta, in its order
     stream_id: str = "",
     at: float = 0.0,
 ) -> Frame:
-    """Print a delta, `row` being the tier's JSON text, empty for none.
+    """Encode a delta. `row` is the tier's JSON text, empty for none.
 
-    Of one that must not reach a client no `data` is printed: whoever meets it re-subscribes.
+    A delta that must not reach a client gets empty `data`: the sequencer then raises `Resync`.
     """
     return encode_with_cursor(
         op, agg_id, version, row, old_index, new_index, encode_cursor(cursor), stream_id, at
@@ -89,7 +89,7 @@ def encode(  # noqa: PLR0917 - the parts of the schema's LiveDelta, in its order
 
 
 def encode_cursor(cursor: Cursor) -> bytes:
-    """Print a cursor; empty if it must not reach a client."""
+    """Encode a cursor; empty if it must not reach a client."""
     try:
         return escape(unescaped_cursor(cursor))
     except UnreadableError:
@@ -107,29 +107,29 @@ def encode_with_cursor(  # noqa: PLR0917 - as `encode`
     stream_id: str,
     at: float = 0.0,
 ) -> Frame:
-    """Print a delta as `encode` does, its cursor being printed already."""
+    """Encode a delta as `encode` does, with a cursor that is encoded already."""
     data = b""
-    if agg_id and version and row and cursor and stream_id and 0 <= op < _LISTED:
-        # What most have in common is printed in one go; if it stumbles, with care.
+    if agg_id and version and row and cursor and stream_id and 0 <= op < _OP_COUNT:
+        # The usual delta has all members, and is formatted in one step. Errors take the slow path.
         try:
-            name = encode_plain(stream_id)
+            name = encode_fast(stream_id)
             if len(name) == len(stream_id) + 2:
-                data = _WHOLE % (
-                    _HEADS[op], encode_plain(agg_id), version, strip(row, indent=-1),
+                data = _ALL_MEMBERS % (
+                    _PREFIXES[op], encode_fast(agg_id), version, compact_fast(row, indent=-1),
                     old_index, new_index, cursor, name,
                 )  # fmt: skip
                 if not data.isascii():
                     row.decode()
-        except ENCODE_ERRORS:
+        except FAST_ERRORS:
             data = b""
     if not data:
-        data = _printed(op, agg_id, version, row, old_index, new_index, cursor, stream_id)
+        data = _encode_unescaped(op, agg_id, version, row, old_index, new_index, cursor, stream_id)
         if not data:
             cursor = b""
     return Frame(op, agg_id, version, cursor, old_index, new_index, stream_id, escape(data), at)
 
 
-def _printed(  # noqa: PLR0917 - as `encode`
+def _encode_unescaped(  # noqa: PLR0917 - as `encode`
     op: int,
     agg_id: str,
     version: int,
@@ -139,57 +139,69 @@ def _printed(  # noqa: PLR0917 - as `encode`
     cursor: bytes,
     stream_id: str,
 ) -> bytes:
-    """Print any delta, but for the escaping; empty if it must not reach a client."""
+    """Encode any delta without HTML escaping; empty if it must not reach a client."""
     if not cursor:
         return b""
     try:
         body = _body(agg_id, version, unescaped_row(row) if row else b"")
-        return b"%b%b%b" % (_head(op), body, _tail(old_index, new_index, cursor, stream_id))
+        return b"%b%b%b" % (_prefix(op), body, _suffix(old_index, new_index, cursor, stream_id))
     except UnreadableError:
         return b""
 
 
 def reencode(op: int, row: Frame, old_index: int, new_index: int, stream_id: str = "") -> Frame:
-    """Print another change that brings the same row."""
-    tail = _tail(old_index, new_index, row.cursor, stream_id)
-    data = b"%b%b%b" % (_head(op), row.body, escape(tail) if stream_id else tail)
+    """Encode another change that carries the same row; its body is copied."""
+    suffix = _suffix(old_index, new_index, row.cursor, stream_id)
+    data = b"%b%b%b" % (_prefix(op), row.body, escape(suffix) if stream_id else suffix)
     return Frame(op, row.agg_id, row.version, row.cursor, old_index, new_index, stream_id, data)
 
 
-_NOTHING = Frame(0, "", 0, b"", 0, 0, "", b"")
+_NO_FRAME = Frame(0, "", 0, b"", 0, 0, "", b"")
 
 
 def enter_frames(
-    rows: Iterable[Frame], *, ordered: bool, last: Iterable[tuple[Frame, Frame]] = ()
+    rows: Iterable[Frame], *, ordered: bool, cached: Iterable[tuple[Frame, Frame]] = ()
 ) -> list[Frame]:
-    """Print rows as a client first sees them; those without order all stand at 0.
+    """Encode the rows of a window as enters; in an unordered set every index is 0.
 
-    `last` are the rows of which this was last asked, each with what it printed: one that stands
-    where it stood is not printed again.
+    `cached` are the (row, enter) pairs of an earlier call. Where the same row stands at the same
+    index, its enter is used again.
     """
-    old, places = -1 if ordered else 0, count() if ordered else repeat(0)
+    old, indexes = -1 if ordered else 0, count() if ordered else repeat(0)
     return [
-        printed if row is was else _entering(row, old, at)
-        for row, (was, printed), at in zip(
-            rows, chain(last, repeat((_NOTHING, _NOTHING))), places, strict=False
+        enter if row is cached_row else _enter_frame(row, old, at)
+        for row, (cached_row, enter), at in zip(
+            rows, chain(cached, repeat((_NO_FRAME, _NO_FRAME))), indexes, strict=False
         )
     ]
 
 
-def _entering(row: Frame, old_index: int, new_index: int) -> Frame:
+def _enter_frame(row: Frame, old_index: int, new_index: int) -> Frame:
     if (
         row.new_index == new_index
         and row.old_index == old_index
         and row.op == _ENTER
         and not row.stream_id
     ):
-        return row  # a snapshot's: it stands where it came
+        return row  # an enter of a snapshot, still at its index
     return reencode(_ENTER, row, old_index, new_index)
 
 
 def leave_frame(agg_id: str, old_index: int, stream_id: str) -> Frame:
-    """Print that a row goes."""
+    """Encode the leave of a row."""
     return encode(Op.LEAVE, agg_id, old_index=old_index, new_index=-1, stream_id=stream_id)
+
+
+# A FRAME is a prefix (op), a body (agg_id, version, row) and a suffix (indexes, cursor, stream_id).
+_PREFIXES = tuple(b'{"op":"%b"' % name.encode() for name in NAMES)
+_OP_COUNT = len(_PREFIXES)
+_SUFFIX = b',"old_index":%d,"new_index":%d,"cursor":%b}'
+_SUFFIX_WITH_STREAM_ID = b',"old_index":%d,"new_index":%d,"cursor":%b,"stream_id":%b}'
+_ALL_MEMBERS = b'%b,"agg_id":%b,"version":%d,"row":%b' + _SUFFIX_WITH_STREAM_ID
+
+
+def _prefix(op: int) -> bytes:
+    return _PREFIXES[op] if 0 <= op < _OP_COUNT else _PREFIXES[0]
 
 
 def _body(agg_id: str, version: int, row: bytes) -> bytes:
@@ -202,29 +214,18 @@ def _body(agg_id: str, version: int, row: bytes) -> bytes:
     )
 
 
-_HEADS = tuple(b'{"op":"%b"' % name.encode() for name in NAMES)
-_LISTED = len(_HEADS)
-_NAMELESS = b',"old_index":%d,"new_index":%d,"cursor":%b}'
-_NAMED = b',"old_index":%d,"new_index":%d,"cursor":%b,"stream_id":%b}'
-_WHOLE = b'%b,"agg_id":%b,"version":%d,"row":%b' + _NAMED
-
-
-def _head(op: int) -> bytes:
-    return _HEADS[op] if 0 <= op < _LISTED else _HEADS[0]
-
-
-def _tail(old_index: int, new_index: int, cursor: bytes, stream_id: str) -> bytes:
+def _suffix(old_index: int, new_index: int, cursor: bytes, stream_id: str) -> bytes:
     if not stream_id:
-        return _NAMELESS % (old_index, new_index, cursor)
-    return _NAMED % (old_index, new_index, cursor, _name(stream_id))
+        return _SUFFIX % (old_index, new_index, cursor)
+    return _SUFFIX_WITH_STREAM_ID % (old_index, new_index, cursor, _encode_stream_id(stream_id))
 
 
-def _name(stream_id: str) -> bytes:
-    name = unescaped_plain(stream_id)
-    # As long as the text itself: nothing in it was escaped, so nothing can break a line.
-    if len(name) != len(stream_id) + 2 and _LINE_BREAKING.search(stream_id):
-        raise UnreadableError("a stream_id that would break a line")
-    return name
+def _encode_stream_id(stream_id: str) -> bytes:
+    encoded = unescaped_plain(stream_id)
+    # Where the encoded text has no more bytes than that, nothing is escaped: no line break either.
+    if len(encoded) != len(stream_id) + 2 and _LINE_BREAKING.search(stream_id):
+        raise UnreadableError("a stream_id with a line break")
+    return encoded
 
 
 RESET = encode(Op.RESET)

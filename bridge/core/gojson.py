@@ -1,8 +1,8 @@
-r"""Go's JSON: rows, strings, numbers and cursors as encoding/json prints them with HTML escaping.
+r"""Go's JSON: rows, strings, numbers and cursors as encoding/json encodes them, HTML escaping on.
 
-Clients of the original gateway know these bytes. The `bare_…` functions leave the escaping to their
-caller, who does it once for a whole frame: mostly there is nothing to escape, and to find that out
-costs as much as to print a string.
+Clients of the original gateway depend on these bytes. The `unescaped_…` functions leave the
+escaping to their caller, who does it once per frame: most frames have nothing to escape, and the
+search for it costs as much as encoding a string.
 """
 
 import json
@@ -17,10 +17,10 @@ from .value import Cursor, JsonText, Value
 
 
 class UnreadableError(ValueError):
-    """What must not reach a client: no JSON, no finite number, or a name that breaks a line."""
+    """Data that must not reach a client: not JSON, not finite, or a stream_id with a line break."""
 
 
-# What no UTF-8 text has: bytes that were none come as these (PEP 383), and Go prints them so.
+# Bytes that are not UTF-8 are decoded to surrogates (PEP 383). Go writes U+FFFD for them.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _STRING_OR_WHITE = re.compile(rb'("(?:[^"\\]++|\\.)*+")|[ \t\r\n]+', re.DOTALL)
 _ESCAPES = (
@@ -30,58 +30,58 @@ _ESCAPES = (
     (b"\xe2\x80\xa8", b"\\u2028"),
     (b"\xe2\x80\xa9", b"\\u2029"),
 )
-# The bytes that those begin with: to look for one byte costs a tenth of what a pattern does.
+# Their first bytes. A search for one byte costs a tenth of a regular expression.
 _LT, _GT, _AMP, _E2 = b"<>&\xe2"
 NO_CURSOR = b'{"values":null}'
 
 
 def escape(data: bytes) -> bytes:
-    r"""Spell `< > &` and U+2028/9 in valid JSON `\u003c` and so on; without them, return `data`."""
-    # Valid JSON has these only inside strings, so replacing them everywhere is right.
+    r"""Escape `< > &` and U+2028/9 in valid JSON as `\u003c` etc.; return `data` if it has none."""
+    # Valid JSON has these inside strings only, so they can be replaced anywhere.
     if _LT in data or _GT in data or _AMP in data or _E2 in data:
         for plain, escaped in _ESCAPES:
             data = data.replace(plain, escaped)
     return data
 
 
-def quote(text: str) -> bytes:
-    """Print a string."""
+def encode_string(text: str) -> bytes:
+    """Encode a string."""
     return escape(unescaped_plain(text))
 
 
-encode_plain = msgspec.json.Encoder().encode
-"""Prints as `unescaped_plain` does, or stumbles."""
-strip = msgspec.json.format
-"""With `indent=-1`, drops white space and nothing else while it validates, or stumbles.
+encode_fast = msgspec.json.Encoder().encode
+"""As `unescaped_plain`, but raises FAST_ERRORS for a string with surrogates."""
+compact_fast = msgspec.json.format
+"""With `indent=-1`, validate JSON and remove white space; raises FAST_ERRORS.
 
-That its text is UTF-8 it leaves to the caller."""
-ENCODE_ERRORS = (msgspec.DecodeError, UnicodeError, RecursionError)
-"""What those raise where a `bare_…` function may know better."""
+It does not check that the text is UTF-8."""
+FAST_ERRORS = (msgspec.DecodeError, UnicodeError, RecursionError)
+"""What the fast functions raise where an `unescaped_…` function may succeed."""
 
 
 def unescaped_plain(value: Value | Cursor) -> bytes:
-    """Print a string, integer, boolean, null, or a cursor of these, but for the escaping."""
+    """Encode a string, integer, boolean or null, or a cursor's tuple of these."""
     try:
-        return encode_plain(value)
+        return encode_fast(value)
     except UnicodeEncodeError:
-        printed = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        return _SURROGATE.sub(r"\\ufffd", printed).encode()
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return _SURROGATE.sub(r"\\ufffd", text).encode()
 
 
 def unescaped_row(row: bytes) -> bytes:
-    """Pass a tier's JSON text through: white space out, the rest untouched, but for the escaping.
+    """Remove white space from a tier's JSON text; all else stays byte for byte.
 
     Raises:
         UnreadableError: not JSON in UTF-8.
 
     """
     try:
-        bare = strip(row, indent=-1)
+        compact = compact_fast(row, indent=-1)
         if not row.isascii():
             row.decode()
-    except ENCODE_ERRORS:
-        return _bare_row_slowly(row)
-    return bare
+    except FAST_ERRORS:
+        return _unescaped_row_slowly(row)
+    return compact
 
 
 def _refuse_constant(name: str) -> None:
@@ -96,8 +96,8 @@ _slow_decoder = json.JSONDecoder(
 )
 
 
-def _bare_row_slowly(row: bytes) -> bytes:
-    """Judge again what msgspec refuses: it is stricter than JSON on lone surrogates."""
+def _unescaped_row_slowly(row: bytes) -> bytes:
+    """Check again what msgspec refuses: JSON allows lone surrogates, msgspec does not."""
     try:
         _slow_decoder.decode(row.decode())
     except UnicodeDecodeError as error:
@@ -107,14 +107,14 @@ def _bare_row_slowly(row: bytes) -> bytes:
     return _STRING_OR_WHITE.sub(rb"\1", row)
 
 
-def format_number(value: float) -> bytes:
-    """Print a double as Go and JavaScript do: exponent only below 1e-6 and from 1e21 on.
+def encode_float(value: float) -> bytes:
+    """Encode a double as Go and JavaScript do: an exponent only below 1e-6 and from 1e21 on.
 
     Raises:
-        UnreadableError: NaN or an infinity, which JSON has no word for.
+        UnreadableError: NaN or an infinity, which JSON can't express.
 
     """
-    if 1e-4 <= abs(value) < 1e16:  # noqa: PLR2004 - where Python prints as they do, but for 1.0
+    if 1e-4 <= abs(value) < 1e16:  # noqa: PLR2004 - here Python's form differs in `1.0` only
         return repr(value).removesuffix(".0").encode()
     if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124 - NaN
         raise UnreadableError("a number that is not finite")
@@ -124,16 +124,16 @@ def format_number(value: float) -> bytes:
     sign = "-" if mantissa[0] == "-" else ""
     whole, _, fraction = mantissa.lstrip("-").partition(".")
     digits = (whole + fraction).lstrip("0")
-    # The value is 0.digits times ten to the power of point.
+    # The value is 0.digits times ten to the power of `point`.
     point = len(whole) + int(exponent or 0) - (len(whole + fraction) - len(digits))
     digits = digits.rstrip("0")
-    if 1e-6 <= abs(value) < 1e21:  # noqa: PLR2004 - the range is the contract's
-        return (sign + _fixed(digits, point)).encode()
+    if 1e-6 <= abs(value) < 1e21:  # noqa: PLR2004 - the range of docs/wire.md §2
+        return (sign + _fixed_point(digits, point)).encode()
     tail = f".{digits[1:]}" if len(digits) > 1 else ""
     return f"{sign}{digits[0]}{tail}e{point - 1:+d}".encode()
 
 
-def _fixed(digits: str, point: int) -> str:
+def _fixed_point(digits: str, point: int) -> str:
     if point <= 0:
         return "0." + "0" * -point + digits
     if point >= len(digits):
@@ -141,34 +141,34 @@ def _fixed(digits: str, point: int) -> str:
     return digits[:point] + "." + digits[point:]
 
 
-def _bare_json_text(value: JsonText) -> bytes:
-    # The tier's bytes, UTF-8 or not, become text on the way in; here they are judged.
+def _unescaped_json_text(value: JsonText) -> bytes:
+    # The tier's bytes, valid UTF-8 or not, are decoded on receipt and validated here.
     return unescaped_row(value.text.encode(errors="surrogatepass"))
 
 
-_PRINTERS: dict[type, Callable[[Any], bytes]] = {
+_ENCODERS: dict[type, Callable[[Any], bytes]] = {
     str: unescaped_plain,
     int: unescaped_plain,
-    float: format_number,
+    float: encode_float,
     bool: unescaped_plain,
     NoneType: unescaped_plain,
-    JsonText: _bare_json_text,
+    JsonText: _unescaped_json_text,
 }
-_PLAIN = frozenset(kind for kind, printer in _PRINTERS.items() if printer is unescaped_plain)
+_PLAIN = frozenset(kind for kind, encoder in _ENCODERS.items() if encoder is unescaped_plain)
 
 
 def unescaped_cursor(cursor: Cursor) -> bytes:
-    """Print a cursor, but for the escaping: absent as `{"values":null}`, empty as `{"values":[]}`.
+    """Encode a cursor: None as `{"values":null}`, the empty tuple as `{"values":[]}`.
 
     Raises:
-        UnreadableError: a number that is not finite, or JSON text that is none.
+        UnreadableError: a number that is not finite, or `JsonText` that is not JSON.
 
     """
     if cursor is None:
         return NO_CURSOR
-    for value in cursor:  # a loop: `all` or a set's method costs as much as all the rest
+    for value in cursor:  # a loop: `all` or a set's method costs as much as the encoding
         if type(value) not in _PLAIN:
             break
     else:
         return b'{"values":%b}' % unescaped_plain(cursor)
-    return b'{"values":[%b]}' % b",".join([_PRINTERS[type(value)](value) for value in cursor])
+    return b'{"values":[%b]}' % b",".join([_ENCODERS[type(value)](value) for value in cursor])

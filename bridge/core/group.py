@@ -1,4 +1,4 @@
-"""Group: the frames of one source change, which clients apply as one."""
+"""Group: the frames of one source change, which clients apply together."""
 
 from typing import TypeAlias
 
@@ -8,12 +8,12 @@ from .frame import Frame
 
 
 class Group(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """Frames that clients apply as one, in order.
+    """Frames that clients apply together, in order.
 
-    `stream_id` names the source change; snapshots and diffs of the bridge's own have none.
-    `at` is the change's time in seconds since the epoch, 0 when unknown.
+    `stream_id` names the source change; it is empty for snapshots and diffs made by the bridge.
+    `at` is the time of the change in seconds since the epoch, 0 if unknown.
 
-    `gc=False`: a group holds no reference cycle, and logs hold many groups.
+    `gc=False`: a group is part of no reference cycle, and logs hold many groups.
     """
 
     frames: tuple[Frame, ...]
@@ -22,4 +22,4 @@ class Group(msgspec.Struct, frozen=True, eq=False, gc=False):
 
 
 Change: TypeAlias = Frame | Group
-"""What clients apply as one. Mostly that is one frame, which needs no group around it."""
+"""What clients apply together. Most changes are one frame, which needs no `Group` around it."""

@@ -1,10 +1,11 @@
-"""Log: the groups of one subscription by position, and the window at any position still held.
+"""Log: the groups of one subscription by position, and the window at every position held.
 
-A position counts groups. Viewers hold positions instead of queues, so a backlog is kept once,
-however many viewers lag behind it. Windows are rebuilt from a checkpoint every 64 groups.
+A position counts groups. Viewers hold positions instead of queues, so a backlog is kept once for
+all viewers that lag. A window is rebuilt from the last checkpoint before it; a checkpoint is kept
+every 64 groups or 256 KiB.
 
-What clients are told of a position carries a random token: no other subscription, replica or
-restart mistakes it for its own. A barrier changes the token: nothing before it is replayed.
+Clients receive a position with a random token (`format_position`), so that no other subscription,
+replica or restart accepts it. `invalidate_positions` changes the token.
 """
 
 import secrets
@@ -25,9 +26,9 @@ _UNBOUNDED = 2**31
 
 
 class Log:
-    """Groups from `tail` to `head`; `rows` is the window it begins with.
+    """Groups from position `tail` to position `head`; `rows` is the window at position 0.
 
-    A streamed log keeps no windows: there is no order to rebuild, and ids speak for themselves.
+    The log of a streamed query keeps no windows: a streamed set has no order to rebuild.
     """
 
     def __init__(self, rows: Rows, *, streamed: bool = False) -> None:
@@ -35,17 +36,17 @@ class Log:
         self.head = 0
         self.tail = 0
         self._token = secrets.token_hex(6)
-        self._barrier = 0
+        self._replayable_from = 0
         self._groups: list[Change] = []
-        # Bytes, and frames, from the beginning of time to before each group, and to the head.
+        # Running totals of bytes and frames: one before each group held, and one at the head.
         self._bytes = array("q", [0])
         self._frames = array("q", [0])
         self._checkpoints: deque[tuple[int, Rows]] = deque([(0, () if streamed else rows)])
-        self._due, self._due_bytes = CHECKPOINT_EVERY, CHECKPOINT_BYTES
+        self._next_checkpoint, self._next_checkpoint_bytes = CHECKPOINT_EVERY, CHECKPOINT_BYTES
         self._bundles: dict[int, Bundle] = {}
 
     def append(self, group: Change, rows: Callable[[], Rows]) -> None:
-        """Add a group; `rows` tells the window after it, where a checkpoint is due."""
+        """Add a group; `rows` returns the window after it, and is called for a checkpoint only."""
         size, count = self._bytes[-1], self._frames[-1]
         if isinstance(group, Frame):
             size += len(group.data)
@@ -58,39 +59,35 @@ class Log:
         self._bytes.append(size)
         self._frames.append(count)
         self.head += 1
-        if self.head >= self._due or size >= self._due_bytes:
+        if self.head >= self._next_checkpoint or size >= self._next_checkpoint_bytes:
             self._checkpoints.append((self.head, () if self._streamed else rows()))
-            self._due, self._due_bytes = self.head + CHECKPOINT_EVERY, size + CHECKPOINT_BYTES
+            self._next_checkpoint = self.head + CHECKPOINT_EVERY
+            self._next_checkpoint_bytes = size + CHECKPOINT_BYTES
 
-    def barrier(self) -> None:
-        """End what may be replayed: what comes next does not follow from what was told before."""
-        self._barrier = self.head
-        self._token = secrets.token_hex(6)
-
-    # ------------------------------------------------------------ what follows a position
+    # ------------------------------------------------------------ groups after a position
 
     def since(self, position: int) -> Bundle:
-        """Return the groups after a position that is still held; the same bundle to everybody."""
+        """Return the groups after a position held; the same bundle until a group is added."""
         bundle = self._bundles.get(position)
         if bundle is None:
             bundle = self._bundles[position] = self.bundle(self._slice(position, self.head))
         return bundle
 
     def bundle(self, groups: Sequence[Change]) -> Bundle:
-        """Bundle groups of which the last leads to the head."""
+        """Return a bundle of groups that ends at the head."""
         return Bundle(groups, self._token, self.head)
 
     def backlog(self, position: int) -> tuple[int, int]:
-        """Return bytes and frames between a position and the head."""
+        """Return the bytes and the frames between a position held and the head."""
         at = position - self.tail
         return self._bytes[-1] - self._bytes[at], self._frames[-1] - self._frames[at]
 
     def rows_at(self, position: int) -> Rows:
-        """Rebuild the window at a position that is still held (maintained windows only)."""
+        """Rebuild the window at a position held (maintained queries only)."""
         at, rows = next(c for c in reversed(self._checkpoints) if c[0] <= position)
         if at == position:
             return rows
-        # Groups in a log are repaired already: the reducer alone follows them, at any limit.
+        # Groups in a log are repaired already, so the reducer follows them without a limit.
         window = Window(_UNBOUNDED, rows)
         for group in self._slice(at, position):
             window.reduce(group.frames)
@@ -99,41 +96,50 @@ class Log:
     def _slice(self, begin: int, end: int) -> list[Change]:
         return self._groups[begin - self.tail : end - self.tail]
 
-    # ------------------------------------------------------------ what clients are told
+    # ------------------------------------------------------------ resume
 
-    def find(self, pos: str) -> int | None:
-        """Return the position that a client names, None if it can't be replayed from."""
+    def invalidate_positions(self) -> None:
+        """Invalidate all positions that clients have: nothing before the head is replayed any more.
+
+        For a change whose groups are no continuation of those that clients were sent.
+        """
+        self._replayable_from = self.head
+        self._token = secrets.token_hex(6)
+
+    def parse_position(self, pos: str) -> int | None:
+        """Return the position that a client names (v1 `pos`), None if it can't be replayed from."""
         token, _, number = pos.partition(".")
         if token != self._token or not number.isascii() or not number.isdecimal():
             return None
         position = int(number[:18])
-        return position if max(self.tail, self._barrier) <= position <= self.head else None
+        oldest = max(self.tail, self._replayable_from)
+        return position if oldest <= position <= self.head else None
 
     def find_group(self, stream_id: str) -> int | None:
-        """Return the position before the group of this name, None if it can't be replayed.
+        """Return the position before the group of this stream_id, None if it can't be replayed.
 
-        It can if the name is that of exactly one group, and that group after any part of itself
-        ends in the same window: the client may have half of it (docs/wire.md §3).
+        A group can be replayed if no other one has its stream_id, and if applying it after any part
+        of itself ends in the same window: the client may have half of it (docs/wire.md §3).
         """
         if not stream_id:
             return None
         found = [
             at for at, group in enumerate(self._groups, self.tail) if group.stream_id == stream_id
         ]
-        if len(found) != 1 or found[0] < self._barrier:
+        if len(found) != 1 or found[0] < self._replayable_from:
             return None
-        return found[0] if self._repeats(found[0]) else None
+        return found[0] if self._is_repeatable(found[0]) else None
 
-    def _repeats(self, position: int) -> bool:
+    def _is_repeatable(self, position: int) -> bool:
         if self._streamed:
             return True
-        before, after = self.rows_at(position), _shape(self.rows_at(position + 1))
+        before, after = self.rows_at(position), _contents(self.rows_at(position + 1))
         [group] = self._slice(position, position + 1)
         for part in range(1, len(group.frames) + 1):
             window = Window(_UNBOUNDED, before)
             window.reduce(group.frames[:part])
             window.reduce(group.frames)
-            if _shape(window.snapshot()) != after:
+            if _contents(window.snapshot()) != after:
                 return False
         return True
 
@@ -146,25 +152,28 @@ class Log:
 
     @property
     def full(self) -> bool:
-        """Whether it holds more than it should."""
+        """Whether the log is beyond one of its bounds."""
         return len(self._groups) > MAX_GROUPS or self.size > MAX_BYTES
 
     def trim(self, *, keep: int) -> None:
-        """Forget the oldest groups beyond the bounds, but none after the position `keep`."""
+        """Drop the oldest groups while the log is full, but none after position `keep`."""
         while self.full and self.shrink(keep=keep):
             pass
 
     def shrink(self, *, keep: int) -> bool:
-        """Forget the groups before the next checkpoint; whether there were any to forget."""
+        """Drop the groups before the second checkpoint, unless position `keep` needs them.
+
+        Returns whether any were dropped.
+        """
         if len(self._checkpoints) == 1 or self._checkpoints[1][0] > keep:
             return False
         self._checkpoints.popleft()
-        forgotten = self._checkpoints[0][0] - self.tail
-        del self._groups[:forgotten], self._bytes[:forgotten], self._frames[:forgotten]
-        self.tail += forgotten
+        dropped = self._checkpoints[0][0] - self.tail
+        del self._groups[:dropped], self._bytes[:dropped], self._frames[:dropped]
+        self.tail += dropped
         self._bundles.clear()
         return True
 
 
-def _shape(rows: Rows) -> list[tuple[str, int, bytes]]:
+def _contents(rows: Rows) -> list[tuple[str, int, bytes]]:
     return [(row.agg_id, row.version, row.row) for row in rows]

@@ -4,7 +4,7 @@ import enum
 
 
 class Op(enum.IntEnum):
-    """What a delta does; the numbers are the schema's (livequery.proto, DeltaOp)."""
+    """An operation. The numbers are the schema's (livequery.proto, DeltaOp)."""
 
     UNSPECIFIED = 0
     ENTER = 1
@@ -17,4 +17,4 @@ class Op(enum.IntEnum):
 
 
 NAMES = ("delta", "enter", "leave", "move", "update", "reset", "match", "unmatch")
-"""Op number → what a frame prints; a number not listed prints `delta`."""
+"""The `op` of a FRAME by op number; a number not listed is `delta`."""

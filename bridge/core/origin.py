@@ -1,7 +1,7 @@
-"""Origin and Host: which pages may read a stream (docs/wire.md, 'Origin'). Pure rules.
+"""Origin and Host: which pages may read a stream (docs/wire.md, 'Origin').
 
-An Origin header names the page that asks (RFC 6454 §7); browsers can't forge it. On a loopback
-listener Host is checked too: a page whose own name is rebound to 127.0.0.1 is refused.
+An Origin header names the page that sends the request (RFC 6454 §7); a page can't forge it. A
+loopback listener checks Host, too, against DNS rebinding: a page whose name resolves to 127.0.0.1.
 """
 
 import ipaddress
@@ -13,10 +13,10 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def normalize_origin(origin: str) -> str:
-    """Return `scheme://host:port` in lower case, the port spelled out.
+    """Return `scheme://host:port` in lower case, always with the port.
 
     Raises:
-        ValueError: no origin: a path, credentials, another scheme, or nothing at all.
+        ValueError: it has another scheme, no host, or more than scheme, host and port.
 
     """
     parts = urlsplit(origin)
@@ -29,7 +29,7 @@ def normalize_origin(origin: str) -> str:
 
 
 def check_origin(origins: list[str], host: str, allowed: frozenset[str]) -> str | None:
-    """Judge a request's Origin headers; returns the foreign origin that was let in, if one was.
+    """Check the Origin headers of a request; return a foreign origin that is allowed, else None.
 
     Raises:
         Failed: DENIED for an origin that is neither the listener's own nor listed.
@@ -43,14 +43,14 @@ def check_origin(origins: list[str], host: str, allowed: frozenset[str]) -> str 
     except ValueError:
         raise _denied() from None
     if name in allowed:
-        return None if _own(name, host) else origin
-    if _own(name, host):
+        return None if _is_own(name, host) else origin
+    if _is_own(name, host):
         return None
     raise _denied()
 
 
-def _own(origin: str, host: str) -> bool:
-    """Whether an origin has the host and port of Host; a port left out is the scheme's."""
+def _is_own(origin: str, host: str) -> bool:
+    """Return whether an origin has the host and port of Host; without a port, the scheme's."""
     scheme = origin.partition(":")[0]
     try:
         return normalize_origin(f"{scheme}://{host}") == origin
@@ -59,7 +59,7 @@ def _own(origin: str, host: str) -> bool:
 
 
 def check_loopback_host(host: str, allowed: frozenset[str]) -> None:
-    """Judge Host on a loopback listener.
+    """Check the Host header of a request on a loopback listener.
 
     Raises:
         Failed: DENIED unless it is localhost, a loopback address or a listed origin's host.
@@ -77,7 +77,7 @@ def check_loopback_host(host: str, allowed: frozenset[str]) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is a loopback address."""
+    """Return whether a host is a loopback address; a name is none."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

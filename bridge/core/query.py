@@ -1,4 +1,4 @@
-"""LiveQuery: a registered window as a value, and its canonical key (docs/wire.md §1)."""
+"""LiveQuery: a query as a value, and its canonical key (docs/wire.md §1)."""
 
 import json
 from dataclasses import dataclass, replace
@@ -6,14 +6,14 @@ from functools import cached_property
 from typing import TypeAlias
 
 from .errors import Failed, Kind
-from .value import Value, canonical
+from .value import Cursor, Value, canonical_text
 
 MAINTAINED, STREAMED = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A leaf predicate. `operand` is a tuple for in/notin, None for isnull/isnotnull."""
+    """One comparison. `operand` is a tuple for in/notin, None for isnull/isnotnull."""
 
     column: str
     operator: str
@@ -22,7 +22,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class OrGroup:
-    """A disjunction of at least one condition."""
+    """A disjunction (OR) of at least one condition."""
 
     conditions: tuple["Condition", ...]
 
@@ -32,7 +32,7 @@ Condition: TypeAlias = Comparison | OrGroup
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """One ordering term; the tier appends `id ASC` as the last."""
+    """One sort key; the tier appends the id, ascending, as the last."""
 
     column: str
     desc: bool
@@ -42,22 +42,22 @@ class SortKey:
 class LiveQuery:
     """A window of `limit` rows over one entity. `cursor` is the anchor; None is the head.
 
-    Queries are equal if their keys are: as Python values, 1, 1.0 and True would be one.
+    Queries are equal if their keys are. As Python values, 1, 1.0 and True would be equal.
     """
 
     entity: str
     where: tuple[Condition, ...]
     sort: tuple[SortKey, ...]
     limit: int
-    cursor: tuple[Value, ...] | None = None
+    cursor: Cursor = None
     mode: int = MAINTAINED
 
     @cached_property
     def key(self) -> bytes:
-        """The canonical form: equal bytes, equal query. Number kinds stay apart."""
-        cursor = "" if self.cursor is None else ",".join(map(canonical, self.cursor))
+        """The canonical form: the same bytes for equal queries. `1`, `1.0` and `true` differ."""
+        cursor = "" if self.cursor is None else ",".join(map(canonical_text, self.cursor))
         sort = ",".join(f"{json.dumps(k.column)}:{int(k.desc)}" for k in self.sort)
-        where = ",".join(map(_canonical_condition, self.where))
+        where = ",".join(map(_condition_text, self.where))
         text = f"{json.dumps(self.entity)}|{self.mode}|{self.limit}|[{where}]|[{sort}]|[{cursor}]"
         return text.encode()
 
@@ -69,31 +69,31 @@ class LiveQuery:
 
     @property
     def streamed(self) -> bool:
-        """Whether the result set has no order and no bound."""
+        """Whether the result is a set without order and limit."""
         return self.mode == STREAMED
 
-    def reanchored(self, cursor: tuple[Value, ...] | None, limit: int) -> "LiveQuery":
-        """Return the query at another anchor; `limit` 0 keeps the window's size.
+    def reanchored(self, cursor: Cursor, limit: int) -> "LiveQuery":
+        """Return this query at another cursor; `limit` 0 keeps the size.
 
         Raises:
-            Failed: BAD_QUERY when the cursor's arity does not fit the sort keys.
+            Failed: BAD_QUERY if the cursor does not fit the sort keys.
 
         """
         check_arity(cursor, self.sort)
         return replace(self, cursor=cursor, limit=limit or self.limit)
 
 
-def _canonical_condition(condition: Condition) -> str:
+def _condition_text(condition: Condition) -> str:
     if isinstance(condition, OrGroup):
-        return "{" + ",".join(map(_canonical_condition, condition.conditions)) + "}"
+        return "{" + ",".join(map(_condition_text, condition.conditions)) + "}"
     head = f"{json.dumps(condition.column)} {condition.operator} "
     if isinstance(condition.operand, tuple):
-        return head + "[" + ",".join(map(canonical, condition.operand)) + "]"
-    return head + canonical(condition.operand)
+        return head + "[" + ",".join(map(canonical_text, condition.operand)) + "]"
+    return head + canonical_text(condition.operand)
 
 
-def check_arity(cursor: tuple[Value, ...] | None, sort: tuple[SortKey, ...]) -> None:
-    """Refuse a cursor that has not one value per sort key, then the id; None is the head."""
+def check_arity(cursor: Cursor, sort: tuple[SortKey, ...]) -> None:
+    """Refuse a cursor that does not have one value per sort key, then the id; None is the head."""
     if cursor is not None and len(cursor) != len(sort) + 1:
         raise bad_query(
             "cursor.values",
@@ -102,5 +102,5 @@ def check_arity(cursor: tuple[Value, ...] | None, sort: tuple[SortKey, ...]) -> 
 
 
 def bad_query(field: str, message: str) -> Failed:
-    """Refuse a query by the path of what is wrong with it."""
+    """Return a failure for a query with a wrong value at a path."""
     return Failed(Kind.BAD_QUERY, message, field=field)

@@ -1,14 +1,15 @@
-"""Reading a LiveQuery from JSON (docs/wire.md §1).
+"""Query parser: reads a LiveQuery from JSON (docs/wire.md §1).
 
-As Go's encoding/json reads, where the original gateway's clients could tell: keys match under case
-folding, unknown keys are ignored, the last repeat of a key wins, null is the zero value.
-Everything refused is refused with the path of the offending member: `where[1].or[0].op`.
+It reads as Go's encoding/json does, as clients of the original gateway expect: keys match under
+case folding, unknown keys are ignored, the last repeat of a key wins, null is the zero value. A
+refusal names the offending member by its path: `where[1].or[0].op`.
 """
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .errors import Failed, Kind
+from .json_tree import JsonError, JsonNumber, JsonObject, compact_size, fold_key, parse_json
 from .query import (
     MAINTAINED,
     STREAMED,
@@ -20,7 +21,7 @@ from .query import (
     bad_query,
     check_arity,
 )
-from .value import JsonError, JsonNumber, JsonObject, Value, fold_key, parse_json, text_of, value_of
+from .value import Cursor, Value, value_from_tree
 
 OPERATORS = frozenset(
     ["eq", "ne", "gt", "gte", "lt", "lte", "in", "notin", "like", "ilike", "isnull", "isnotnull"]
@@ -39,11 +40,11 @@ T = TypeVar("T")
 
 
 def parse_query(data: bytes | str, *, max_limit: int = 0) -> LiveQuery:
-    """Read a LiveQuery from its JSON text.
+    """Parse a LiveQuery from JSON text.
 
     Args:
         data: at most 16 KiB of UTF-8.
-        max_limit: the largest window allowed; 0 is no limit of the bridge's own.
+        max_limit: the largest `limit` allowed; 0 allows any.
 
     Raises:
         Failed: MESSAGE_TOO_LARGE, MALFORMED or BAD_QUERY, naming the field.
@@ -59,28 +60,38 @@ def parse_query(data: bytes | str, *, max_limit: int = 0) -> LiveQuery:
     return query_from_tree(tree, max_limit=max_limit)
 
 
-def check_size(tree: Any) -> None:
-    """Refuse a query within a message whose text, less white space, is beyond 16 KiB."""
-    size = len(text_of(tree).encode())
-    if size > MAX_BYTES:
+def check_size(tree: Any, *, message_size: int) -> None:
+    """Refuse a query of more than 16 KiB, white space not counted, in a message of that many bytes.
+
+    Raises:
+        Failed: MESSAGE_TOO_LARGE.
+
+    """
+    # Compact text is never longer than the text that was parsed: most messages need no measuring.
+    if message_size > MAX_BYTES and (size := compact_size(tree)) > MAX_BYTES:
         raise query_too_large(size)
 
 
 def query_too_large(size: int) -> Failed:
-    """Refuse by size."""
+    """Return a failure for a query of that many bytes."""
     return Failed(
         Kind.MESSAGE_TOO_LARGE, f"a query may have {MAX_BYTES} bytes, not {size}", field="query"
     )
 
 
 def query_from_tree(tree: Any, *, max_limit: int = 0) -> LiveQuery:
-    """Read a LiveQuery from a parsed tree; raises as `parse_query`."""
-    members = _members(tree, "query")
-    entity = _typed(members, "entity", str, "")
+    """Read a LiveQuery from a JSON tree.
+
+    Raises:
+        Failed: MALFORMED for a member of the wrong type, BAD_QUERY for a wrong value.
+
+    """
+    members = _fold_keys(tree, "query")
+    entity = _member(members, "entity", str, "")
     if not entity:
         raise bad_query("entity", "an entity is needed")
-    where = _Where().conditions(_typed(members, "where", list, []))
-    sort = _sort(_typed(members, "sort", list, []))
+    where = _ConditionReader().conditions(_member(members, "where", list, []))
+    sort = _sort(_member(members, "sort", list, []))
     limit = _limit(members.get("limit"), max_limit)
     mode = read_int32(members.get("mode"), "mode")
     if mode not in (MAINTAINED, STREAMED):
@@ -99,34 +110,39 @@ def _limit(tree: Any, max_limit: int) -> int:
 
 
 def check_limit(limit: int, max_limit: int) -> None:
-    """Refuse a window beyond the configured size; `max_limit` 0 allows every one."""
+    """Refuse a `limit` above the configured one; `max_limit` 0 allows any."""
     if max_limit and limit > max_limit:
         raise bad_query("limit", f"the largest limit here is {max_limit}")
 
 
 def read_int32(tree: Any, field: str) -> int:
-    """Read an int32 written as an integer literal; null is 0.
+    """Read an int32 that is written as an integer literal; null is 0.
 
     Raises:
-        Failed: MALFORMED for another type, BAD_QUERY beyond int32.
+        Failed: MALFORMED for anything else, BAD_QUERY beyond int32.
 
     """
     if tree is None:
         return 0
     if not isinstance(tree, JsonNumber) or any(mark in tree.text for mark in ".eE"):
         raise _malformed(field, "an integer is needed")
-    # Eleven characters hold every int32: the length check spares parsing a giant.
+    # Eleven characters hold every int32. Longer text is not parsed: that takes quadratic time.
     if len(tree.text) > 11 or not -INT32_MAX - 1 <= (number := int(tree.text)) <= INT32_MAX:  # noqa: PLR2004
         raise bad_query(field, "an integer of 32 bits is needed")
     return number
 
 
-def read_cursor(tree: Any) -> tuple[Value, ...] | None:
-    """Read a cursor; one without values (null, `{}`, empty) is the head: None."""
+def read_cursor(tree: Any) -> Cursor:
+    """Read a cursor. One without values (null, `{}`, empty) is the head: None.
+
+    Raises:
+        Failed: MALFORMED for a member of the wrong type, BAD_QUERY for a number beyond a double.
+
+    """
     if tree is None:
         return None
-    members = _members(tree, "cursor")
-    values: list[Any] = _typed(members, "values", list, [], field="cursor.values")
+    members = _fold_keys(tree, "cursor")
+    values: list[Any] = _member(members, "values", list, [], field="cursor.values")
     typed = tuple(_value(v, f"cursor.values[{i}]") for i, v in enumerate(values))
     return typed or None
 
@@ -137,18 +153,18 @@ def _sort(trees: list[Any]) -> tuple[SortKey, ...]:
     keys = []
     for index, tree in enumerate(trees):
         path = f"sort[{index}]"
-        members = _members(tree, path)
-        column = _typed(members, "column", str, "", field=f"{path}.column")
+        members = _fold_keys(tree, path)
+        column = _member(members, "column", str, "", field=f"{path}.column")
         if not column:
             raise bad_query(f"{path}.column", "a column is needed")
         keys.append(
-            SortKey(column, desc=_typed(members, "desc", bool, False, field=f"{path}.desc"))
+            SortKey(column, desc=_member(members, "desc", bool, False, field=f"{path}.desc"))
         )
     return tuple(keys)
 
 
-class _Where:
-    """Reads conditions, counting them: the cap is on the whole tree."""
+class _ConditionReader:
+    """Reads the conditions of one query and counts them: MAX_CONDITIONS is for the whole tree."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -158,18 +174,18 @@ class _Where:
     ) -> tuple[Condition, ...]:
         if depth > MAX_OR_DEPTH:
             raise bad_query(path, f"'or' nests at most {MAX_OR_DEPTH} deep")
-        return tuple(self._one(t, f"{path}[{i}]", depth) for i, t in enumerate(trees))
+        return tuple(self._condition(t, f"{path}[{i}]", depth) for i, t in enumerate(trees))
 
-    def _one(self, tree: Any, path: str, depth: int) -> Condition:
+    def _condition(self, tree: Any, path: str, depth: int) -> Condition:
         self._count += 1
         if self._count > MAX_CONDITIONS:
             raise bad_query(path, f"at most {MAX_CONDITIONS} conditions")
-        members = _members(tree, path)
-        column = _typed(members, "column", str, "", field=f"{path}.column")
-        operator = _typed(members, "op", str, "", field=f"{path}.op")
-        group: list[Any] = _typed(members, "or", list, [], field=f"{path}.or")
+        members = _fold_keys(tree, path)
+        column = _member(members, "column", str, "", field=f"{path}.column")
+        operator = _member(members, "op", str, "", field=f"{path}.op")
+        group: list[Any] = _member(members, "or", list, [], field=f"{path}.or")
         if group:
-            _value(members.get("value"), f"{path}.value")  # passed over, but judged
+            _value(members.get("value"), f"{path}.value")  # ignored, but must be valid
             return OrGroup(self.conditions(group, f"{path}.or", depth + 1))
         if not column:
             raise bad_query(f"{path}.column", "a column is needed")
@@ -182,7 +198,7 @@ class _Where:
 
 def _operand(operator: str, tree: Any, path: str) -> Value | tuple[Value, ...]:
     if operator in UNARY_OPERATORS:
-        _value(tree, path)  # passed over, but judged
+        _value(tree, path)  # ignored, but must be valid
         return None
     if operator in LIST_OPERATORS:
         if not isinstance(tree, list) or not tree:
@@ -197,13 +213,13 @@ def _operand(operator: str, tree: Any, path: str) -> Value | tuple[Value, ...]:
 
 def _value(tree: Any, path: str) -> Value:
     try:
-        return value_of(tree)
+        return value_from_tree(tree)
     except ValueError as error:
         raise bad_query(path, str(error)) from None
 
 
-def _members(tree: Any, path: str) -> dict[str, Any]:
-    """Fold an object's keys; null is the empty object, as in Go."""
+def _fold_keys(tree: Any, path: str) -> dict[str, Any]:
+    """Return the members of an object by folded key; null is the empty object, as in Go."""
     if tree is None:
         return {}
     if not isinstance(tree, JsonObject):
@@ -211,19 +227,20 @@ def _members(tree: Any, path: str) -> dict[str, Any]:
     return {fold_key(key): member for key, member in tree.pairs}
 
 
-_NAMES = {str: "text", list: "a list", bool: "true or false"}
+_TYPE_NAMES = {str: "text", list: "a list", bool: "true or false"}
 
 
-def _typed(
+def _member(
     members: dict[str, Any], key: str, kind: Callable[..., T], zero: T, *, field: str = ""
 ) -> T:
+    """Return a member of type `kind`; `zero` if it is absent or null."""
     tree = members.get(key)
     if tree is None:
         return zero
     if not isinstance(tree, kind):  # type: ignore[arg-type]  # str, list and bool are classes
-        raise _malformed(field or key, f"{_NAMES[kind]} is needed")  # type: ignore[index]
-    typed: T = tree
-    return typed
+        raise _malformed(field or key, f"{_TYPE_NAMES[kind]} is needed")  # type: ignore[index]
+    member: T = tree
+    return member
 
 
 def _malformed(field: str, message: str) -> Failed:

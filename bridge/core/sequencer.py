@@ -1,29 +1,31 @@
-"""Intake: what one upstream call says, made whole.
+"""Sequencer: turns the batches of one upstream call into whole snapshots and groups.
 
-Batches in, complete snapshots and groups out. Laws: nothing of a snapshot gets out before all of
-it is there; nothing older than the present epoch gets out; a sequence seen before is dropped, one
-that is missing ends the call. What can't be carried on from raises `Resync`: the only cure is a
-new subscription. There is one Sequencer per call; one that goes on where a lost call was left
-begins at that call's `CallPosition`: to the tier they are one subscription, which epoch and
-sequence count.
+Invariants:
+- A snapshot is handed over only when all of it has come.
+- Nothing older than the current epoch is handed over.
+- A sequence number seen before is dropped. A missing one raises `Resync`.
+- `Resync` means that the call can't be continued: the cure is a new subscription.
+
+There is one sequencer per call. A call that continues a lost one begins at the lost call's
+`CallPosition`: to the tier they are one subscription, with one epoch and one sequence.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .batch import Batch, split_groups
-from .errors import BridgeError
 from .frame import Frame
 from .group import Change
 from .op import Op
-from .window import Mirror, Rows, Window
+from .streamed_set import Mirror
+from .window import Rows, Window
 
-_RESET = int(Op.RESET)  # of an Enum, attribute and comparison cost more than a number
-_NUMBERS = 2**64  # that the schema has room for: a tier may begin to count where it likes
+_RESET = int(Op.RESET)  # an Enum is slower to read and to compare than an int
+_SEQ_LIMIT = 2**64  # the schema's sequence numbers are uint64; a tier may begin at any of them
 
 
-class Resync(BridgeError):  # noqa: N818 - an order, as the word says
-    """This call is lost for the window; `cause` is a metric label."""
+class Resync(Exception):  # noqa: N818 - what the caller has to do
+    """The call is lost for this window. `cause` is a metric label."""
 
     def __init__(self, cause: str) -> None:
         super().__init__(cause)
@@ -34,8 +36,8 @@ class Resync(BridgeError):  # noqa: N818 - an order, as the word says
 class Snapshot:
     """A whole window.
 
-    `first` is the call's own snapshot. `reanchor` and `request_id` are what the tier said of the
-    reset's cause, None and empty where it said nothing.
+    `first` is true for the first snapshot of the call. `reanchor` says whether a Reanchor caused
+    it, None if the tier gave no reason. `request_id` is the Reanchor's, empty if it named none.
     """
 
     rows: Rows
@@ -46,7 +48,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A heartbeat: proves that the call lives, and tells what must have been seen by now."""
+    """A sign of life of the call. `last_seq` is the last sequence number that the tier has sent."""
 
     epoch: int = 0
     last_seq: int = 0
@@ -54,9 +56,9 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class CallPosition:
-    """What of a call has been handed over: all of it up to this delta, and nothing beyond.
+    """The last delta of a call that was handed over; everything before it was, nothing after it.
 
-    `stream_id` is that delta's, empty where it has none.
+    `stream_id` is that delta's, empty if it has none.
     """
 
     epoch: int
@@ -67,54 +69,60 @@ class CallPosition:
 class Sequencer:
     """Orders the batches of one call. `empty` is a mirror for snapshots to be built in.
 
-    With `after`, the call goes on there: no snapshot is awaited, and what comes must be numbered
-    from there on, for nothing else shows that nothing is missing.
+    With `after`, the call continues there: no snapshot is awaited, and its deltas must be numbered
+    from there on. Numbers are the only proof that none is missing.
     """
 
     def __init__(self, empty: Mirror, after: CallPosition | None = None) -> None:
-        self._scratch = empty
+        self._mirror = empty
         self._after = after
         self._epoch = after.epoch if after else 0
         self._next_seq = after.seq + 1 if after else 0
-        self._open = False  # a snapshot is under way
-        self._began = after is not None  # any snapshot has begun
-        self._cause: Batch | None = None  # the batch whose reset began the present snapshot
-        self._snapshots = 1 if after else 0
+        self._in_snapshot = False
+        self._begun = after is not None  # a snapshot has begun, or was handed over before
+        self._reset_batch: Batch | None = None  # the batch that began the current snapshot
+        self._snapshot_count = 1 if after else 0
         self._dropped = 0
-        self._done = self._next_seq  # all before it is handed over; 0 is not known
+        self._delivered_before = self._next_seq  # lower numbers are handed over; 0 is unknown
         self._stream_id = after.stream_id if after else ""
 
-    def widen(self, limit: int) -> None:
-        """Allow snapshots of up to `limit` rows from now on: a reanchor is under way."""
-        if isinstance(self._scratch, Window):
-            self._scratch.limit = max(self._scratch.limit, limit)
+    def raise_limit(self, limit: int) -> None:
+        """Allow snapshots of up to `limit` rows from now on: a reanchor may ask for more."""
+        if isinstance(self._mirror, Window):
+            self._mirror.limit = max(self._mirror.limit, limit)
 
     @property
-    def waiting(self) -> bool:
-        """Whether a snapshot is still to be completed."""
-        return self._open or not self._began
+    def awaiting_snapshot(self) -> bool:
+        """Whether a snapshot is incomplete, or none has come yet."""
+        return self._in_snapshot or not self._begun
 
     @property
     def position(self) -> CallPosition | None:
-        """Where another call may go on; None where that can't be told exactly."""
-        if self.waiting or not 0 < self._done <= _NUMBERS:
+        """Where another call may continue; None if that is not known exactly."""
+        if self.awaiting_snapshot or not 0 < self._delivered_before <= _SEQ_LIMIT:
             return None
-        return CallPosition(self._epoch, self._done - 1, self._stream_id)
+        return CallPosition(self._epoch, self._delivered_before - 1, self._stream_id)
 
     def take_dropped(self) -> int:
-        """Return how many deltas were dropped, as old or seen before, since last asked."""
+        """Return how many deltas were dropped, as old or repeated, since the last call."""
         dropped, self._dropped = self._dropped, 0
         return dropped
 
-    def beat(self, beat: Heartbeat) -> None:
-        """Check a heartbeat against what was seen; raises Resync on a gap."""
-        if self._after and 0 < beat.epoch < self._after.epoch:
-            raise Resync("gap")  # the tier goes on somewhere else than it said
-        if beat.epoch >= self._epoch and self._next_seq and beat.last_seq >= self._next_seq:
+    def check_heartbeat(self, heartbeat: Heartbeat) -> None:
+        """Compare a heartbeat with what has come.
+
+        Raises:
+            Resync: a delta is missing.
+
+        """
+        epoch = heartbeat.epoch
+        if self._after and 0 < epoch < self._after.epoch:
+            raise Resync("gap")  # the tier does not continue where it said
+        if epoch >= self._epoch and self._next_seq and heartbeat.last_seq >= self._next_seq:
             raise Resync("gap")
 
     def feed(self, batch: Batch) -> Iterator[Snapshot | Change]:
-        """Take a batch; yields snapshots and groups in order.
+        """Process a batch; yields snapshots and groups in order.
 
         Raises:
             Resync: a gap, a bare reset, deltas before any snapshot, an unreadable delta.
@@ -122,9 +130,9 @@ class Sequencer:
         """
         if batch.epoch and batch.epoch < self._epoch:
             self._dropped += len(batch.deltas)
-            self._pass_over(batch)
+            self._skip_old_epoch(batch)
             return
-        deltas = self._unseen(batch)
+        deltas = self._without_repeated(batch)
         if batch.deltas and not deltas:
             return
         if batch.epoch > self._epoch:
@@ -132,81 +140,83 @@ class Sequencer:
             if not begins and (deltas or batch.snapshot_complete):
                 raise Resync("epoch_without_reset")
             self._epoch = batch.epoch
-        if self._began and not self._open and _plain(deltas):
+        if self._begun and not self._in_snapshot and _all_changes(deltas):
             yield from split_groups(deltas)
         else:
-            yield from self._take(deltas, batch)
-        if batch.snapshot_complete and self._open:
-            self._open = False
-            self._snapshots += 1
+            yield from self._process(deltas, batch)
+        if batch.snapshot_complete and self._in_snapshot:
+            self._in_snapshot = False
+            self._snapshot_count += 1
             yield self._snapshot()
         if deltas:
-            self._done = self._next_seq if batch.first_seq else 0
+            self._delivered_before = self._next_seq if batch.first_seq else 0
             self._stream_id = deltas[-1].stream_id
 
     def _snapshot(self) -> Snapshot:
-        cause = self._cause or Batch()
+        reset = self._reset_batch or Batch()
         return Snapshot(
-            self._scratch.snapshot(),
-            first=self._snapshots == 1,
-            reanchor=cause.reanchor,
-            request_id=cause.request_id,
+            self._mirror.snapshot(),
+            first=self._snapshot_count == 1,
+            reanchor=reset.reanchor,
+            request_id=reset.request_id,
         )
 
-    def _unseen(self, batch: Batch) -> tuple[Frame, ...]:
+    def _without_repeated(self, batch: Batch) -> tuple[Frame, ...]:
+        """Return the deltas whose numbers are new; raises Resync on a gap."""
         deltas = batch.deltas
         if not batch.first_seq:
             if deltas and self._after:
                 raise Resync("gap")
             return deltas
-        # An empty batch, too, tells by its number what should have come before.
-        seen = self._next_seq - batch.first_seq if self._next_seq else 0
-        if seen < 0:
+        # The number of an empty batch, too, says what should have come before it.
+        repeated = self._next_seq - batch.first_seq if self._next_seq else 0
+        if repeated < 0:
             raise Resync("gap")
-        if seen:
-            self._dropped += min(seen, len(deltas))
-            deltas = deltas[seen:]
+        if repeated:
+            self._dropped += min(repeated, len(deltas))
+            deltas = deltas[repeated:]
         if deltas:
             self._next_seq = batch.first_seq + len(batch.deltas)
         return deltas
 
-    def _pass_over(self, batch: Batch) -> None:
-        """Count what came too late: its numbers are no gap.
+    def _skip_old_epoch(self, batch: Batch) -> None:
+        """Count the numbers of a late batch as seen: they are no gap.
 
-        But nothing new can be of an epoch before the one that the call went on in.
+        A continued call gets no new deltas of an epoch before the one that it continues in.
         """
         end = batch.first_seq + len(batch.deltas)
-        fresh = batch.deltas and not (batch.first_seq and end <= self._next_seq)
-        if fresh and self._after and batch.epoch < self._after.epoch:
+        new = batch.deltas and not (batch.first_seq and end <= self._next_seq)
+        if new and self._after and batch.epoch < self._after.epoch:
             raise Resync("gap")
         if batch.first_seq and batch.first_seq <= self._next_seq:
             self._next_seq = max(self._next_seq, end)
-            self._done = self._done and self._next_seq
+            self._delivered_before = self._delivered_before and self._next_seq
 
-    def _take(self, deltas: tuple[Frame, ...], batch: Batch) -> Iterator[Change]:
+    def _process(self, deltas: tuple[Frame, ...], batch: Batch) -> Iterator[Change]:
+        """Build the snapshot from its deltas; yield the groups that belong to no snapshot."""
         for group in split_groups(deltas):
             for frame in group.frames:
                 if not frame.data:
                     raise Resync("unreadable")
                 if frame.op == _RESET:
-                    self._reset(batch)
-            if self._open:
-                self._scratch.reduce(group.frames)
-            elif not self._began:
+                    self._begin_snapshot(batch)
+            if self._in_snapshot:
+                self._mirror.reduce(group.frames)
+            elif not self._begun:
                 raise Resync("no_snapshot")
             else:
                 yield group
 
-    def _reset(self, batch: Batch) -> None:
+    def _begin_snapshot(self, batch: Batch) -> None:
         if batch.bare:
             raise Resync("bare_reset")
-        self._open = self._began = True
-        self._cause = batch
+        self._in_snapshot = self._begun = True
+        self._reset_batch = batch
 
 
-def _plain(deltas: tuple[Frame, ...]) -> bool:
-    """Whether all can be passed on as they are: no reset, nothing unreadable."""
-    for frame in deltas:  # noqa: SIM110 - `all` costs thrice as much
+def _all_changes(deltas: tuple[Frame, ...]) -> bool:
+    """Return whether all deltas can be passed on unprocessed: no reset, none unreadable."""
+    for frame in deltas:  # noqa: SIM110 - `all` costs three times as much
         if frame.op == _RESET or not frame.data:
             return False
     return True

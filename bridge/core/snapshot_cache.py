@@ -1,4 +1,4 @@
-"""Page: what newcomers to a window are shown first, printed anew only where it has changed."""
+"""SnapshotCache: the reset and enters that show a window to newcomers."""
 
 from collections.abc import Sequence
 
@@ -8,20 +8,20 @@ from .window import Rows
 
 
 class SnapshotCache:
-    """The snapshots of one window, one after another.
+    """Makes the snapshots of one window, and encodes again only the rows that changed.
 
-    What was printed is kept from the second time on: most windows are shown once.
+    Enters are kept from the second snapshot on: most windows are shown once.
     """
 
     def __init__(self, *, streamed: bool = False) -> None:
         self._ordered = not streamed
-        self._shown = False
-        self._last: Sequence[tuple[Frame, Frame]] = ()
+        self._used = False
+        self._cached: Sequence[tuple[Frame, Frame]] = ()
 
     def group(self, rows: Rows) -> Group:
         """Return a reset, then one enter per row."""
-        printed = enter_frames(rows, ordered=self._ordered, last=self._last)
-        if self._shown:
-            self._last = tuple(zip(rows, printed, strict=True))
-        self._shown = True
-        return Group((RESET, *printed))
+        enters = enter_frames(rows, ordered=self._ordered, cached=self._cached)
+        if self._used:
+            self._cached = tuple(zip(rows, enters, strict=True))
+        self._used = True
+        return Group((RESET, *enters))

@@ -1,11 +1,12 @@
-"""Window: an exact mirror of what the tier said, and the guard over what viewers are told.
+"""Window: the exact mirror of a maintained query, and the guard over what viewers are sent.
 
-Laws between groups: ids are unique; never more rows than the limit; what the guard lets out leads
-id-keyed clients *and* clients that splice by index from the window before to the window after
-(docs/semantics.md, 'The reducer', 'The guard').
+Invariants between groups (docs/semantics.md, 'The reducer', 'The guard'):
+- Ids are unique.
+- There are never more rows than the limit.
+- The groups returned by `apply` turn the window before into the window after, for clients that
+  apply by id and for clients that splice by index.
 """
 
-import zlib
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
@@ -16,18 +17,16 @@ from .frame import Frame, leave_frame
 from .group import Change, Group
 from .op import Op
 
-_VERSIONED = frozenset([Op.ENTER, Op.MOVE, Op.UPDATE, Op.MATCH])
-_UPDATE = int(Op.UPDATE)  # an Enum costs more than all that is done with it here
-_JS_SAFE = 2**53 - 1
-STREAMED_CAP = 10_000
-"""Members of a streamed set that are kept so that newcomers can share it."""
+VERSIONED = frozenset([Op.ENTER, Op.MOVE, Op.UPDATE, Op.MATCH])
+"""Ops that carry a row, and with it a version."""
+_UPDATE = int(Op.UPDATE)  # an Enum costs more than the rest of `_update_in_place`
 
 Rows: TypeAlias = tuple[Frame, ...]
-"""A window at one moment. A row is the frame that last carried it: immutable, shared, printed."""
+"""A window at one moment. Each row is the frame that carried it last: immutable and shared."""
 
 
-class Applied(msgspec.Struct, frozen=True, gc=False):
-    """What came of a group: the group to send, if any, and what the guard had to do."""
+class ApplyResult(msgspec.Struct, frozen=True, gc=False):
+    """The group to send, None if nothing is left of it, and a name for each repair made to it."""
 
     group: Change | None
     repairs: tuple[str, ...] = ()
@@ -46,41 +45,41 @@ class Window:
         return len(self._rows)
 
     def snapshot(self) -> Rows:
-        """Return the rows now; the same tuple until something changes."""
+        """Return the current rows; the same tuple until something changes."""
         if self._snapshot is None:
             self._snapshot = tuple(self._rows)
         return self._snapshot
 
-    def apply(self, group: Change) -> Applied:
-        """Apply a source change and judge it; returns what viewers may be sent."""
-        if isinstance(group, Frame) and self._replace(group):
-            return Applied(group)
+    def apply(self, group: Change) -> ApplyResult:
+        """Apply a source change; return what viewers are sent for it, repaired if needed."""
+        if isinstance(group, Frame) and self._update_in_place(group):
+            return ApplyResult(group)
         before = self.snapshot()
         repairs: list[str] = []
         kept: list[Frame] = []
         literal = True
         for frame in group.frames:
-            if self._stale(frame):
+            if self._is_stale(frame):
                 repairs.append("stale_version")
                 continue
-            literal &= self._step(frame)
+            literal &= self._reduce_frame(frame)
             kept.append(frame)
         self._snapshot = None
         if not literal:
-            self._cut()
+            self._truncate()
             kept = diff(before, self.snapshot(), group.stream_id)
             repairs.append("splice")
         elif len(self._rows) > self.limit:
-            kept += self._evict(group.stream_id)
+            kept += self._remove_excess(group.stream_id)
             repairs.append("missing_leave")
         if not repairs:
-            return Applied(group)
-        return Applied(
+            return ApplyResult(group)
+        return ApplyResult(
             Group(tuple(kept), group.stream_id, group.at) if kept else None, tuple(repairs)
         )
 
-    def _replace(self, frame: Frame) -> bool:
-        """Take an update of a row where it stands, if it is one: most changes are."""
+    def _update_in_place(self, frame: Frame) -> bool:
+        """Apply a valid update of one row, as most changes are; False if it is anything else."""
         rows, at = self._rows, frame.old_index
         if frame.op != _UPDATE or at != frame.new_index or not 0 <= at < len(rows) <= self.limit:
             return False
@@ -94,23 +93,23 @@ class Window:
     def reduce(self, frames: Iterable[Frame]) -> None:
         """Apply frames by the reducer alone, then cut to the limit: for snapshots and replays."""
         for frame in frames:
-            self._step(frame)
-        self._cut()
+            self._reduce_frame(frame)
+        self._truncate()
         self._snapshot = None
 
-    def _stale(self, frame: Frame) -> bool:
-        if not frame.version or frame.op not in _VERSIONED:
+    def _is_stale(self, frame: Frame) -> bool:
+        if not frame.version or frame.op not in VERSIONED:
             return False
         row = self._by_id.get(frame.agg_id)
         return row is not None and frame.version < row.version
 
-    def _step(self, frame: Frame) -> bool:
-        """Apply one frame by the reducer; say whether a literal splice does the same."""
-        step = _STEPS.get(frame.op)
-        return True if step is None else step(self, frame)
+    def _reduce_frame(self, frame: Frame) -> bool:
+        """Apply one frame by the reducer; return whether a literal splice does the same."""
+        reducer = _REDUCERS.get(frame.op)
+        return True if reducer is None else reducer(self, frame)
 
-    def _find(self, frame: Frame) -> int:
-        """Return where the frame's row stands, -1 if it does not; its own index is tried first."""
+    def _index_of(self, frame: Frame) -> int:
+        """Return the index of the frame's row, -1 if there is none. Tries `old_index` first."""
         row = self._by_id.get(frame.agg_id)
         if row is None:
             return -1
@@ -120,14 +119,14 @@ class Window:
         return self._rows.index(row)
 
     def _enter(self, frame: Frame) -> bool:
-        at = self._find(frame)
+        at = self._index_of(frame)
         if at >= 0:
             del self._rows[at]
         self._insert(frame)
         return at < 0 and 0 <= frame.new_index < len(self._rows)
 
     def _move(self, frame: Frame) -> bool:
-        at = self._find(frame)
+        at = self._index_of(frame)
         if at >= 0:
             del self._rows[at]
         self._insert(frame)
@@ -138,7 +137,7 @@ class Window:
         self._by_id[frame.agg_id] = frame
 
     def _leave(self, frame: Frame) -> bool:
-        at = self._find(frame)
+        at = self._index_of(frame)
         if at < 0:
             return False
         del self._rows[at]
@@ -146,15 +145,15 @@ class Window:
         return at == frame.old_index
 
     def _update(self, frame: Frame) -> bool:
-        at = self._find(frame)
+        at = self._index_of(frame)
         if at < 0:
             return False
         self._rows[at] = self._by_id[frame.agg_id] = frame
         return at == frame.old_index == frame.new_index
 
     def _match(self, frame: Frame) -> bool:
-        # Streamed ops have no index: a client that splices can't follow, so never literal here.
-        at = self._find(frame)
+        # A match has no index, so a client that splices can't follow it.
+        at = self._index_of(frame)
         if at < 0:
             self._rows.append(frame)
             self._by_id[frame.agg_id] = frame
@@ -171,8 +170,8 @@ class Window:
         self._by_id.clear()
         return True
 
-    def _evict(self, stream_id: str) -> list[Frame]:
-        """Remove rows over the limit; returns the leaves that the tier forgot."""
+    def _remove_excess(self, stream_id: str) -> list[Frame]:
+        """Remove the rows over the limit; return the leaves that the tier did not send."""
         leaves = []
         while len(self._rows) > self.limit:
             row = self._rows.pop()
@@ -180,13 +179,13 @@ class Window:
             leaves.append(leave_frame(row.agg_id, len(self._rows), stream_id))
         return leaves
 
-    def _cut(self) -> None:
+    def _truncate(self) -> None:
         for row in self._rows[self.limit :]:
             del self._by_id[row.agg_id]
         del self._rows[self.limit :]
 
 
-_STEPS: dict[int, Callable[[Window, Frame], bool]] = {
+_REDUCERS: dict[int, Callable[[Window, Frame], bool]] = {
     Op.ENTER: Window._enter,  # noqa: SLF001 - the table belongs to the class
     Op.LEAVE: Window._leave,  # noqa: SLF001
     Op.MOVE: Window._move,  # noqa: SLF001
@@ -195,72 +194,3 @@ _STEPS: dict[int, Callable[[Window, Frame], bool]] = {
     Op.MATCH: Window._match,  # noqa: SLF001
     Op.UNMATCH: Window._unmatch,  # noqa: SLF001
 }
-
-
-class StreamedSet:
-    """The members of a streamed query: no order, no bound, so nothing to repair by index.
-
-    Known members only: rows of the page and rows that matched since. Others may be updated or
-    unmatched without ever having been seen; that passes through. Beyond `cap` members nothing is
-    kept any more: groups still pass, but nobody can be shown the set.
-    """
-
-    def __init__(self, rows: Iterable[Frame] = (), *, cap: int = STREAMED_CAP) -> None:
-        self._rows = {row.agg_id: row for row in rows}
-        self._cap = cap
-        self.full = False
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def snapshot(self) -> Rows:
-        """Return the members known, in the order they came."""
-        return tuple(self._rows.values())
-
-    def apply(self, group: Change) -> Applied:
-        """Apply a source change; drops only what is older than the mirror."""
-        kept = [frame for frame in group.frames if self._take(frame)]
-        if len(kept) == len(group.frames):
-            return Applied(group)
-        repairs = ("stale_version",) * (len(group.frames) - len(kept))
-        return Applied(Group(tuple(kept), group.stream_id, group.at) if kept else None, repairs)
-
-    def reduce(self, frames: Iterable[Frame]) -> None:
-        """Apply frames by the reducer alone."""
-        for frame in frames:
-            self._take(frame)
-
-    def _take(self, frame: Frame) -> bool:
-        if self.full:
-            return True
-        row = self._rows.get(frame.agg_id)
-        if frame.op in (Op.LEAVE, Op.UNMATCH):
-            self._rows.pop(frame.agg_id, None)
-        elif frame.op == Op.RESET:
-            self._rows.clear()
-        elif frame.op in _VERSIONED:
-            if row is not None and frame.version and frame.version < row.version:
-                return False
-            if row is not None or frame.op != Op.UPDATE:
-                self._rows[frame.agg_id] = frame
-                self._fill()
-        return True
-
-    def _fill(self) -> None:
-        if len(self._rows) > self._cap:
-            self.full = True
-            self._rows.clear()
-
-
-Mirror: TypeAlias = Window | StreamedSet
-
-
-def digest(rows: Iterable[Frame]) -> str:
-    """Sum a window up: CRC-32 over id and version of its rows, in order (docs/wire.md §5)."""
-    text = "".join(
-        [
-            f"{row.agg_id}\n{row.version if -_JS_SAFE <= row.version <= _JS_SAFE else 0}\n"
-            for row in rows
-        ]
-    )
-    return f"{zlib.crc32(text.encode()):08x}"

@@ -1,1 +1,1 @@
-"""Floor 1: subscriptions, viewers and the seams to tier and socket. asyncio, but no network."""
+"""Subscriptions, viewers, and the interfaces to tier and socket. Uses asyncio, but no network."""

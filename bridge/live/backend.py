@@ -1,7 +1,7 @@
-"""Backend and Sub: the seam to the tier.
+"""Backend and UpstreamCall: the interface to the tier.
 
-An adapter opens subscriptions; what comes out is the core's values. A fake in memory satisfies
-the seam as well as gRPC does.
+An adapter opens calls, which yield values of the core. gRPC is one adapter, a fake in memory is
+another.
 """
 
 from collections.abc import Callable
@@ -17,8 +17,8 @@ from bridge.core.sequencer import CallPosition, Heartbeat
 class Identity:
     """On whose behalf the tier is asked.
 
-    `metadata` are the name-value pairs that travel to the tier. `scope` is the part of them that
-    authorisation may depend on: subscriptions are shared within a scope, never across.
+    `metadata` are the name-value pairs sent to the tier. `scope` is the part of them that
+    authorisation may depend on: subscriptions are shared within a scope, never across scopes.
     """
 
     metadata: tuple[tuple[str, str], ...] = ()
@@ -27,7 +27,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class ResumeOffer:
-    """Where a lost call was left: the tier's name for it, its route, and what of it is applied."""
+    """Where a lost call ended: the tier's id and route for it, and the last position applied."""
 
     id: str
     route: bytes
@@ -35,52 +35,52 @@ class ResumeOffer:
 
 
 class UpstreamCall(Protocol):
-    """One open subscription at the tier."""
+    """One open Subscribe call at the tier."""
 
     @property
     def id(self) -> str:
-        """The tier's name for it."""
+        """The tier's id for it."""
 
     @property
     def route(self) -> bytes:
-        """What the tier finds it by; empty where it said nothing."""
+        """What the tier finds it by, empty where it sent nothing."""
 
     @property
     def resumed(self) -> bool:
-        """Whether the tier says that it goes on where a lost one was left."""
+        """Whether the tier says that this call continues where a lost one ended."""
 
     @property
     def effective(self) -> LiveQuery | None:
-        """The query as the tier runs it; None where it did not say."""
+        """The query as the tier runs it, None where it did not say."""
 
     @property
     def heartbeat(self) -> float:
-        """Seconds between the heartbeats that the tier promised; 0 where it promised none."""
+        """Seconds between the heartbeats that the tier promised, 0 where it promised none."""
 
     @property
     def leaving(self) -> bool:
-        """Whether the tier has said that what carries this will go: the end is no trouble."""
+        """Whether the tier announced the end of the connection (GOAWAY)."""
 
     async def follow(self, take: Callable[[Batch | Heartbeat], None]) -> None:
-        """Hand each message to `take` as it comes; returns once the tier has ended it well (OK).
+        """Pass each message to `take` as it comes. Return once the tier has ended the call (OK).
 
-        Cancelling may end the call. Raises Failed when the call breaks or is refused, and what
-        `take` raises, after which it is called no more.
+        Raise Failed if the call breaks or is refused, and what `take` raises, which is then not
+        called again. Cancelling may end the call.
         """
 
     async def reanchor(self, query: LiveQuery, was: LiveQuery, request_id: str) -> LiveQuery | None:
-        """Slide the window to the cursor and limit of `query`; `was` is the one in force.
+        """Move the window to the cursor and limit of `query`. `was` is the query until now.
 
-        The new window comes through `follow` as a reset. Returns the query as the tier runs it,
-        None where it does not say. Raises Failed; UNIMPLEMENTED where the tier can't.
+        The new window comes through `follow`, as a reset. Return the query as the tier runs it,
+        None where it does not say. Raise Failed, UNIMPLEMENTED where the tier can't.
         """
 
     async def close(self) -> None:
-        """End the subscription. Idempotent; never raises."""
+        """End the call. Idempotent. Never raises."""
 
 
 class Backend(Protocol):
-    """Opens subscriptions."""
+    """Opens calls."""
 
     async def subscribe(
         self,
@@ -90,12 +90,12 @@ class Backend(Protocol):
         again: bool = False,
         resume: ResumeOffer | None = None,
     ) -> UpstreamCall:
-        """Open one; returns when the tier has started it. Raises Failed.
+        """Open a call. Return when the tier has started it. Raise Failed.
 
-        `again`: there was one before, whose window stands meanwhile; such calls may be paced.
-        `resume`: where to go on, if the tier can; else it begins with a snapshot, as ever.
+        `again`: an earlier call was lost, and viewers still have its window. Such calls may be
+        rate-limited. `resume`: where to continue, if the tier can. If not, it sends a snapshot.
         Cancelling leaves nothing open.
         """
 
     async def pause(self, seconds: float) -> None:
-        """Wait between two tries; may be cut short when the tier is seen to be back."""
+        """Wait between two attempts. May return early when the tier is reachable again."""

@@ -1,11 +1,11 @@
-"""Backoff: waits between attempts, spread so that a crowd does not return at once."""
+"""Backoff: waits between attempts, with jitter so that a crowd does not return at once."""
 
 import random
 from collections.abc import Callable
 
 
 class Backoff:
-    """Full jitter: each wait is anywhere between 0 and a bound that grows by a factor."""
+    """Full jitter: a wait is anywhere between 0 and a bound, which grows by `factor` to `most`."""
 
     def __init__(
         self,
@@ -21,11 +21,11 @@ class Backoff:
         self._uniform = uniform
 
     def next(self) -> float:
-        """Return seconds to wait before the next attempt."""
+        """Return the seconds to wait before the next attempt."""
         wait = self._uniform(0, self._bound)
         self._bound = min(self._bound * self._factor, self._most)
         return wait
 
     def reset(self) -> None:
-        """Begin anew: an attempt has succeeded."""
+        """Start from the first bound again, after an attempt that succeeded."""
         self._bound = self._first

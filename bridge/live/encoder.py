@@ -1,29 +1,26 @@
-"""Script: how one client is spoken to, as the live floor sees the protocol that it speaks."""
+"""Encoder: the protocol of one client, as the live layer sees it."""
 
-from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from bridge.core.bundle import Bundle, SharedEncoding
-
-Digest: TypeAlias = Callable[[], str | None]
-"""Sums a window up; None where it has no order. Called only by whoever tells it."""
+from bridge.core.digest import DigestFunction
 
 
 class Encoder(Protocol):
-    """How one client is spoken to: the protocol it speaks. What it has no word for is b""."""
+    """Encodes for one client. What its protocol has no message for is b""."""
 
     resets: bool
-    """Whether a moved window is told as reset + enters; else as a diff."""
+    """Whether a move to another window is sent as reset + enters. If not, it is sent as a diff."""
 
     @property
     def shared(self) -> SharedEncoding | None:
-        """How groups are printed from here on, as for others; None: in a form of its own."""
+        """The encoding of groups from here on. None: its bytes are shared with no other viewer."""
 
     def frames(self, bundle: Bundle) -> bytes:
-        """Print groups, the bytes shared where they can be."""
+        """Encode groups. The bytes are shared with other viewers where they can be."""
 
-    def ready(self, rows: int, resumed: str, digest: Digest) -> bytes:
-        """Tell that the window is complete, and how it came to be."""
+    def ready(self, rows: int, resumed: str, digest: DigestFunction) -> bytes:
+        """Encode that the window is complete, and how it came about (docs/wire.md §5)."""
 
     def state(self, stale: str | None) -> bytes:
-        """Tell that the tier was lost, and why; None: that it is back."""
+        """Encode that the tier is lost, and why. None: that it is back."""

@@ -1,79 +1,114 @@
-"""Fan-out: what is added to a log, to every viewer of a subscription, without an await.
+"""FanOut: writes what is appended to a log to all viewers of a subscription, without an await.
 
-Nearly all viewers, nearly always, are in step and go on together (see `lockstep`). The others flush
-themselves: who has just come, lags, or is due more than what was added. Laws: a viewer is in one
-rank or none; it falls in only with nothing unsent, and whoever else writes to its socket, moves or
-ends it, has had it fall out first; nothing called here calls back.
+Nearly always, nearly all viewers are in lockstep. The others flush alone: those that have just
+joined, that lag, or that are due more than what was appended.
+
+Invariants: a viewer is in one lockstep or none; it joins one only with nothing unsent; whatever
+else writes to its socket, moves or ends it has made it leave first; nothing called here calls back.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from bridge.core.bundle import SharedEncoding
 from bridge.core.log import Log
 
-from .lockstep import Lockstep
-from .observer import Observer
-from .viewer import Viewer
+from .flush_scheduler import FlushScheduler
+from .lockstep import Lockstep, Member
+from .shared_window import SharedWindow
 
 
 class FanOut:
-    """One subscription's. `now` tells seconds."""
+    """One subscription's. `viewers` are all of them, `now` returns seconds."""
 
-    def __init__(self, observer: Observer, now: Callable[[], float]) -> None:
-        self._observer = observer
+    def __init__(
+        self,
+        window: SharedWindow,
+        viewers: Collection[Member],
+        flush_scheduler: FlushScheduler,
+        now: Callable[[], float],
+    ) -> None:
+        self._window = window
+        self._viewers = viewers
+        self._flush_scheduler = flush_scheduler
+        self._flush_scheduled = False
         self._now = now
-        self._position = 0  # where the last pass left all who could be taken along
-        self._lockstep: dict[SharedEncoding | None, Lockstep] = {}
-        self._loose: dict[Viewer, None] = {}
+        self._position = 0  # the log's head at the last flush
+        self._locksteps: dict[SharedEncoding | None, Lockstep] = {}
+        self._solo: dict[Member, None] = {}
 
-    def add(self, viewer: Viewer) -> None:
-        """Take a viewer in."""
-        self._loose[viewer] = None
+    def add(self, viewer: Member) -> None:
+        """Add a viewer. It flushes alone at first."""
+        self._solo[viewer] = None
 
-    def remove(self, viewer: Viewer) -> None:
-        """Forget a viewer. Idempotent."""
+    def remove(self, viewer: Member) -> None:
+        """Remove a viewer. Idempotent."""
         if viewer.lockstep is not None:
             viewer.lockstep.leave(viewer)
-        self._loose.pop(viewer, None)
+        self._solo.pop(viewer, None)
 
-    def disband(self) -> None:
-        """Have everybody flush alone: there is more to tell than what was added."""
-        for lockstep in self._lockstep.values():
-            lockstep.disband()
-        for viewer in self._loose:
-            viewer.steady = False
+    def schedule_flush(self) -> None:
+        """Flush once at the end of the loop's turn: what arrives together is written together."""
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._flush_scheduler.call(self.flush)
 
-    def flush(self, log: Log) -> None:
-        """Take everybody as far as they can be taken."""
-        before = self._position
+    def flush(self) -> None:
+        """Write to every viewer what its socket has room for. Trim the log to its bounds."""
+        self._flush_scheduled = False
+        window = self._window
+        log, before = window.log, self._position
+        if window.stale is not None:
+            self._dissolve_locksteps()
         if before != log.head:
-            for viewer in tuple(self._loose):
-                if viewer.steady:
-                    self._line_up(viewer)
+            for viewer in tuple(self._solo):
+                if viewer.can_join_lockstep:
+                    self._join_lockstep(viewer)
             self._position = log.head
-            self._advance(log, before)
-        for viewer in tuple(self._loose):
-            if not viewer.parked:
+            self._broadcast(log, before)
+        for viewer in tuple(self._solo):
+            if not viewer.waits_for_room:
                 viewer.flush()
+        if window.unwritten_times:
+            if self._viewers:
+                window.observer.written(window.unwritten_times)
+            window.unwritten_times = []
+        if log.full:
+            log.trim(keep=self._oldest_needed())
 
-    def _advance(self, log: Log, before: int) -> None:
+    def shrink_history(self) -> bool:
+        """Forget some of the oldest history that no viewer needs. Return whether there was any."""
+        self.flush()
+        return self._window.log.shrink(keep=self._oldest_needed())
+
+    def _oldest_needed(self) -> int:
+        return min((v.oldest_needed for v in self._viewers), default=self._window.log.head)
+
+    def _dissolve_locksteps(self) -> None:
+        """Have every viewer flush alone: more is due than what was appended."""
+        for lockstep in self._locksteps.values():
+            lockstep.dissolve()
+        for viewer in self._solo:
+            viewer.can_join_lockstep = False
+
+    def _broadcast(self, log: Log, before: int) -> None:
         bundle, head, now = log.since(before), log.head, self._now()
-        for shared, lockstep in tuple(self._lockstep.items()):
-            if lockstep.viewers:
-                frames, size = lockstep.take(bundle, head, now)
-                self._observer.sent(frames, size)
+        for shared, lockstep in tuple(self._locksteps.items()):
+            if lockstep.members:
+                frames, size = lockstep.broadcast(bundle, head, now)
+                self._window.observer.sent(frames, size)
             else:
-                del self._lockstep[shared]
+                del self._locksteps[shared]
 
-    def _line_up(self, viewer: Viewer) -> None:
+    def _join_lockstep(self, viewer: Member) -> None:
+        """Have a viewer join the lockstep of its encoding, if it is at the same position."""
         send_buffer = viewer.send_buffer
         if viewer.position != self._position or send_buffer.unsent():
             return
-        wire = send_buffer.wire()
-        if wire is None:
+        direct_send = send_buffer.open_direct_send()
+        if direct_send is None:
             return
         shared = viewer.shared
-        lockstep = self._lockstep.get(shared)
+        lockstep = self._locksteps.get(shared)
         if lockstep is None:
-            lockstep = self._lockstep[shared] = Lockstep(shared, self._position, self._loose)
-        lockstep.join(viewer, wire)
+            lockstep = self._locksteps[shared] = Lockstep(shared, self._position, self._solo)
+        lockstep.join(viewer, direct_send)

@@ -1,4 +1,4 @@
-"""Tick: what is due at the end of this turn of the loop, for all who have something due."""
+"""FlushScheduler: calls what is due at the end of this turn of the event loop."""
 
 import asyncio
 import logging
@@ -8,28 +8,28 @@ logger = logging.getLogger(__name__)
 
 
 class FlushScheduler:
-    """Calls what it was given, in that order, once the loop has got round to it.
+    """Runs callbacks in the order given, after the callbacks that are ready now.
 
-    What arrives together is written together, and one turn of the loop is asked for, not one each.
+    So changes that arrive together are written together. One callback of the loop runs them all.
     """
 
-    __slots__ = ("_due", "_loop")
+    __slots__ = ("_callbacks", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._loop = loop or asyncio.get_running_loop()
-        self._due: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], None]] = []
 
-    def call(self, what: Callable[[], None]) -> None:
-        """Have something called."""
-        if not self._due:
+    def call(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once."""
+        if not self._callbacks:
             self._loop.call_soon(self._run)
-        self._due.append(what)
+        self._callbacks.append(callback)
 
     def _run(self) -> None:
-        due, self._due = self._due, []
-        for what in due:
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
             try:
-                what()
+                callback()
             except Exception:
-                # As the loop itself would: the others are due all the same.
-                logger.exception("something due in a tick broke")
+                # As the loop itself would: the other callbacks still run.
+                logger.exception("a scheduled flush failed")

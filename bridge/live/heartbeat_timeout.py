@@ -1,4 +1,4 @@
-"""Listening: a deadline for a call that promised heartbeats, moved by all that comes on it."""
+"""HeartbeatTimeout: the deadline of a call that promised heartbeats. Any message moves it."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,34 +8,38 @@ MISSED_BEATS = 3
 
 
 class HeartbeatTimeout:
-    """Gives a call up when a tier that promised heartbeats is silent for too long."""
+    """Expires a call's timeout after silence.
 
-    def __init__(self, interval: float, heard: Callable[[], float]) -> None:
-        self.silent = False
+    `interval` is what the tier promised, in seconds, 0 for nothing. `received_at` returns when the
+    last message came, in the loop's time.
+    """
+
+    def __init__(self, interval: float, received_at: Callable[[], float]) -> None:
+        self.expired = False
         self._interval = interval
-        self._heard = heard
+        self._received_at = received_at
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def _due(self) -> float:
-        return self._heard() + MISSED_BEATS * self._interval
+        return self._received_at() + MISSED_BEATS * self._interval
 
-    def begin(self, clock: asyncio.Timeout) -> None:
-        """Listen; `clock` is made to run out on silence."""
+    def start(self, timeout: asyncio.Timeout) -> None:
+        """Start. On silence, `timeout` is made to expire."""
         if self._interval:
-            self._timer = self._loop.call_at(self._due, self._listen, clock)
+            self._timer = self._loop.call_at(self._due, self._check, timeout)
 
     def stop(self) -> None:
-        """Listen no more. Idempotent."""
+        """Stop. Idempotent."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _listen(self, clock: asyncio.Timeout) -> None:
+    def _check(self, timeout: asyncio.Timeout) -> None:
         now = self._loop.time()
-        self.silent = now >= self._due
-        if self.silent:
-            if not clock.expired():
-                clock.reschedule(now)
+        self.expired = now >= self._due
+        if self.expired:
+            if not timeout.expired():
+                timeout.reschedule(now)
         else:
-            self.begin(clock)
+            self.start(timeout)

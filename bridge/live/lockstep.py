@@ -1,122 +1,169 @@
-"""Rank: viewers in step, who are told the same at the same moment.
+"""Lockstep: viewers at the same position, served by one broadcast.
 
-They stand at one place in their subscription's log, and are due nothing but what is added to it;
-nothing is unsent on their sockets, and none has ended (see `send_buffer`). Such a viewer costs one
-send to its socket: what there is to count is counted once for all of them, and each is looked at
-again only when it leaves.
+Invariants: all members are at `position` in their window's log; nothing is due to them but what is
+appended to it; nothing is unsent on their sockets, and none has ended (see `send_buffer`).
+
+A member costs one send to its socket per broadcast. What is counted is counted once for all of
+them. A member is touched again only when it leaves.
 """
 
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from bridge.core.bundle import Bundle, SharedEncoding
 
 from .send_buffer import DirectSend, SendBuffer
-from .viewer import Viewer
 
-_Sent: TypeAlias = tuple[list[Viewer], list[tuple[Viewer, bytes]], int]
-"""Who takes nothing, what rest of it who did not take, and how many bytes there were in all."""
+
+class Member(Protocol):
+    """A viewer, as lockstep and fan-out see it. Compared by identity."""
+
+    send_buffer: SendBuffer
+    can_join_lockstep: bool
+    waits_for_room: bool
+
+    @property
+    def lockstep(self) -> "Lockstep | None":
+        """The lockstep it is in, None while it flushes alone."""
+
+    @property
+    def position(self) -> int:
+        """The position in the window's log up to which it was written."""
+
+    @property
+    def oldest_needed(self) -> int:
+        """The position after which this viewer needs the log."""
+
+    @property
+    def shared(self) -> SharedEncoding | None:
+        """The encoding of groups from here on. None: its bytes are shared with no other viewer."""
+
+    def flush(self) -> None:
+        """Write what is due. Never raises."""
+
+    def join_lockstep(self, lockstep: "Lockstep") -> None:
+        """Take position and frame count from the lockstep from now on."""
+
+    def leave_lockstep(self) -> None:
+        """Keep position and frame count alone again."""
+
+    def encode(self, bundle: Bundle) -> bytes:
+        """Return groups in the client's encoding."""
+
+    def write_remainder(self, data: bytes) -> None:
+        """Write what the socket did not take of a direct send. Never raises."""
+
+
+_Sent: TypeAlias = tuple[list[Member], list[tuple[Member, bytes]], int]
+"""Members whose socket takes nothing; those it took a part for, with the rest; bytes in all."""
 
 
 class Lockstep:
-    """Those who are told in `shared`, or each in a form of its own (None)."""
+    """Viewers of one shared encoding, or (None) of an encoding of their own each.
 
-    __slots__ = ("_loose", "_wires", "frames", "position", "shared", "viewers", "written_at")
+    `solo` are the viewers that flush alone. A viewer that leaves is put there.
+    """
+
+    __slots__ = ("_direct_sends", "_solo", "frames", "members", "position", "shared", "written_at")
 
     def __init__(
-        self, shared: SharedEncoding | None, position: int, loose: dict[Viewer, None]
+        self, shared: SharedEncoding | None, position: int, solo: dict[Member, None]
     ) -> None:
         self.shared = shared
         self.position = position
-        """Where all of them stand."""
+        """Where all members are, in their window's log."""
         self.frames = 0
-        """How many frames they were told."""
+        """Frames broadcast so far."""
         self.written_at = 0.0
-        """When they were last written to."""
-        self._loose = loose
-        self.viewers: dict[Viewer, DirectSend] = {}
-        """Who they are, and the short way to their sockets."""
-        self._wires: list[DirectSend] | None = None  # alone, for the pass; None: to be listed anew
+        """When the last broadcast was."""
+        self._solo = solo
+        self.members: dict[Member, DirectSend] = {}
+        # The values of `members`; None when they must be listed again.
+        self._direct_sends: list[DirectSend] | None = None
 
-    def join(self, viewer: Viewer, wire: DirectSend) -> None:
-        """Take in a viewer that stands here."""
-        del self._loose[viewer]
-        self.viewers[viewer] = wire
-        self._wires = None
+    def join(self, viewer: Member, direct_send: DirectSend) -> None:
+        """Add a viewer that is at this position."""
+        del self._solo[viewer]
+        self.members[viewer] = direct_send
+        self._direct_sends = None
         viewer.join_lockstep(self)
 
-    def leave(self, viewer: Viewer) -> None:
-        """Let a viewer flush alone from now on."""
-        del self.viewers[viewer]
-        self._wires = None
-        self._loose[viewer] = None
+    def leave(self, viewer: Member) -> None:
+        """Have a viewer flush alone from now on."""
+        del self.members[viewer]
+        self._direct_sends = None
+        self._solo[viewer] = None
         viewer.leave_lockstep()
 
-    def disband(self) -> None:
-        """Let everybody flush alone."""
-        for viewer in tuple(self.viewers):
+    def dissolve(self) -> None:
+        """Have all members flush alone."""
+        for viewer in tuple(self.members):
             self.leave(viewer)
 
-    def take(self, bundle: Bundle, head: int, now: float) -> tuple[int, int]:
-        """Go on to `head` by what is in a bundle; returns frames and bytes written.
+    def broadcast(self, bundle: Bundle, head: int, now: float) -> tuple[int, int]:
+        """Send a bundle that leads to `head`. Return frames and bytes written.
 
-        Whose socket takes nothing falls out where it stood.
+        A member whose socket takes nothing leaves, at the position before.
         """
         shared = self.shared
         if shared is not None and not shared.applies_to(bundle):
-            self.disband()
+            self.dissolve()
             self.position = head
             return 0, 0
         if shared is None:
-            late, short, total = self._encode_each(bundle)
+            blocked, partial, total = self._send_each(bundle)
         else:
-            late, short, total = self._send(shared.encode(bundle))
-        for viewer in late:
+            blocked, partial, total = self._send_shared(shared.encode(bundle))
+        for viewer in blocked:
             self.leave(viewer)
         self.position = head
-        self.frames += bundle.frames
+        self.frames += bundle.frame_count
         self.written_at = now
-        frames = bundle.frames * len(self.viewers)
-        for viewer, rest in short:
-            viewer.rest(rest)
+        frames = bundle.frame_count * len(self.members)
+        for viewer, rest in partial:
+            viewer.write_remainder(rest)
         return frames, total
 
-    def _send(self, data: bytes) -> _Sent:
-        """Send the same to everybody."""
-        # Thousands of viewers do not stay in a processor's cache: only the wires are touched.
-        if self._wires is None:
-            self._wires = list(self.viewers.values())
-        late, short, size = [], [], len(data)
-        for wire in self._wires:
+    def _send_shared(self, data: bytes) -> _Sent:
+        """Send the same bytes to all members."""
+        # Thousands of viewers do not fit a processor's cache: touch only their direct sends.
+        if self._direct_sends is None:
+            self._direct_sends = list(self.members.values())
+        blocked, partial, size = [], [], len(data)
+        for direct_send in self._direct_sends:
             try:
-                sent = wire.send(data)
-            except Exception:  # noqa: BLE001 - tries again alone, and is told there
-                late.append(wire)
+                sent = direct_send.send(data)
+            except Exception:  # noqa: BLE001 - its viewer tries again alone, and fails there
+                blocked.append(direct_send)
                 continue
             if sent != size:
-                short.append((wire, data[sent:]))
-        total = size * (len(self._wires) - len(late))
-        if not late and not short:
+                partial.append((direct_send, data[sent:]))
+        total = size * (len(self._direct_sends) - len(blocked))
+        if not blocked and not partial:
             return [], [], total
-        of = {wire: viewer for viewer, wire in self.viewers.items()}
-        return [of[wire] for wire in late], [(of[wire], rest) for wire, rest in short], total
+        of = {direct_send: viewer for viewer, direct_send in self.members.items()}
+        return [of[one] for one in blocked], [(of[one], rest) for one, rest in partial], total
 
-    def _encode_each(self, bundle: Bundle) -> _Sent:
-        """Send to each in a form of its own. Several may be on one socket, in this order."""
-        late, short, total = [], [], 0
+    def _send_each(self, bundle: Bundle) -> _Sent:
+        """Send to each member in its own encoding.
+
+        Several members may share a socket. After one that was not sent all of its bytes, the
+        others on that socket must not send.
+        """
+        blocked, partial, total = [], [], 0
         full = set[SendBuffer]()
-        for viewer, wire in self.viewers.items():
+        for viewer, direct_send in self.members.items():
             if full and viewer.send_buffer in full:
-                late.append(viewer)
+                blocked.append(viewer)
                 continue
             try:
                 data = viewer.encode(bundle)
-                sent = wire.send(data)
-            except Exception:  # noqa: BLE001 - tries again alone, and is told there
-                late.append(viewer)
+                sent = direct_send.send(data)
+            except Exception:  # noqa: BLE001 - the viewer tries again alone, and fails there
+                blocked.append(viewer)
                 full.add(viewer.send_buffer)
                 continue
             total += len(data)
             if sent != len(data):
-                short.append((viewer, data[sent:]))
+                partial.append((viewer, data[sent:]))
                 full.add(viewer.send_buffer)
-        return late, short, total
+        return blocked, partial, total

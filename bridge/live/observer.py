@@ -1,53 +1,42 @@
-"""Observer: what the live floor counts and tells, without knowing who listens."""
+"""Observer: what the live layer reports for metrics, without knowing who counts."""
 
-import enum
 from collections.abc import Sequence
 
-
-class EndReason(enum.StrEnum):
-    """Why a stream ended, as metrics and logs say it. Every stream ends with exactly one."""
-
-    CLIENT_GONE = "client_gone"
-    UNSUBSCRIBED = "unsubscribed"
-    COMPLETED = "completed"
-    STALLED = "stalled"
-    EXPIRED = "expired"
-    DRAINED = "drained"
-    FAILED = "failed"
+from .stream_end import EndReason
 
 
 class Observer:
-    """Counts nothing; telemetry overrides what it wants to know."""
+    """Ignores all events. Telemetry overrides those that it counts."""
 
     def subscribed(self) -> None:
-        """Note that an upstream subscription was opened."""
+        """Note that an upstream call was opened."""
 
     def unsubscribed(self) -> None:
-        """Note that an upstream subscription is closed."""
+        """Note that an upstream call is closed."""
 
     def attached(self) -> None:
-        """Note that a viewer joined."""
+        """Note that a viewer was attached."""
 
     def detached(self, reason: EndReason) -> None:
-        """Note that a viewer's stream ended."""
+        """Note that an attached viewer's stream ended."""
 
     def sent(self, frames: int, size: int) -> None:
-        """Note frames and bytes handed to a socket."""
+        """Note frames and bytes handed to sockets."""
 
     def written(self, times: Sequence[float]) -> None:
-        """Note changes that were just written to every viewer with room, by their times."""
+        """Note the times of changes that were just written to every viewer with room."""
 
     def conflated(self) -> None:
-        """Note that a slow viewer's backlog became a diff."""
+        """Note that a slow viewer's backlog was replaced by a catch-up."""
 
     def repaired(self, cause: str) -> None:
-        """Note that the guard mended what the tier sent."""
+        """Note that the mirror repaired what the tier sent."""
 
     def resubscribed(self, cause: str) -> None:
-        """Note that an upstream call was given up and another one is opened."""
+        """Note that a call is lost, and another one will be opened."""
 
     def offered(self, *, granted: bool) -> None:
-        """Note whether the tier goes on from a position that it was offered."""
+        """Note that the tier answered a resume offer."""
 
     def replaced(self, cause: str) -> None:
-        """Note that the tier sent a whole window."""
+        """Note that the tier sent a snapshot."""

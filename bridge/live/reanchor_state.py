@@ -1,8 +1,8 @@
-"""Anchor: which query a subscription's window is of, while reanchors in place move it.
+"""ReanchorState: which query a subscription's window is of, while the tier moves it in place.
 
-Laws: `query` and `in_force` are those of the window held, but that from the tier's yes on a call
-that is lost is opened again at the new anchor; which window answers a reanchor is told by its
-label, or, where the tier sets none, by there being one reanchor at a time.
+Invariants: `query` and `effective` are those of the window held, except that after the tier's
+acceptance a lost call is opened again with the new query; the snapshot that answers a reanchor is
+known by its request id, or, if the tier sends none, because only one reanchor is pending.
 """
 
 import asyncio
@@ -15,90 +15,93 @@ from bridge.core.sequencer import Snapshot
 
 @dataclass(slots=True, eq=False)
 class PendingReanchor:
-    """A reanchor in place under way. `in_force` is set once the tier has agreed to it."""
+    """A reanchor under way. `effective` is set once the tier has accepted it."""
 
     query: LiveQuery
     request_id: str
     done: asyncio.Future[None]
-    in_force: LiveQuery | None = None
+    effective: LiveQuery | None = None
 
-    def answered_by(self, event: Snapshot) -> bool:
-        """Whether a snapshot is the window asked for."""
-        if event.first:
-            return self.in_force is not None
-        if event.reanchor is False:
+    def is_answered_by(self, snapshot: Snapshot) -> bool:
+        """Return whether a snapshot is the window asked for."""
+        if snapshot.first:
+            return self.effective is not None
+        if snapshot.reanchor is False:
             return False
-        return not event.request_id or event.request_id == self.request_id
+        return not snapshot.request_id or snapshot.request_id == self.request_id
 
 
 class ReanchorState:
-    """One subscription's. Knows queries and labels, and no window."""
+    """The queries of one subscription."""
 
     def __init__(self, query: LiveQuery) -> None:
         self.query = query
-        """The query asked for; its limit is the one asked for, whatever the tier makes of it."""
-        self.in_force = query
-        """The same, at the tier's own limit."""
-        self.slide: PendingReanchor | None = None
-        """The last reanchor in place that is under way."""
-        self._overtaken: dict[str, LiveQuery] = {}
-        self._labels = False  # the tier says which Reanchor a window answers
+        """The query asked for, at the limit asked for."""
+        self.effective = query
+        """The same query, at the tier's own limit."""
+        self.pending: PendingReanchor | None = None
+        """The last reanchor under way."""
+        self._superseded: dict[str, LiveQuery] = {}
+        self._has_request_ids = False  # whether the tier sends them
 
     @property
-    def free(self) -> bool:
-        """Whether another reanchor may begin: its answer must be told from any other."""
-        return self.slide is None or self._labels
+    def can_begin(self) -> bool:
+        """Whether another reanchor may begin: the answers to two must be distinguishable."""
+        return self.pending is None or self._has_request_ids
 
     def begin(self, query: LiveQuery) -> PendingReanchor:
-        """Begin to slide to `query`."""
-        if self.slide is not None:
-            self._overtaken[self.slide.request_id] = self.slide.query
+        """Begin a reanchor to `query`."""
+        if self.pending is not None:
+            self._superseded[self.pending.request_id] = self.pending.query
         done = asyncio.get_running_loop().create_future()
-        self.slide = PendingReanchor(query, secrets.token_hex(8), done)
-        return self.slide
+        self.pending = PendingReanchor(query, secrets.token_hex(8), done)
+        return self.pending
 
-    def agreed(self, slide: PendingReanchor, effective: LiveQuery | None) -> LiveQuery:
-        """Take the tier's yes, which may come before the window or after; returns what it runs."""
-        slide.in_force = in_force = _at_own_limit(slide.query, effective)
-        self.query = slide.query
-        return in_force
+    def accept(self, pending: PendingReanchor, answer: LiveQuery | None) -> LiveQuery:
+        """Note that the tier accepted, before its snapshot or after. Return the effective query."""
+        pending.effective = effective = _with_lower_limit(pending.query, answer)
+        self.query = pending.query
+        return effective
 
-    def refused(self, slide: PendingReanchor, was: LiveQuery) -> None:
-        """Take the tier's no."""
-        self.query = was
-        if self.slide is slide:
-            self.slide = None
+    def reject(self, pending: PendingReanchor, previous: LiveQuery) -> None:
+        """Note that the tier refused."""
+        self.query = previous
+        if self.pending is pending:
+            self.pending = None
 
-    def answered(self, event: Snapshot, effective: LiveQuery | None) -> PendingReanchor | None:
-        """Return the reanchor that a window answers, and take note of the limit it is at.
+    def on_snapshot(
+        self, snapshot: Snapshot, call_effective: LiveQuery | None
+    ) -> PendingReanchor | None:
+        """Return the reanchor that a snapshot answers, and set the queries of the window.
 
-        `effective` is the query as the tier said that it runs this call.
+        `call_effective` is the query as the tier runs this call, None where it did not say.
         """
-        slide = self.slide
-        if slide is not None and not slide.answered_by(event):
-            if event.first:
-                self.slide = None  # the call that was to slide is gone
-            slide = None
-        if slide is not None:
-            self.query, self.slide = slide.query, None
-            # Before the tier's yes, a window without a label may yet be one of the old anchor.
-            likely = slide.query if event.request_id else _larger(slide.query, self.in_force)
-            self.in_force = slide.in_force or likely
-        elif event.first:
-            self.in_force = _at_own_limit(self.query, effective)
-        elif event.request_id in self._overtaken:
-            self.in_force = self._overtaken[event.request_id]
-        if slide is not None or event.first:
-            self._overtaken.clear()
-        self._labels |= bool(event.request_id)
-        return slide
+        pending = self.pending
+        if pending is not None and not pending.is_answered_by(snapshot):
+            if snapshot.first:
+                self.pending = None  # the call that it was asked of is gone
+            pending = None
+        if pending is not None:
+            self.query, self.pending = pending.query, None
+            # Before the tier's acceptance, a snapshot without a request id may be of either query.
+            with_id = snapshot.request_id
+            likely = pending.query if with_id else _larger(pending.query, self.effective)
+            self.effective = pending.effective or likely
+        elif snapshot.first:
+            self.effective = _with_lower_limit(self.query, call_effective)
+        elif snapshot.request_id in self._superseded:
+            self.effective = self._superseded[snapshot.request_id]
+        if pending is not None or snapshot.first:
+            self._superseded.clear()
+        self._has_request_ids |= bool(snapshot.request_id)
+        return pending
 
 
-def _at_own_limit(asked: LiveQuery, effective: LiveQuery | None) -> LiveQuery:
-    """Return what was asked, at the tier's own limit where that is smaller."""
-    if effective is None or not 0 < effective.limit < asked.limit:
-        return asked
-    return asked.reanchored(asked.cursor, effective.limit)
+def _with_lower_limit(query: LiveQuery, effective: LiveQuery | None) -> LiveQuery:
+    """Return the query at the tier's own limit, if that is lower."""
+    if effective is None or not 0 < effective.limit < query.limit:
+        return query
+    return query.reanchored(query.cursor, effective.limit)
 
 
 def _larger(one: LiveQuery, other: LiveQuery) -> LiveQuery:

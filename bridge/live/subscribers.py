@@ -1,49 +1,46 @@
-"""Holders: who keeps a subscription open, and on whose behalf the tier is asked.
+"""Subscribers: who holds a subscription, and on whose identity the tier is asked.
 
-An upstream call runs on one holder's credential. The next one uses the freshest among those who
-hold it now, never that of one who left or whom the tier has refused.
+Invariant: the next upstream call uses the latest identity among those that hold the subscription
+now, never that of a subscriber that has left, or one that the tier has refused.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Hashable
 
 from .backend import Identity
 
-if TYPE_CHECKING:
-    from .viewer import Viewer
-
 
 class Subscribers:
-    """Viewers in the order they came. `founder` stands in while there are none (a linger)."""
+    """Identities by subscriber, in the order they came. `first` is used while there are none."""
 
-    def __init__(self, founder: Identity) -> None:
-        self._founder = founder
-        self._identities: dict[Viewer, Identity] = {}
-        self._refused: set[Identity] = set()
+    def __init__(self, first: Identity) -> None:
+        self._first = first
+        self._identities: dict[Hashable, Identity] = {}
+        self._rejected: set[Identity] = set()
 
     def __len__(self) -> int:
         return len(self._identities)
 
-    def add(self, viewer: "Viewer", identity: Identity) -> None:
-        """Take a holder in, or its fresher credential."""
-        self._identities.pop(viewer, None)
-        self._identities[viewer] = identity
+    def add(self, subscriber: Hashable, identity: Identity) -> None:
+        """Add a subscriber, or replace its identity by a newer one."""
+        self._identities.pop(subscriber, None)
+        self._identities[subscriber] = identity
 
-    def remove(self, viewer: "Viewer") -> bool:
-        """Let a holder go; whether it was one."""
-        return self._identities.pop(viewer, None) is not None
+    def remove(self, subscriber: Hashable) -> bool:
+        """Remove a subscriber. Return whether it was one."""
+        return self._identities.pop(subscriber, None) is not None
 
-    def only(self, viewer: "Viewer") -> bool:
-        """Whether a viewer is the sole holder."""
-        return len(self._identities) == 1 and viewer in self._identities
+    def is_only(self, subscriber: Hashable) -> bool:
+        """Return whether this is the only subscriber."""
+        return len(self._identities) == 1 and subscriber in self._identities
 
-    def freshest(self) -> Identity:
-        """Return the identity of the last who came and was not refused."""
+    def latest_identity(self) -> Identity:
+        """Return the latest identity that was not rejected."""
         for identity in reversed(self._identities.values()):
-            if identity not in self._refused:
+            if identity not in self._rejected:
                 return identity
-        return self._founder
+        return self._first
 
-    def refused(self, identity: Identity) -> bool:
-        """Take note that the tier refused one; whether there is another to try."""
-        self._refused.add(identity)
-        return any(other not in self._refused for other in self._identities.values())
+    def reject(self, identity: Identity) -> bool:
+        """Note that the tier refused an identity. Return whether a subscriber has another one."""
+        self._rejected.add(identity)
+        return any(other not in self._rejected for other in self._identities.values())

@@ -1,50 +1,42 @@
 """Subscription: one query at the tier, mirrored, for any number of viewers.
 
-Laws: one task owns the upstream call and everything that changes the window; attaching a viewer
-and taking the snapshot it begins with are one synchronous step; fan-out never awaits; losing the
-tier is not losing the viewers: the window stays, a new call is opened, and what it brings is told
-as a diff. It ends once, with one reason, and tells every viewer.
+Invariants: one task owns the upstream session and everything that changes the window; attaching a
+viewer and taking its first snapshot are one synchronous step; fan-out never awaits; when the tier
+is lost, the viewers and the window stay, and what the next call brings is sent as a diff; it ends
+once, with one reason, and ends every viewer.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
-from bridge.core.bundle import Bundle
-from bridge.core.diff import diff
 from bridge.core.errors import Failed, Kind
-from bridge.core.frame import Frame
-from bridge.core.group import Change, Group
-from bridge.core.log import Log
+from bridge.core.group import Change
 from bridge.core.query import LiveQuery
 from bridge.core.sequencer import Snapshot
-from bridge.core.snapshot_cache import SnapshotCache
-from bridge.core.window import Mirror, Rows, StreamedSet, Window, digest
 
 from .backend import Backend, Identity
 from .fanout import FanOut
 from .flush_scheduler import FlushScheduler
-from .observer import EndReason, Observer
+from .observer import Observer
 from .reanchor_state import PendingReanchor, ReanchorState
 from .settings import LiveSettings
+from .shared_window import SharedWindow
+from .stream_end import End, EndReason
 from .subscribers import Subscribers
 from .upstream_session import UpstreamSession
-from .viewer import End, Viewer
+from .viewer import Viewer
 
 logger = logging.getLogger(__name__)
 
 
-# After these nobody knows whether the tier has slid the window.
+# After these it is unknown whether the tier has moved the window.
 _UNANSWERED = frozenset([Kind.DEADLINE, Kind.UNAVAILABLE, Kind.BROKEN])
 
 
-def _mirror(query: LiveQuery, rows: Rows = ()) -> Mirror:
-    return StreamedSet(rows) if query.streamed else Window(query.limit, rows)
-
-
 class Subscription:
-    """The hub makes and closes these; viewers are attached to and detached from them."""
+    """Made and closed by the hub, which attaches and detaches viewers."""
 
     def __init__(
         self,
@@ -54,100 +46,52 @@ class Subscription:
         backend: Backend,
         settings: LiveSettings,
         observer: Observer,
-        tick: FlushScheduler,
+        flush_scheduler: FlushScheduler,
         on_end: Callable[["Subscription"], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.scope = identity.scope
         self.subscribers = Subscribers(identity)
-        self.observer = observer
         self.opened: asyncio.Future[None] = self._loop.create_future()
-        """Done when the tier has started; failed, with what to tell, when it could not be."""
-        self.whole: asyncio.Future[None] = self._loop.create_future()
-        """Done once a first snapshot is complete; failed with what ended it before."""
+        """Done when the tier has started the call. Fails with what clients are told if it can't."""
+        self.ready: asyncio.Future[None] = self._loop.create_future()
+        """Done when the first snapshot is complete. Fails with what ended the subscription."""
         self.viewers: dict[Viewer, None] = {}
-        self.log = Log(())
+        self.window = SharedWindow(query, observer, self._loop.time)
+        self._observer = observer
         self._settings = settings
         self._on_end = on_end
-        self._anchor = ReanchorState(query)
-        self._window = _mirror(query)
-        self.stale: str | None = None
-        """Why the tier is lost, while it is."""
-        self._page = SnapshotCache(streamed=query.streamed)
-        self._snapshot: Bundle | None = None
-        self._digest: str | None = None
-        self.used_at = self._loop.time()
-        """When history was last added."""
+        self._reanchor_state = ReanchorState(query)
         self._end: End | None = None
-        self._tick = tick
-        self._flushing = False
-        self._fan_out = FanOut(observer, self._loop.time)
-        self._unwritten: list[float] = []  # times of the changes to be written in this tick
-        self._feed = UpstreamSession(
+        self._fan_out = FanOut(self.window, self.viewers, flush_scheduler, self._loop.time)
+        self._session = UpstreamSession(
             target=self, backend=backend, settings=settings, observer=observer
         )
         self._task = self._loop.create_task(self._run(), name=f"subscription to {query.entity}")
 
     @property
     def query(self) -> LiveQuery:
-        """The query asked for; its limit is the one asked for, whatever the tier makes of it."""
-        return self._anchor.query
+        """The query asked for, at the limit asked for, which the tier may have lowered."""
+        return self._reanchor_state.query
 
     @property
     def identity(self) -> Identity:
-        """On whose behalf the next upstream call is made."""
-        return self.subscribers.freshest()
+        """The identity for the next upstream call."""
+        return self.subscribers.latest_identity()
 
     @property
-    def wanted(self) -> bool:
-        """Whether anybody holds it; else it lingers, and is not worth another call."""
+    def has_subscribers(self) -> bool:
+        """Whether anybody holds it. If not, it lingers, and a lost call is not opened again."""
         return len(self.subscribers) > 0
 
-    def refused(self, identity: Identity) -> bool:
-        """Take note that the tier refused a credential; whether another holder has one to try."""
-        return self.subscribers.refused(identity)
-
-    # ------------------------------------------------------------ viewers
-
-    def rows(self) -> Rows:
-        """Return the window as viewers know it."""
-        return self._window.snapshot()
-
-    def __len__(self) -> int:
-        return len(self._window)
-
-    def snapshot(self) -> Bundle:
-        """Return reset + enters of the window now; printed once per version of the window."""
-        if self._snapshot is None:
-            self._snapshot = self.log.bundle([self._page.group(self.rows())])
-        return self._snapshot
-
-    def digest(self) -> str | None:
-        """Return the sum of the window now; None where it has no order (streamed)."""
-        if self._digest is None and not self.query.streamed:
-            self._digest = digest(self.rows())
-        return self._digest
-
-    def attach(self, viewer: Viewer) -> None:
-        """Add a viewer; it begins with the window held, or with the first once that is whole."""
-        viewer.subscription = self
-        if self._end is not None:
-            viewer.end(self._end)
-            return
-        self.viewers[viewer] = None
-        self._fan_out.add(viewer)
-        if self.whole.done():
-            viewer.begin()
-
-    def detach(self, viewer: Viewer) -> None:
-        """Remove a viewer. Idempotent."""
-        self.viewers.pop(viewer, None)
-        self._fan_out.remove(viewer)
+    def reject_identity(self, identity: Identity) -> bool:
+        """Note that the tier refused an identity. Return whether a subscriber has another one."""
+        return self.subscribers.reject(identity)
 
     @property
     def live(self) -> bool:
-        """Whether the tier's call is up and its window whole."""
-        return self._feed.live and self._end is None
+        """Whether the tier's call is up and its window complete."""
+        return self._session.live and self._end is None
 
     @property
     def ended(self) -> bool:
@@ -159,209 +103,160 @@ class Subscription:
         """What it failed with, once it is over."""
         return self._end.failure if self._end is not None else None
 
-    @property
-    def shareable(self) -> bool:
-        """Whether newcomers can be shown the window from the mirror."""
-        return not (isinstance(self._window, StreamedSet) and self._window.full)
+    # ------------------------------------------------------------ viewers
 
-    @property
-    def moving(self) -> bool:
-        """Whether a reanchor in place is under way, so that the key is not that of the window."""
-        return self._anchor.slide is not None
+    def attach(self, viewer: Viewer) -> None:
+        """Add a viewer. It is shown the window now, or once the first snapshot is complete."""
+        viewer.window = self.window
+        if self._end is not None:
+            viewer.end(self._end)
+            return
+        self.viewers[viewer] = None
+        self._fan_out.add(viewer)
+        if self.ready.done():
+            viewer.begin()
 
-    @property
-    def slides(self) -> bool:
-        """Whether the tier's Reanchor can be asked for: its answer must be told from any other."""
-        return self.live and self._anchor.free
+    def detach(self, viewer: Viewer) -> None:
+        """Remove a viewer. Idempotent."""
+        self.viewers.pop(viewer, None)
+        self._fan_out.remove(viewer)
 
-    async def close(self) -> None:
-        """End the upstream call and the task; returns when both are over. Idempotent."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
-        # A task keeps the error that ended it, that its frames, and those this window: let go.
-        with contextlib.suppress(asyncio.CancelledError):
-            self._task.result()
+    def shrink_history(self) -> bool:
+        """Forget some of the oldest history that no viewer needs. Return whether there was any."""
+        return self._fan_out.shrink_history()
 
     # ------------------------------------------------------------ reanchor in place
 
-    async def reanchor(self, query: LiveQuery) -> None:
-        """Slide the window to `query` by the tier's own Reanchor; returns once it is whole.
+    @property
+    def reanchoring(self) -> bool:
+        """Whether a reanchor in place is under way. Then `query` may not be the window's."""
+        return self._reanchor_state.pending is not None
 
-        Raises Failed when the tier refuses or can't: the window then stays as it is, except
-        where no answer came, when the tier may yet move it. So it may after a cancellation.
+    @property
+    def can_reanchor(self) -> bool:
+        """Whether the tier can be asked to reanchor, and its answer told from any other."""
+        return self.live and self._reanchor_state.can_begin
+
+    async def reanchor(self, query: LiveQuery) -> None:
+        """Move the window to `query` by the tier's Reanchor. Return when it is complete.
+
+        Raise Failed if the tier refuses or can't. The window then stays as it is, unless no answer
+        came: then the tier may still move it. The same holds after a cancellation.
         """
-        anchor = self._anchor
-        was, before = anchor.query, anchor.in_force
-        slide = anchor.begin(query)
+        state = self._reanchor_state
+        previous, previous_effective = state.query, state.effective
+        pending = state.begin(query)
         try:
-            effective = await self._feed.reanchor(query, was, slide.request_id)
-            in_force = anchor.agreed(slide, effective)
-            if slide.done.done():
-                self._shorten(in_force)
+            answer = await self._session.reanchor(query, previous, pending.request_id)
+            effective = state.accept(pending, answer)
+            if pending.done.done():
+                self._lower_limit(effective)
             async with asyncio.timeout(self._settings.snapshot_timeout):
-                await asyncio.shield(slide.done)
+                await asyncio.shield(pending.done)
         except TimeoutError:
             raise Failed(Kind.DEADLINE, "the tier did not send the window in time") from None
         except Failed as failure:
             if failure.kind not in _UNANSWERED:
-                anchor.refused(slide, was)
-                if slide.done.done():  # a reset of the tier's own looked like the answer
-                    self._shorten(before)
+                state.reject(pending, previous)
+                if pending.done.done():  # a reset of the tier's own was taken for the answer
+                    self._lower_limit(previous_effective)
             raise
 
-    def _shorten(self, in_force: LiveQuery) -> None:
-        """Take note of the tier's own limit, told when the new window was here already."""
-        self._anchor.in_force = in_force
-        if isinstance(self._window, Window):
-            self._window.limit = in_force.limit
-            if len(self._window) > in_force.limit:
-                self.publish([Group(())])  # the guard evicts what is over
+    def _lower_limit(self, effective: LiveQuery) -> None:
+        """Apply the tier's own limit, which came after the new window."""
+        self._reanchor_state.effective = effective
+        self.window.set_limit(effective.limit)
+        self._fan_out.schedule_flush()
 
-    # ------------------------------------------------------------ what the feed brings
+    # ------------------------------------------------------------ called by the session
 
     async def _run(self) -> None:
-        # Cancelled with viewers on it: by the hub's own end.
+        # This end if cancelled: with viewers attached, only the hub's own end does that.
         end = End(EndReason.DRAINED, Failed(Kind.DRAINING, "the bridge is restarting"))
         try:
-            end = await self._feed.run()
+            end = await self._session.run()
         except Exception:
-            # A bug must not leave viewers waiting on a window that nobody keeps current.
-            logger.exception("subscription to %s broke", self.query.entity)
+            # After a bug, viewers must not wait on a window that nothing keeps current.
+            logger.exception("the subscription to %s failed", self.query.entity)
             end = End(EndReason.FAILED, Failed(Kind.BROKEN, "the bridge failed"))
         finally:
             self._finish(end)
 
-    def started(self) -> None:
-        """Tell who waits that the tier has started."""
+    def on_started(self) -> None:
+        """Complete `opened`."""
         if not self.opened.done():
             self.opened.set_result(None)
 
     def publish(self, groups: Iterable[Change]) -> bool:
-        """Mirror source changes and pass them on, repaired where they must be; whether they fitted.
-
-        A leave that the tier forgot is known to be the only one: the window is the tier's even so.
-        """
-        window, log = self._window, self.log
-        before = log.head
-        fitted = True
-        for group in groups:
-            applied = window.apply(group)
-            if applied.repairs:
-                for cause in applied.repairs:
-                    self.observer.repaired(cause)
-                fitted = fitted and set(applied.repairs) == {"missing_leave"}
-            if applied.group is not None:
-                log.append(applied.group, window.snapshot)
-                if applied.group.at:
-                    self._unwritten.append(applied.group.at)
-        if log.head > before:
-            self._grown()
+        """Apply source changes, and write them to viewers. Return whether they fitted."""
+        fitted = self.window.apply(groups)
+        self._fan_out.schedule_flush()
         return fitted
 
-    def resumed(self) -> None:
-        """Tell viewers that the tier is back: nothing was missed, and history goes on."""
-        self.stale = None
-        self._flush_soon()
+    def on_resumed(self) -> None:
+        """Report the tier as back: nothing was missed, and history goes on."""
+        self.window.stale = None
+        self._fan_out.schedule_flush()
 
-    def lost(self, cause: str) -> None:
-        """Tell viewers that the window stands still for now."""
-        if self.whole.done():
-            self.stale = cause
-            self._flush_soon()
+    def on_lost(self, cause: str) -> None:
+        """Report the tier as lost."""
+        if self.ready.done():
+            self.window.stale = cause
+            self._fan_out.schedule_flush()
 
-    def _grown(self) -> None:
-        self._snapshot = self._digest = None
-        self.used_at = self._loop.time()
-        self._flush_soon()
-
-    def _flush_soon(self) -> None:
-        if not self._flushing:
-            # One flush per tick: what arrives together is written together.
-            self._flushing = True
-            self._tick.call(self._flush)
-
-    def _flush(self) -> None:
-        self._flushing = False
-        if self.stale is not None:
-            self._fan_out.disband()
-        self._fan_out.flush(self.log)
-        if self._unwritten:
-            if self.viewers:
-                self.observer.written(self._unwritten)
-            self._unwritten = []
-        if self.log.full:
-            self.log.trim(keep=min((v.oldest_needed for v in self.viewers), default=self.log.head))
-
-    def shrink(self) -> bool:
-        """Forget some of the oldest history that no viewer still needs; whether there was any."""
-        self._flush()
-        return self.log.shrink(
-            keep=min((v.oldest_needed for v in self.viewers), default=self.log.head)
-        )
-
-    def replace(self, event: Snapshot) -> None:
-        """Take a whole new window: the first, one slid elsewhere, or one after a loss."""
-        before = self.rows()
-        slide = self._anchor.answered(event, self._feed.effective)
-        self.observer.replaced(self._cause(event, slide))
-        in_force = self._anchor.in_force
-        rows = event.rows if in_force.streamed else event.rows[: in_force.limit]
-        self._window = _mirror(in_force, rows)
-        self._snapshot = self._digest = None
-        self.stale = None
-        if not self.whole.done():
-            self._begin_log(rows)
-            self.whole.set_result(None)
+    def replace(self, snapshot: Snapshot) -> None:
+        """Replace the window: with the first, with one after a reanchor, or after a loss."""
+        state, window = self._reanchor_state, self.window
+        before = window.rows()
+        pending = state.on_snapshot(snapshot, self._session.effective)
+        self._observer.replaced(self._snapshot_cause(snapshot, pending))
+        query = state.effective
+        window.replace(query, snapshot.rows if query.streamed else snapshot.rows[: query.limit])
+        if not self.ready.done():
+            window.begin_log()
+            self.ready.set_result(None)
             for viewer in tuple(self.viewers):
                 viewer.begin()
-        elif slide is not None:
-            self._slid(slide, rows)
+        elif pending is not None:
+            for viewer in self.viewers:
+                viewer.switch_window(window.log)
+            window.begin_log()
+            if not pending.done.done():
+                pending.done.set_result(None)
+            self._fan_out.flush()
         else:
-            # What the tier said while it was lost is told as one nameless group.
-            frames = self._difference(before, rows)
-            if frames:
-                self.log.append(Group(tuple(frames)), self.rows)
-                self._grown()
-            self.log.barrier()
-            self._flush_soon()
+            window.log_difference(before)
+            self._fan_out.schedule_flush()
 
-    def _cause(self, event: Snapshot, slide: PendingReanchor | None) -> str:
-        """Name why the tier sent a whole window."""
-        if slide is not None:
+    def _snapshot_cause(self, snapshot: Snapshot, pending: PendingReanchor | None) -> str:
+        """Return why the tier sent a snapshot, as metrics name it."""
+        if pending is not None:
             return "reanchor"
-        if event.first:
-            return "resubscribed" if self.whole.done() else "subscribed"
+        if snapshot.first:
+            return "resubscribed" if self.ready.done() else "subscribed"
         return "tier"
 
-    def _difference(self, before: Rows, rows: Rows) -> Sequence[Frame]:
-        if self.query.streamed:
-            return self._page.group(rows).frames
-        return diff(before, rows)
-
-    def _slid(self, slide: PendingReanchor, rows: Rows) -> None:
-        """Begin history anew: positions of the old window mean nothing in the new one."""
-        for viewer in self.viewers:
-            viewer.move(self.log)
-        self._begin_log(rows)
-        if not slide.done.done():
-            slide.done.set_result(None)
-        self._flush()
-
-    def _begin_log(self, rows: Rows) -> None:
-        self.log = Log(rows, streamed=self.query.streamed)
+    # ------------------------------------------------------------ the end
 
     def _finish(self, end: End) -> None:
         if self._end is not None:
             return
-        self._flush()
+        self._fan_out.flush()
         self._end = end
         failure = end.failure or Failed(Kind.UNAVAILABLE, "the subscription has ended")
-        slide = self._anchor.slide
-        slid = slide.done if slide else self.whole
-        for promise in (self.opened, self.whole, slid):
-            if not promise.done():
-                promise.set_exception(failure)
-                promise.exception()  # retrieved: nobody need be waiting
+        pending = self._reanchor_state.pending
+        for future in (self.opened, self.ready, pending.done if pending else self.ready):
+            if not future.done():
+                future.set_exception(failure)
+                future.exception()  # mark as retrieved: there may be nobody who waits
         for viewer in tuple(self.viewers):
             viewer.end(end)
         self._on_end(self)
+
+    async def close(self) -> None:
+        """End the upstream call and the task. Return when both are over. Idempotent."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        # A task keeps the error that ended it, that its frames, and those this window: free them.
+        with contextlib.suppress(asyncio.CancelledError):
+            self._task.result()

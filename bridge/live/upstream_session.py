@@ -1,73 +1,37 @@
-"""Feed: keeps one query's upstream call. Opens it, reads it, opens it again when it is lost.
+"""UpstreamSession: keeps one query's upstream call open, and reads it.
 
-Laws: at most one call at a time, always closed before the next; every wait has a deadline; a call
-that says what can't be carried on from is given up for a fresh one; a call lost otherwise may be
-gone on from, if the tier can; only the tier's OK, a refusal for good (close codes 45xx), or a
-deadline ends the feed.
+Invariants: there is one call at a time, and it is closed before the next is opened; every wait has
+a deadline; a call whose content can't be continued (Resync) is replaced by a new one; after any
+other loss the next call may resume, if the tier can; only the tier's OK, a permanent refusal
+(close codes 45xx) or a deadline ends the session.
 """
 
 import asyncio
 import logging
 from collections.abc import Iterable
-from typing import Protocol
 
 from bridge.core.batch import Batch
 from bridge.core.errors import Failed, Kind
 from bridge.core.group import Change
 from bridge.core.query import LiveQuery
 from bridge.core.sequencer import Heartbeat, Resync, Sequencer, Snapshot
-from bridge.core.window import StreamedSet, Window
+from bridge.core.streamed_set import StreamedSet
+from bridge.core.window import Window
 
 from .backend import Backend, Identity, UpstreamCall
-from .backoff import Backoff
 from .heartbeat_timeout import HeartbeatTimeout
-from .observer import EndReason, Observer
+from .observer import Observer
 from .resume_point import ResumePoint
+from .retry_policy import RetryPolicy
+from .session_target import SessionTarget
 from .settings import LiveSettings
-from .viewer import End
+from .stream_end import End, EndReason
 
 logger = logging.getLogger(__name__)
 
 
 ANNOUNCED_LOSS_GRACE = 1.0
 """Seconds that a loss which the tier announced may last before viewers are told of it."""
-
-STABLE_AFTER = 1.0
-"""Seconds after which a call that goes on counts as up: unlike a snapshot, a yes costs nothing."""
-
-
-class SessionTarget(Protocol):
-    """Whom a feed is for."""
-
-    @property
-    def query(self) -> LiveQuery:
-        """What the next call asks for."""
-
-    @property
-    def identity(self) -> Identity:
-        """On whose behalf."""
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anybody is there on whose behalf a lost call may be opened again."""
-
-    def refused(self, identity: Identity) -> bool:
-        """Take note that a credential was refused; whether there is another one to try."""
-
-    def started(self) -> None:
-        """Take note that the tier has started a call."""
-
-    def lost(self, cause: str) -> None:
-        """Take note that the call is lost; another is on its way."""
-
-    def replace(self, snapshot: Snapshot) -> None:
-        """Take a whole window."""
-
-    def publish(self, groups: list[Change]) -> bool:
-        """Take source changes; whether they fit the window, as far as anybody can tell."""
-
-    def resumed(self) -> None:
-        """Take note that a new call goes on where the lost one was left."""
 
 
 class UpstreamSession:
@@ -81,212 +45,185 @@ class UpstreamSession:
         self._settings = settings
         self._observer = observer
         self._loop = asyncio.get_running_loop()
-        self._sub: UpstreamCall | None = None
-        self._sequencer: Sequencer | None = None
-        self._started = False
-        self._began = self._loop.time()
-        self._heard = 0.0
-        self._asked: Identity | None = None
+        self._retry = RetryPolicy(settings, self._loop.time)
         self._resume_point = ResumePoint()
-        self._stale_since: float | None = None
-        self._quiet: asyncio.TimerHandle | None = None
-        self._lost = self._backoff()
-        self._troubled = self._backoff()
-        self._whole_at = 0.0
-
-    def _backoff(self) -> Backoff:
-        settings = self._settings
-        return Backoff(
-            first=settings.backoff_first,
-            factor=settings.backoff_factor,
-            most=settings.backoff_most,
-        )
+        self._call: UpstreamCall | None = None
+        self._sequencer: Sequencer | None = None
+        self._identity: Identity | None = None  # of the last call
+        self._received_at = 0.0
+        self._loss_timer: asyncio.TimerHandle | None = None
 
     @property
     def live(self) -> bool:
-        """Whether a call is up and its window whole."""
-        return self._sequencer is not None and not self._sequencer.waiting
+        """Whether a call is up and its window complete."""
+        return self._sequencer is not None and not self._sequencer.awaiting_snapshot
 
     @property
     def effective(self) -> LiveQuery | None:
-        """The query as the tier runs it, where it said so."""
-        return self._sub.effective if self._sub else None
+        """The query as the tier runs it, None where it did not say."""
+        return self._call.effective if self._call else None
 
-    async def reanchor(self, query: LiveQuery, was: LiveQuery, request_id: str) -> LiveQuery | None:
-        """Have the tier slide the call's window; see `UpstreamCall.reanchor`. Raises Failed."""
-        sub = self._sub
-        if sub is None or self._sequencer is None:
+    async def reanchor(
+        self, query: LiveQuery, previous: LiveQuery, request_id: str
+    ) -> LiveQuery | None:
+        """Have the tier move the call's window. See `UpstreamCall.reanchor`. Raise Failed."""
+        call = self._call
+        if call is None or self._sequencer is None:
             raise Failed(Kind.UNAVAILABLE, "the tier is out of reach")
-        self._sequencer.widen(query.limit)
-        self._resume_point.sliding(request_id)
+        self._sequencer.raise_limit(query.limit)
+        self._resume_point.on_reanchor(request_id)
         try:
             async with asyncio.timeout(self._settings.reanchor_timeout):
-                effective = await sub.reanchor(query, was, request_id)
+                effective = await call.reanchor(query, previous, request_id)
         except TimeoutError:
             raise Failed(Kind.DEADLINE, "the tier did not answer in time") from None
-        if self._sub is not sub:
-            # What slid is a call that is gone; the present one was asked for the old window.
+        if self._call is not call:
+            # The call that moved is gone. The present one was opened with the previous query.
             raise Failed(Kind.UNAVAILABLE, "the tier is out of reach")
         return effective
 
+    # ------------------------------------------------------------ one call after another
+
     async def run(self) -> End:
-        """Feed the target until there is nothing more to come; returns why. Once only."""
+        """Serve the target until nothing more can come. Return why. Call it once only."""
         try:
             return await self._run()
         finally:
-            self._hush()
-            # They hold each other: now that it is over, whoever lets go of one frees both.
+            self._cancel_loss_timer()
+            # The two refer to each other. Cut that, so that they are freed without the collector.
             del self._target
 
     async def _run(self) -> End:
-        told: Failed | None = None
+        retry = self._retry
+        previous_failure: Failed | None = None
         while True:
             announced = False
-            why: Resync | Failed
+            reason: Resync | Failed
             try:
                 await self._open()
                 await self._follow()
                 return End(EndReason.COMPLETED)
             except Resync as resync:
-                why, cause = resync, resync.cause
+                reason, cause = resync, resync.cause
                 failure = Failed(Kind.BROKEN, "what the tier sends can't be shown")
-                wait = self._wait(self._troubled, self._settings.backoff_most)
+                wait = retry.wait_after_resync(live=self.live)
             except Failed as failed:
-                why, cause = failed, failed.code.lower()
+                reason, cause = failed, failed.code.lower()
                 failure = failed
-                announced = self._sub is not None and self._sub.leaving
-                wait = self._wait(self._lost, STABLE_AFTER)
+                announced = self._call is not None and self._call.leaving
+                wait = retry.wait_after_loss(live=self.live)
             finally:
-                await self._drop()
-            final = failure.final and self._for_good(failure)
-            self._resume_point.lost(why)
-            left = self._deadline() - self._loop.time()
-            if final or left <= 0 or not self._worth_another(failure):
-                # The last attempt is cut short by the deadline; what went before says more.
-                return End(EndReason.FAILED, told if told and left <= 0 else failure)
-            if not self._target.wanted:
+                await self._close_call()
+            permanent = failure.final and self._is_permanent(failure)
+            self._resume_point.on_call_ended(reason)
+            retry.on_lost()
+            left = retry.time_left()
+            if permanent or left <= 0 or not retry.worth_retrying(failure):
+                # The deadline cut the last attempt short. The failure before it says more.
+                late = left <= 0 and previous_failure is not None
+                return End(EndReason.FAILED, previous_failure if late else failure)
+            if not self._target.has_subscribers:
                 return End(EndReason.UNSUBSCRIBED)
-            told = failure
+            previous_failure = failure
             logger.info("subscription to %s lost: %s", self._target.query.entity, cause)
             self._observer.resubscribed(cause)
-            self._tell(cause, announced=announced)
+            self._report_loss(cause, announced=announced)
             wait = max(wait, failure.retry_after or 0.0)
             await self._backend.pause(min(wait, left))
 
-    def _wait(self, backoff: Backoff, stood: float) -> float:
-        """Return seconds to wait after a call; if it `stood` so long, this is another trouble."""
-        if self.live and self._loop.time() - self._whole_at > stood:
-            backoff.reset()
-        return backoff.next()
+    def _is_permanent(self, failure: Failed) -> bool:
+        """Return whether a refusal is of the query, and not of the identity or resume offer."""
+        if failure.kind is Kind.UNAUTHENTICATED and self._retry.started:
+            return self._identity is None or not self._target.reject_identity(self._identity)
+        return not self._resume_point.offer_pending
 
-    def _for_good(self, failure: Failed) -> bool:
-        """Whether a refusal is one of the query, not of what else came with it."""
-        if failure.kind is Kind.UNAUTHENTICATED and self._started:
-            return self._asked is None or not self._target.refused(self._asked)
-        return not self._resume_point.out
-
-    def _tell(self, cause: str, *, announced: bool) -> None:
-        """Tell of a loss: one that was announced only if it lasts, for connections age and go."""
-        self._hush()
+    def _report_loss(self, cause: str, *, announced: bool) -> None:
+        """Report a loss. An announced one only if it lasts: connections age and are replaced."""
+        self._cancel_loss_timer()
         if announced:
-            self._quiet = self._loop.call_later(ANNOUNCED_LOSS_GRACE, self._target.lost, cause)
+            self._loss_timer = self._loop.call_later(
+                ANNOUNCED_LOSS_GRACE, self._target.on_lost, cause
+            )
         else:
-            self._target.lost(cause)
+            self._target.on_lost(cause)
 
-    def _hush(self) -> None:
-        if self._quiet is not None:
-            self._quiet.cancel()
-            self._quiet = None
-
-    def _worth_another(self, failure: Failed) -> bool:
-        """Once viewers have a window, every loss is; before, only that of a tier out of reach."""
-        return self._started or failure.kind in (Kind.UNAVAILABLE, Kind.DEADLINE)
-
-    def _deadline(self) -> float:
-        if not self._started:
-            return self._began + self._settings.open_timeout
-        if self._stale_since is None:
-            self._stale_since = self._loop.time()
-        return self._stale_since + (self._settings.max_staleness or float("inf"))
+    def _cancel_loss_timer(self) -> None:
+        if self._loss_timer is not None:
+            self._loss_timer.cancel()
+            self._loss_timer = None
 
     async def _open(self) -> None:
-        limit = self._settings.started_timeout
-        if not self._started or self._stale_since is not None:
-            limit = min(limit, self._deadline() - self._loop.time())
-        target = self._target
-        query, self._asked = target.query, target.identity
+        target, retry = self._target, self._retry
+        timeout = retry.started_timeout()
+        query, self._identity = target.query, target.identity
         offer = self._resume_point.offer(query)
         try:
-            async with asyncio.timeout(limit):
-                sub = await self._backend.subscribe(
-                    query, self._asked, again=self._started, resume=offer
+            async with asyncio.timeout(timeout):
+                call = await self._backend.subscribe(
+                    query, self._identity, again=retry.started, resume=offer
                 )
         except TimeoutError:
             raise Failed(Kind.DEADLINE, "the tier did not answer in time") from None
         self._observer.subscribed()
-        self._sub = sub
-        position = self._resume_point.answered(sub)
+        self._call = call
+        position = self._resume_point.accept(call)
         self._sequencer = Sequencer(
             StreamedSet() if query.streamed else Window(query.limit), position
         )
-        self._started = True
-        target.started()
+        retry.started = True
+        target.on_started()
         if offer is not None:
             self._observer.offered(granted=position is not None)
         if position is not None:
-            self._back()
-            target.resumed()
+            self._cancel_loss_timer()
+            retry.on_current()
+            target.on_resumed()
 
-    def _back(self) -> None:
-        """Take note that the window is current again."""
-        self._hush()
-        self._stale_since = None
-        self._whole_at = self._loop.time()
-
-    async def _drop(self) -> None:
-        sub, sequencer = self._sub, self._sequencer
-        self._sub = self._sequencer = None
-        if sub is not None:
+    async def _close_call(self) -> None:
+        call, sequencer = self._call, self._sequencer
+        self._call = self._sequencer = None
+        if call is not None:
             if sequencer is not None:
-                self._resume_point.leave(sub, sequencer)
+                self._resume_point.save(call, sequencer)
             self._observer.unsubscribed()
-            await sub.close()
+            await call.close()
+
+    # ------------------------------------------------------------ reading one call
 
     async def _follow(self) -> None:
-        """Read until the tier ends the stream; raises Resync or Failed when the call is lost."""
-        assert self._sub is not None and self._sequencer is not None  # noqa: S101, PT018 - by _open
-        sub, sequencer = self._sub, self._sequencer
-        first = self._settings.snapshot_timeout if sequencer.waiting else None
-        if first is not None and self._stale_since is not None:
-            first = max(min(first, self._deadline() - self._loop.time()), 0)
-        self._heard = self._loop.time()
-        heartbeat_timeout = HeartbeatTimeout(sub.heartbeat, lambda: self._heard)
+        """Read until the tier ends the stream. Raise Resync or Failed if the call is lost."""
+        assert self._call is not None and self._sequencer is not None  # noqa: S101, PT018 - by _open
+        call, sequencer = self._call, self._sequencer
+        timeout = self._retry.snapshot_timeout() if sequencer.awaiting_snapshot else None
+        self._received_at = self._loop.time()
+        heartbeat_timeout = HeartbeatTimeout(call.heartbeat, lambda: self._received_at)
         try:
-            async with asyncio.timeout(first) as clock:
-                heartbeat_timeout.begin(clock)
-                await sub.follow(lambda message: self._take(message, sequencer, clock))
+            async with asyncio.timeout(timeout) as deadline:
+                heartbeat_timeout.start(deadline)
+                await call.follow(lambda message: self._receive(message, sequencer, deadline))
         except TimeoutError:
-            raise Resync("silence" if heartbeat_timeout.silent else "snapshot_timeout") from None
+            raise Resync("silence" if heartbeat_timeout.expired else "snapshot_timeout") from None
         finally:
             heartbeat_timeout.stop()
 
-    def _take(
-        self, message: Batch | Heartbeat, sequencer: Sequencer, clock: asyncio.Timeout
+    def _receive(
+        self, message: Batch | Heartbeat, sequencer: Sequencer, deadline: asyncio.Timeout
     ) -> None:
-        self._heard = self._loop.time()
+        self._received_at = self._loop.time()
         if isinstance(message, Heartbeat):
-            sequencer.beat(message)
+            sequencer.check_heartbeat(message)
             return
-        self._hand_over(sequencer.feed(message))
+        self._deliver(sequencer.feed(message))
         for _ in range(sequencer.take_dropped()):
             self._observer.repaired("repeated")
-        waits = clock.when() is not None
-        # One that has expired did so as the message came, and the call with it.
-        if sequencer.waiting is not waits and not clock.expired():
-            clock.reschedule(None if waits else self._heard + self._settings.snapshot_timeout)
+        has_deadline = deadline.when() is not None
+        # A deadline that expired as the message came can't be moved, and the call ends.
+        if sequencer.awaiting_snapshot is not has_deadline and not deadline.expired():
+            timeout = self._settings.snapshot_timeout
+            deadline.reschedule(None if has_deadline else self._received_at + timeout)
 
-    def _hand_over(self, events: Iterable[Snapshot | Change]) -> None:
-        """Hand on what a message came to: windows one by one, changes in a row together."""
+    def _deliver(self, events: Iterable[Snapshot | Change]) -> None:
+        """Pass on what a message contained: snapshots one by one, adjacent changes together."""
         groups: list[Change] = []
         try:
             for event in events:
@@ -298,16 +235,16 @@ class UpstreamSession:
                     groups = []
                 self._replace(event)
         finally:
-            # What went before that which can't be carried on from is good.
+            # If the rest of the message can't be continued from, what came before it is valid.
             if groups:
                 self._publish(groups)
 
     def _publish(self, groups: list[Change]) -> None:
         if not self._target.publish(groups):
-            self._resume_point.doubt()
+            self._resume_point.invalidate()
 
     def _replace(self, snapshot: Snapshot) -> None:
-        self._back()
-        self._lost.reset()
+        self._cancel_loss_timer()
+        self._retry.on_snapshot()
         self._target.replace(snapshot)
-        self._resume_point.whole(snapshot, self._target.query)
+        self._resume_point.on_snapshot(snapshot, self._target.query)

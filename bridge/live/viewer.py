@@ -1,78 +1,63 @@
-"""Viewer: one client's view of a subscription, at the client's own pace.
+"""Viewer: one client's view of a window, at the client's own pace.
 
-Laws: a viewer is written whole groups only, in order; its position in the subscription's log says
-what it has been written; beyond its bound it holds no backlog but the window it last saw, and
-gets one diff when its socket drains (streamed: the last frame of each id). Nothing here awaits.
+Invariants: a viewer is written whole groups, in order; its position in the window's log says what
+it was written; a viewer over its backlog bound holds a catch-up instead of a backlog, whose frames
+it is written once its socket has room. Nothing here awaits.
 """
 
 import asyncio
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from bridge.core.bundle import Bundle, SharedEncoding
-from bridge.core.diff import diff
 from bridge.core.errors import Failed, Kind
-from bridge.core.frame import Frame
-from bridge.core.group import Group
 from bridge.core.log import Log
-from bridge.core.op import Op
-from bridge.core.window import Rows
 
+from .catch_up import (
+    SNAPSHOT,
+    CatchUp,
+    DiffCatchUp,
+    MergeCatchUp,
+    begin_with,
+    catch_up_from,
+)
 from .encoder import Encoder
-from .observer import EndReason
+from .lockstep import Lockstep
+from .resume import Resume
 from .send_buffer import SendBuffer
-
-if TYPE_CHECKING:
-    from .lockstep import Lockstep
-    from .subscription import Subscription
+from .shared_window import SharedWindow
+from .stream_end import End, EndReason
 
 logger = logging.getLogger(__name__)
 
 MAX_FRAMES = 1024
+"""Frames that a backlog may hold."""
 
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """Why a viewer's stream is over; `failure` where the reason is one that is told."""
-
-    reason: EndReason
-    failure: Failed | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """Where a returning client was, by whichever of these it can tell."""
-
-    pos: str = ""
-    """A position it was told (v1): what follows is replayed."""
-    stream_id: str = ""
-    """The last group it has at least a part of (core): replayed from that group on."""
-    known: Rows | None = None
-    """The window it has, as rows of which only id and version count: told as a diff."""
+_NEVER = 2**63
 
 
 class Viewer:
-    """One client's view. Subscription and hub call; the web floor waits for `ended`."""
+    """One client's view. Called by subscription and hub. The web layer waits for `ended`.
+
+    `backlog` is the bound of the backlog in bytes, 0 is none.
+    """
 
     __slots__ = (
         "_backlog",
+        "_catch_up",
         "_encoder",
         "_frames_written",
-        "_merged",
         "_position",
-        "_ready",
-        "_restart",
+        "_ready_due",
+        "_reported_stale",
         "_resume",
-        "_seen",
-        "_stale",
+        "attached",
         "begun",
+        "can_join_lockstep",
         "ended",
         "lockstep",
-        "parked",
         "send_buffer",
-        "steady",
-        "subscription",
+        "waits_for_room",
+        "window",
     )
 
     def __init__(
@@ -85,31 +70,31 @@ class Viewer:
     ) -> None:
         self.ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self.send_buffer = send_buffer
-        self.subscription: Subscription | None = None
+        self.window: SharedWindow | None = None
+        """What it shows. Set by its subscription."""
+        self.attached = False
+        """Whether the hub counts it. Set by the hub."""
         self.lockstep: Lockstep | None = None
-        """In step with whom; None where it flushes alone."""
-        self.steady = False
-        """Whether it is due nothing but the groups that follow its position."""
-        self.parked = False
-        """Whether it is due nothing until its socket has room."""
+        """The lockstep it is in, None while it flushes alone."""
+        self.can_join_lockstep = False
+        """Whether nothing is due but the groups that follow its position."""
+        self.waits_for_room = False
+        """Whether nothing is to be done for it before its socket has room."""
         self.begun = False
         """Whether it was shown anything yet."""
-        self._position = 0  # these two while it flushes alone
+        # In lockstep, these two are the lockstep's.
+        self._position = 0
         self._frames_written = 0
         self._encoder = encoder
-        self._backlog = backlog or 2**63
+        self._backlog = backlog or _NEVER
         self._resume = resume
-        # At most one of these is set, while the position means nothing: a whole snapshot is
-        # due; or a diff from the window last seen; or, streamed, the last frame of each id.
-        self._restart = False
-        self._seen: Rows | None = None
-        self._merged: dict[str, Frame] | None = None
-        self._ready: str | None = None  # how, when `ready` is due
-        self._stale: str | None = None  # what was told
+        self._catch_up: CatchUp | None = None  # while set, the position means nothing
+        self._ready_due: str | None = None  # the `resumed` member of a `ready` that is due
+        self._reported_stale: str | None = None
 
     @property
     def position(self) -> int:
-        """What it has been written, in its subscription's log."""
+        """The position in the window's log up to which it was written."""
         return self._position if self.lockstep is None else self.lockstep.position
 
     @property
@@ -129,125 +114,149 @@ class Viewer:
 
     @property
     def shared(self) -> SharedEncoding | None:
-        """How groups are printed for it from here on; None: in a form of its own."""
+        """The encoding of groups from here on. None: its bytes are shared with no other viewer."""
         return self._encoder.shared
 
     @property
     def up_to_date(self) -> bool:
         """Whether everything there is has been written."""
-        subscription = self.subscription
+        window = self.window
         return (
-            subscription is not None
-            and not self._behind
-            and self._ready is None
-            and self.position == subscription.log.head
+            window is not None
+            and self._catch_up is None
+            and self._ready_due is None
+            and self.position == window.log.head
         )
 
     @property
     def oldest_needed(self) -> int:
-        """The position after which the log must be kept for this viewer."""
-        free = self._behind or not self.begun or self.ended.done()
-        return 2**63 if free else self.position
+        """The position after which this viewer needs the log."""
+        needs_none = self._catch_up is not None or not self.begun or self.ended.done()
+        return _NEVER if needs_none else self.position
 
-    @property
-    def _behind(self) -> bool:
-        return self._restart or self._seen is not None or self._merged is not None
+    def digest(self) -> str | None:
+        """Return the digest of the window, None where it has none (streamed, or not attached)."""
+        return None if self.window is None else self.window.digest()
 
-    # ------------------------------------------------------------ the subscription's calls
+    # ------------------------------------------------------------ called by the subscription
 
     def begin(self) -> None:
-        """Show the window: whole, or what a returning or moved client lacks of it."""
+        """Show the window: a snapshot, or what a returning client lacks of it."""
         if not self.begun:
             self.begun = True
-            self._ready = self._begin_at()
+            self._ready_due, self._position, self._catch_up = begin_with(self._resume, self.window)
+            self._resume = None
         self.flush()
 
-    def _begin_at(self) -> str:
-        resume, self._resume = self._resume, None
-        subscription = self.subscription
-        if resume is not None and subscription is not None:
-            log = subscription.log
-            position = log.find(resume.pos) if resume.pos else log.find_group(resume.stream_id)
-            if position is not None:
-                self._position = position
-                return "replay"
-            if resume.known is not None and not subscription.query.streamed:
-                self._seen = resume.known
-                return "diff"
-        self._restart = True
-        return "snapshot"
+    def switch_window(self, log: Log) -> None:
+        """Prepare to show another window. `log` is the one it has followed so far.
 
-    def move(self, log: Log) -> None:
-        """Take leave of a log: what follows is another window, of which this says how to tell."""
+        The next flush writes a snapshot of the other window, or the difference to it.
+        """
         self._leave_lockstep()
         if not self.begun or self.ended.done():
             return
-        subscription = self.subscription
-        if self._encoder.resets or subscription is None or subscription.query.streamed:
-            self._restart, self._seen, self._merged = True, None, None
-            self._ready = "snapshot"
-        elif not self._restart:
-            if self._seen is None:
-                self._seen = log.rows_at(self._position)
-            self._ready = "diff"
+        if self._encoder.resets or self.window is None or self.window.streamed:
+            self._catch_up, self._ready_due = SNAPSHOT, "snapshot"
+        elif self._catch_up is not SNAPSHOT:
+            if self._catch_up is None:
+                self._catch_up = DiffCatchUp(log.rows_at(self._position))
+            self._ready_due = "diff"
 
     def flush(self) -> None:
-        """Write what the log holds beyond this viewer's position, or fall behind.
+        """Write what the log holds after this viewer's position, or wait for room.
 
-        Never raises: a connection that breaks is its own client's trouble and nobody else's.
+        Never raises: a failure of one connection must not affect other clients.
         """
         self._leave_lockstep()
-        subscription = self.subscription
-        if subscription is None or not self.begun or self.ended.done():
+        window = self.window
+        if window is None or not self.begun or self.ended.done():
             return
         try:
             if self.send_buffer.has_room:
-                self._flush(subscription)
+                self._flush(window)
             else:
                 self.send_buffer.flush_when_room(self)
-                self._bound(subscription)
-                self.parked = self._seen is not None or self._restart
+                self._bound_backlog(window)
         except Exception:
-            logger.exception("a viewer broke")
-            self._break()
+            logger.exception("a viewer failed")
+            self._end_failed()
         else:
-            due = self._behind or self._ready is not None or self._stale is not None
-            self.steady = not due and not self.ended.done()
+            self.can_join_lockstep = (
+                self._catch_up is None
+                and self._ready_due is None
+                and self._reported_stale is None
+                and not self.ended.done()
+            )
 
-    def _break(self) -> None:
+    def _end_failed(self) -> None:
         self.end(End(EndReason.FAILED, Failed(Kind.BROKEN, "the bridge failed")))
 
-    def _flush(self, subscription: "Subscription") -> None:
-        log = subscription.log
-        if self._behind:
-            self._catch_up(subscription)
+    def _flush(self, window: SharedWindow) -> None:
+        log = window.log
+        if self._catch_up is not None:
+            self._write_catch_up(self._catch_up, window)
         elif self._position < log.head:
             bundle = log.since(self._position)
             self._position = log.head
-            self._write(bundle, subscription)
-        if self._ready is not None:
-            resumed, self._ready = self._ready, None
-            self._say(self._encoder.ready(len(subscription), resumed, subscription.digest))
-        if self._stale != subscription.stale:
-            self._stale = subscription.stale
-            self._say(self._encoder.state(self._stale))
+            self._write(bundle, window)
+        if self._ready_due is not None:
+            resumed, self._ready_due = self._ready_due, None
+            self._write_message(self._encoder.ready(len(window), resumed, window.digest))
+        if self._reported_stale != window.stale:
+            self._reported_stale = window.stale
+            self._write_message(self._encoder.state(window.stale))
+
+    def _write_catch_up(self, catch_up: CatchUp, window: SharedWindow) -> None:
+        self._catch_up = None
+        try:
+            bundle = catch_up.bundle(window)
+        except Failed as failure:
+            self._ready_due = None
+            self.end(End(EndReason.FAILED, failure))
+            return
+        self._position = window.log.head
+        if bundle is not None:
+            self._write(bundle, window)
+
+    def _write(self, bundle: Bundle, window: SharedWindow) -> None:
+        data = self.encode(bundle)
+        self.send_buffer.write(data)
+        self._frames_written += bundle.frame_count
+        window.observer.sent(bundle.frame_count, len(data))
+
+    def _write_message(self, data: bytes) -> None:
+        if data:
+            self.send_buffer.write(data)
+
+    def _bound_backlog(self, window: SharedWindow) -> None:
+        """Replace a backlog over its bound by a catch-up. End a client that exceeds even that."""
+        if self._catch_up is None:
+            size, frames = window.log.backlog(self._position)
+            if size + self.send_buffer.unsent() > self._backlog or frames > MAX_FRAMES:
+                window.observer.conflated()
+                self._catch_up = catch_up_from(self._position, window)
+        if not isinstance(self._catch_up, MergeCatchUp):
+            self.waits_for_room = self._catch_up is not None
+        elif self._catch_up.merge(window.log) > self._backlog:
+            self.end(End(EndReason.STALLED, Failed(Kind.TOO_SLOW, "read too slowly")))
 
     def end(self, end: End) -> None:
-        """Tell the web floor that the stream is over; the first reason stays."""
+        """Set `ended`. The first reason stays."""
         self._leave_lockstep()
         if not self.ended.done():
             self.ended.set_result(end)
 
-    # ------------------------------------------------------------ in step with others
+    # ------------------------------------------------------------ called by its lockstep
 
-    def join_lockstep(self, lockstep: "Lockstep") -> None:
-        """Count with others from now on."""
+    def join_lockstep(self, lockstep: Lockstep) -> None:
+        """Take position and frame count from the lockstep from now on."""
         self.lockstep = lockstep
         self._frames_written -= lockstep.frames
         self.send_buffer.direct_senders += (self,)
 
     def leave_lockstep(self) -> None:
-        """Count alone again."""
+        """Keep position and frame count alone again."""
         if self.lockstep is not None:
             self._position, self._frames_written = self.position, self.frames_written
             send_buffer = self.send_buffer
@@ -257,91 +266,24 @@ class Viewer:
             )
             self.lockstep = None
 
-    def stop_direct_send(self) -> None:
-        """Flush alone, as long as its socket is not empty: something else is written to it."""
-        if self.lockstep is not None:
-            self.lockstep.leave(self)
-
     def encode(self, bundle: Bundle) -> bytes:
-        """Print groups as its client is told them."""
+        """Return groups in the client's encoding."""
         return self._encoder.frames(bundle)
 
-    def rest(self, data: bytes) -> None:
-        """Write what the socket did not take at once. Never raises."""
+    def write_remainder(self, data: bytes) -> None:
+        """Write what the socket did not take of a direct send. Never raises."""
         try:
             self.send_buffer.write(data)
         except Exception:
-            logger.exception("a viewer broke")
-            self._break()
+            logger.exception("a viewer failed")
+            self._end_failed()
 
-    def _leave_lockstep(self) -> None:
-        self.steady = self.parked = False
+    def stop_direct_send(self) -> None:
+        """Leave the lockstep: something else is written to the socket."""
         if self.lockstep is not None:
             self.lockstep.leave(self)
 
-    # ------------------------------------------------------------ falling behind
-
-    def _bound(self, subscription: "Subscription") -> None:
-        """Give the backlog up for the window last seen, once it is over the bound."""
-        if self._merged is not None:
-            self._merge(subscription, self._merged)
-            self._judge(self._merged)
-        if self._behind:
-            return
-        size, frames = subscription.log.backlog(self._position)
-        if size + self.send_buffer.unsent() > self._backlog or frames > MAX_FRAMES:
-            subscription.observer.conflated()
-            if subscription.query.streamed:
-                self._merged = {}
-                self._merge(subscription, self._merged)
-                self._judge(self._merged)
-            else:
-                self._seen = subscription.log.rows_at(self._position)
-
-    def _merge(self, subscription: "Subscription", merged: dict[str, Frame]) -> None:
-        """Keep the last frame of each id, and of what came before a reset nothing."""
-        for group in subscription.log.since(self._position).groups:
-            for frame in group.frames:
-                if frame.op == Op.RESET:
-                    merged.clear()
-                merged.pop(frame.agg_id, None)
-                merged[frame.agg_id] = frame
-        self._position = subscription.log.head
-
-    def _judge(self, merged: dict[str, Frame]) -> None:
-        """End a client that is over its bound even so: it is too slow."""
-        if sum(len(frame.data) for frame in merged.values()) > self._backlog:
-            self.end(End(EndReason.STALLED, Failed(Kind.TOO_SLOW, "read too slowly")))
-
-    def _catch_up(self, subscription: "Subscription") -> None:
-        """Go from the window last seen, or from none, to the present one."""
-        seen, merged, restart = self._seen, self._merged, self._restart
-        self._restart, self._seen, self._merged = False, None, None
-        if merged is not None:
-            self._merge(subscription, merged)
-            frames = list(merged.values())
-        elif restart and not subscription.shareable:
-            # The set has outgrown its mirror since this viewer came for it.
-            failure = Failed(Kind.UNAVAILABLE, "the set has grown too large to be shown anew")
-            self.end(End(EndReason.FAILED, failure))
-            self._ready = None
-            return
-        elif restart:
-            self._write(subscription.snapshot(), subscription)
-            frames = []
-        else:
-            frames = diff(seen or (), subscription.rows())
-        log = subscription.log
-        self._position = log.head
-        if frames:
-            self._write(log.bundle([Group(tuple(frames))]), subscription)
-
-    def _write(self, bundle: Bundle, subscription: "Subscription") -> None:
-        data = self.encode(bundle)
-        self.send_buffer.write(data)
-        self._frames_written += bundle.frames
-        subscription.observer.sent(bundle.frames, len(data))
-
-    def _say(self, data: bytes) -> None:
-        if data:
-            self.send_buffer.write(data)
+    def _leave_lockstep(self) -> None:
+        self.can_join_lockstep = self.waits_for_room = False
+        if self.lockstep is not None:
+            self.lockstep.leave(self)

@@ -1,1 +1,1 @@
-"""The process itself: workers, open files, memory, garbage collection, draining."""
+"""The process: its run and drain, worker processes, open files, memory, garbage collection."""

@@ -1,8 +1,8 @@
-"""Drain: how clients are told that the bridge goes, so that they don't come back all at once.
+"""Drain: says goodbye to all clients, spread over time, so that they do not reconnect all at once.
 
-First a notice: readiness already says no, and nobody is told yet, so that who returns is sent
-elsewhere. Then clients are told one after the other, in random order, at random moments of a
-spread that grows with their number. Whoever came or stayed is told at the end of it.
+Readiness says no first, for NOTICE_PERIOD: a client that reconnects is then sent to another
+instance. After it clients are notified in random order, at random moments of a spread that grows
+with their number. Clients that are left after the spread, or joined during it, are notified then.
 """
 
 import asyncio
@@ -12,56 +12,65 @@ from collections.abc import Callable, Collection
 
 logger = logging.getLogger(__name__)
 
-NOTICE = 0.5
-"""Seconds between 'not ready' and the first client's being told."""
-RATE = 500
-"""Clients told per second, as long as that takes no longer than LONGEST."""
-LONGEST = 10.0
-SHARE = 2 / 3
-"""What part of the time there is may be spent on telling; the rest is for goodbyes."""
+NOTICE_PERIOD = 0.5
+"""Seconds between 'not ready' and the first goodbye."""
+CLIENTS_PER_SECOND = 500
+"""Rate of goodbyes, unless MAX_SPREAD asks for a higher one."""
+MAX_SPREAD = 10.0
+"""Seconds."""
+SPREAD_SHARE = 2 / 3
+"""Part of the drain timeout by which the last goodbye is said; the rest is for closing."""
+RETRY_INTERVAL = 0.1
+"""Seconds between two goodbyes to a client that is still there."""
 
 
 def drain_schedule(clients: int, within: float) -> tuple[float, list[float]]:
-    """Return the notice and the moments after it to tell a client, in seconds, ascending."""
-    notice = min(NOTICE, within / 4)
-    spread = min(clients / RATE, LONGEST, max(within * SHARE - notice, 0.0))
+    """Return the notice period and each client's moment after it, in seconds, ascending."""
+    notice = min(NOTICE_PERIOD, within / 4)
+    spread = min(clients / CLIENTS_PER_SECOND, MAX_SPREAD, max(within * SPREAD_SHARE - notice, 0.0))
     return notice, sorted(random.uniform(0, spread) for _ in range(clients))  # noqa: S311 - spreads reconnects
 
 
 async def drain(
     clients: Collection[Callable[[], None]], *, gone: asyncio.Event, within: float
 ) -> bool:
-    """Tell every client and wait until all are gone; whether they were, within so many seconds.
+    """Notify every client, and wait until all are gone.
 
-    `clients` is alive: who leaves is out of it, who comes is in it. `gone` is set while it is
-    empty.
+    Args:
+        clients: how to notify each client; a live view, which clients join and leave meanwhile.
+        gone: set while there is no client.
+        within: seconds this may take.
+
+    Returns:
+        Whether all were gone in time.
+
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
-    told = list(clients)
-    random.shuffle(told)
-    notice, moments = drain_schedule(len(told), within)
+    shuffled = list(clients)
+    random.shuffle(shuffled)
+    notice, moments = drain_schedule(len(shuffled), within)
     spread = moments[-1] if moments else 0.0
-    logger.info("draining %d clients over %.1f s", len(told), notice + spread)
+    logger.info("draining %d clients over %.1f s", len(shuffled), notice + spread)
     try:
         async with asyncio.timeout(within):
             await asyncio.sleep(notice)
-            for tell, moment in zip(told, moments, strict=True):
+            for notify, moment in zip(shuffled, moments, strict=True):
                 ahead = began + notice + moment - loop.time()
                 if ahead > 0:
                     await asyncio.sleep(ahead)
-                if tell in clients:
-                    tell()
+                if notify in clients:
+                    notify()
             while not gone.is_set():
-                for tell in list(clients):
-                    tell()
-                await _either(gone, 0.1)
+                for notify in list(clients):
+                    notify()
+                await _wait(gone, RETRY_INTERVAL)
     except TimeoutError:
         return False
     return True
 
 
-async def _either(event: asyncio.Event, seconds: float) -> None:
+async def _wait(event: asyncio.Event, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

@@ -1,4 +1,4 @@
-"""Descriptors: how many files this process may have open, and what that leaves for clients."""
+"""Descriptor limit: how many files this process may open, and how many are left for clients."""
 
 import logging
 import resource
@@ -6,27 +6,28 @@ import resource
 logger = logging.getLogger(__name__)
 
 RESERVE = 128
-"""Kept from clients: the tier's channels, certificates, the event loop's own, the port itself."""
-_PLENTY = 1 << 20
+"""Descriptors kept from clients: the tier's channels, certificates, the event loop, the port."""
+_ENOUGH = 1 << 20
 
 
 def raise_fd_limit() -> int:
-    """Raise the soft limit to the hard one, as far as is sensible; returns what it is then."""
+    """Raise the soft limit to the hard one, at most to a million; returns the new soft limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _PLENTY if hard == resource.RLIM_INFINITY else min(hard, _PLENTY)
+    wanted = _ENOUGH if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         except (OSError, ValueError):
             return soft
         return wanted
-    return _PLENTY if soft == resource.RLIM_INFINITY else soft
+    return _ENOUGH if soft == resource.RLIM_INFINITY else soft
 
 
 def connection_limits(connections: int) -> tuple[int, int]:
-    """Return (sockets that clients may hold, streams that may be open), given `--max-connections`.
+    """Return the maximum of client sockets and of open streams, for a `--max-connections`.
 
-    0 connections is as many as there is room for. Says in the log when it is fewer than asked.
+    0 is as many streams as there may be sockets. Warns when the limit of open files allows fewer
+    streams than asked for.
     """
     limit = raise_fd_limit()
     sockets = max(limit - RESERVE, limit // 2)

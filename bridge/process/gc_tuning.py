@@ -1,19 +1,19 @@
-"""Garbage: how the collector of cycles is set once the bridge serves.
+"""Garbage collector settings of a bridge that serves.
 
-Reference counts free what a connection held when it is over; the collector is for the cycles that
-remain. Out of the box it looks every 700 objects, and through all there are ever more often: with
-thousands of clients that was a quarter of what accepting one costs.
+Reference counts free what a closed connection held; the garbage collector only finds cycles. By
+default it runs every 700 allocations, and over all objects ever more often: with thousands of
+clients that was a quarter of the cost of accepting one.
 """
 
 import gc
 
 GENERATION0_THRESHOLD = 2_000
-"""Objects made and not freed until it looks among them. More saves nothing, and keeps for longer
-what is only found by looking: a few dozen objects may hold a window of megabytes."""
+"""Allocations without a deallocation between two runs. More saves no more time, and delays the end
+of cycles: a few dozen objects can hold a window of megabytes."""
 
 
 def tune_gc() -> None:
-    """Leave what start made alone for good, and look at the rest less often."""
+    """Exclude all present objects from collection, and collect less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GENERATION0_THRESHOLD, 10, 10)

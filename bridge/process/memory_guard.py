@@ -1,9 +1,9 @@
-"""Pressure: what is done when memory runs short, before the kernel kills.
+"""Memory guard: refuses new streams and cuts slow clients before the kernel kills the process.
 
-Laws: from REFUSE on nobody new comes in, until it is below AGAIN; from CUT on, at each look, the
-clients with the most bytes unsent are cut, as few as make up for what is over, one at least. Who
-has read all that it was sent is never cut. What is freed is given back to the kernel meanwhile, or
-the level would never fall.
+Invariants: from REFUSE_AT on new streams are refused, until usage is below ACCEPT_BELOW. From
+CUT_AT on each check cuts the clients with the most unsent bytes: as few as make up for the excess,
+at least one. A client that has read everything is never cut. Meanwhile freed memory is returned to
+the kernel, else usage would never fall.
 """
 
 import asyncio
@@ -15,23 +15,23 @@ from .memory_usage import MemoryUsage, return_freed_memory
 
 logger = logging.getLogger(__name__)
 
-REFUSE: Final = 0.85
-AGAIN: Final = 0.80
-CUT: Final = 0.95
-CLOSE: Final = 0.6
-"""What part is used where it is looked at more often: what is let in takes a moment to grow."""
-EVERY, OFTEN = 0.5, 0.05
-"""Seconds between two looks."""
-LULL: Final = 5.0
-"""Seconds from giving memory back to doing so again, unless clients are cut."""
+REFUSE_AT: Final = 0.85
+ACCEPT_BELOW: Final = 0.80
+CUT_AT: Final = 0.95
+BUSY_AT: Final = 0.6
+"""Share of the limit from which checks are frequent: accepted clients take a moment to grow."""
+CHECK_INTERVAL, BUSY_CHECK_INTERVAL = 0.5, 0.05
+"""Seconds between two checks."""
+RETURN_INTERVAL: Final = 5.0
+"""Seconds between two returns of freed memory, while no client has to be cut."""
 
 
 class MemoryGuard:
-    """Looks while `run` runs.
+    """Checks the memory while `run` runs.
 
     Args:
-        read: tells the level, None where there is no limit; may block.
-        cut: cuts clients that hold so many unsent bytes together; returns how many clients.
+        read: returns the usage, None where there is no limit; may block.
+        cut: cuts clients that hold this many unsent bytes together; returns how many clients.
 
     """
 
@@ -39,40 +39,40 @@ class MemoryGuard:
         self, *, read: Callable[[], MemoryUsage | None], cut: Callable[[int], int]
     ) -> None:
         self.short = False
-        """Whether newcomers are to be refused."""
-        self.level: MemoryUsage | None = None
-        """As of the last look."""
-        self.cuts = 0
+        """Whether new streams are to be refused."""
+        self.usage: MemoryUsage | None = None
+        """As of the last check."""
+        self.cut_clients = 0
         """Clients cut so far."""
         self._read = read
         self._cut = cut
 
     async def run(self) -> None:
-        """Look until cancelled; returns at once where there is no limit."""
+        """Check until cancelled; returns at once where there is no limit."""
         loop = asyncio.get_running_loop()
-        due = loop.time()
-        while (level := await asyncio.to_thread(self._read)) is not None:
-            self.judge(level)
-            await asyncio.sleep(EVERY if level.share < CLOSE else OFTEN)
-            if self.short and (level.share >= CUT or loop.time() >= due):
+        return_at = loop.time()
+        while (usage := await asyncio.to_thread(self._read)) is not None:
+            self.handle(usage)
+            await asyncio.sleep(CHECK_INTERVAL if usage.share < BUSY_AT else BUSY_CHECK_INTERVAL)
+            if self.short and (usage.share >= CUT_AT or loop.time() >= return_at):
                 await asyncio.to_thread(return_freed_memory)
-                due = loop.time() + LULL
+                return_at = loop.time() + RETURN_INTERVAL
 
-    def judge(self, level: MemoryUsage) -> None:
-        """Do what a level asks for."""
-        self.level = level
-        short = level.share >= (AGAIN if self.short else REFUSE)
+    def handle(self, usage: MemoryUsage) -> None:
+        """Refuse, accept or cut, as a usage requires."""
+        self.usage = usage
+        short = usage.share >= (ACCEPT_BELOW if self.short else REFUSE_AT)
         if short is not self.short:
             self.short = short
             logger.log(
                 logging.WARNING if short else logging.INFO,
                 "%d MiB of %d MiB are in use: newcomers are %s",
-                level.used >> 20,
-                level.limit >> 20,
+                usage.used >> 20,
+                usage.limit >> 20,
                 "refused" if short else "served again",
             )
-        if level.share >= CUT:
-            cut = self._cut(max(level.used - int(level.limit * CUT), 1))
-            self.cuts += cut
+        if usage.share >= CUT_AT:
+            cut = self._cut(max(usage.used - int(usage.limit * CUT_AT), 1))
+            self.cut_clients += cut
             if cut:
                 logger.warning("memory is short: %d slow clients were cut", cut)

@@ -1,8 +1,8 @@
-"""Memory: how much of it this process may use, and how much is used.
+"""Memory usage: how much memory this process may use, and how much is used.
 
-A limit that is given is for the resident memory of the process alone. Else it is what the kernel
-kills for: the limit of the control group (v2 or v1), or of one around it that is nearer. File cache
-that nobody has used lately does not count there: the kernel takes that back before it kills.
+A configured limit is for the resident memory of this process. Without one, the limit is that of the
+control group (v2 or v1) for which the kernel kills: the process's own group, or the ancestor that
+is nearer to its limit. Inactive file cache does not count there: the kernel frees it first.
 """
 
 import contextlib
@@ -15,31 +15,31 @@ from pathlib import Path
 from typing import Final
 
 NO_LIMIT: Final = 1 << 60
-"""Bytes from which on v1 means none."""
+"""Bytes; v1 has a limit this large where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryUsage:
-    """In bytes."""
+    """Memory used, and its limit, in bytes."""
 
     used: int
     limit: int
 
     @property
     def share(self) -> float:
-        """What part is used."""
+        """The part of the limit that is used."""
         return self.used / self.limit
 
 
 @dataclass(frozen=True, slots=True)
-class _Names:
+class _FileNames:
     used: str
     limit: str
     cache: str
 
 
-_V2 = _Names("memory.current", "memory.max", "inactive_file")
-_V1 = _Names("memory.usage_in_bytes", "memory.limit_in_bytes", "total_inactive_file")
+_V2 = _FileNames("memory.current", "memory.max", "inactive_file")
+_V1 = _FileNames("memory.usage_in_bytes", "memory.limit_in_bytes", "total_inactive_file")
 
 
 def read_usage(
@@ -48,22 +48,30 @@ def read_usage(
     proc: Path = Path("/proc/self"),
     mount: Path = Path("/sys/fs/cgroup"),
 ) -> MemoryUsage | None:
-    """Read the level, against `limit` or, without one, the control group's; None: no limit."""
+    """Return the usage; None where there is no limit.
+
+    Args:
+        limit: bytes of this process's resident memory, 0 for no limit; None takes the control
+            group's limit.
+        proc: directory of this process in procfs.
+        mount: mount point of the control groups.
+
+    """
     if limit is not None:
         used = _resident(proc) if limit else None
         return None if used is None else MemoryUsage(used, limit)
-    levels = [level for group in _groups(proc, mount) if (level := _level(*group))]
-    return max(levels, key=lambda level: level.share, default=None)
+    usages = [usage for group in _groups(proc, mount) if (usage := _group_usage(*group))]
+    return max(usages, key=lambda usage: usage.share, default=None)
 
 
 def return_freed_memory() -> None:
-    """Free what only the collector of cycles finds, and return to the kernel what was freed.
+    """Run the garbage collector, and return freed memory to the kernel.
 
-    Both are kept else, and count as used. With thousands of clients it takes a tenth of a second,
-    in which nothing else runs.
+    The process would keep both, and they would count as used. With thousands of clients this takes
+    a tenth of a second, in which nothing else runs.
     """
     gc.collect()
-    with contextlib.suppress(AttributeError, OSError):  # another allocator's business
+    with contextlib.suppress(AttributeError, OSError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
 
 
@@ -71,13 +79,13 @@ def _resident(proc: Path) -> int | None:
     try:
         return int((proc / "statm").read_text().split()[1]) * resource.getpagesize()
     except OSError:
-        return None  # no Linux
+        return None  # not Linux
 
 
-def _groups(proc: Path, mount: Path) -> Iterator[tuple[Path, _Names]]:
-    """Find where the group of this process may be, and those around it.
+def _groups(proc: Path, mount: Path) -> Iterator[tuple[Path, _FileNames]]:
+    """Yield the directories where the control group of this process and its ancestors may be.
 
-    In a container it often stands at the mount itself, whatever the process is told.
+    In a container the group is often at the mount point itself, whatever procfs says.
     """
     try:
         lines = (proc / "cgroup").read_text().splitlines()
@@ -96,19 +104,19 @@ def _groups(proc: Path, mount: Path) -> Iterator[tuple[Path, _Names]]:
             yield root.joinpath(*parts[:depth]), names
 
 
-def _level(group: Path, names: _Names) -> MemoryUsage | None:
+def _group_usage(group: Path, names: _FileNames) -> MemoryUsage | None:
     try:
         text = (group / names.limit).read_text().strip()
         limit = NO_LIMIT if text == "max" else int(text)
         if not 0 < limit < NO_LIMIT:
             return None
         used = int((group / names.used).read_text())
-        return MemoryUsage(max(used - _cache(group, names), 0), limit)
+        return MemoryUsage(max(used - _inactive_cache(group, names), 0), limit)
     except (OSError, ValueError):
-        return None  # there is no such group, or nobody is told
+        return None  # no such group, or not readable
 
 
-def _cache(group: Path, names: _Names) -> int:
+def _inactive_cache(group: Path, names: _FileNames) -> int:
     for line in (group / "memory.stat").read_text().splitlines():
         name, _, size = line.partition(" ")
         if name == names.cache:

@@ -1,7 +1,7 @@
-"""Fleet: worker processes that count apart and are scraped as one.
+"""Metrics federation: worker processes that count separately and are scraped as one.
 
-Each member prints what it has counted to whoever connects to its socket in a directory that is
-the fleet's alone; a scrape of any member asks them all. One that does not answer is left out.
+Each process serves its exposition on a Unix socket in a private directory. A scrape of any of them
+reads all and merges them. A process that does not answer in time is left out.
 """
 
 import asyncio
@@ -9,14 +9,14 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from bridge.telemetry.merge import merge
+from bridge.telemetry.merge import merge_expositions
 
-ANSWER = 1.0
-"""Seconds that a member may take."""
+READ_TIMEOUT = 1.0
+"""Seconds that another process may take to answer."""
 
 
 class MetricsFederation:
-    """This process's part of it. `directory` is private to the user (mode 0700)."""
+    """One process's membership. `directory` is private to the user (mode 0700)."""
 
     def __init__(self, directory: str, name: str) -> None:
         self._directory = Path(directory)
@@ -25,25 +25,25 @@ class MetricsFederation:
         self._exposition: Callable[[], bytes] | None = None
 
     async def join(self, exposition: Callable[[], bytes]) -> None:
-        """Answer the others from now on. A socket that a crash has left behind is replaced."""
+        """Serve `exposition` to the others; replaces a socket that a crash has left behind."""
         self._exposition = exposition
         self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._tell, self._path)
+        self._server = await asyncio.start_unix_server(self._serve, self._path)
 
-    async def merged(self) -> bytes:
-        """Print what all members have counted, this one included."""
+    async def merged_exposition(self) -> bytes:
+        """Return the metrics of all processes as one exposition."""
         others = [path for path in self._directory.glob("*.sock") if path != self._path]
-        texts = await asyncio.gather(*map(_ask, others))
+        texts = await asyncio.gather(*map(_read_exposition, others))
         own = self._exposition().decode() if self._exposition else ""
-        return merge([own, *texts])
+        return merge_expositions([own, *texts])
 
     async def leave(self) -> None:
-        """Answer no more. Idempotent."""
+        """Serve the others no more. Idempotent."""
         if self._server is not None:
             self._server.close()
             self._path.unlink(missing_ok=True)
 
-    async def _tell(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             if self._exposition is not None:
                 writer.write(self._exposition())
@@ -52,9 +52,10 @@ class MetricsFederation:
             await writer.wait_closed()
 
 
-async def _ask(path: Path) -> str:
+async def _read_exposition(path: Path) -> str:
+    """Return the exposition served at a socket; empty where there is no answer."""
     try:
-        async with asyncio.timeout(ANSWER):
+        async with asyncio.timeout(READ_TIMEOUT):
             reader, writer = await asyncio.open_unix_connection(path)
             try:
                 return (await reader.read()).decode()

@@ -1,1 +1,1 @@
-"""Telemetry: what is counted, what is logged, and how both are told."""
+"""Telemetry: metrics and logs."""

@@ -1,8 +1,7 @@
 """Families: every metric of the bridge, in one table.
 
-Names carry the prefix `livequery_bridge_`, counters the ending `_total`, when they are printed.
-`merge` says what a fleet of workers makes of their values: counters and histograms are summed,
-and so are gauges, except those of which only the largest says anything.
+Printed names have the prefix `livequery_bridge_`; counters end with `_total`. `merge` is how the
+values of several workers become one: a sum, or the largest where a sum has no meaning.
 """
 
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ class Family:
 
     @property
     def printed(self) -> str:
-        """The name as scrapes, queries and documents have it."""
+        """The name in an exposition."""
         return PREFIX + self.name + ("_total" if self.kind == "counter" else "")
 
 
@@ -37,54 +36,56 @@ FAMILIES = (
     ),
     Family("sockets", "gauge", "Open client connections, idle ones included."),
     Family("viewers", "gauge", "Clients that are shown a window."),
-    Family("subscriptions", "gauge", "Queries held, or lingering after their last viewer."),
-    Family("upstream_subscriptions", "gauge", "Subscribe calls started and open."),
+    Family("subscriptions", "gauge", "Queries with viewers, or lingering after the last."),
+    Family("upstream_subscriptions", "gauge", "Open Subscribe calls that the tier has started."),
     Family("endpoint_streams", "gauge", "Calls open or being opened, by replica.", ("endpoint",)),
     Family(
         "endpoint_ready",
         "gauge",
-        "Whether a replica of the tier is connected and serves.",
+        "Whether a replica of the tier is connected and healthy.",
         ("endpoint",),
         "max",
     ),
-    Family("draining", "gauge", "Whether the bridge is on its way out.", merge="max"),
+    Family("draining", "gauge", "Whether the bridge drains.", merge="max"),
     Family("frames", "counter", "Frames handed to sockets."),
-    Family("bytes", "counter", "Bytes of frames handed to sockets, as printed."),
-    Family("conflations", "counter", "Backlogs of slow viewers that became a diff."),
+    Family("bytes", "counter", "Bytes of frames handed to sockets."),
+    Family("conflations", "counter", "Backlogs of slow viewers replaced by a diff."),
     Family(
         "streams_ended",
         "counter",
-        "Client streams that had begun and ended, by reason.",
+        "Client streams that ended, by reason; refused ones are not counted.",
         ("reason",),
     ),
     Family(
         "refusals",
         "counter",
-        "Clients told a failure: a problem, a close code, or a v1 error.",
+        "Failures sent to clients: a problem, a close code, or a v1 error.",
         ("transport", "kind"),
     ),
-    Family("repairs", "counter", "What the guard mended in the tier's groups.", ("cause",)),
-    Family("resubscribes", "counter", "Upstream calls given up for another.", ("cause",)),
-    Family("resumes", "counter", "Positions offered to a tier that started a call.", ("outcome",)),
-    Family("resets", "counter", "Whole windows taken from the tier.", ("cause",)),
+    Family("repairs", "counter", "Repairs of the tier's deltas.", ("cause",)),
+    Family("resubscribes", "counter", "Upstream calls replaced by another.", ("cause",)),
+    Family("resumes", "counter", "Resume positions offered to a tier.", ("outcome",)),
+    Family("resets", "counter", "Whole windows received from the tier.", ("cause",)),
     Family(
         "write_lag_seconds",
         "histogram",
-        "From a change's time at the tier to its write to the viewers' sockets.",
+        "Time from a change at the tier to its write to the viewers' sockets.",
     ),
     Family("loop_lag_seconds", "histogram", "How late the event loop's timer ran."),
     Family(
         "loop_lag_max_seconds",
         "gauge",
-        "The latest it ran in the last 30 to 60 s.",
+        "The largest loop lag of the last 30 to 60 s.",
         merge="max",
     ),
-    Family("memory_used_bytes", "gauge", "Memory in use, as its limit counts it.", merge="max"),
-    Family("memory_limit_bytes", "gauge", "Memory there is, where that is limited.", merge="max"),
+    Family("memory_used_bytes", "gauge", "Memory in use, as the limit counts it.", merge="max"),
+    Family("memory_limit_bytes", "gauge", "Memory limit, where there is one.", merge="max"),
     Family("memory_cuts", "counter", "Slow clients cut because memory was short."),
-    Family("certificate_reloads", "counter", "Listener certificates read anew.", ("outcome",)),
+    Family(
+        "certificate_reloads", "counter", "Reads of a changed listener certificate.", ("outcome",)
+    ),
     Family("workers", "gauge", "Worker processes that serve.", merge="max"),
-    Family("worker_restarts", "counter", "Workers that ended unasked and were started anew."),
+    Family("worker_restarts", "counter", "Workers that ended unasked and were replaced."),
 )
 
 BY_NAME = {family.name: family for family in FAMILIES}

@@ -1,11 +1,11 @@
-"""Histogram: how often a number fell into which range, counted in plain integers."""
+"""Histogram: counts of numbers by range, in plain integers."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 
 class Histogram:
-    """Counts by upper bound, the bound included; the last count is of what is above all bounds."""
+    """Counts by upper bound, bound included. The last count is of numbers above all bounds."""
 
     __slots__ = ("bounds", "counts", "sum")
 
@@ -20,15 +20,15 @@ class Histogram:
         self.sum += value
 
     def add_since(self, now: float, times: Iterable[float]) -> None:
-        """Count how long ago each of some times was; one ahead of the clock is 0 ago."""
+        """Count the age of each time, in seconds; a time after `now` has age 0."""
         bounds, counts = self.bounds, self.counts
         for time in times:
-            ago = now - time if time < now else 0.0
-            counts[bisect_left(bounds, ago)] += 1
-            self.sum += ago
+            age = now - time if time < now else 0.0
+            counts[bisect_left(bounds, age)] += 1
+            self.sum += age
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Return Prometheus' cumulative buckets: (`le`, count), the last one `+Inf`."""
+        """Return cumulative buckets as Prometheus has them: (`le`, count), the last is `+Inf`."""
         total = 0
         found: list[tuple[str, float]] = []
         for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):

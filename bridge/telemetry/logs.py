@@ -1,9 +1,9 @@
-"""Logs: how lines look, and what must never be in one.
+"""Logs: the format of log lines, on stderr, as text or JSON.
 
-One line per record, on stderr, as text or JSON. Whatever foreign text is in it, it can't begin a
-line of its own: control characters are escaped, and a traceback's lines are indented (text) or
-part of the object (JSON). Credentials and tickets are struck out of the finished line. A record's
-`fields` (`extra={"fields": {…}}`) are printed as `key=value`, or as members.
+Invariants: a record is one line. Foreign text can't start a line: control characters are escaped;
+the lines of a traceback are indented (text) or part of the object (JSON). Credentials and tickets
+are redacted. The `fields` of a record (`extra={"fields": {…}}`) are printed as `key=value` in text
+and as members in JSON.
 """
 
 import json
@@ -13,7 +13,7 @@ import sys
 import time
 from typing import Any
 
-# Any traceback may quote a URL or a header. Struck out: what follows the names of credentials.
+# Any traceback may quote a URL or a header. The value after the name of a credential is redacted.
 _SECRETS = (
     (re.compile(r"(?i)\b(access_token|ticket|token)(=|%3D)[^&\s\"'#;,)]*"), r"\1\2***"),
     (re.compile(r"(?i)(\\?\"(?:access_token|ticket|token)\\?\"\s*:\s*\\?\")[^\"\\]*"), r"\1***"),
@@ -29,21 +29,21 @@ _PLAIN = re.compile(r"[!#-~]+")
 
 
 def redact(text: str) -> str:
-    """Strike credentials and tickets out of a text."""
+    """Replace the values of credentials and tickets in a text by `***`."""
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return text
 
 
 def one_line(text: str) -> str:
-    """Print control characters, line separators among them, as escapes."""
+    """Escape control characters and line separators."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class TextFormatter(logging.Formatter):
-    """`time level logger: message key=value …`; `worker` is printed before the logger."""
+    """Formats `time level logger: message key=value …`; `worker` is printed before the logger."""
 
     default_msec_format = "%s.%03d"
 
@@ -52,7 +52,7 @@ class TextFormatter(logging.Formatter):
         super().__init__(f"%(asctime)s %(levelname)-7s {name}: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Print a record."""
+        """Return the line of a record."""
         record.message = record.getMessage()
         record.asctime = self.formatTime(record)
         line = redact(one_line(self.formatMessage(record)))
@@ -64,14 +64,14 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One object: time (UTC), level, logger, message, the record's fields, exception."""
+    """Formats one object: time (UTC), level, logger, message, the record's fields, exception."""
 
     def __init__(self, worker: str = "") -> None:
         super().__init__()
         self._worker = worker
 
     def format(self, record: logging.LogRecord) -> str:
-        """Print a record."""
+        """Return the line of a record."""
         entry: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
             + f".{int(record.msecs):03d}Z",
@@ -94,15 +94,15 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _value(value: Any) -> str:
-    """Print a field: bare where nothing in it could be mistaken, else as a JSON text."""
+    """Return a field's value as text; as a JSON string unless it is visible ASCII without =."""
     text = redact(str(value))
     return text if _PLAIN.fullmatch(text) and "=" not in text else json.dumps(text)
 
 
-def set_up_logging(*, form: str, level: str, worker: str = "") -> None:
-    """Log to stderr; called once, by the root. `worker` tells one process of several."""
+def set_up_logging(*, log_format: str, level: str, worker: str = "") -> None:
+    """Log to stderr, as `text` or `json`; called once, by a command. `worker`: its name."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter(worker) if form == "json" else TextFormatter(worker))
+    handler.setFormatter(JsonFormatter(worker) if log_format == "json" else TextFormatter(worker))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -1,47 +1,48 @@
-"""Lag: how late the event loop comes to its timers. One timer, ended by `stop`."""
+"""Event loop lag: how late timers run."""
 
 import asyncio
 from collections.abc import Callable
 
 from .histogram import Histogram
 
-EVERY = 0.1
+INTERVAL = 0.1
+"""Seconds between two measurements."""
 SPAN = 30.0
-"""Seconds after which a largest value is put aside, and the one put aside before forgotten."""
+"""Seconds over which a maximum is kept; `max` covers the present span and the one before."""
 BOUNDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 
 
 class LoopLag:
-    """Measures from the moment it is made, in a running loop, until `stop`."""
+    """Measures with one timer, from construction in a running loop until `stop`."""
 
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         self.histogram = Histogram(BOUNDS)
         self._loop = asyncio.get_running_loop()
         self._clock = clock or self._loop.time
-        self._most = self._most_before = 0.0
-        self._turn = self._clock() + SPAN
+        self._max = self._max_before = 0.0
+        self._span_ends = self._clock() + SPAN
         self._due = 0.0
-        self._timer = self._arm()
+        self._timer = self._schedule()
 
     @property
-    def most(self) -> float:
+    def max(self) -> float:
         """The largest lag of the last one to two spans, in seconds."""
-        return max(self._most, self._most_before)
+        return max(self._max, self._max_before)
 
     def stop(self) -> None:
-        """Measure no more. Idempotent."""
+        """Stop measuring. Idempotent."""
         self._timer.cancel()
 
-    def _arm(self) -> asyncio.TimerHandle:
-        self._due = self._clock() + EVERY
-        return self._loop.call_later(EVERY, self._ring)
+    def _schedule(self) -> asyncio.TimerHandle:
+        self._due = self._clock() + INTERVAL
+        return self._loop.call_later(INTERVAL, self._measure)
 
-    def _ring(self) -> None:
+    def _measure(self) -> None:
         now = self._clock()
         lag = max(now - self._due, 0.0)
         self.histogram.add(lag)
-        if now >= self._turn:
-            self._most_before, self._most = self._most, 0.0
-            self._turn = now + SPAN
-        self._most = max(self._most, lag)
-        self._timer = self._arm()
+        if now >= self._span_ends:
+            self._max_before, self._max = self._max, 0.0
+            self._span_ends = now + SPAN
+        self._max = max(self._max, lag)
+        self._timer = self._schedule()

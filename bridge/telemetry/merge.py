@@ -1,10 +1,11 @@
 """Merge: the expositions of several processes as one.
 
-Samples of the same name and labels become one: summed, or the largest of them where a sum says
-nothing. A text that is no exposition (its process is going down) is left out.
+Samples with the same name and labels are summed; where a sum has no meaning, the largest is taken.
+A text that is no exposition is left out: its process is ending.
 """
 
 from collections.abc import Iterable
+from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
@@ -18,11 +19,14 @@ _LARGEST = {PREFIX + family.name for family in FAMILIES if family.merge == "max"
     f"{PREFIX}process_max_fds",
 }
 
+Samples: TypeAlias = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+"""Values by sample name and labels."""
 
-def merge(texts: Iterable[str]) -> bytes:
-    """Print one exposition, in Prometheus text format 0.0.4, of all that is in `texts`."""
+
+def merge_expositions(texts: Iterable[str]) -> bytes:
+    """Return one exposition of all `texts`, in Prometheus text format 0.0.4."""
     families: dict[str, Metric] = {}
-    values: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
+    merged: dict[str, Samples] = {}
     for text in texts:
         try:
             parsed = list(text_string_to_metric_families(text))
@@ -30,28 +34,28 @@ def merge(texts: Iterable[str]) -> bytes:
             continue
         for family in parsed:
             families.setdefault(family.name, family)
-            told = values.setdefault(family.name, {})
+            samples = merged.setdefault(family.name, {})
             for sample in family.samples:
                 key = sample.name, tuple(sample.labels.items())
                 if family.name in _LARGEST:
-                    told[key] = max(told.get(key, sample.value), sample.value)
+                    samples[key] = max(samples.get(key, sample.value), sample.value)
                 else:
-                    told[key] = told.get(key, 0.0) + sample.value
+                    samples[key] = samples.get(key, 0.0) + sample.value
     registry = CollectorRegistry()
-    registry.register(_Told([_rebuilt(families[name], values[name]) for name in families]))
+    registry.register(_Fixed([_with_samples(families[name], merged[name]) for name in families]))
     return generate_latest(registry)
 
 
-def _rebuilt(
-    family: Metric, values: dict[tuple[str, tuple[tuple[str, str], ...]], float]
-) -> Metric:
+def _with_samples(family: Metric, samples: Samples) -> Metric:
     metric = Metric(family.name, family.documentation, family.type)
-    for (name, labels), value in values.items():
+    for (name, labels), value in samples.items():
         metric.add_sample(name, dict(labels), value)
     return metric
 
 
-class _Told(Collector):
+class _Fixed(Collector):
+    """Collects the same metrics always."""
+
     def __init__(self, metrics: list[Metric]) -> None:
         self._metrics = metrics
 

@@ -1,7 +1,7 @@
-"""Metrics: what is counted, printed as Prometheus text.
+"""Metrics: counts of the live floor, and the exposition of every bound metric.
 
-Counting is an addition to a plain integer or list, here or wherever the count belongs; a family
-is bound to what reads its value, and the exposition is made when it is asked for.
+Counting is an addition to a plain integer or list, here or in the class that owns the count. A
+family is bound to a function that reads its value; it is called at each scrape.
 """
 
 import time
@@ -19,20 +19,24 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from bridge.live.observer import EndReason, Observer
+from bridge.live.observer import Observer
+from bridge.live.stream_end import EndReason
 
 from .families import BY_NAME, FAMILIES, PREFIX, Family
 from .histogram import Histogram
 from .version import bridge_version
 
 Reading: TypeAlias = float | Mapping[tuple[str, ...], float] | Histogram
-"""A family's value; by label values, in the family's order, where it has labels."""
+"""A family's value. With labels: a value by label values, in the order of the family's labels."""
 
 WRITE_LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class Metrics(Observer, Collector):
-    """Counts what the live floor tells, and asks others for the rest at each scrape."""
+    """Counts the events of the live floor; reads all other values at each scrape.
+
+    `process`: whether to add `process_…` and the live floor's counts.
+    """
 
     def __init__(self, *, process: bool = True) -> None:
         self._upstream = 0
@@ -54,7 +58,7 @@ class Metrics(Observer, Collector):
             self._bind_own()
 
     def bind(self, name: str, read: Callable[[], Reading]) -> None:
-        """Have a family of the table read by `read` at each scrape; unbound ones are left out."""
+        """Read a family of the table by `read` at each scrape; unbound families are left out."""
         self._readings[BY_NAME[name].name] = read
 
     def _bind_own(self) -> None:
@@ -71,14 +75,14 @@ class Metrics(Observer, Collector):
         self.bind("resets", lambda: self._resets)
         self.bind("write_lag_seconds", lambda: self._write_lag)
 
-    # ------------------------------------------------------------ the live floor's calls
+    # ------------------------------------------------------------ events of the live floor
 
     def subscribed(self) -> None:
         """Count an upstream subscription."""
         self._upstream += 1
 
     def unsubscribed(self) -> None:
-        """Count an upstream subscription less."""
+        """Uncount an upstream subscription."""
         self._upstream -= 1
 
     def attached(self) -> None:
@@ -86,7 +90,7 @@ class Metrics(Observer, Collector):
         self._viewers += 1
 
     def detached(self, reason: EndReason) -> None:
-        """Count a viewer less, and why."""
+        """Uncount a viewer; count the reason its stream ended."""
         self._viewers -= 1
         self._ends[reason,] += 1
 
@@ -96,40 +100,40 @@ class Metrics(Observer, Collector):
         self._bytes += size
 
     def written(self, times: Sequence[float]) -> None:
-        """Count how long ago changes were made that have just been written to every viewer."""
+        """Count the age of changes that have just been written to all viewers, by their times."""
         self._write_lag.add_since(time.time(), times)
 
     def conflated(self) -> None:
-        """Count a slow viewer's backlog that became a diff."""
+        """Count a backlog of a slow viewer that was replaced by a diff."""
         self._conflations += 1
 
     def repaired(self, cause: str) -> None:
-        """Count a repair of the guard's."""
+        """Count a repair of the tier's deltas."""
         self._repairs[cause,] += 1
 
     def resubscribed(self, cause: str) -> None:
-        """Count an upstream call given up for another."""
+        """Count an upstream call that is replaced by another."""
         self._resubscribes[cause,] += 1
 
     def offered(self, *, granted: bool) -> None:
-        """Count a position offered, and what the tier made of it."""
+        """Count a resume position that was offered to the tier, and its answer."""
         self._resumes["granted" if granted else "refused",] += 1
 
     def replaced(self, cause: str) -> None:
-        """Count a whole window from the tier."""
+        """Count a whole window received from the tier."""
         self._resets[cause,] += 1
 
     # ------------------------------------------------------------ scrapes
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every family that is bound; called by the registry at each scrape."""
+        """Yield every bound family; called by the registry at each scrape."""
         for family in FAMILIES:
             read = self._readings.get(family.name)
             if read is not None:
                 yield _metric(family, read())
 
     def exposition(self) -> bytes:
-        """Print every metric in Prometheus text format 0.0.4."""
+        """Return every metric in Prometheus text format 0.0.4."""
         return generate_latest(self._registry)
 
 

@@ -1,10 +1,10 @@
-"""Version: what this bridge calls itself."""
+"""Version of the bridge."""
 
 from importlib.metadata import PackageNotFoundError, version
 
 
 def bridge_version() -> str:
-    """Return the version of the installed wheel, or of a checkout."""
+    """Return the version of the installed package; `0+checkout` where none is installed."""
     try:
         return version("livequery-bridge")
     except PackageNotFoundError:

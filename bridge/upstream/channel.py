@@ -4,10 +4,10 @@ from typing import Final
 
 import grpc
 
+from bridge.core.address import ReplicaAddress
 from bridge.upstream.http2.keepalive import Keepalive
 from bridge.upstream.http2.stream_buffer import MAX_MESSAGE
 
-from .address import ReplicaAddress
 from .tls import Credentials
 
 KEEPALIVE: Final = {
@@ -56,18 +56,18 @@ class ChannelFactory:
         self._credentials = credentials
         self._server_name = server_name
 
-    def create(self, address: ReplicaAddress) -> grpc.aio.Channel:
+    def create(self, replica: ReplicaAddress) -> grpc.aio.Channel:
         """Make a channel; it connects when it is used."""
         options = [*self._options]
-        if address.host:
-            options.append(("grpc.default_authority", f"{address.host}:{address.port}"))
+        if replica.host:
+            options.append(("grpc.default_authority", f"{replica.host}:{replica.port}"))
         if self._credentials is None:
-            return grpc.aio.insecure_channel(address.target, options=options)
-        name = self._server_name or address.host
+            return grpc.aio.insecure_channel(replica.address, options=options)
+        name = self._server_name or replica.host
         if name:
             options.append(("grpc.ssl_target_name_override", name))
         return grpc.aio.secure_channel(
-            address.target, self._credentials.current.channel, options=options
+            replica.address, self._credentials.current.channel, options=options
         )
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import grpc
 
+from bridge.core.address import ReplicaAddress
 from bridge.upstream.http2.connection import Http2Connection
 
-from .address import ReplicaAddress
 from .breaker import Breaker
 from .connection_pool import ConnectionPool, PooledConnection
 from .health import HealthWatch, ReplicaHealth
@@ -50,7 +50,7 @@ class Endpoint:
     """One replica.
 
     Args:
-        address: where it listens.
+        replica: its address.
         create_channel: makes the control channel.
         dial: begins to connect for streams.
         clock: seconds, as loop.time.
@@ -61,7 +61,7 @@ class Endpoint:
 
     def __init__(
         self,
-        address: ReplicaAddress,
+        replica: ReplicaAddress,
         *,
         create_channel: Callable[[ReplicaAddress], grpc.aio.Channel],
         dial: Callable[[ReplicaAddress], Http2Connection],
@@ -69,7 +69,7 @@ class Endpoint:
         on_change: Callable[[], None],
         max_streams: int,
     ) -> None:
-        self.address = address
+        self.replica = replica
         self.breaker = Breaker(clock=clock)
         self.leaving = False
         """Whether its name no longer resolves to it: it gets no new streams."""
@@ -80,13 +80,13 @@ class Endpoint:
         self._logged_state = EndpointState.CONNECTING
         self._suspect_until = 0.0
         self.pool = ConnectionPool(
-            dial=lambda: dial(address),
+            dial=lambda: dial(replica),
             clock=clock,
             max_streams=max_streams,
             on_release=self._on_release,
         )
         self._replaced: list[tuple[asyncio.Task[None], grpc.aio.Channel]] = []
-        self.control = create_channel(address)
+        self.control = create_channel(replica)
         self._watch = self._start_watch()
 
     # ------------------------------------------------------------ state
@@ -125,7 +125,7 @@ class Endpoint:
     @property
     def info(self) -> EndpointInfo:
         """The state in plain values."""
-        return EndpointInfo(self.address.target, self.state.value, self.streams, self.leaving)
+        return EndpointInfo(self.replica.address, self.state.value, self.streams, self.leaving)
 
     # ------------------------------------------------------------ what calls have shown
 
@@ -144,7 +144,7 @@ class Endpoint:
         state = self.state
         if state is not self._logged_state:
             level = logging.INFO if state is EndpointState.READY else logging.WARNING
-            logger.log(level, "tier %s: %s", self.address.target, state.value)
+            logger.log(level, "tier %s: %s", self.replica.address, state.value)
             self._logged_state = state
             self._on_change()
 
@@ -161,7 +161,7 @@ class Endpoint:
         self.pool.retire_all()
         self._watch.cancel()
         self._replaced.append((self._watch, self.control))
-        self.control = self._create_channel(self.address)
+        self.control = self._create_channel(self.replica)
         self._watch = self._start_watch()
         self._on_change()
 
@@ -188,7 +188,7 @@ class Endpoint:
     def _start_watch(self) -> asyncio.Task[None]:
         watch = HealthWatch(self.control, on_change=self._on_health)
         task = asyncio.get_running_loop().create_task(
-            watch.run(), name=f"health of {self.address.target}"
+            watch.run(), name=f"health of {self.replica.address}"
         )
         task.add_done_callback(log_task_failure)
         return task

@@ -17,11 +17,11 @@ import random
 import ssl
 from collections.abc import Callable, Collection, Coroutine, Iterable
 
+from bridge.core.address import ReplicaAddress, ServiceName, TierAddress
 from bridge.core.errors import Failed, Kind
 from bridge.tls.contexts import TlsFiles
 from bridge.upstream.http2.dialer import Dialer
 
-from .address import ReplicaAddress, ServiceName, parse_address
 from .channel import KEEPALIVE, ChannelFactory
 from .endpoint import Endpoint, EndpointInfo, log_task_failure
 from .resolver import INTERVAL, Lookup, Resolver, lookup
@@ -41,8 +41,7 @@ class Endpoints:
     """All replicas, connected to and watched from the start until `close`.
 
     Args:
-        addresses: `HOST:PORT` and `unix:/PATH` for one replica each, `dns:///NAME:PORT` for all
-            behind a name.
+        addresses: of replicas, and of service names, each of which is any number of replicas.
         keepalive: `compatible` or `fast`, see KEEPALIVE.
         read_interval: seconds between two reads of a busy connection; 0 for no wait.
         tls: certificate files; None for clear text.
@@ -55,13 +54,13 @@ class Endpoints:
         idle: seconds that a connection without streams is kept.
 
     Raises:
-        ValueError: an address can't be parsed. TlsError, a ValueError: a file can't be used.
+        TlsError: a certificate file can't be used.
 
     """
 
     def __init__(
         self,
-        addresses: Iterable[str],
+        addresses: Iterable[TierAddress],
         *,
         keepalive: str = "compatible",
         read_interval: float = 0.0,
@@ -73,7 +72,7 @@ class Endpoints:
         lookup_interval: float = INTERVAL,
         idle: float = IDLE_TIMEOUT,
     ) -> None:
-        parsed = tuple(dict.fromkeys(map(parse_address, addresses)))
+        parsed = tuple(dict.fromkeys(addresses))
         self._credentials = reloadable_credentials(tls) if tls else None
         self._channels = ChannelFactory(
             keepalive=KEEPALIVE[keepalive],
@@ -196,7 +195,7 @@ class Endpoints:
         self._endpoints.clear()
 
     def _on_resolved(self, name: ServiceName, ips: tuple[str, ...]) -> None:
-        self._resolved[name] = tuple(map(name.replica, ips))
+        self._resolved[name] = tuple(map(name.at, ips))
         self._update_endpoints()
 
     def _update_endpoints(self) -> None:

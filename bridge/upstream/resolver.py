@@ -10,7 +10,7 @@ import random
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 
-from .address import ServiceName
+from bridge.core.address import ServiceName
 
 logger = logging.getLogger(__name__)
 

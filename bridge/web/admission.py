@@ -1,4 +1,4 @@
-"""Gate: how many streams may be open, in all and for one address, and when no more may come."""
+"""Admission: how many streams may be open, in all and per address, and how fast new ones come."""
 
 import asyncio
 from collections import Counter
@@ -10,58 +10,59 @@ from .accept_limiter import AcceptLimiter
 
 
 class Admission:
-    """Counts open streams. 0 is no limit, of `rate` new ones a second too.
+    """Counts open streams. A limit of 0 is none.
 
-    `short` tells whether memory is.
+    `limit`, `limit_per_ip`: streams that may be open; `rate`: new ones a second; `memory_short`:
+    returns whether memory is short, so that no new ones are admitted.
     """
 
     def __init__(
         self,
         *,
-        most: int,
-        most_per_ip: int,
+        limit: int,
+        limit_per_ip: int,
         rate: int = 0,
-        short: Callable[[], bool] = lambda: False,
+        memory_short: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] | None = None,
     ) -> None:
         clock = clock or asyncio.get_running_loop().time
         self._accept_limiter = AcceptLimiter(rate=rate, burst=2 * rate, clock=clock)
-        self._short = short
-        self._most = most
-        self._most_per_ip = most_per_ip
+        self._memory_short = memory_short
+        self._limit = limit
+        self._limit_per_ip = limit_per_ip
         self._by_ip: Counter[str] = Counter()
         self.open = 0
         self.empty = asyncio.Event()
-        """Set while nobody is inside."""
+        """Set while no stream is open."""
         self.empty.set()
 
     @property
     def full(self) -> bool:
-        """Whether there is no place for anybody."""
-        return bool(self._most) and self.open >= self._most
+        """Whether as many are open as may be."""
+        return bool(self._limit) and self.open >= self._limit
 
     def admit(self, ip: str) -> None:
-        """Hold a place for one stream, until `release`.
+        """Count a stream as open, until `release`.
 
         Raises:
-            Failed: QUOTA when there is none, UNAVAILABLE when nobody may come now.
+            Failed: QUOTA over a limit; UNAVAILABLE while memory is short or too many come at once.
 
         """
-        if self._short():
+        if self._memory_short():
             raise Failed(Kind.UNAVAILABLE, "the bridge is short of memory", retry_after=5)
         if self.full:
             raise Failed(Kind.QUOTA, "the bridge has no more connections to give", retry_after=5)
-        if self._most_per_ip and self._by_ip[ip] >= self._most_per_ip:
+        if self._limit_per_ip and self._by_ip[ip] >= self._limit_per_ip:
             raise Failed(Kind.QUOTA, "too many connections from this address", retry_after=5)
-        if wait := self._accept_limiter.admit():
-            raise Failed(Kind.UNAVAILABLE, "too many clients at once", retry_after=wait)
+        if delay := self._accept_limiter.admit():
+            raise Failed(Kind.UNAVAILABLE, "too many clients at once", retry_after=delay)
         if not self.open:
             self.empty.clear()
         self.open += 1
         self._by_ip[ip] += 1
 
     def release(self, ip: str) -> None:
-        """Give a stream's place back."""
+        """Count a stream as open no more."""
         self.open -= 1
         if not self.open:
             self.empty.set()

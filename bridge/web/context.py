@@ -1,4 +1,4 @@
-"""Context: what the handlers share, built once by the root."""
+"""WebContext: what all handlers share, built once by the composition root."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,11 +10,14 @@ from bridge.core.errors import Failed, Kind
 from bridge.live.backend import Identity
 from bridge.live.encoder import Encoder
 from bridge.live.hub import Hub
-from bridge.live.observer import EndReason
-from bridge.live.send_buffer import SendBuffer, StallMonitor, do_nothing
-from bridge.live.viewer import End, Resume, Viewer
+from bridge.live.resume import Resume
+from bridge.live.send_buffer import SendBuffer, do_nothing
+from bridge.live.stall_monitor import StallMonitor
+from bridge.live.stream_end import End, EndReason
+from bridge.live.viewer import Viewer
 
 from .admission import Admission
+from .http.problem import Refusal, refusal
 from .identity import identify
 from .idle_timers import IdleTimers
 from .settings import WebSettings
@@ -26,7 +29,7 @@ STALLED = End(EndReason.STALLED, Failed(Kind.TOO_SLOW, "read too slowly"))
 
 @dataclass(frozen=True, slots=True)
 class WebContext:
-    """The floor below and the rules of this one."""
+    """The hub below, and the rules and counts of the web floor."""
 
     hub: Hub
     stall_monitor: StallMonitor
@@ -35,20 +38,25 @@ class WebContext:
     idle_timers: IdleTimers = field(default_factory=IdleTimers)
     stream_log: StreamLog = field(default_factory=StreamLog)
     clients: dict[Callable[[], None], None] = field(default_factory=dict)
-    """How to tell each open stream that the bridge drains."""
+    """The callback by which each open stream learns that the bridge drains."""
 
     def identity(self, headers: CIMultiDictProxy[str]) -> Identity:
         """Read on whose behalf a request asks. Raises Failed."""
         return identify(headers, self.settings.forward, self.settings.scope)
 
+    def refuse(self, request_id: str, failure: Failed, *, soft: bool = False) -> Refusal:
+        """Count and log a failure over HTTP; return the response."""
+        self.stream_log.log_refusal(request_id, "http", failure)
+        return refusal(failure, soft=soft)
+
     def send_buffer(self, sink: TransportSink, stalled: Callable[[], None]) -> SendBuffer:
-        """Make a connection's outlet; `stalled` is called when it takes nothing for too long."""
-        send_buffer = SendBuffer(sink, self.stall_monitor, stalled=stalled)
-        sink.serve(send_buffer)
+        """Make a connection's send buffer; `stalled` is called when its client takes nothing."""
+        send_buffer = SendBuffer(sink, self.stall_monitor, on_stalled=stalled)
+        sink.attach(send_buffer)
         return send_buffer
 
-    def forget(self, send_buffer: SendBuffer) -> None:
-        """Let go of a connection's outlet: its client is gone."""
+    def detach(self, send_buffer: SendBuffer) -> None:
+        """Stop watching a send buffer: its client is gone."""
         self.stall_monitor.remove(send_buffer)
         send_buffer.detach()
 
@@ -59,18 +67,18 @@ class WebContext:
         backlog = self.settings.viewer_backlog
         return Viewer(send_buffer=send_buffer, encoder=encoder, backlog=backlog, resume=resume)
 
-    def place(self, ip: str, protocol: ClientProtocol, drain: Callable[[], None]) -> "StreamSlot":
-        """Make the place of a stream, not taken yet; a `with` block takes and gives it back."""
+    def slot(self, ip: str, protocol: ClientProtocol, drain: Callable[[], None]) -> "StreamSlot":
+        """Make the slot of a stream; a `with` block acquires and releases it."""
         return StreamSlot(self, ip, protocol, drain)
 
 
 class StreamSlot:
-    """A stream's place in the bridge: counted, and told when the bridge drains.
+    """One stream in the limits, in the counts, and among those that learn of a drain.
 
-    A class and no generator, for it lasts as long as the stream and there are thousands.
+    A class, not a generator: it lasts as long as its stream, and there are thousands.
     """
 
-    __slots__ = ("_context", "_drain", "_ip", "_protocol", "_taken")
+    __slots__ = ("_acquired", "_context", "_drain", "_ip", "_protocol")
 
     def __init__(
         self, context: WebContext, ip: str, protocol: ClientProtocol, drain: Callable[[], None]
@@ -79,30 +87,30 @@ class StreamSlot:
         self._ip = ip
         self._protocol = protocol
         self._drain = drain
-        self._taken = False
+        self._acquired = False
 
-    def take(self) -> None:
-        """Take it. Raises Failed over a limit."""
+    def acquire(self) -> None:
+        """Count the stream. Raises Failed over a limit."""
         self._context.admission.admit(self._ip)
-        self._taken = True
+        self._acquired = True
         self._context.stream_log.open[self._protocol] += 1
         self._context.clients[self._drain] = None
 
-    def give_back(self) -> None:
-        """Give it back, if it was taken, and let go of its stream. Idempotent."""
+    def release(self) -> None:
+        """Count the stream no more, if it was, and let go of it. Idempotent."""
         drain, self._drain = self._drain, do_nothing
-        if not self._taken:
+        if not self._acquired:
             return
-        self._taken = False
+        self._acquired = False
         del self._context.clients[drain]
         self._context.stream_log.open[self._protocol] -= 1
         self._context.admission.release(self._ip)
 
     def __enter__(self) -> None:
-        self.take()
+        self.acquire()
 
     def __exit__(self, *_: object) -> None:
-        self.give_back()
+        self.release()
 
 
 CONTEXT = web.AppKey("context", WebContext)

@@ -1,12 +1,12 @@
-"""Identity: which of a request's headers travel to the tier, and which sharing depends on."""
+"""Identity: the headers of a request that go to the tier, and those that limit sharing."""
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from bridge.core.errors import Failed, Kind
-from bridge.core.metadata import TRACE, VALUE
+from bridge.core.metadata import METADATA_VALUE, TRACE_HEADER
 from bridge.live.backend import Identity
 
-NOBODY = Identity()
+ANONYMOUS = Identity()
 
 
 def with_token(
@@ -15,32 +15,32 @@ def with_token(
     forward: tuple[str, ...],
     scope: tuple[str, ...] | None,
 ) -> Identity:
-    """Read who asks, a token that came in a message standing for the Authorization header."""
-    stated = CIMultiDict(headers)
-    stated["Authorization"] = f"Bearer {token}"
-    return identify(CIMultiDictProxy(stated), forward, scope)
+    """Read on whose behalf a client asks; `token` replaces its Authorization header."""
+    replaced = CIMultiDict(headers)
+    replaced["Authorization"] = f"Bearer {token}"
+    return identify(CIMultiDictProxy(replaced), forward, scope)
 
 
 def identify(
     headers: CIMultiDictProxy[str], forward: tuple[str, ...], scope: tuple[str, ...] | None
 ) -> Identity:
-    """Read who asks.
+    """Read on whose behalf a client asks.
 
     Raises:
-        Failed: MALFORMED for a value that gRPC can't carry; UNAUTHENTICATED without a header
-            that the scope was narrowed to: sharing fails closed.
+        Failed: MALFORMED for a value that gRPC can't carry; UNAUTHENTICATED without a header that
+            `scope` names, for windows must not be shared by clients of unknown scope.
 
     """
     metadata: list[tuple[str, str]] = []
     for name in forward:
         for value in headers.getall(name, ()):
-            if not VALUE.fullmatch(value):
+            if not METADATA_VALUE.fullmatch(value):
                 raise Failed(Kind.MALFORMED, "a header of visible ASCII is needed", field=name)
             metadata.append((name, value))
     if not metadata and not scope:
-        return NOBODY
+        return ANONYMOUS
     if scope is None:
-        pairs = tuple(pair for pair in metadata if not TRACE.fullmatch(pair[0]))
+        pairs = tuple(pair for pair in metadata if not TRACE_HEADER.fullmatch(pair[0]))
     else:
         present = {name for name, _ in metadata}
         for name in scope:

@@ -1,8 +1,8 @@
-"""Heart: beats on a connection, without a task or a timer of its own.
+"""IdleTimers: periodic callbacks for connections, without a task or a loop timer for each.
 
-Laws: a heart that minds a viewer beats only when nothing was written to that for its interval;
-stopped, it beats no more and lets go of its owner. One timer of the loop's serves all of them: it
-is set for the one that is due next.
+Invariants: a timer with a viewer fires only when nothing was written to that viewer for the
+interval; a stopped timer fires no more and refers to its owner no more. One timer of the loop
+serves all: it is set for the one that is due first.
 """
 
 import asyncio
@@ -17,48 +17,49 @@ from bridge.live.viewer import Viewer
 logger = logging.getLogger(__name__)
 
 TIMER_RESOLUTION: Final = 0.001
-"""Seconds: loops ring no finer than that, and again and again for what is due a little later."""
-_FEW: Final = 64
-"""IdleTimers that stand still and are not worth looking for."""
+"""Seconds: event loops fire no finer than that, and again and again for what is due later."""
+_MIN_DISCARD: Final = 64
+"""Stopped timers that are not worth searching for."""
 
 
 class IdleTimer:
-    """Made by `IdleTimers`."""
+    """Made by `IdleTimers.start`."""
 
-    __slots__ = ("_beat", "_idle_timers", "_interval", "_silent")
+    __slots__ = ("_callback", "_interval", "_timers", "_unless_written")
 
     def __init__(
         self,
-        idle_timers: "IdleTimers",
+        timers: "IdleTimers",
         interval: float,
-        beat: Callable[[], None],
-        silent: Viewer | None,
+        callback: Callable[[], None],
+        unless_written: Viewer | None,
     ) -> None:
-        self._idle_timers = idle_timers
+        self._timers = timers
         self._interval = interval
-        self._beat: Callable[[], None] | None = beat
-        self._silent = silent
+        self._callback: Callable[[], None] | None = callback
+        self._unless_written = unless_written
 
     @property
     def stopped(self) -> bool:
-        """Whether it beats no more."""
-        return self._beat is None
+        """Whether it fires no more."""
+        return self._callback is None
 
-    def look(self, now: float) -> float:
-        """Beat, if it is time; returns when to look again."""
-        # The time is not moved at each write: it looks, when due, whether it still is.
-        due = now if self._silent is None else self._silent.written_at + self._interval
+    def check(self, now: float) -> float:
+        """Fire if it is due; returns when to check again."""
+        # No write moves the timer: when it is due, it checks the time of the last write.
+        viewer = self._unless_written
+        due = now if viewer is None else viewer.written_at + self._interval
         if due > now + TIMER_RESOLUTION:
             return due
-        if self._beat is not None:
-            self._beat()
+        if self._callback is not None:
+            self._callback()
         return now + max(self._interval, 2 * TIMER_RESOLUTION)
 
     def stop(self) -> None:
-        """Beat no more. Idempotent."""
-        if self._beat is not None:
-            self._beat = self._silent = None
-            self._idle_timers.tidy()
+        """Fire no more. Idempotent."""
+        if self._callback is not None:
+            self._callback = self._unless_written = None
+            self._timers.discard_stopped()
 
 
 class IdleTimers:
@@ -66,58 +67,64 @@ class IdleTimers:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._due: list[tuple[float, int, IdleTimer]] = []  # a heap; some stand still
+        self._due: list[tuple[float, int, IdleTimer]] = []  # a heap; some are stopped
         self._number = itertools.count()
-        self._timer: asyncio.TimerHandle | None = None
+        self._loop_timer: asyncio.TimerHandle | None = None
         self._stopped = 0
 
-    def heart(
-        self, *, interval: float, beat: Callable[[], None], silent: Viewer | None = None
+    def start(
+        self,
+        interval: float,
+        callback: Callable[[], None],
+        *,
+        unless_written: Viewer | None = None,
     ) -> IdleTimer:
-        """Make one that calls `beat` every `interval` seconds; 0 is never."""
-        heart = IdleTimer(self, interval, beat, silent)
+        """Call `callback` every `interval` seconds; 0 is never.
+
+        `unless_written`: only when nothing was written to this viewer for so long.
+        """
+        timer = IdleTimer(self, interval, callback, unless_written)
         if interval:
             due = self._loop.time() + interval
-            heapq.heappush(self._due, (due, next(self._number), heart))
-            if self._due[0][2] is heart:
-                self._set()
-        return heart
+            heapq.heappush(self._due, (due, next(self._number), timer))
+            if self._due[0][2] is timer:
+                self._set_loop_timer()
+        return timer
 
-    def _set(self) -> None:
-        """Set the timer for the first that is due."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _set_loop_timer(self) -> None:
+        if self._loop_timer is not None:
+            self._loop_timer.cancel()
+            self._loop_timer = None
         if self._due:
-            self._timer = self._loop.call_at(self._due[0][0], self._ring)
+            self._loop_timer = self._loop.call_at(self._due[0][0], self._fire_due)
 
-    def _ring(self) -> None:
-        self._timer = None
+    def _fire_due(self) -> None:
+        self._loop_timer = None
         now, due = self._loop.time(), self._due
         while due and due[0][0] <= now + TIMER_RESOLUTION:
-            heart = heapq.heappop(due)[2]
+            timer = heapq.heappop(due)[2]
             again = now
             try:
-                again = heart.look(now)
+                again = timer.check(now)
             except Exception:
-                logger.exception("a heart broke")
-                heart.stop()
-            if heart.stopped:
+                logger.exception("an idle timer's callback failed")
+                timer.stop()
+            if timer.stopped:
                 self._stopped = max(self._stopped - 1, 0)
             else:
-                heapq.heappush(due, (again, next(self._number), heart))
-        self._set()
+                heapq.heappush(due, (again, next(self._number), timer))
+        self._set_loop_timer()
 
-    def tidy(self) -> None:
-        """Forget those that stand still, once they are many: called for each."""
+    def discard_stopped(self) -> None:
+        """Note a stopped timer; discard all of them once they are many."""
         self._stopped += 1
-        if self._stopped > _FEW and 2 * self._stopped > len(self._due):
+        if self._stopped > _MIN_DISCARD and 2 * self._stopped > len(self._due):
             self._due[:] = [entry for entry in self._due if not entry[2].stopped]
             heapq.heapify(self._due)
             self._stopped = 0
-            self._set()
+            self._set_loop_timer()
 
     def stop(self) -> None:
-        """Beat no more, none of them."""
+        """Stop all."""
         self._due.clear()
-        self._set()
+        self._set_loop_timer()

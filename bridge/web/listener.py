@@ -1,9 +1,9 @@
 """Listener: the open port, with or without TLS, and the limits below HTTP.
 
-Laws: the sockets are bound before anything is served, and kept until the end: the server that
-accepts on them can be exchanged for one with another certificate without a connection lost,
-waiting ones included. A connection on which nothing comes for `IDLE_TIMEOUT` seconds is closed, and
-so is one that has not finished its handshake, or a header it has begun, within as long.
+Invariants: the sockets are bound before anything is served, and stay open until the end, so the
+server that accepts on them can be replaced by one with another certificate without losing a
+connection, waiting ones included. A connection on which nothing comes for `IDLE_TIMEOUT` seconds is
+closed; so is one that takes longer for its TLS handshake or for a request's head.
 """
 
 import asyncio
@@ -26,16 +26,16 @@ from .context import WebContext
 
 BACKLOG = 1024
 SEND_BUFFER = 64 * 1024
-"""Bytes the kernel may hold for one client: with more, a stalled one is noticed late."""
+"""Bytes that the kernel may hold for one client: with more, a stalled client is noticed late."""
 USER_TIMEOUT = 30_000
-"""Milliseconds after which sent but unacknowledged bytes end a connection (half-open peers)."""
+"""Milliseconds after which unacknowledged bytes end a connection (half-open peers)."""
 LINGER = 1.0
-"""Seconds that the rest of a refused body is read for, so that its sender can read the answer."""
+"""Seconds that the rest of a refused body is read, so that its sender can read the response."""
 TLS_SHUTDOWN = 2.0
 
 
 async def bind(host: str, port: int, *, reuse_port: bool = False) -> list[socket.socket]:
-    """Bind every address behind a host, at one port, which is picked where 0 is asked for.
+    """Bind every address of a host, at one port. Port 0: the kernel picks it.
 
     Raises:
         OSError: the address is in use, or not this machine's; the message names it.
@@ -58,12 +58,12 @@ async def bind(host: str, port: int, *, reuse_port: bool = False) -> list[socket
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            picked = port or (bound[0].getsockname()[1] if len(bound) > 1 else 0)
+            bound_port = port or (bound[0].getsockname()[1] if len(bound) > 1 else 0)
             try:
-                sock.bind((address[0], picked, *address[2:]))
+                sock.bind((address[0], bound_port, *address[2:]))
             except OSError as error:
-                told = f"can't listen on {host}:{picked}: {error.strerror}"
-                raise OSError(error.errno, told) from None
+                message = f"can't listen on {host}:{bound_port}: {error.strerror}"
+                raise OSError(error.errno, message) from None
     except BaseException:
         for sock in bound:
             sock.close()
@@ -79,7 +79,7 @@ def url_of(sock: socket.socket, *, tls: bool = False) -> str:
 
 
 class _NoTraceback(logging.Filter):
-    """Keeps what clients send malformed from filling the log: one line, no traceback."""
+    """Logs a malformed request or a lost connection in one line, without a traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -98,7 +98,7 @@ def _logger() -> logging.Logger:
 
 
 class _Refused(asyncio.Protocol):
-    """What a connection over the limit gets: its end."""
+    """Aborts a connection over the limit."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # No isinstance: uvloop's transports are none of asyncio's classes.
@@ -108,9 +108,9 @@ class _Refused(asyncio.Protocol):
 class Listener:
     """Serves one application on sockets that are bound already, and closes them at the end.
 
-    `streams`: of event streams, where it has any; aiohttp serves the rest. `most` is how many
-    connections may be open, streams or not; 0 is no limit. Streams are ended by the hub before the
-    listener is closed.
+    `context`: of streams, where it serves any; aiohttp serves the rest. `limit`: connections that
+    may be open, streams or not; 0 is no limit. The hub ends all streams before the listener is
+    closed.
     """
 
     def __init__(
@@ -118,39 +118,39 @@ class Listener:
         app: web.Application,
         sockets: Sequence[socket.socket],
         *,
-        streams: WebContext | None = None,
+        context: WebContext | None = None,
         certificate: ReloadableFiles[ssl.SSLContext] | None = None,
-        most: int = 0,
+        limit: int = 0,
     ) -> None:
         self._sockets = list(sockets)
         self._registry = (
-            ConnectionRegistry(streams, self._connection) if streams is not None else None
+            ConnectionRegistry(context, self._aiohttp_connection) if context is not None else None
         )
         self._certificate = certificate
-        self._most = most
-        self._room = most
+        self._limit = limit
+        self._room = limit
         self._servers: list[asyncio.Server] = []
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.5)
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Its URL."""
         return url_of(self._sockets[0], tls=self._certificate is not None)
 
     @property
     def connections(self) -> int:
-        """How many connections are open, idle ones included."""
+        """The connections that are open, idle ones included."""
         server = self._runner.server
         others = len(server.connections) if server is not None else 0
         return others + (len(self._registry) if self._registry is not None else 0)
 
     async def open(self) -> None:
-        """Serve. Raises OSError where another process has come to listen there meanwhile."""
+        """Serve. Raises OSError if another process listens there by now."""
         await self._runner.setup()
         await self._serve()
 
-    async def renew(self) -> None:
-        """Serve with the certificate as its files now are, if they have changed."""
+    async def reload_certificate(self) -> None:
+        """Serve with the certificate as its files are now, if they have changed."""
         certificate = self._certificate
         if certificate is not None and await certificate.reload_if_changed() and self._servers:
             await self._serve()
@@ -174,21 +174,21 @@ class Listener:
             server.close()
 
     def _accept(self) -> asyncio.Protocol:
-        if self._most:
-            # Counted anew only when as many have come as there was room for.
+        if self._limit:
+            # Connections are counted only when as many were accepted as there was room for.
             if self._room <= 0:
-                self._room = self._most - self.connections
+                self._room = self._limit - self.connections
             if self._room <= 0:
                 return _Refused()
             self._room -= 1
         return (
             HttpConnection(self._registry)
             if self._registry is not None
-            else self._connection() or _Refused()
+            else self._aiohttp_connection() or _Refused()
         )
 
-    def _connection(self) -> AiohttpConnection | None:
-        """Make aiohttp's side of a connection; None once it serves no more."""
+    def _aiohttp_connection(self) -> AiohttpConnection | None:
+        """Make aiohttp's protocol of a connection; None once it serves no more."""
         server = self._runner.server
         if server is None:
             return None
@@ -213,7 +213,7 @@ class Listener:
             sock.close()
 
     async def close(self) -> None:
-        """End what is left."""
+        """Close the port and all connections."""
         self.stop_accepting()
         if self._registry is not None:
             await self._registry.close()

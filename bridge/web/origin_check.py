@@ -1,4 +1,4 @@
-"""Judge: whether a request is meant for this listener, and whose page sent it."""
+"""Origin check: whether a request is meant for this listener, and whether its page may ask."""
 
 from functools import lru_cache
 
@@ -12,22 +12,26 @@ from .stream_request import StreamRequest
 
 
 def check_request_origin(headers: CIMultiDictProxy[str], settings: WebSettings) -> str | None:
-    """Return the foreign origin that is let in, if one is.
+    """Return the page's origin, if it is listed and not the listener's own.
 
-    Raises Failed where the request is not for us, or its page not listed.
+    Raises:
+        Failed: the Host is not this listener's, or the origin is not listed.
+
     """
     hosts, origins = headers.getall("Host", ()), headers.getall("Origin", ())
-    return _foreign(tuple(hosts), tuple(origins), settings.allowed_origins, settings.loopback)
+    return _foreign_origin(
+        tuple(hosts), tuple(origins), settings.allowed_origins, settings.loopback
+    )
 
 
 @lru_cache(64)
-def _foreign(
+def _foreign_origin(
     hosts: tuple[str, ...],
     origins: tuple[str, ...],
     allowed: frozenset[str],
-    loopback: bool,  # noqa: FBT001 - a key of the memory
+    loopback: bool,  # noqa: FBT001 - a key of the cache
 ) -> str | None:
-    """Judge; remembered, for clients come by few names."""
+    """Check; cached, for clients use few names."""
     if len(hosts) > 1:
         raise Failed(Kind.MALFORMED, "one Host is enough", field="host")
     host = hosts[0] if hosts else ""
@@ -36,16 +40,16 @@ def _foreign(
     return check_origin(list(origins), host, allowed)
 
 
-def check_cookie(ask: StreamRequest) -> None:
-    """Refuse what a foreign page may have sent along with the user's cookie."""
-    headers = ask.headers
+def check_cookie(request: StreamRequest) -> None:
+    """Refuse a request that a foreign page may have sent with the user's cookie. Raises Failed."""
+    headers = request.headers
     if "Cookie" not in headers:
         return
-    # A same-origin GET carries no Origin; browsers that know better say so (Fetch Metadata).
+    # A same-origin GET carries no Origin; newer browsers send Sec-Fetch-Site (Fetch Metadata).
     if "Origin" not in headers and headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         raise Failed(Kind.DENIED, "a cookie is not taken from another site", field="cookie")
     # A plain form of a foreign page could send a cookie, but not this type.
-    if ask.body is not None and ask.content_type != "application/json":
+    if request.body is not None and request.content_type != "application/json":
         raise Failed(
             Kind.MALFORMED, "application/json is needed beside a cookie", field="content-type"
         )

@@ -1,8 +1,8 @@
-"""Recall: texts that many clients send alike are read once.
+"""Parse cache: a text that many clients send is parsed once.
 
-Clients of one page ask the same. What is read of a text depends on the text and on the largest
-window alone, and nobody changes it; a failure is not remembered. Long texts are not either, so
-that what is kept stays small whatever clients send.
+Clients of one page send the same query. The parsed value depends only on the text and on the
+largest window, and nobody changes it. Failures and long texts are not cached, so that the cache
+stays small whatever clients send.
 """
 
 from collections.abc import Callable
@@ -17,11 +17,11 @@ Rules = TypeVarTuple("Rules")
 T = TypeVar("T")
 
 
-def parse_cached(read: Callable[[Text, *Rules], T]) -> Callable[[Text, *Rules], T]:
-    """Wrap a reader of a text, so that it reads the same one only once under the same rules."""
-    recalled = lru_cache(MAX_ENTRIES)(read)
+def parse_cached(parse: Callable[[Text, *Rules], T]) -> Callable[[Text, *Rules], T]:
+    """Wrap a parser, so that it parses the same text only once under the same rules."""
+    cached = lru_cache(MAX_ENTRIES)(parse)
 
-    def look(text: Text, /, *rules: *Rules) -> T:
-        return (recalled if len(text) <= MAX_LENGTH else read)(text, *rules)
+    def parse_or_recall(text: Text, /, *rules: *Rules) -> T:
+        return (cached if len(text) <= MAX_LENGTH else parse)(text, *rules)
 
-    return look
+    return parse_or_recall

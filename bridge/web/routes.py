@@ -1,4 +1,4 @@
-"""Server: routes, and the rules at the edge."""
+"""Routes, and what holds for every request that aiohttp serves."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -7,15 +7,15 @@ from typing import TypeAlias
 from aiohttp import web
 
 from bridge.core.errors import Failed
-from bridge.web.http.problem import http_problem, problem
+from bridge.web.http.problem import http_error_refusal
 from bridge.web.http.response_headers import response_headers
 from bridge.web.sse.handler import sse_handler
-from bridge.web.ws.core_session import websocket_handler
+from bridge.web.ws.handler import websocket_handler
 
 from .context import CONTEXT, WebContext
-from .health import HealthHandlers
 from .origin_check import check_request_origin
 from .pages import handlers
+from .probes import ProbeHandlers
 from .stream_log import request_id
 from .stream_request import FOREIGN_ORIGIN
 
@@ -23,21 +23,16 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def application(
-    context: WebContext, health: HealthHandlers, *, metrics: bool = True
+    context: WebContext, probes: ProbeHandlers, *, metrics: bool = True
 ) -> web.Application:
-    """Build what browsers see; `metrics`: and operators too, who have no port of their own."""
+    """Build the public application; `metrics`: with metrics, where no other port has them."""
     settings = context.settings
-    app = web.Application(middlewares=[failure_middleware])
-    app[CONTEXT] = context
-    app.on_response_prepare.append(_label)
-    app.router.add_get("/healthz", health.healthz)
-    app.router.add_get("/readyz", health.readyz)
+    app = _application(context)
+    add_stream_routes(app, settings.base_path)
+    app.router.add_get("/healthz", probes.healthz)
+    app.router.add_get("/readyz", probes.readyz)
     if metrics:
-        app.router.add_get("/metrics", health.metrics)
-    app.router.add_get(settings.base_path, sse_handler, allow_head=False)
-    app.router.add_post(settings.base_path, sse_handler)
-    app.router.add_options(settings.base_path, preflight)
-    app.router.add_get(settings.base_path + "/ws", websocket_handler, allow_head=False)
+        app.router.add_get("/metrics", probes.metrics)
     if settings.pages:
         app.router.add_get("/", handlers.home)
         app.router.add_get("/explorer", handlers.home)
@@ -47,49 +42,69 @@ def application(
 
 
 def admin_application(
-    context: WebContext, health: HealthHandlers, *, loopback: bool
+    context: WebContext, probes: ProbeHandlers, *, loopback: bool
 ) -> web.Application:
-    """Build what operators see on a port of its own. `loopback`: of a loopback address."""
+    """Build the operators' application. `loopback`: its port is on a loopback address."""
+    app = _application(replace(context, settings=replace(context.settings, loopback=loopback)))
+    app.router.add_get("/healthz", probes.healthz)
+    app.router.add_get("/readyz", probes.readyz_with_replicas)
+    app.router.add_get("/metrics", probes.metrics)
+    return app
+
+
+def stream_application() -> web.Application:
+    """Build an application of the stream routes alone; its owner sets `CONTEXT` on startup."""
+    app = _application(None)
+    add_stream_routes(app, "")
+    return app
+
+
+def add_stream_routes(app: web.Application, base_path: str) -> None:
+    """Add the routes of event streams and WebSockets."""
+    app.router.add_get(base_path, sse_handler, allow_head=False)
+    app.router.add_post(base_path, sse_handler)
+    app.router.add_options(base_path, preflight)
+    app.router.add_get(base_path + "/ws", websocket_handler, allow_head=False)
+
+
+def _application(context: WebContext | None) -> web.Application:
     app = web.Application(middlewares=[failure_middleware])
-    app[CONTEXT] = replace(context, settings=replace(context.settings, loopback=loopback))
-    app.on_response_prepare.append(_label)
-    app.router.add_get("/healthz", health.healthz)
-    app.router.add_get("/readyz", health.readyz_in_full)
-    app.router.add_get("/metrics", health.metrics)
+    if context is not None:
+        app[CONTEXT] = context
+    app.on_response_prepare.append(add_response_headers)
     return app
 
 
 @web.middleware
 async def failure_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Judge Host and Origin before anything else; tell every failure as a problem."""
+    """Check Host and Origin before anything else; answer every failure with a problem."""
     context = request.app[CONTEXT]
     try:
-        foreign = check_request_origin(request.headers, context.settings)
-        if foreign is not None:
-            request[FOREIGN_ORIGIN] = foreign
+        foreign_origin = check_request_origin(request.headers, context.settings)
+        if foreign_origin is not None:
+            request[FOREIGN_ORIGIN] = foreign_origin
         return await handler(request)
     except Failed as failure:
-        context.stream_log.refuse(request_id(request), "http", failure)
-        return problem(failure)
+        return context.refuse(request_id(request), failure).to_aiohttp()
     except web.HTTPException as error:
         if error.status < 400:  # noqa: PLR2004 - a redirect is no failure
             raise
-        return http_problem(error)
+        return http_error_refusal(error).to_aiohttp()
 
 
-async def _label(request: web.Request, response: web.StreamResponse) -> None:
-    """Label an answer of aiohttp's making."""
+async def add_response_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Add the common fields to a response of aiohttp's."""
     settings = request.app[CONTEXT].settings
     fields = response_headers(request_id(request), settings, request.get(FOREIGN_ORIGIN))
     response.headers.update(fields)
-    if request.app[CONTEXT].hub.draining and response.status != 101:  # noqa: PLR2004 - an upgrade says its own
+    if request.app[CONTEXT].hub.draining and response.status != 101:  # noqa: PLR2004 - an upgrade has its own
         # Or a client would keep this connection for its next request, which would be refused.
         response.force_close()
         response.headers["Connection"] = "close"
 
 
 async def preflight(request: web.Request) -> web.Response:
-    """Answer a browser that asks before it posts from a listed origin."""
+    """Answer the CORS preflight of a listed origin (Fetch standard)."""
     forward = request.app[CONTEXT].settings.forward
     return web.Response(
         status=204,

@@ -1,4 +1,4 @@
-"""Ending: how a conversation ends, whoever says so first: the client, the tier, or the bridge."""
+"""SessionEnd: how a WebSocket session ends, whoever ends it first: client, tier, or bridge."""
 
 import asyncio
 import random
@@ -6,61 +6,61 @@ from collections.abc import Coroutine
 from typing import Final
 
 from bridge.core.errors import Failed, Kind
-from bridge.live.observer import EndReason
-from bridge.live.viewer import End
+from bridge.live.stream_end import End, EndReason
 
 from .context import STALLED
 
 GRACE: Final = 5.0
-"""Seconds that a client has to take what it was sent before its connection's end."""
+"""Seconds that a client has to take what it was sent before its connection is dropped."""
+DRAINED: Final = End(EndReason.DRAINED, Failed(Kind.DRAINING, "the bridge is restarting"))
 
 
 def random_delay_ms(least: int, most: int) -> int:
-    """Pick the milliseconds after which to come back: spread, or all would come at once."""
+    """Pick the milliseconds after which a client comes back: spread, or all come at once."""
     return least + int((most - least) * random.random())  # noqa: S311
 
 
 class SessionEnd:
-    """The first word stays. Whoever says it interrupts the task that reads the client's messages.
+    """The first end stays. It interrupts the task that reads the client's commands.
 
-    One task serves a socket: a reader of its own beside one that waits would be two for each.
+    One task serves a connection: with a reader of its own beside one that waits it would be two.
     """
 
-    __slots__ = ("_how", "_reading")
+    __slots__ = ("_end", "_timeout")
 
     def __init__(self) -> None:
-        self._how: End | None = None
-        self._reading: asyncio.Timeout | None = None
+        self._end: End | None = None
+        self._timeout: asyncio.Timeout | None = None
 
-    def say(self, how: End) -> None:
-        """End the conversation. Idempotent."""
-        if self._how is not None:
+    def set(self, end: End) -> None:
+        """End the session. Idempotent."""
+        if self._end is not None:
             return
-        self._how = how
-        if self._reading is not None:
-            self._reading.reschedule(0)
+        self._end = end
+        if self._timeout is not None:
+            self._timeout.reschedule(0)
 
     def stall(self) -> None:
-        """End it for a client that takes nothing."""
-        self.say(STALLED)
+        """End the session of a client that takes nothing."""
+        self.set(STALLED)
 
     def drain(self) -> None:
-        """End it for a bridge that goes."""
-        self.say(End(EndReason.DRAINED, Failed(Kind.DRAINING, "the bridge is restarting")))
+        """End the session for a bridge that drains."""
+        self.set(DRAINED)
 
-    async def of(self, reading: Coroutine[None, None, End]) -> End:
-        """Read until the client ends it or somebody else has; the reading is over after.
+    async def run(self, session: Coroutine[None, None, End]) -> End:
+        """Run a session until it returns, or until `set` ends it; it is over when this returns.
 
-        A cancellation from outside is one: it ends the reading and is passed on.
+        A cancellation from outside cancels the session and is passed on.
         """
-        how: End | None = None
+        end: End | None = None
         try:
-            # A deadline that nobody knows yet: asyncio tells this cancellation from all others.
-            async with asyncio.timeout(None if self._how is None else 0) as self._reading:
-                how = await reading
+            # A deadline that is not set yet: asyncio tells its cancellation from all others.
+            async with asyncio.timeout(None if self._end is None else 0) as self._timeout:
+                end = await session
         except TimeoutError:
-            if self._how is None:
+            if self._end is None:
                 raise
         finally:
-            self._reading = None
-        return self._how or how or End(EndReason.CLIENT_GONE)
+            self._timeout = None
+        return self._end or end or End(EndReason.CLIENT_GONE)

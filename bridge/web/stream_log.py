@@ -1,8 +1,8 @@
-"""Journal: what the web floor counts of its clients, and the line each stream leaves in the log.
+"""StreamLog: counts of clients and refusals, and a log line for each stream.
 
-Counts are plain integers, read by whoever prints them. A stream that had begun leaves one line
-when it ends: at `info` where the bridge or the tier cut it, at `debug` where all went as the
-client or the operator wished. A refusal leaves one at `debug`.
+Counts are plain integers, read by the metrics. A stream that had started is logged when it ends: at
+`info` where the bridge or the tier cut it, at `debug` where the client or the operator ended it. A
+refusal is logged at `debug`.
 """
 
 import logging
@@ -15,8 +15,7 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from bridge.core.errors import Failed
-from bridge.live.observer import EndReason
-from bridge.live.viewer import End
+from bridge.live.stream_end import End, EndReason
 
 logger = logging.getLogger("bridge.streams")
 
@@ -26,7 +25,7 @@ _CUT = frozenset([EndReason.STALLED, EndReason.EXPIRED, EndReason.FAILED])
 
 
 def request_id(request: web.Request) -> str:
-    """Return what a request is called in logs and in its answer.
+    """Return the id of a request, as logs and the response have it.
 
     The client's own X-Request-Id if that is 1 to 128 characters of visible ASCII, else a new one.
     """
@@ -37,20 +36,20 @@ def request_id(request: web.Request) -> str:
 
 
 def request_id_of(headers: CIMultiDictProxy[str]) -> str:
-    """Name a request that is seen for the first time."""
-    asked = headers.get("X-Request-Id")
-    if asked is not None and _VISIBLE.fullmatch(asked):
-        return asked
+    """Return the id of a request that is seen for the first time."""
+    sent = headers.get("X-Request-Id")
+    if sent is not None and _VISIBLE.fullmatch(sent):
+        return sent
     return new_request_id()
 
 
 def new_request_id() -> str:
-    """Make a name for a request that came without one."""
+    """Make an id for a request that came without one."""
     return f"{random.getrandbits(64):016x}"
 
 
 class ClientProtocol(NamedTuple):
-    """How a client is spoken to, as metrics label it."""
+    """Transport and protocol of a client, as metrics label them."""
 
     transport: str
     """`sse` or `ws`."""
@@ -70,14 +69,14 @@ class StreamLog:
         self.open: Counter[tuple[str, ...]] = Counter(dict.fromkeys(CLIENT_PROTOCOLS, 0))
         """Open streams (SSE) and sockets (WebSocket) by transport and protocol."""
         self.refused: Counter[tuple[str, ...]] = Counter()
-        """Failures that clients were told, by transport and kind."""
+        """Failures reported to clients, by transport and kind."""
 
-    def refuse(self, name: str, transport: str, failure: Failed) -> None:
-        """Take note that a client was told a failure; `name` is that of its request."""
+    def log_refusal(self, request_id: str, transport: str, failure: Failed) -> None:
+        """Count and log a failure reported to a client."""
         self.refused[transport, failure.kind.name.lower()] += 1
         if logger.isEnabledFor(logging.DEBUG):
             fields = {
-                "request": name,
+                "request": request_id,
                 "transport": transport,
                 "status": failure.row.status,
                 "code": failure.code,
@@ -85,9 +84,9 @@ class StreamLog:
             }
             logger.debug("refused", extra={"fields": fields})
 
-    def ended(
+    def log_end(
         self,
-        name: str,
+        request_id: str,
         protocol: ClientProtocol,
         *,
         entity: str,
@@ -95,12 +94,12 @@ class StreamLog:
         seconds: float,
         frames: int,
     ) -> None:
-        """Take note that a stream that had begun is over."""
+        """Log the end of a stream that had started."""
         level = logging.INFO if end.reason in _CUT else logging.DEBUG
         if not logger.isEnabledFor(level):
             return
         fields: dict[str, str | int | float] = {
-            "request": name,
+            "request": request_id,
             "transport": f"{protocol.transport}/{protocol.protocol}",
             "entity": entity,
             "reason": str(end.reason),

@@ -1,4 +1,4 @@
-"""Asked: what the URL of an event stream says, beside the query's own text."""
+"""StreamParameters: the parameters in the URL of an event stream."""
 
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
@@ -13,11 +13,11 @@ class StreamParameters:
     """The parameters of docs/wire.md §3 and §5; None where one is missing."""
 
     query: bytes | None
-    """As bytes: what is not UTF-8 is to be refused, not mended."""
+    """As bytes: text that is not UTF-8 is refused, not repaired."""
     last_event_id: str | None
     v1: bool
     soft: bool
-    """Whether a passing failure is told as a stream that ends, for EventSource to come back."""
+    """Whether a failure that passes is a stream that ends, so that EventSource comes back."""
 
 
 NO_PARAMETERS = StreamParameters(query=None, last_event_id=None, v1=False, soft=False)
@@ -25,7 +25,7 @@ NO_PARAMETERS = StreamParameters(query=None, last_event_id=None, v1=False, soft=
 
 @parse_cached
 def parse_parameters(query_string: str) -> StreamParameters:
-    """Read what a URL asks for after its question mark."""
+    """Parse the part of a URL after its question mark."""
     parameters = URL.build(query_string=query_string, encoded=True).query
     return StreamParameters(
         query=_parameter(query_string, b"query"),

@@ -1,4 +1,4 @@
-"""Ask: a request for an event stream or a WebSocket, whoever read it from its connection."""
+"""StreamRequest: a request for an event stream or a WebSocket, whoever read it."""
 
 import msgspec
 from aiohttp import HttpVersion11, web
@@ -10,43 +10,40 @@ from .stream_log import CORE_SSE, CORE_WS, V1_SSE, V1_WS, ClientProtocol, reques
 from .stream_parameters import NO_PARAMETERS, StreamParameters, parse_parameters
 
 FOREIGN_ORIGIN = web.RequestKey("foreign_origin", str)
-"""The listed origin of a page that is not the listener's own."""
+"""The origin of the page, where it is listed and not the listener's own."""
 
 
 class StreamRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """All of a request that matters to who serves it."""
+    """What serving a stream needs of its request."""
 
-    name: str
-    """What it is called in logs and in its answer."""
+    request_id: str
+    """Its id in logs and in the response."""
     protocol: ClientProtocol
-    """How the client is to be spoken to."""
-    url: StreamParameters
-    """What the URL of a stream says."""
+    parameters: StreamParameters
+    """The parameters in the URL of an event stream."""
     headers: CIMultiDictProxy[str]
     body: bytes | None = None
-    """That of a POST; None: it was a GET."""
+    """The body of a POST; None: it is a GET."""
     chunked: bool
-    """Whether the answer may come in chunks: HTTP/1.1 and later."""
+    """Whether the response may come in chunks: HTTP/1.1 and later."""
     keep_alive: bool
     """Whether the client would use the connection again."""
     remote: str
     """The client's address."""
     foreign_origin: str | None
-    """The listed origin of a page that is not the listener's own."""
+    """The origin of the page, where it is listed and not the listener's own."""
 
     @classmethod
-    def of(
-        cls, request: web.Request, body: bytes | None = None, *, socket: bool = False
+    def from_aiohttp(
+        cls, request: web.Request, body: bytes | None = None, *, websocket: bool = False
     ) -> "StreamRequest":
-        """Take from a request that aiohttp has read, and that was judged, what matters.
-
-        `socket`: it is one for a WebSocket.
-        """
-        url = NO_PARAMETERS if socket else parse_parameters(request.rel_url.raw_query_string)
+        """Make it from a request that aiohttp has read, after the origin check."""
+        query = request.rel_url.raw_query_string
+        parameters = NO_PARAMETERS if websocket else parse_parameters(query)
         return cls(
-            name=request_id(request),
-            protocol=ws_protocol(request.headers) if socket else sse_protocol(url),
-            url=url,
+            request_id=request_id(request),
+            protocol=ws_protocol(request.headers) if websocket else sse_protocol(parameters),
+            parameters=parameters,
             headers=request.headers,
             body=body,
             chunked=request.version >= HttpVersion11,
@@ -55,8 +52,8 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             foreign_origin=request.get(FOREIGN_ORIGIN),
         )
 
-    def answered(self) -> "StreamRequest":
-        """Return what is still to be known of it while the answer lasts."""
+    def without_content(self) -> "StreamRequest":
+        """Return it without header and body, which are not needed while the response lasts."""
         return msgspec.structs.replace(self, headers=_NO_HEADERS, body=None)
 
     @property
@@ -65,13 +62,13 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-def sse_protocol(url: StreamParameters) -> ClientProtocol:
-    """Choose how to speak on an event stream."""
-    return V1_SSE if url.v1 else CORE_SSE
+def sse_protocol(parameters: StreamParameters) -> ClientProtocol:
+    """Choose the protocol of an event stream."""
+    return V1_SSE if parameters.v1 else CORE_SSE
 
 
 def ws_protocol(headers: CIMultiDictProxy[str]) -> ClientProtocol:
-    """Choose how to speak on a WebSocket: v1 where the client offers its subprotocol."""
+    """Choose the protocol of a WebSocket: v1 where the client offers its subprotocol."""
     offered = headers.get("Sec-WebSocket-Protocol", "").split(",")
     return V1_WS if SUBPROTOCOL in [name.strip() for name in offered] else CORE_WS
 

@@ -1,4 +1,4 @@
-"""Sink: a connection's transport, written to without a wait and without a copy."""
+"""TransportSink: writes to a connection's transport, without waiting and without copying."""
 
 import asyncio
 import socket
@@ -7,8 +7,8 @@ from bridge.live.send_buffer import DirectSend, SendBuffer
 from bridge.web.http.aiohttp_connection import ConnectionOwner
 
 
-class _Borrowed(socket.SocketType):
-    """A transport's socket, to send on: cheaper than a write to a file. Never closes it."""
+class _DirectSocket(socket.SocketType):
+    """A socket object on the transport's descriptor, which it never closes."""
 
     __slots__ = ()
 
@@ -17,7 +17,10 @@ class _Borrowed(socket.SocketType):
 
 
 class TransportSink:
-    """Writes straight to the transport: between whole responses aiohttp has nothing in flight."""
+    """Writes to the transport directly; while a stream lasts, nothing else does.
+
+    `connection`: calls the send buffer when the connection is lost; None: nothing calls it.
+    """
 
     __slots__ = ("_connection", "_held", "_transport", "unsent")
 
@@ -26,31 +29,31 @@ class TransportSink:
         self._connection = connection
         self._held = b""
         self.unsent = transport.get_write_buffer_size
-        """Tells how many bytes the kernel has not taken."""
+        """Returns the bytes that the kernel has not taken."""
 
-    def serve(self, send_buffer: SendBuffer) -> None:
-        """Have an outlet told of the connection's end."""
+    def attach(self, send_buffer: SendBuffer) -> None:
+        """Let the connection call a send buffer when it is lost."""
         if self._connection is not None:
             self._connection.send_buffer = send_buffer
 
-    def wire(self) -> DirectSend | None:
-        """Lay a way past the transport, which holds bytes back for the end of a tick.
+    def open_direct_send(self) -> DirectSend | None:
+        """Return a way to the kernel past the transport, which writes at the end of a loop's turn.
 
-        There is none through TLS, nor where nobody would tell of the connection's end: the
-        descriptor is nobody else's until then.
+        None with TLS, and where nothing reports the connection's loss: after that the descriptor
+        may be another connection's.
         """
         transport = self._transport
         if self._connection is None or transport.get_extra_info("sslcontext") is not None:
             return None
         sock = transport.get_extra_info("socket")
-        return _Borrowed(sock.family, sock.type, sock.proto, sock.fileno())
+        return _DirectSocket(sock.family, sock.type, sock.proto, sock.fileno())
 
     def hold(self, data: bytes) -> None:
-        """Send bytes together with the next, or at `release`: one packet, one wake-up."""
+        """Keep bytes, to be sent with the next ones or at `release`: one packet, one wake-up."""
         self._held = data
 
     def release(self) -> None:
-        """Send what is held, if nothing came after it."""
+        """Send what is kept, if nothing was written since."""
         if held := self._held:
             # Not with an empty chunk: since Python 3.12, asyncio never gets rid of one.
             self._held = b""

@@ -1,1 +1,1 @@
-"""Bytes for clients and from clients: SSE, WebSocket frames, core and v1. Pure."""
+"""Bytes to and from clients: SSE, WebSocket frames, core and v1. No event loop, no network."""

@@ -1,9 +1,10 @@
-"""Commands: what a core client may say over its WebSocket (docs/wire.md §4)."""
+"""Core commands: what a core client may send over its WebSocket (docs/wire.md §4)."""
 
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from bridge.core.errors import Failed, Kind
+from bridge.core.json_tree import JsonError, JsonObject, fold_key, parse_json
 from bridge.core.query import LiveQuery
 from bridge.core.query_parser import (
     MAX_BYTES,
@@ -14,77 +15,108 @@ from bridge.core.query_parser import (
     read_cursor,
     read_int32,
 )
-from bridge.core.value import JsonError, JsonObject, Value, fold_key, parse_json
+from bridge.core.value import Cursor
 
-_ENVELOPE = 1024
-"""Bytes that a command may have around its query; more is refused before it is parsed."""
+_MAX_ENVELOPE = 1024
+"""Bytes that a command may have around its query. A larger message is refused unparsed."""
 
 
 @dataclass(frozen=True, slots=True)
 class CoreSubscribe:
-    """Open the socket's subscription."""
+    """Open the subscription of the socket."""
 
     query: LiveQuery
 
 
 @dataclass(frozen=True, slots=True)
 class CoreReanchor:
-    """Move the window. `cursor` None is the head, `limit` 0 keeps the size."""
+    """Move the window. `cursor` None is the head; `limit` 0 keeps the size."""
 
-    cursor: tuple[Value, ...] | None
+    cursor: Cursor
     limit: int
 
 
 @dataclass(frozen=True, slots=True)
 class CoreUnsubscribe:
-    """End the subscription and the socket."""
+    """End the subscription and close the socket."""
 
 
 @dataclass(frozen=True, slots=True)
 class CoreIgnored:
-    """A later message that means nothing to core: an unknown action, a second subscribe."""
+    """A later message that core ignores: an unknown action, or a second subscribe."""
 
 
 CoreCommand: TypeAlias = CoreSubscribe | CoreReanchor | CoreUnsubscribe | CoreIgnored
 
 
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """The members of a command; `query` and `cursor` are trees that are not read yet."""
+
+    size: int
+    action: str
+    limit: int
+    query: Any
+    cursor: Any
+
+
 def parse_first_command(text: str, *, max_limit: int = 0) -> CoreSubscribe:
-    """Read a socket's first message.
+    """Parse the first message of a socket, which must be a subscribe.
 
     Raises:
-        Failed: MALFORMED or BAD_QUERY (both 4500) when it is no good subscribe,
-            MESSAGE_TOO_LARGE (1009) for a query beyond 16 KiB.
+        Failed: MALFORMED or BAD_QUERY (both 4500), or MESSAGE_TOO_LARGE (1009) for a query of more
+            than 16 KiB.
 
     """
-    members = _members(text)
-    if members["action"] != "subscribe":
-        raise _malformed("action", "the first message must be a subscribe")
-    if members.get("query") is None:
+    message = _parse_message(text)
+    if message.query is None:
+        _check_first(message)
         raise _malformed("query", "a subscribe needs a query")
-    check_size(members["query"])
-    return CoreSubscribe(query_from_tree(members["query"], max_limit=max_limit))
+    try:
+        query = query_from_tree(message.query)
+    except Failed as failure:
+        if failure.kind is not Kind.MALFORMED:
+            # A wrong value is refused after a wrong type anywhere in the message.
+            _check_first(message)
+            # A limit above `max_limit` is refused before what follows it in a query.
+            query_from_tree(message.query, max_limit=max_limit)
+        raise
+    _check_first(message)
+    check_limit(query.limit, max_limit)
+    return CoreSubscribe(query)
+
+
+def _check_first(message: _Message) -> None:
+    """Check a first message in all but the members of its query."""
+    read_cursor(message.cursor)
+    if message.action != "subscribe":
+        raise _malformed("action", "the first message must be a subscribe")
+    check_size(message.query, message_size=message.size)
 
 
 def parse_command(text: str, *, max_limit: int = 0) -> CoreCommand:
-    """Read any message after the first.
+    """Parse any message after the first.
 
     Raises:
-        Failed: as `parse_first_command`, when it is no command at all.
+        Failed: as `parse_first_command`, when the message is no command at all.
 
     """
-    members = _members(text)
-    if members["action"] == "unsubscribe":
+    message = _parse_message(text)
+    if message.query is not None:
+        _check_query_types(message.query)
+    cursor = read_cursor(message.cursor)
+    if message.action == "unsubscribe":
         return CoreUnsubscribe()
-    if members["action"] == "reanchor":
-        check_limit(members["limit"], max_limit)
-        return CoreReanchor(members["cursor"], members["limit"])
+    if message.action == "reanchor":
+        check_limit(message.limit, max_limit)
+        return CoreReanchor(cursor, message.limit)
     return CoreIgnored()
 
 
-def _members(text: str) -> dict[str, Any]:
-    """Check the shape that every command has, whatever its action."""
+def _parse_message(text: str) -> _Message:
+    """Parse the members that every command may have, whatever its action."""
     size = len(text.encode(errors="surrogatepass"))
-    if size > MAX_BYTES + _ENVELOPE:
+    if size > MAX_BYTES + _MAX_ENVELOPE:
         raise query_too_large(size)
     try:
         tree = parse_json(text)
@@ -101,17 +133,13 @@ def _members(text: str) -> dict[str, Any]:
     limit = read_int32(members.get("limit"), "limit")
     if limit < 0:
         raise _malformed("limit", "a limit is not negative")
-    query = members.get("query")
-    if query is not None:
-        _check_shape(query)
-    cursor = read_cursor(members.get("cursor"))
-    return {"action": action or "", "limit": limit, "cursor": cursor, "query": query}
+    return _Message(size, action or "", limit, members.get("query"), members.get("cursor"))
 
 
-def _check_shape(query: Any) -> None:
-    """Refuse a query of the wrong types; one that is merely refused by its values is let pass."""
+def _check_query_types(tree: Any) -> None:
+    """Refuse a query with a member of the wrong type. A wrong value is accepted: it is ignored."""
     try:
-        query_from_tree(query)
+        query_from_tree(tree)
     except Failed as failure:
         if failure.kind is Kind.MALFORMED:
             raise

@@ -1,164 +1,210 @@
-"""Scripts: how a client of each protocol is spoken to. Pure printing, shared wherever it can be.
+"""Encoders: what one client is sent, in its protocol and over its transport.
 
-Core (docs/wire.md §3, §4) has words for frames alone. v1 (§5) adds positions, readiness and the
-state of the tier.
+Core (docs/wire.md §3, §4) sends frames alone. v1 (§5) adds positions, `ready` and the state of the
+tier. Bytes are shared between viewers wherever they can be.
 """
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 from bridge.core.bundle import Bundle, Encoding, SharedEncoding
+from bridge.core.digest import DigestFunction
+from bridge.core.errors import Failed
 
-from .encodings import core_sse, core_sse_chunked, core_ws, v1_sse, v1_sse_chunked, v1_tail
+from .encodings import core_sse, core_sse_chunked, core_ws, v1_sse, v1_sse_chunked, v1_ws_suffix
 from .sse import http_chunk
-from .v1_messages import format_message, frames_head
-from .websocket import ws_frame_header, ws_text_frame
+from .v1_messages import ended_reason, error_members, format_message, frames_prefix
+from .websocket import OPCODE_TEXT, ws_frame_header, ws_text_frame
 
-Digest: TypeAlias = Callable[[], str | None]
-"""Returns the digest of the window now; None where it has none."""
-
-_TEXT = 0x01
 _CLEAR_ID = b"id:\n\n"
 _CLEAR_ID_CHUNK = http_chunk(_CLEAR_ID)
 _PING = b": ping\n\n"
 _PING_CHUNK = http_chunk(_PING)
+_LAST_CHUNK = b"0\r\n\r\n"
 _CORE_WS = SharedEncoding(core_ws)
 _CORE_SSE = {
-    (chunked, named): SharedEncoding(core_sse_chunked if chunked else core_sse, named)
+    (chunked, holds_id): SharedEncoding(core_sse_chunked if chunked else core_sse, holds_id)
     for chunked in (False, True)
-    for named in (False, True)
+    for holds_id in (False, True)
 }
 _V1_SSE = {False: SharedEncoding(v1_sse), True: SharedEncoding(v1_sse_chunked)}
 
 
-class CoreWsEncoder:
-    """Each frame is one text message."""
+class _CoreEncoder:
+    """What both transports of core have in common: no message but frames."""
 
     __slots__ = ()
     resets = True
 
-    @property
-    def shared(self) -> SharedEncoding | None:
-        """How groups are printed."""
-        return _CORE_WS
-
-    def frames(self, bundle: Bundle) -> bytes:
-        """Print groups."""
-        return bundle.encoded(core_ws)
-
-    def ready(self, rows: int, resumed: str, digest: Digest) -> bytes:
-        """Core has no word for it."""
+    def ready(self, rows: int, resumed: str, digest: DigestFunction) -> bytes:
+        """Return nothing: core has no such message."""
         del rows, resumed, digest
         return b""
 
     def state(self, stale: str | None) -> bytes:
-        """Core has no word for it."""
+        """Return nothing: core has no such message."""
         del stale
         return b""
 
 
-class CoreSseEncoder(CoreWsEncoder):
-    """Each frame is one event. `holds_id`: the client has a last event id, to be cleared."""
+class CoreWsEncoder(_CoreEncoder):
+    """Core over WebSocket: each frame is one text message."""
 
-    __slots__ = ("_chunked", "_holds_id")
-
-    def __init__(self, *, chunked: bool, holds_id: bool) -> None:
-        self._chunked = chunked
-        self._holds_id = holds_id
-
-    @property
-    def _form(self) -> Encoding:
-        return core_sse_chunked if self._chunked else core_sse
+    __slots__ = ()
 
     @property
     def shared(self) -> SharedEncoding | None:
-        """How groups are printed as long as the client need not be told of another kind of id."""
-        return _CORE_SSE[self._chunked, self._holds_id]
-
-    def ping(self) -> bytes:
-        """Print what keeps a silent connection open."""
-        return _PING_CHUNK if self._chunked else _PING
+        """The encoding that all viewers of this kind share."""
+        return _CORE_WS
 
     def frames(self, bundle: Bundle) -> bytes:
-        """Print groups; before one without a name, the id that the client holds is cleared."""
-        form = self._form
-        if bundle.named or (bundle.named is False and not self._holds_id):
-            self._holds_id = bundle.named
-            return bundle.encoded(form)
+        """Encode groups."""
+        return bundle.encoded(core_ws)
+
+
+class SseEncoder(_CoreEncoder):
+    """What event streams of both protocols have in common. `chunked`: the body is in chunks."""
+
+    __slots__ = ("_chunked",)
+    sends_beats = False
+    """Whether `beat` is a message of the protocol."""
+
+    def __init__(self, *, chunked: bool) -> None:
+        self._chunked = chunked
+
+    def retry(self, milliseconds: int) -> bytes:
+        """Encode the first line of a stream: after how long EventSource comes back."""
+        line = b"retry: %d\n\n" % milliseconds
+        return http_chunk(line) if self._chunked else line
+
+    def ping(self) -> bytes:
+        """Encode the comment that keeps an idle connection open."""
+        return _PING_CHUNK if self._chunked else _PING
+
+    def beat(self, digest: str | None) -> bytes:
+        """Return nothing: core has no such message."""
+        del digest
+        return b""
+
+    def drain(self, reconnect_after_ms: int) -> bytes:
+        """Return nothing: core has no such message."""
+        del reconnect_after_ms
+        return b""
+
+    def ended(self, failure: Failed | None) -> bytes:
+        """Return nothing: core has no such message."""
+        del failure
+        return b""
+
+    def end(self) -> bytes:
+        """Encode the end of the body."""
+        return _LAST_CHUNK if self._chunked else b""
+
+
+class CoreSseEncoder(SseEncoder):
+    """Core over SSE: each frame is one event.
+
+    `holds_id`: the client has a last event id, which must be cleared before frames without one.
+    """
+
+    __slots__ = ("_holds_id",)
+
+    def __init__(self, *, chunked: bool, holds_id: bool) -> None:
+        super().__init__(chunked=chunked)
+        self._holds_id = holds_id
+
+    @property
+    def shared(self) -> SharedEncoding | None:
+        """The shared encoding of bundles that leave the client as it is: with an id, or without."""
+        return _CORE_SSE[self._chunked, self._holds_id]
+
+    def frames(self, bundle: Bundle) -> bytes:
+        """Encode groups. Before one without stream_id, clear the id that the client holds."""
+        encoding: Encoding = core_sse_chunked if self._chunked else core_sse
+        with_ids = bundle.has_stream_ids
+        if with_ids or (with_ids is False and not self._holds_id):
+            self._holds_id = with_ids
+            return bundle.encoded(encoding)
         parts = []
-        for part in bundle.parts():
-            named = bool(part.groups[0].stream_id)
-            if self._holds_id and not named:
+        for part in bundle.split():
+            with_id = bool(part.groups[0].stream_id)
+            if self._holds_id and not with_id:
                 parts.append(_CLEAR_ID_CHUNK if self._chunked else _CLEAR_ID)
-            self._holds_id = named
-            parts.append(part.encoded(form))
+            self._holds_id = with_id
+            parts.append(part.encoded(encoding))
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class V1WsEncoder:
-    """A client's subscription on a v1 socket, under the client's own name for it."""
+    """One subscription of a v1 socket, under the name that the client gave it."""
 
-    __slots__ = ("_head", "_sub")
+    __slots__ = ("_prefix", "_sub")
     resets = False
     shared: SharedEncoding | None = None
 
     def __init__(self, sub: str) -> None:
         self._sub = sub
-        self._head = frames_head(sub)
+        self._prefix = frames_prefix(sub)
 
     def frames(self, bundle: Bundle) -> bytes:
-        """Print one `frames` message: what is the client's own is a small head."""
-        tail = bundle.encoded(v1_tail)
-        head = ws_frame_header(_TEXT, len(self._head) + len(tail))
-        return b"".join((head, self._head, tail))
+        """Encode groups as one `frames` message: the prefix is the client's, the suffix shared."""
+        suffix = bundle.encoded(v1_ws_suffix)
+        header = ws_frame_header(OPCODE_TEXT, len(self._prefix) + len(suffix))
+        return b"".join((header, self._prefix, suffix))
 
-    def ready(self, rows: int, resumed: str, digest: Digest) -> bytes:
-        """Print `ready`."""
+    def ready(self, rows: int, resumed: str, digest: DigestFunction) -> bytes:
+        """Encode `ready`."""
         return ws_text_frame(
             format_message("ready", sub=self._sub, rows=rows, resumed=resumed, digest=digest())
         )
 
     def state(self, stale: str | None) -> bytes:
-        """Print `stale` or `live`."""
+        """Encode `stale` with its reason, or `live` for None."""
         if stale is None:
             return ws_text_frame(format_message("live", sub=self._sub, reason="resubscribed"))
         return ws_text_frame(format_message("stale", sub=self._sub, reason=stale))
 
 
-class V1SseEncoder:
-    """v1 over SSE: frames are events, and so is every other message, under its own name."""
+class V1SseEncoder(SseEncoder):
+    """v1 over SSE: each frame is one event, and so is every other message, under its type."""
 
-    __slots__ = ("_chunked",)
+    __slots__ = ()
     resets = False
-
-    def __init__(self, *, chunked: bool) -> None:
-        self._chunked = chunked
+    sends_beats = True
 
     @property
     def shared(self) -> SharedEncoding:
-        """How groups are printed."""
+        """The encoding that all viewers of this kind share."""
         return _V1_SSE[self._chunked]
 
-    def ping(self) -> bytes:
-        """Print what keeps a silent connection open."""
-        return _PING_CHUNK if self._chunked else _PING
-
     def frames(self, bundle: Bundle) -> bytes:
-        """Print groups; the last frame of each has its position as `id:`."""
+        """Encode groups; the last frame of each has the position after it as `id:`."""
         return self.shared.encode(bundle)
 
-    def ready(self, rows: int, resumed: str, digest: Digest) -> bytes:
-        """Print `ready`."""
-        return self.event("ready", rows=rows, resumed=resumed, digest=digest())
+    def ready(self, rows: int, resumed: str, digest: DigestFunction) -> bytes:
+        """Encode `ready`."""
+        return self._event("ready", rows=rows, resumed=resumed, digest=digest())
 
     def state(self, stale: str | None) -> bytes:
-        """Print `stale` or `live`."""
+        """Encode `stale` with its reason, or `live` for None."""
         if stale is None:
-            return self.event("live", reason="resubscribed")
-        return self.event("stale", reason=stale)
+            return self._event("live", reason="resubscribed")
+        return self._event("stale", reason=stale)
 
-    def event(self, kind: str, **members: object) -> bytes:
-        """Print a message as an event; `error` is EventSource's own name, so it is `problem`."""
+    def beat(self, digest: str | None) -> bytes:
+        """Encode `beat`; None: the window has no digest now."""
+        return self._event("beat", digest=digest)
+
+    def drain(self, reconnect_after_ms: int) -> bytes:
+        """Encode `drain`."""
+        return self._event("drain", reconnect_after_ms=reconnect_after_ms)
+
+    def ended(self, failure: Failed | None) -> bytes:
+        """Encode `ended`, after `problem` where coming back unchanged is pointless."""
+        ended = self._event("ended", reason=ended_reason(failure, asked=False))
+        if failure is None or not failure.final:
+            return ended
+        return self._event("error", **error_members(failure)) + ended
+
+    def _event(self, kind: str, **members: object) -> bytes:
+        """Encode a message as an event; `error` becomes `problem`, as EventSource has its own."""
         name = "problem" if kind == "error" else kind
         data = b"event: %b\ndata: %b\n\n" % (name.encode(), format_message(kind, **members))
         return http_chunk(data) if self._chunked else data

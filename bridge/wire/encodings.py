@@ -1,7 +1,7 @@
-"""Encodings: how a bundle of groups is printed for each protocol and transport.
+"""Encodings: a bundle of groups as bytes, for each protocol and transport.
 
-Core is docs/wire.md §3 and §4, v1 is §5. An encoding is a function; `Bundle.encoded` keeps its
-bytes, so that all viewers at the same position share them.
+Core is docs/wire.md §3 and §4, v1 is §5. `Bundle.encoded` keeps the bytes of each encoding, so that
+all viewers at the same position share them.
 """
 
 from bridge.core.bundle import Bundle
@@ -11,28 +11,28 @@ from .websocket import ws_text_frames
 
 
 def core_sse(bundle: Bundle) -> bytes:
-    """Print events, `id:` being the stream_id."""
+    """Encode each frame as one event, with its stream_id as `id:`."""
     return sse_events(bundle)
 
 
 def core_sse_chunked(bundle: Bundle) -> bytes:
-    """Print events as one chunk of an HTTP/1.1 body."""
+    """Encode as `core_sse`, in one chunk of an HTTP/1.1 body."""
     return http_chunk(bundle.encoded(core_sse))
 
 
 def core_ws(bundle: Bundle) -> bytes:
-    """Print each frame as one text message."""
+    """Encode each frame as one text message."""
     return ws_text_frames(bundle)
 
 
-def v1_tail(bundle: Bundle) -> bytes:
-    """Print what a v1 `frames` message has after the subscription's name."""
+def v1_ws_suffix(bundle: Bundle) -> bytes:
+    """Encode the members of a `frames` message that follow `v1_messages.frames_prefix`."""
     frames = b",".join([frame.data for frame in bundle])
     return b'"pos":"%b","frames":[%b]}' % (bundle.position.encode(), frames)
 
 
 def v1_sse(bundle: Bundle) -> bytes:
-    """Print events, the last one of a group with the position after it as its `id:`."""
+    """Encode each frame as one event. The last of a group has the position after it as `id:`."""
     events = []
     for group, position in zip(bundle.groups, bundle.positions, strict=True):
         *others, last = group.frames
@@ -42,5 +42,5 @@ def v1_sse(bundle: Bundle) -> bytes:
 
 
 def v1_sse_chunked(bundle: Bundle) -> bytes:
-    """Print events as one chunk of an HTTP/1.1 body."""
+    """Encode as `v1_sse`, in one chunk of an HTTP/1.1 body."""
     return http_chunk(bundle.encoded(v1_sse))

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from bridge.core.diff import known
+from bridge.core.diff import rows_from_versions
 from bridge.core.errors import Failed, Kind
-from bridge.core.frame import Frame
+from bridge.core.json_tree import JsonError, JsonNumber, JsonObject, fold_key, parse_json
 from bridge.core.query import LiveQuery
 from bridge.core.query_parser import (
     check_limit,
@@ -15,7 +15,8 @@ from bridge.core.query_parser import (
     read_cursor,
     read_int32,
 )
-from bridge.core.value import JsonError, JsonNumber, JsonObject, Value, fold_key, parse_json
+from bridge.core.value import Cursor
+from bridge.core.window import Rows
 
 SUBPROTOCOL = "livequery.v1"
 MAX_NAME = 64
@@ -33,20 +34,23 @@ class V1Authenticate:
 
 @dataclass(frozen=True, slots=True)
 class V1Subscribe:
-    """Open a subscription under the client's own name for it."""
+    """Open a subscription under the name that the client gives it.
+
+    `resume` is a `pos`, empty for none. `known` are the rows that the client has, None for none.
+    """
 
     sub: str
     query: LiveQuery
     resume: str
-    known: tuple[Frame, ...] | None
+    known: Rows | None
 
 
 @dataclass(frozen=True, slots=True)
 class V1Reanchor:
-    """Move a window."""
+    """Move a window. `cursor` None is the head; `limit` 0 keeps the size."""
 
     sub: str
-    cursor: tuple[Value, ...] | None
+    cursor: Cursor
     limit: int
 
 
@@ -59,85 +63,70 @@ class V1Unsubscribe:
 
 @dataclass(frozen=True, slots=True)
 class V1Ping:
-    """Ask for a sign of life."""
+    """Ask for a `pong`."""
 
 
 V1Command: TypeAlias = V1Authenticate | V1Subscribe | V1Reanchor | V1Unsubscribe | V1Ping
 
 
 class V1Message:
-    """One text message of a client's. `sub` is told back with every error about it."""
+    """One text message of a client, parsed as JSON.
+
+    `sub` is the subscription's name, for errors about this message; None if it has no valid one.
+    """
 
     def __init__(self, text: str) -> None:
-        """Open a message.
+        """Parse the JSON of a message.
 
         Raises:
-            Failed: MALFORMED when it is no JSON at all; that closes the socket.
+            Failed: MALFORMED if it is not JSON. This closes the socket.
 
         """
         try:
             tree = parse_json(text)
         except JsonError as error:
             raise Failed(Kind.MALFORMED, str(error), field="message") from None
-        self._object = isinstance(tree, JsonObject)
+        self._size = len(text.encode())
+        self._is_object = isinstance(tree, JsonObject)
         pairs = tree.pairs if isinstance(tree, JsonObject) else []
         self._members = {fold_key(key): member for key, member in pairs}
         sub = self._members.get("sub")
         self.sub = sub if isinstance(sub, str) and len(sub) <= MAX_NAME else None
 
     def command(self, *, max_limit: int = 0) -> V1Command:
-        """Read the command.
+        """Parse the command.
 
         Raises:
-            Failed: what the client is told as `error`; the rest goes on.
+            Failed: the command is refused with a v1 `error`; the socket stays open.
 
         """
-        if not self._object:
+        if not self._is_object:
             raise _malformed("message", "an object is needed")
         action = self._members.get("action")
         if not isinstance(action, str):
             raise _malformed("action", "text is needed")
-        reader = _READERS.get(action)
-        if reader is None:
+        parse = _PARSERS.get(action)
+        if parse is None:
             raise Failed(Kind.UNIMPLEMENTED, "no such action", field="action")
-        return reader(self, max_limit)
-
-    def _text(self, name: str) -> str:
-        text = self._members.get(name)
-        if not isinstance(text, str) or not text:
-            raise _malformed(name, "text is needed")
-        return text
-
-    def _name(self) -> str:
-        if self.sub is None or not self.sub:
-            raise _malformed("sub", f"a name of 1 to {MAX_NAME} characters is needed")
-        return self.sub
+        return parse(self, max_limit)
 
     def _authenticate(self, _: int) -> V1Authenticate:
-        return V1Authenticate(self._text("token"))
+        token = self._members.get("token")
+        if not isinstance(token, str) or not token:
+            raise _malformed("token", "text is needed")
+        return V1Authenticate(token)
 
     def _subscribe(self, max_limit: int) -> V1Subscribe:
         name = self._name()
         tree = self._members.get("query")
         if tree is None:
             raise _malformed("query", "a subscribe needs a query")
-        check_size(tree)
+        check_size(tree, message_size=self._size)
         query = query_from_tree(tree, max_limit=max_limit)
         resume = self._members.get("resume")
         if not isinstance(resume, str | None):
             raise _malformed("resume", "text is needed")
         return V1Subscribe(name, query, resume or "", self._known())
-
-    def _known(self) -> tuple[Frame, ...] | None:
-        tree = self._members.get("known")
-        if tree is None:
-            return None
-        pairs = tree.pairs if isinstance(tree, JsonObject) else tree
-        if not isinstance(pairs, list):
-            raise _malformed("known", "a list of [agg_id, version] is needed")
-        if len(pairs) > MAX_KNOWN:
-            raise _malformed("known", f"at most {MAX_KNOWN} rows")
-        return known(_pair(pair, at) for at, pair in enumerate(pairs))
 
     def _reanchor(self, max_limit: int) -> V1Reanchor:
         name = self._name()
@@ -153,8 +142,24 @@ class V1Message:
     def _ping(self, _: int) -> V1Ping:
         return V1Ping()
 
+    def _name(self) -> str:
+        if not self.sub:
+            raise _malformed("sub", f"a name of 1 to {MAX_NAME} characters is needed")
+        return self.sub
 
-_READERS: dict[str, Callable[[V1Message, int], V1Command]] = {
+    def _known(self) -> Rows | None:
+        tree = self._members.get("known")
+        if tree is None:
+            return None
+        pairs = tree.pairs if isinstance(tree, JsonObject) else tree
+        if not isinstance(pairs, list):
+            raise _malformed("known", "a list of [agg_id, version] is needed")
+        if len(pairs) > MAX_KNOWN:
+            raise _malformed("known", f"at most {MAX_KNOWN} rows")
+        return rows_from_versions(_id_and_version(pair, at) for at, pair in enumerate(pairs))
+
+
+_PARSERS: dict[str, Callable[[V1Message, int], V1Command]] = {
     "authenticate": V1Message._authenticate,  # noqa: SLF001 - the table belongs to the class
     "subscribe": V1Message._subscribe,  # noqa: SLF001
     "reanchor": V1Message._reanchor,  # noqa: SLF001
@@ -163,7 +168,8 @@ _READERS: dict[str, Callable[[V1Message, int], V1Command]] = {
 }
 
 
-def _pair(pair: Any, at: int) -> tuple[str, int]:
+def _id_and_version(pair: Any, at: int) -> tuple[str, int]:
+    """Read one row of `known`. A version that is no integer, or beyond ±(2^53 - 1), counts as 0."""
     if not isinstance(pair, list | tuple) or not pair or not isinstance(pair[0], str):
         raise _malformed(f"known[{at}]", "[agg_id, version] is needed")
     number = pair[1] if len(pair) > 1 else None
@@ -173,7 +179,7 @@ def _pair(pair: Any, at: int) -> tuple[str, int]:
         and len(number.text) < 20  # noqa: PLR2004 - no int64 has more digits
     ):
         version = int(number.text)
-        # What JavaScript can't have kept exactly is as good as unknown.
+        # JavaScript can't have kept the digits of a larger one.
         return pair[0], version if -_JS_SAFE <= version <= _JS_SAFE else 0
     return pair[0], 0
 

@@ -1,25 +1,25 @@
-"""v1 messages: what a client is sent (docs/wire.md §5), `frames` apart (see `encodings`)."""
+"""v1 messages: what a client is sent (docs/wire.md §5). For `frames` see `encodings`, too."""
 
 import json
 from typing import Any
 
 from bridge.core.errors import Failed, Kind
-from bridge.core.gojson import quote
+from bridge.core.gojson import encode_string
 
 
-def frames_head(sub: str) -> bytes:
-    """Print what a `frames` message has before the part that all viewers share."""
-    return b'{"type":"frames","sub":%b,' % quote(sub)
+def frames_prefix(sub: str) -> bytes:
+    """Encode the members of a `frames` message that are the client's; `v1_ws_suffix` follows."""
+    return b'{"type":"frames","sub":%b,' % encode_string(sub)
 
 
 def format_message(kind: str, **members: Any) -> bytes:
-    """Print a message; members that are None are left out."""
-    told = {key: member for key, member in members.items() if member is not None}
-    return json.dumps({"type": kind, **told}, ensure_ascii=False, separators=(",", ":")).encode()
+    """Encode a message of type `kind`; members that are None are left out."""
+    present = {key: member for key, member in members.items() if member is not None}
+    return json.dumps({"type": kind, **present}, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def error_members(failure: Failed, sub: str | None = None) -> dict[str, Any]:
-    """Return the members of an `error`."""
+    """Return the members of an `error` message."""
     after = failure.retry_after
     return {
         "sub": sub,
@@ -32,7 +32,7 @@ def error_members(failure: Failed, sub: str | None = None) -> dict[str, Any]:
     }
 
 
-_ENDED = {
+_ENDED_REASONS = {
     Kind.UNAUTHENTICATED: "denied",
     Kind.DENIED: "denied",
     Kind.EXPIRED: "denied",
@@ -45,7 +45,7 @@ _ENDED = {
 
 
 def ended_reason(failure: Failed | None, *, asked: bool) -> str:
-    """Say in v1's words why a subscription ended; `asked`: the client wanted it so."""
+    """Return the `reason` of an `ended` message; `asked`: the client unsubscribed."""
     if failure is None:
         return "unsubscribed" if asked else "completed"
-    return _ENDED.get(failure.kind, "failed")
+    return _ENDED_REASONS.get(failure.kind, "failed")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.diff import diff, known, same_row
+from bridge.core.diff import diff, rows_from_versions, same_row
 from bridge.core.frame import encode
 from bridge.core.gojson import NO_CURSOR
 from bridge.core.group import Group
@@ -12,7 +12,7 @@ from core_oracles import IdClient, SpliceClient, fewest_moves
 
 
 def apply(client, rows, frames):
-    """Lead a client that shows `rows` through `frames`; returns how many rows it had at most."""
+    """Apply `frames` to a client that shows `rows`; return the most rows that it had."""
     client.read(snapshot_group(rows))
     most = 0
     for frame in frames:
@@ -122,24 +122,26 @@ def test_a_row_has_changed_when_version_text_or_cursor_has(change):
 @thorough
 @given(windows(), windows())
 def test_who_knows_only_ids_and_versions_is_led_to_b_and_version_0_counts_as_changed(a, b):
-    seen = known((one.agg_id, one.version) for one in a)
+    seen = rows_from_versions((one.agg_id, one.version) for one in a)
     frames = diff(seen, b)
     client = SpliceClient()
     apply(client, a, frames)
     assert client.shown() == [f"{one.agg_id}@{one.version}" for one in b]
     old = {one.agg_id: one.version for one in a}
-    told = {frame.agg_id for frame in frames if frame.op != Op.LEAVE}
-    assert told >= {
+    sent = {frame.agg_id for frame in frames if frame.op != Op.LEAVE}
+    assert sent >= {
         one.agg_id for one in b if old.get(one.agg_id, 0) != one.version or not one.version
     }
     moved = {frame.agg_id for frame in frames if frame.op == Op.MOVE}
     assert not {
-        i for i in told - moved if i in old and old[i] == {o.agg_id: o.version for o in b}[i] != 0
+        i for i in sent - moved if i in old and old[i] == {o.agg_id: o.version for o in b}[i] != 0
     }
 
 
 def test_of_a_row_known_twice_the_last_version_counts():
-    assert [(one.agg_id, one.version) for one in known([("a", 1), ("b", 2), ("a", 3)])] == [
+    assert [
+        (one.agg_id, one.version) for one in rows_from_versions([("a", 1), ("b", 2), ("a", 3)])
+    ] == [
         ("a", 3),
         ("b", 2),
     ]

@@ -18,19 +18,19 @@ wild_texts = st.text(
     | st.sampled_from('<>&"\\\u2028\x7f')
 )
 RECORDED = named("frames")
-PRINTED = [name for name, vector in RECORDED.items() if not vector.get("rejected")]
+ENCODABLE = [name for name, vector in RECORDED.items() if not vector.get("rejected")]
 
 
-@pytest.mark.parametrize("name", PRINTED)
-def test_a_recorded_delta_prints_the_recorded_bytes(name):
+@pytest.mark.parametrize("name", ENCODABLE)
+def test_a_recorded_delta_is_encoded_to_the_recorded_bytes(name):
     vector = RECORDED[name]
     frame = vector_delta(vector["delta"])
     assert frame.data == base64.b64decode(vector["frame_b64"])
     assert sse_event(frame, frame.stream_id) == base64.b64decode(vector["sse_b64"])
 
 
-@pytest.mark.parametrize("name", sorted(RECORDED.keys() - set(PRINTED)))
-def test_of_a_recorded_rejection_nothing_is_printed(name):
+@pytest.mark.parametrize("name", sorted(RECORDED.keys() - set(ENCODABLE)))
+def test_a_recorded_rejection_has_no_data(name):
     assert not vector_delta(RECORDED[name]["delta"]).data
 
 
@@ -60,7 +60,7 @@ def test_json_text_of_a_cursor_that_is_none_is_unreadable(text):
         (2**31 - 1, "delta"),
     ],
 )
-def test_an_op_prints_its_name_and_an_unknown_one_prints_delta(op, name):
+def test_an_op_is_encoded_by_name_and_an_unknown_one_as_delta(op, name):
     frame = encode(op, agg_id="x")
     assert frame.data.startswith(b'{"op":"%b","agg_id":"x"' % name.encode())
 
@@ -69,7 +69,7 @@ def test_a_bare_delta_has_the_zero_values_of_the_schema():
     assert astuple(encode(5, "", 0, b"", 0, 0, None, "", 0.0)) == astuple(RESET)
 
 
-def test_what_is_unreadable_still_tells_what_it_is():
+def test_an_unreadable_delta_keeps_all_members_but_cursor_and_data():
     bad = encode(Op.MOVE, "a", 7, b"{", 1, 2, (1,), "1-0", 5.0)
     assert astuple(bad) == (Op.MOVE, "a", 7, b"", 1, 2, "1-0", b"", 5.0)
     assert not bad.body
@@ -104,35 +104,35 @@ def test_no_id_or_row_adds_a_line_to_a_frame(agg_id, text):
 
 @quick
 @given(wild_texts, json_texts(), wild_texts, wild_texts)
-def test_a_row_that_is_carried_on_prints_as_if_the_tier_had_said_so(agg_id, text, value, name):
-    told = {"agg_id": agg_id, "version": 7, "row": text.encode(), "cursor": (value,)}
-    row = encode(Op.UPDATE, old_index=3, new_index=3, stream_id="1-0", at=5.0, **told)
-    carried = reencode(Op.MOVE, row, 3, 2, name)
-    assert astuple(carried) == astuple(
-        encode(Op.MOVE, old_index=3, new_index=2, stream_id=name, **told)
+def test_a_reencoded_row_has_the_bytes_of_a_delta_from_the_tier(agg_id, text, value, name):
+    members = {"agg_id": agg_id, "version": 7, "row": text.encode(), "cursor": (value,)}
+    row = encode(Op.UPDATE, old_index=3, new_index=3, stream_id="1-0", at=5.0, **members)
+    reencoded = reencode(Op.MOVE, row, 3, 2, name)
+    assert astuple(reencoded) == astuple(
+        encode(Op.MOVE, old_index=3, new_index=2, stream_id=name, **members)
     )
-    assert carried.row == escape(unescaped_row(text.encode()))
+    assert reencoded.row == escape(unescaped_row(text.encode()))
 
 
 @quick
 @given(st.integers(-1, 9), wild_texts, st.integers(-3, 3), json_texts(), wild_texts, wild_texts)
-def test_the_body_is_what_stands_between_the_op_and_the_indexes(
+def test_the_body_is_what_is_encoded_between_the_op_and_the_indexes(
     op, agg_id, version, text, value, name
 ):
     # The row and the cursor have in them all that could be taken for what stands around.
     trap = f'[{{"a":1,"old_index":3,"new_index":4,"cursor":{{"values":null}}}},{text}]'
-    told = encode(op, agg_id, version, trap.encode(), 3, 4, (JsonText(trap), value), name)
+    encoded = encode(op, agg_id, version, trap.encode(), 3, 4, (JsonText(trap), value), name)
     body = encode(0, agg_id, version, trap.encode()).data
     begin, end = (
         len(b'{"op":"delta"'),
         len(b',"old_index":0,"new_index":0,"cursor":{"values":null}}'),
     )
-    assert told.body == body[begin:-end]
+    assert encoded.body == body[begin:-end]
 
 
 @quick
 @given(wild_texts)
-def test_a_leave_says_no_more_than_who_goes(agg_id):
+def test_a_leave_has_no_row_member_but_the_id(agg_id):
     assert json.loads(leave_frame(agg_id, 4, "1-0").data) == {
         "op": "leave", **({"agg_id": agg_id} if agg_id else {}), "old_index": 4, "new_index": -1,
         "cursor": {"values": None}, "stream_id": "1-0",

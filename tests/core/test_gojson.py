@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from bridge.core.gojson import (
     UnreadableError,
+    encode_float,
+    encode_string,
     escape,
-    format_number,
-    quote,
     unescaped_cursor,
     unescaped_row,
 )
@@ -27,7 +27,7 @@ def cursor_bytes(cursor):
 
 
 def value_bytes(value):
-    """A value as it prints in a cursor of its own."""
+    """A value as encoded in a cursor of its own."""
     return cursor_bytes((value,)).removeprefix(b'{"values":[').removesuffix(b"]}")
 
 
@@ -35,7 +35,7 @@ def value_bytes(value):
 
 
 @pytest.mark.parametrize(
-    ("double", "printed"),
+    ("double", "encoded"),
     [
         (1e-6, "0.000001"),
         (9.999999999999997e-7, "9.999999999999997e-7"),
@@ -61,8 +61,8 @@ def value_bytes(value):
         (1 / 3, "0.3333333333333333"),
     ],
 )
-def test_doubles_at_the_edges_print_as_javascript_prints_them(double, printed):
-    assert format_number(double).decode() == printed
+def test_doubles_at_the_edges_are_encoded_as_javascript_does(double, encoded):
+    assert encode_float(double).decode() == encoded
 
 
 doubles = st.one_of(
@@ -83,17 +83,17 @@ doubles = st.one_of(
 @given(doubles)
 @example(1e-6)
 @example(1e21)
-def test_a_double_prints_by_the_rule_and_reads_back_as_itself(double):
-    printed = format_number(double).decode()
-    assert printed == go_number(double)
-    assert struct.pack("<d", float(printed)) == struct.pack("<d", double)
-    assert float(json.loads(printed)) == double
+def test_a_double_is_encoded_by_the_rule_and_decodes_to_itself(double):
+    encoded = encode_float(double).decode()
+    assert encoded == go_number(double)
+    assert struct.pack("<d", float(encoded)) == struct.pack("<d", double)
+    assert float(json.loads(encoded)) == double
 
 
 @pytest.mark.parametrize("double", [float("nan"), float("inf"), float("-inf")])
 def test_what_is_not_finite_is_unreadable(double):
     with pytest.raises(UnreadableError):
-        format_number(double)
+        encode_float(double)
 
 
 # ---------------------------------------------------------------- strings
@@ -103,16 +103,16 @@ def test_what_is_not_finite_is_unreadable(double):
 @given(st.text(st.characters(exclude_categories=[])))
 @example('\x00\x08\x0c\n\r\t\x1f\x7f"\\/<>&\u2027\u2028\u2029\u202a\U0001f600\ufeff\u0085')
 @example("\ud800\udfff")
-def test_a_string_prints_as_go_prints_it_and_reads_back(text):
-    printed = quote(text).decode()
-    assert printed == go_quote(text)
+def test_a_string_is_encoded_as_go_does_and_decodes_to_itself(text):
+    encoded = encode_string(text).decode()
+    assert encoded == go_quote(text)
     whole = text.encode(errors="replace").decode() == text
-    assert not whole or json.loads(printed) == text
+    assert not whole or json.loads(encoded) == text
 
 
-def test_every_character_of_one_and_two_bytes_prints_as_go_prints_it():
+def test_every_character_of_one_and_two_bytes_is_encoded_as_go_does():
     for code in range(0x800):
-        assert quote(f"a{chr(code)}").decode() == go_quote(f"a{chr(code)}")
+        assert encode_string(f"a{chr(code)}").decode() == go_quote(f"a{chr(code)}")
 
 
 # ---------------------------------------------------------------- rows
@@ -121,9 +121,9 @@ def test_every_character_of_one_and_two_bytes_prints_as_go_prints_it():
 @thorough
 @given(json_texts())
 def test_a_row_is_passed_through_without_white_space_and_with_html_escaped(text):
-    printed = compact(text.encode()).decode()
-    assert printed == go_compact(text)
-    assert pairs(printed) == pairs(text)
+    encoded = compact(text.encode()).decode()
+    assert encoded == go_compact(text)
+    assert pairs(encoded) == pairs(text)
 
 
 @thorough
@@ -178,7 +178,7 @@ def test_a_row_of_many_levels_or_megabytes_is_read_in_linear_time():
 
 
 @pytest.mark.parametrize(
-    ("value", "printed"),
+    ("value", "encoded"),
     [
         (None, b"null"),
         (True, b"true"),
@@ -192,8 +192,8 @@ def test_a_row_of_many_levels_or_megabytes_is_read_in_linear_time():
         ("<", b'"\\u003c"'),
     ],
 )
-def test_a_cursor_value_prints_by_its_kind(value, printed):
-    assert value_bytes(value) == printed
+def test_a_cursor_value_is_encoded_by_its_kind(value, encoded):
+    assert value_bytes(value) == encoded
 
 
 def test_a_cursor_is_null_when_absent_and_a_list_when_present():
@@ -216,9 +216,9 @@ values = st.one_of(
 @given(st.lists(values, max_size=3))
 @example(["\ud800", "<", 1, None])
 @example([True, 1, 1.0, JsonText("1.00")])
-def test_a_cursor_prints_each_of_its_values_as_it_would_alone(cursor):
-    printed = b",".join(map(value_bytes, cursor))
-    assert cursor_bytes(tuple(cursor)) == b'{"values":[%b]}' % printed
+def test_a_cursor_encodes_each_of_its_values_as_it_would_alone(cursor):
+    encoded = b",".join(map(value_bytes, cursor))
+    assert cursor_bytes(tuple(cursor)) == b'{"values":[%b]}' % encoded
 
 
 @thorough

@@ -5,13 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core import log as log_module
-from bridge.core.bundle import format_position as name
+from bridge.core.bundle import format_position
 from bridge.core.group import Group
 from bridge.core.log import CHECKPOINT_EVERY, MAX_BYTES, MAX_GROUPS, Log
 from bridge.core.op import Op
 from bridge.core.window import Window
 from core_makers import (
-    encoded,
     enter,
     frame,
     group,
@@ -38,7 +37,7 @@ def size_of(change):
 
 
 class Recorder:
-    """A log beside a plain record of all that went into it."""
+    """A log, and a plain list of all that was added to it."""
 
     def __init__(self, mirror):
         self.mirror = mirror
@@ -140,37 +139,37 @@ def test_a_new_log_holds_its_window_and_nothing_else():
 
 def test_the_bundle_after_a_position_is_the_same_for_all_until_something_is_added():
     log = Log(())
-    log.append(encoded(enter("a", 0)), tuple)
+    log.append(group(enter("a", 0), stream_id=""), tuple)
     assert log.since(0) is log.since(0)
-    assert log.since(0).positions == [told(log, 1)]
+    assert log.since(0).positions == [formatted(log, 1)]
     bundle = log.since(0)
-    log.append(encoded(enter("b", 0)), tuple)
+    log.append(group(enter("b", 0), stream_id=""), tuple)
     assert log.since(0) is not bundle
 
 
 # ---------------------------------------------------------------- positions
 
 
-def told(log, position):
-    """A position as clients are told it."""
-    return name(log._token, position)
+def formatted(log, position):
+    """A position as clients receive it."""
+    return format_position(log._token, position)
 
 
 def named_log(*stream_ids, streamed=False):
     log, window = Log((), streamed=streamed), Window(100)
     for at, stream_id in enumerate(stream_ids):
-        added = encoded(enter(f"r{at}", at, stream_id), stream_id=stream_id)
+        added = group(enter(f"r{at}", at, stream_id), stream_id=stream_id)
         window.apply(added)
         log.append(added, window.snapshot)
     return log
 
 
-def test_a_position_told_is_found_again_and_only_here():
+def test_a_formatted_position_is_parsed_by_its_own_log_only():
     log, other = named_log("1-0", "2-0"), named_log("1-0", "2-0")
     for position in range(3):
-        assert log.find(told(log, position)) == position
-        assert other.find(told(log, position)) is None
-    assert log.find(told(log, 3)) is None
+        assert log.parse_position(formatted(log, position)) == position
+        assert other.parse_position(formatted(log, position)) is None
+    assert log.parse_position(formatted(log, 3)) is None
 
 
 @pytest.mark.parametrize(
@@ -191,17 +190,17 @@ def test_a_position_told_is_found_again_and_only_here():
 )
 def test_a_position_that_does_not_fit_is_passed_over(pos):
     log = named_log("1-0", "2-0")
-    assert log.find(pos.replace("{}", told(log, 0).partition(".")[0])) is None
+    assert log.parse_position(pos.replace("{}", formatted(log, 0).partition(".")[0])) is None
 
 
-def test_a_barrier_ends_what_may_be_replayed():
+def test_nothing_before_positions_were_invalidated_is_replayed():
     log = named_log("1-0", "2-0")
-    before = told(log, 2)
-    log.barrier()
-    assert log.find(before) is None
+    before = formatted(log, 2)
+    log.invalidate_positions()
+    assert log.parse_position(before) is None
     assert log.find_group("2-0") is None
-    assert log.find(told(log, 2)) == 2
-    assert log.find(told(log, 1)) is None
+    assert log.parse_position(formatted(log, 2)) == 2
+    assert log.parse_position(formatted(log, 1)) is None
 
 
 def test_a_group_is_found_by_the_name_of_exactly_one():

@@ -1,6 +1,6 @@
 import pytest
 
-from bridge.core.metadata import TRACE, VALUE, check_name
+from bridge.core.metadata import METADATA_VALUE, TRACE_HEADER, check_name
 
 
 @pytest.mark.parametrize("name", ["authorization", "cookie", "x-tenant", "traceparent", "x_y.z-1"])
@@ -54,7 +54,7 @@ def test_a_header_that_is_the_protocols_or_no_name_is_refused(name):
     ],
 )
 def test_a_value_is_visible_ascii_and_spaces(value, fits):
-    assert bool(VALUE.fullmatch(value)) == fits
+    assert bool(METADATA_VALUE.fullmatch(value)) == fits
 
 
 @pytest.mark.parametrize(
@@ -68,5 +68,5 @@ def test_a_value_is_visible_ascii_and_spaces(value, fits):
         ("authorization", False),
     ],
 )
-def test_trace_headers_are_told_from_the_rest(name, trace):
-    assert bool(TRACE.fullmatch(name)) == trace
+def test_trace_headers_are_distinguished_from_the_rest(name, trace):
+    assert bool(TRACE_HEADER.fullmatch(name)) == trace

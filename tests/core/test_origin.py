@@ -116,7 +116,7 @@ def test_another_port_or_a_bent_host_is_not_the_listeners_own(origin, host):
         check_origin([origin], host, frozenset())
 
 
-def test_a_listed_origin_is_told_as_it_was_sent():
+def test_a_listed_origin_is_returned_as_it_was_sent():
     assert check_origin(["https://App.example"], "bridge.example", ALLOWED) == "https://App.example"
     assert check_origin(["http://localhost:3000"], "localhost:3000", ALLOWED) is None
 

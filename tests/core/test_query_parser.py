@@ -121,7 +121,7 @@ def is_json(data):
 
 
 # A repeated key replaces here, where Go merges: tested by name below.
-SPOKEN_ONCE = [
+WITHOUT_REPEATED_KEYS = [
     name
     for name, vector in RECORDED.items()
     if not (vector["sse_accepts"] and is_json(vector_input(vector)))
@@ -129,7 +129,7 @@ SPOKEN_ONCE = [
 ]
 
 
-@pytest.mark.parametrize("name", SPOKEN_ONCE)
+@pytest.mark.parametrize("name", WITHOUT_REPEATED_KEYS)
 def test_a_recorded_query_is_read_as_go_read_it_or_refused_where_that_is_wanted(name):
     vector = RECORDED[name]
     data = vector_input(vector)
@@ -330,7 +330,7 @@ def test_a_str_with_a_surrogate_in_it_is_refused_like_the_bytes():
 # ---------------------------------------------------------------- caps
 
 
-def test_size_is_judged_before_syntax_at_16_kib_of_bytes():
+def test_size_is_checked_before_syntax_at_16_kib_of_bytes():
     text = query()
     parse_query(text + " " * (MAX_BYTES - len(text)))
     for data in (
@@ -485,7 +485,7 @@ def test_any_text_is_read_or_refused_even_with_surrogates(text):
     ],
     ids=lambda value: value[:8],
 )
-def test_the_worst_of_16_kib_is_judged_in_no_time(value):
+def test_the_worst_of_16_kib_is_checked_in_no_time(value):
     check_calm(f'{{"entity":"e","limit":1,"where":[{{"column":"c","op":"eq","value":{value}}}]}}')
     check_calm(f'{{"entity":"e","limit":1,"unknown":{value}}}')
     check_calm(f'{{"entity":"e","limit":{value}}}')

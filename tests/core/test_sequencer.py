@@ -6,33 +6,34 @@ from bridge.core.batch import Batch
 from bridge.core.frame import RESET, encode
 from bridge.core.op import Op
 from bridge.core.sequencer import CallPosition, Heartbeat, Resync, Sequencer, Snapshot
-from bridge.core.window import StreamedSet, Window
+from bridge.core.streamed_set import StreamedSet
+from bridge.core.window import Window
 from core_makers import enter, quick, shown, thorough
 
 LIMIT = 5
 
 
-def sequencer(limit=LIMIT):
+def new_sequencer(limit=LIMIT):
     return Sequencer(Window(limit))
 
 
-def told(event):
-    """Tell an event in plain values, to compare what two intakes let out."""
+def described(event):
+    """An event in plain values, to compare the output of two sequencers."""
     if isinstance(event, Snapshot):
         return ("snapshot", event.first, shown(event.rows))
     return ("group", event.stream_id, event.at, [one.data for one in event.frames])
 
 
-def follow(batches, taker=None):
-    """Feed batches until they end or the call is lost; returns what got out, and the cause."""
-    taker = taker or sequencer()
+def follow(batches, sequencer=None):
+    """Feed batches until they end or the call is lost; return the events and the cause."""
+    sequencer = sequencer or new_sequencer()
     out = []
     for batch in batches:
         try:
             if isinstance(batch, Heartbeat):
-                taker.beat(batch)
+                sequencer.check_heartbeat(batch)
             else:
-                out.extend(map(told, taker.feed(batch)))
+                out.extend(map(described, sequencer.feed(batch)))
         except Resync as resync:
             return out, resync.cause
     return out, None
@@ -112,14 +113,14 @@ def mangled(draw, batches):
 
 
 def history(batches):
-    """Feed batches; returns the windows that viewers were led through, and the cause."""
-    taker, mirror, windows = sequencer(), Window(LIMIT), []
+    """Feed batches; return the windows that viewers had one after another, and the cause."""
+    sequencer, mirror, windows = new_sequencer(), Window(LIMIT), []
     try:
         for batch in batches:
             if isinstance(batch, Heartbeat):
-                taker.beat(batch)
+                sequencer.check_heartbeat(batch)
                 continue
-            for event in taker.feed(batch):
+            for event in sequencer.feed(batch):
                 if isinstance(event, Snapshot):
                     mirror = Window(LIMIT, event.rows)
                 else:
@@ -127,14 +128,12 @@ def history(batches):
                 windows.append(shown(mirror.snapshot()))
     except Resync as resync:
         return windows, resync.cause
-    return windows, "still waiting" if taker.waiting else None
+    return windows, "still waiting" if sequencer.awaiting_snapshot else None
 
 
 @settings(thorough, max_examples=600)
 @given(st.data(), calls())
-def test_a_mangled_call_leads_where_the_whole_one_does_or_is_given_up_and_never_elsewhere(
-    data, batches
-):
+def test_a_mangled_call_ends_in_the_window_of_the_intact_one_or_in_a_resync(data, batches):
     truth, cause = history(batches)
     assert cause is None
     windows, cause = history([*data.draw(mangled(batches)), final_beat(batches)])
@@ -181,86 +180,86 @@ def test_a_bare_reset_anywhere_ends_the_call_there(data, batches):
 @quick
 @given(calls())
 def test_nothing_of_a_snapshot_gets_out_before_all_of_it_is_there(batches):
-    taker = sequencer()
+    sequencer = new_sequencer()
     opened = False
     for batch in batches:
-        out = list(taker.feed(batch))
+        out = list(sequencer.feed(batch))
         opened = opened or any(delta.op == Op.RESET for delta in batch.deltas)
         if opened and not batch.snapshot_complete:
             assert out == []
-            assert taker.waiting
+            assert sequencer.awaiting_snapshot
         opened = opened and not batch.snapshot_complete
-    assert not taker.waiting
+    assert not sequencer.awaiting_snapshot
 
 
 # ---------------------------------------------------------------- snapshots
 
 
 def test_a_snapshot_is_whole_ordered_and_first_once():
-    taker = sequencer()
-    [one] = taker.feed(snapshot("abc", snapshot_complete=True))
-    [two] = taker.feed(snapshot("b", snapshot_complete=True))
+    sequencer = new_sequencer()
+    [one] = sequencer.feed(snapshot("abc", snapshot_complete=True))
+    [two] = sequencer.feed(snapshot("b", snapshot_complete=True))
     assert [r.agg_id for r in one.rows] == ["a", "b", "c"]
     assert (one.first, two.first) == (True, False)
 
 
 def test_an_empty_window_is_a_reset_alone():
-    [event] = sequencer().feed(snapshot("", snapshot_complete=True))
+    [event] = new_sequencer().feed(snapshot("", snapshot_complete=True))
     assert event == Snapshot((), first=True, reanchor=None, request_id="")
 
 
 def test_the_closing_batch_may_be_empty():
-    taker = sequencer()
-    assert list(taker.feed(snapshot("ab"))) == []
-    [event] = taker.feed(Batch(snapshot_complete=True))
+    sequencer = new_sequencer()
+    assert list(sequencer.feed(snapshot("ab"))) == []
+    [event] = sequencer.feed(Batch(snapshot_complete=True))
     assert len(event.rows) == 2
 
 
 def test_a_snapshot_begun_anew_is_not_mixed_with_the_half_received():
-    taker = sequencer()
-    assert list(taker.feed(snapshot("abc", epoch=1))) == []
-    [event] = taker.feed(snapshot("x", epoch=2, snapshot_complete=True))
+    sequencer = new_sequencer()
+    assert list(sequencer.feed(snapshot("abc", epoch=1))) == []
+    [event] = sequencer.feed(snapshot("x", epoch=2, snapshot_complete=True))
     assert [r.agg_id for r in event.rows] == ["x"]
 
 
 def test_the_end_of_an_older_snapshot_does_not_close_the_present_one():
-    taker = sequencer()
-    list(taker.feed(snapshot("ab", epoch=1, first_seq=1)))
-    list(taker.feed(snapshot("x", epoch=2, first_seq=4)))
-    assert list(taker.feed(Batch(epoch=1, snapshot_complete=True))) == []
-    assert taker.waiting
+    sequencer = new_sequencer()
+    list(sequencer.feed(snapshot("ab", epoch=1, first_seq=1)))
+    list(sequencer.feed(snapshot("x", epoch=2, first_seq=4)))
+    assert list(sequencer.feed(Batch(epoch=1, snapshot_complete=True))) == []
+    assert sequencer.awaiting_snapshot
 
 
 def test_changes_within_a_snapshot_are_part_of_it():
-    taker = sequencer(limit=2)
-    list(taker.feed(snapshot("ab")))
+    sequencer = new_sequencer(limit=2)
+    list(sequencer.feed(snapshot("ab")))
     late = Batch((enter("x", 0, "5-0"), update("6-0", "x", 3)), snapshot_complete=True)
-    [event] = taker.feed(late)
+    [event] = sequencer.feed(late)
     assert [(r.agg_id, r.version) for r in event.rows] == [("x", 3), ("a", 1)]
 
 
 def test_a_snapshot_has_no_more_rows_than_the_limit_and_a_widened_one_has_more():
-    taker = sequencer(limit=2)
-    [event] = taker.feed(snapshot("abcd", snapshot_complete=True))
+    sequencer = new_sequencer(limit=2)
+    [event] = sequencer.feed(snapshot("abcd", snapshot_complete=True))
     assert len(event.rows) == 2
-    taker.widen(3)
-    taker.widen(1)
-    [event] = taker.feed(snapshot("abcd", snapshot_complete=True))
+    sequencer.raise_limit(3)
+    sequencer.raise_limit(1)
+    [event] = sequencer.feed(snapshot("abcd", snapshot_complete=True))
     assert len(event.rows) == 3
 
 
-def test_the_resets_cause_is_told_with_the_snapshot_it_began():
-    taker = sequencer()
-    list(taker.feed(snapshot("a", reanchor=True, request_id="r1")))
-    [event] = taker.feed(Batch(snapshot_complete=True, reanchor=False, request_id="r2"))
+def test_a_snapshot_has_the_cause_of_the_reset_that_began_it():
+    sequencer = new_sequencer()
+    list(sequencer.feed(snapshot("a", reanchor=True, request_id="r1")))
+    [event] = sequencer.feed(Batch(snapshot_complete=True, reanchor=False, request_id="r2"))
     assert (event.reanchor, event.request_id) == (True, "r1")
 
 
 def test_a_streamed_snapshot_has_no_bound():
-    taker = Sequencer(StreamedSet())
+    sequencer = Sequencer(StreamedSet())
     ids = [f"r{i}" for i in range(50)]
-    taker.widen(1)
-    [event] = taker.feed(snapshot(ids, snapshot_complete=True))
+    sequencer.raise_limit(1)
+    [event] = sequencer.feed(snapshot(ids, snapshot_complete=True))
     assert [r.agg_id for r in event.rows] == ids
 
 
@@ -268,9 +267,9 @@ def test_a_streamed_snapshot_has_no_bound():
 
 
 def begun(**said):
-    taker = sequencer()
-    list(taker.feed(snapshot("ab", snapshot_complete=True, **said)))
-    return taker
+    sequencer = new_sequencer()
+    list(sequencer.feed(snapshot("ab", snapshot_complete=True, **said)))
+    return sequencer
 
 
 def test_the_groups_of_a_batch_come_apart_by_stream_id():
@@ -285,11 +284,11 @@ def test_the_time_of_a_group_is_its_first_deltas():
 
 
 def test_a_sequence_seen_before_is_dropped_whole_or_in_part():
-    taker = begun(first_seq=1)
-    assert len(list(taker.feed(Batch((update("1-0"), update("2-0")), first_seq=4)))) == 2
-    assert list(taker.feed(Batch((update("1-0"), update("2-0")), first_seq=4))) == []
-    [event] = taker.feed(Batch((update("2-0"), update("3-0")), first_seq=5))
-    assert (event.stream_id, taker.take_dropped()) == ("3-0", 3)
+    sequencer = begun(first_seq=1)
+    assert len(list(sequencer.feed(Batch((update("1-0"), update("2-0")), first_seq=4)))) == 2
+    assert list(sequencer.feed(Batch((update("1-0"), update("2-0")), first_seq=4))) == []
+    [event] = sequencer.feed(Batch((update("2-0"), update("3-0")), first_seq=5))
+    assert (event.stream_id, sequencer.take_dropped()) == ("3-0", 3)
 
 
 @pytest.mark.parametrize(
@@ -300,10 +299,10 @@ def test_a_sequence_seen_before_is_dropped_whole_or_in_part():
         Batch((RESET,), epoch=2, first_seq=5),
     ],
 )
-def test_a_sequence_that_is_missing_ends_the_call_even_when_told_by_an_empty_batch(batch):
-    taker = begun(first_seq=1, epoch=1)
+def test_a_missing_sequence_ends_the_call_even_if_an_empty_batch_reveals_it(batch):
+    sequencer = begun(first_seq=1, epoch=1)
     with pytest.raises(Resync, match="gap"):
-        list(taker.feed(batch))
+        list(sequencer.feed(batch))
 
 
 def test_a_snapshot_that_lost_rows_is_not_closed_by_an_empty_batch():
@@ -312,18 +311,18 @@ def test_a_snapshot_that_lost_rows_is_not_closed_by_an_empty_batch():
 
 
 def test_late_deltas_of_an_older_epoch_use_up_their_sequence():
-    taker = begun(epoch=1, first_seq=1)
-    list(taker.feed(snapshot("b", epoch=2, first_seq=4, snapshot_complete=True)))
-    assert list(taker.feed(Batch((update("1-0"),), epoch=1, first_seq=6))) == []
-    [event] = taker.feed(Batch((update("2-0"),), epoch=2, first_seq=7))
-    assert (event.stream_id, taker.take_dropped()) == ("2-0", 1)
+    sequencer = begun(epoch=1, first_seq=1)
+    list(sequencer.feed(snapshot("b", epoch=2, first_seq=4, snapshot_complete=True)))
+    assert list(sequencer.feed(Batch((update("1-0"),), epoch=1, first_seq=6))) == []
+    [event] = sequencer.feed(Batch((update("2-0"),), epoch=2, first_seq=7))
+    assert (event.stream_id, sequencer.take_dropped()) == ("2-0", 1)
 
 
 def test_late_deltas_of_an_older_epoch_hide_no_gap():
-    taker = begun(epoch=2, first_seq=1)
-    assert list(taker.feed(Batch((update("1-0"),), epoch=1, first_seq=6))) == []
+    sequencer = begun(epoch=2, first_seq=1)
+    assert list(sequencer.feed(Batch((update("1-0"),), epoch=1, first_seq=6))) == []
     with pytest.raises(Resync, match="gap"):
-        list(taker.feed(Batch((update("2-0"),), epoch=2, first_seq=7)))
+        list(sequencer.feed(Batch((update("2-0"),), epoch=2, first_seq=7)))
 
 
 def test_the_first_sequence_is_taken_as_it_comes():
@@ -357,19 +356,19 @@ def test_deltas_before_any_snapshot_end_the_call():
         encode(Op.UPDATE, "a", cursor=(float("nan"),)),
     ],
 )
-def test_an_unreadable_delta_ends_the_call_and_what_came_before_it_stands(bad):
+def test_an_unreadable_delta_ends_the_call_and_what_came_before_it_is_kept(bad):
     out, cause = follow([snapshot("a", snapshot_complete=True), Batch((update("1-0"), bad))])
     assert ([event[0] for event in out], cause) == (["snapshot", "group"], "unreadable")
 
 
 def test_an_unreadable_delta_that_was_seen_before_or_is_of_an_older_epoch_ends_nothing():
-    taker = begun(epoch=2, first_seq=1)
+    sequencer = begun(epoch=2, first_seq=1)
     bad = encode(Op.UPDATE, "a", row=b"{")
-    assert list(taker.feed(Batch((bad,), epoch=1))) == []
-    [event] = taker.feed(Batch((bad, update("1-0")), epoch=2, first_seq=3))
+    assert list(sequencer.feed(Batch((bad,), epoch=1))) == []
+    [event] = sequencer.feed(Batch((bad, update("1-0")), epoch=2, first_seq=3))
     assert event.stream_id == "1-0"
     with pytest.raises(Resync, match="unreadable"):
-        list(taker.feed(Batch((bad,), epoch=2, first_seq=5)))
+        list(sequencer.feed(Batch((bad,), epoch=2, first_seq=5)))
 
 
 # ---------------------------------------------------------------- heartbeats
@@ -388,20 +387,20 @@ def test_an_unreadable_delta_that_was_seen_before_or_is_of_an_older_epoch_ends_n
     ],
 )
 def test_a_heartbeat_exposes_what_was_lost_at_the_tail(beat, gap):
-    taker = begun(epoch=1, first_seq=1)
+    sequencer = begun(epoch=1, first_seq=1)
     if gap:
         with pytest.raises(Resync, match="gap"):
-            taker.beat(beat)
+            sequencer.check_heartbeat(beat)
     else:
-        taker.beat(beat)
+        sequencer.check_heartbeat(beat)
 
 
 def test_a_heartbeat_before_anything_numbered_proves_nothing():
-    sequencer().beat(Heartbeat(1, 10))
-    begun().beat(Heartbeat(0, 10))
+    new_sequencer().check_heartbeat(Heartbeat(1, 10))
+    begun().check_heartbeat(Heartbeat(0, 10))
 
 
-# ---------------------------------------------------------------- where another call may go on
+# ---------------------------------------------------------------- continued calls
 
 
 def at(epoch, seq, stream_id=""):
@@ -413,69 +412,69 @@ def after(position):
 
 
 def test_a_position_is_that_of_the_last_delta_handed_over():
-    taker = sequencer()
-    assert taker.position is None
-    list(taker.feed(snapshot("ab", epoch=4, first_seq=10)))
-    assert taker.position is None, "a snapshot is under way"
-    list(taker.feed(Batch(epoch=4, first_seq=13, snapshot_complete=True)))
-    assert taker.position == at(4, 12)
-    list(taker.feed(Batch((update("1-0"), update("2-0")), epoch=4, first_seq=13)))
-    assert taker.position == at(4, 14, "2-0")
-    list(taker.feed(Batch((update("2-0"), update("")), epoch=4, first_seq=14)))
-    assert taker.position == at(4, 15)
-    list(taker.feed(Batch((RESET,), epoch=5, first_seq=16)))
-    assert taker.position is None
+    sequencer = new_sequencer()
+    assert sequencer.position is None
+    list(sequencer.feed(snapshot("ab", epoch=4, first_seq=10)))
+    assert sequencer.position is None, "a snapshot is under way"
+    list(sequencer.feed(Batch(epoch=4, first_seq=13, snapshot_complete=True)))
+    assert sequencer.position == at(4, 12)
+    list(sequencer.feed(Batch((update("1-0"), update("2-0")), epoch=4, first_seq=13)))
+    assert sequencer.position == at(4, 14, "2-0")
+    list(sequencer.feed(Batch((update("2-0"), update("")), epoch=4, first_seq=14)))
+    assert sequencer.position == at(4, 15)
+    list(sequencer.feed(Batch((RESET,), epoch=5, first_seq=16)))
+    assert sequencer.position is None
 
 
 def test_a_position_counts_what_is_handed_over_and_not_what_has_come():
-    taker = begun(epoch=1, first_seq=1)
-    events = taker.feed(Batch((update("1-0"), update("2-0")), epoch=1, first_seq=4))
+    sequencer = begun(epoch=1, first_seq=1)
+    events = sequencer.feed(Batch((update("1-0"), update("2-0")), epoch=1, first_seq=4))
     next(events)
-    assert taker.position == at(1, 3)
+    assert sequencer.position == at(1, 3)
     list(events)
-    assert taker.position == at(1, 5, "2-0")
+    assert sequencer.position == at(1, 5, "2-0")
 
 
 def test_deltas_too_late_are_counted_in_a_position():
-    taker = begun(epoch=2, first_seq=1)
-    list(taker.feed(Batch((update("1-0"),), epoch=1, first_seq=4)))
-    assert taker.position == at(2, 4)
+    sequencer = begun(epoch=2, first_seq=1)
+    list(sequencer.feed(Batch((update("1-0"),), epoch=1, first_seq=4)))
+    assert sequencer.position == at(2, 4)
 
 
 def test_without_numbers_there_is_no_position():
-    taker = begun(epoch=1)
-    assert taker.position is None
-    taker = begun(first_seq=1)
-    assert taker.position == at(0, 3), "without epochs there is"
-    list(taker.feed(Batch((update("1-0"),))))
-    assert taker.position is None, "nor is there behind a delta that has none"
-    list(taker.feed(Batch((update("2-0"),), first_seq=4)))
-    assert taker.position == at(0, 4, "2-0")
+    sequencer = begun(epoch=1)
+    assert sequencer.position is None
+    sequencer = begun(first_seq=1)
+    assert sequencer.position == at(0, 3), "without epochs there is"
+    list(sequencer.feed(Batch((update("1-0"),))))
+    assert sequencer.position is None, "nor is there behind a delta that has none"
+    list(sequencer.feed(Batch((update("2-0"),), first_seq=4)))
+    assert sequencer.position == at(0, 4, "2-0")
 
 
 def test_a_position_that_the_schema_has_no_room_for_is_none():
-    taker = begun(first_seq=2**64 - 3)
-    assert taker.position == at(0, 2**64 - 1)
-    list(taker.feed(Batch((update("1-0"),), first_seq=2**64)))
-    assert taker.position is None
+    sequencer = begun(first_seq=2**64 - 3)
+    assert sequencer.position == at(0, 2**64 - 1)
+    list(sequencer.feed(Batch((update("1-0"),), first_seq=2**64)))
+    assert sequencer.position is None
 
 
 @thorough
 @given(st.data(), calls())
-def test_a_call_cut_anywhere_and_gone_on_from_leads_where_the_whole_one_does(data, batches):
+def test_a_call_cut_anywhere_and_continued_ends_in_the_window_of_the_uncut_one(data, batches):
     whole, _ = follow(batches)
     cut = data.draw(st.integers(0, len(batches)))
-    taker = sequencer()
-    out, _ = follow(batches[:cut], taker)
-    position = taker.position
+    sequencer = new_sequencer()
+    out, _ = follow(batches[:cut], sequencer)
+    position = sequencer.position
     if position is None:
-        assert cut == 0 or taker.waiting
+        assert cut == 0 or sequencer.awaiting_snapshot
         return
     # The tier may repeat what came before; what comes behind must be there.
     again = data.draw(st.integers(0, cut))
     second = after(position)
     assert second.position == position
-    assert not second.waiting
+    assert not second.awaiting_snapshot
     rest, cause = follow(batches[again:], second)
     assert (out + rest, cause) == (whole, None)
     beyond = [batch for batch in batches[cut:] if batch.deltas][1:]
@@ -484,11 +483,11 @@ def test_a_call_cut_anywhere_and_gone_on_from_leads_where_the_whole_one_does(dat
         assert cause == "gap"
 
 
-def test_a_call_that_goes_on_awaits_no_snapshot_and_its_first_is_no_calls_first():
-    taker = after(at(3, 9, "1-0"))
-    [group] = taker.feed(Batch((update("2-0"),), epoch=3, first_seq=10))
+def test_a_continued_call_awaits_no_snapshot_and_its_next_one_is_not_first():
+    sequencer = after(at(3, 9, "1-0"))
+    [group] = sequencer.feed(Batch((update("2-0"),), epoch=3, first_seq=10))
     assert group.stream_id == "2-0"
-    [event] = taker.feed(snapshot("a", epoch=4, first_seq=11, snapshot_complete=True))
+    [event] = sequencer.feed(snapshot("a", epoch=4, first_seq=11, snapshot_complete=True))
     assert not event.first
 
 
@@ -509,5 +508,5 @@ def test_a_call_that_goes_on_awaits_no_snapshot_and_its_first_is_no_calls_first(
         (Batch(epoch=3), None),
     ],
 )
-def test_a_call_goes_on_exactly_where_it_said_or_is_given_up(batch, cause):
+def test_a_call_continues_exactly_where_it_said_or_ends_in_a_resync(batch, cause):
     assert follow([batch], after(at(3, 9))) == ([], cause)

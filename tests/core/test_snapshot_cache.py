@@ -7,35 +7,45 @@ from bridge.core.group import Group
 from bridge.core.op import Op
 from bridge.core.snapshot_cache import SnapshotCache
 from bridge.core.window import Window
-from core_makers import enter, frame, quick, row, snapshot_group, wild_frames, window_of, windows
+from core_makers import (
+    enter,
+    frame,
+    quick,
+    row,
+    shown,
+    snapshot_group,
+    wild_frames,
+    window_of,
+    windows,
+)
 
 
-def printed(group):
+def fields(group):
     return list(map(astuple, group.frames))
 
 
 @quick
 @given(st.booleans(), st.lists(windows(), max_size=4), st.lists(wild_frames(), max_size=6))
-def test_a_page_is_what_the_window_is_whatever_was_shown_before(streamed, shown, changes):
-    page, window = SnapshotCache(streamed=streamed), Window(5)
-    for rows in shown:
+def test_a_cached_snapshot_equals_a_fresh_one_whatever_came_before(streamed, earlier, changes):
+    cache, window = SnapshotCache(streamed=streamed), Window(5)
+    for rows in earlier:
         window = Window(5, rows[:5])
-        assert printed(page.group(rows)) == printed(snapshot_group(rows, streamed=streamed))
+        assert fields(cache.group(rows)) == fields(snapshot_group(rows, streamed=streamed))
     for change in changes:
         window.apply(Group([change]))
         rows = window.snapshot()
-        assert printed(page.group(rows)) == printed(snapshot_group(rows, streamed=streamed))
+        assert fields(cache.group(rows)) == fields(snapshot_group(rows, streamed=streamed))
 
 
 def enters_after(before, after):
-    page = SnapshotCache()
-    page.group(before)
-    _, *first = page.group(before).frames
-    _, *second = page.group(after).frames
+    cache = SnapshotCache()
+    cache.group(before)
+    _, *first = cache.group(before).frames
+    _, *second = cache.group(after).frames
     return [one is other for one, other in zip(first, second, strict=False)]
 
 
-def test_a_row_that_stands_where_it_stood_is_not_printed_again():
+def test_a_row_that_is_still_at_its_index_is_not_encoded_again():
     rows = window_of("abc")
     assert enters_after(rows, (rows[0], row("b", 2), rows[2])) == [True, False, True]
     assert enters_after(rows, (rows[1], rows[0], rows[2])) == [False, False, True]
@@ -45,23 +55,40 @@ def test_a_row_that_stands_where_it_stood_is_not_printed_again():
 @pytest.mark.parametrize("text", [b"", b"1"])
 def test_rows_without_ids_are_rows_all_the_same(text):
     rows = (row("", 0, text), row("", 0, text))
-    page = SnapshotCache()
+    cache = SnapshotCache()
     for _ in range(3):
-        assert printed(page.group(rows)) == printed(snapshot_group(rows))
+        assert fields(cache.group(rows)) == fields(snapshot_group(rows))
 
 
-def test_the_first_time_nothing_is_kept():
+def test_the_first_snapshot_is_not_kept():
     rows = (frame(Op.UPDATE, "a", 0, 0, 2, b"{}"), frame(Op.MOVE, "b", 0, 1, 2, b"{}"))
-    page = SnapshotCache()
-    first, second = page.group(rows), page.group(rows)
+    cache = SnapshotCache()
+    first, second = cache.group(rows), cache.group(rows)
     assert all(
         one is not other for one, other in zip(first.frames[1:], second.frames[1:], strict=True)
     )
 
 
-def test_a_row_that_still_stands_where_it_came_is_shown_as_it_came():
+def test_an_enter_that_is_still_at_its_index_is_used_as_it_came():
     came = (enter("a", 0), enter("b", 1), enter("c", 2, "1-0"), enter("d", 2))
-    shown = SnapshotCache().group(came).frames[1:]
-    assert [one is other for one, other in zip(shown, came, strict=True)] == [
+    enters = SnapshotCache().group(came).frames[1:]
+    assert [one is other for one, other in zip(enters, came, strict=True)] == [
         True, True, False, False,
     ]  # fmt: skip
+
+
+@quick
+@given(windows())
+def test_a_snapshot_is_a_reset_and_enters_without_holes_or_stream_id(rows):
+    first, *enters = snapshot_group(rows).frames
+    assert first.data == b'{"op":"reset","old_index":0,"new_index":0,"cursor":{"values":null}}'
+    assert [(e.op, e.old_index, e.new_index) for e in enters] == [
+        (Op.ENTER, -1, i) for i in range(len(rows))
+    ]
+    assert shown(enters) == shown(rows)
+    assert {e.stream_id for e in enters} <= {""}
+
+
+def test_a_streamed_snapshot_has_no_indexes():
+    _, *enters = snapshot_group(window_of("ab"), streamed=True).frames
+    assert {(e.old_index, e.new_index) for e in enters} == {(0, 0)}

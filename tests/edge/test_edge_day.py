@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from clients import SseClient
-from livetier import flights
+from livetier.demo import flights
 from livetier.server import TierOptions, start_tier
 
 JFK = [{"column": "origin", "op": "eq", "value": "JFK"}]

@@ -5,7 +5,8 @@ import json
 import socket
 import struct
 
-from clients import QUERY, IdClient, SseClient, parse_sse
+from clients import QUERY, SseClient, parse_sse
+from core_oracles import IdClient
 from scripted_tier import enter, reset, update
 
 ROW = b'"' + b"x" * 2000 + b'"'
@@ -97,7 +98,7 @@ async def test_a_client_that_stops_reading_is_cut_and_the_others_are_not(start_b
     slow.close()
 
 
-async def test_a_websocket_that_stops_reading_is_told_4000_once_it_reads(start_bridge, tier):
+async def test_a_websocket_that_stops_reading_gets_4000_once_it_reads(start_bridge, tier):
     bridge = await start_bridge(stall_timeout="300ms")
     host, port = bridge.url.removeprefix("http://").split(":")
     raw = socket.socket()

@@ -10,7 +10,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from clients import IdClient, SpliceClient, SseClient
+from clients import SseClient
+from core_oracles import IdClient, SpliceClient
 from livequery.v1 import livequery_pb2 as pb
 from scripted_tier import value
 
@@ -138,7 +139,7 @@ async def test_whoever_joins_at_whatever_step_shows_the_engines_window_ever_afte
         await all_show(clients, step["engine_window"])
         [subscription] = bridge._hub._all
         for client in clients:
-            assert digest(client.by_id.rows) == subscription.digest(), step["step"]
+            assert digest(client.by_id.rows) == subscription.window.digest(), step["step"]
         await come()
     assert tier.opened == 1
     for client in clients:

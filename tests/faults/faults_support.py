@@ -10,15 +10,16 @@ from dataclasses import dataclass
 
 import pytest
 
-from clients import IdClient, SpliceClient
+from core_oracles import IdClient, SpliceClient
 from ops_support import free_port
+from queries import query_members
 from scripted_tier import enter, reset, update
 
 KINDS = ("sse", "sse/v1", "ws", "ws/v1")
 
 
 def query(entity="item", limit=3, **more):
-    return {"entity": entity, "sort": [{"column": "k"}], "limit": limit, **more}
+    return query_members(entity, limit, **more)
 
 
 # ------------------------------------------------------------------ clients

@@ -6,8 +6,9 @@ import itertools
 import pytest
 from faults_support import KINDS, Table, answering, query, running
 
-from ops_support import samples, until
+from ops_support import samples
 from scripted_tier import ScriptedTier
+from waiting import until
 
 QUERIES = 10
 

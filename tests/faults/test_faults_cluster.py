@@ -16,8 +16,9 @@ import time
 import pytest
 from faults_support import KINDS, TierProcess, least, running
 
-from ops_support import samples, until
+from ops_support import samples
 from scripted_tier import scripted_process
+from waiting import until
 
 QUERIES, ROWS, LIMIT = 50, 400, 5
 EVERY = 2.0

@@ -10,8 +10,9 @@ import time
 import pytest
 from faults_support import KINDS, Client, query
 
-from ops_support import free_port, until
+from ops_support import free_port
 from scripted_tier import scripted_process
+from waiting import until
 
 OPEN_RATE, OPEN_BURST = 500, 1000
 """First subscriptions a second that the bridge opens at the tier, and at once after a quiet."""

@@ -6,8 +6,8 @@ import grpc
 import pytest
 from faults_support import KINDS, answering, query
 
-from ops_support import until
 from scripted_tier import enter, reset, update
+from waiting import until
 
 ROWS = 20
 OLD = [f"a{n}" for n in range(ROWS)]

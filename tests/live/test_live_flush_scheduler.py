@@ -1,11 +1,11 @@
 import asyncio
 
 from bridge.live.flush_scheduler import FlushScheduler
-from fake_tier import virtually
+from virtual_loop import virtually
 
 
 @virtually
-async def test_what_is_due_is_called_in_order_and_once_and_nobodys_trouble_is_anothers(caplog):
+async def test_callbacks_run_in_order_and_once_and_the_failure_of_one_does_not_stop_others(caplog):
     tick = FlushScheduler()
     called = []
 

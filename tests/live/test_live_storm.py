@@ -17,8 +17,11 @@ from bridge.core.op import Op
 from bridge.core.query_parser import parse_query
 from bridge.live import send_buffer as send_buffer_module
 from bridge.live import viewer as viewer_module
-from bridge.live.observer import EndReason
-from fake_tier import FakeTier, House, resume, run_virtually, turns
+from bridge.live.stream_end import EndReason
+from fake_client import resume
+from fake_tier import FakeTier
+from live_bridge import LiveBridge
+from virtual_loop import run_virtually, turns
 
 SMALL = (  # bounds so small that a short run meets them all
     (send_buffer_module, "MAX_UNSENT", 400),
@@ -64,7 +67,7 @@ def spelled(rng, q_limit, cursor):
 
 
 class Storm:
-    """One run: actions drawn by a seed, and the ten promises looked at again and again."""
+    """One run: actions drawn by a seed, and ten promises checked again and again."""
 
     def __init__(self, seed, steps):
         self.rng = random.Random(seed)
@@ -99,9 +102,9 @@ class Storm:
         self.say("grants", tier.grants)
         for _ in range(rng.randrange(8)):
             tier.put(rng.choice(IDS), rng.randrange(8))
-        async with House(
+        async with LiveBridge(
             tier=tier, max_staleness=500.0, sharing=sharing, linger=rng.choice([0, 1.0, 5.0])
-        ) as self.house:
+        ) as self.bridge:
             try:
                 while self.left > 0:
                     for _ in range(rng.randrange(3, 20)):
@@ -113,8 +116,8 @@ class Storm:
                     await self.drop_task(client)
             for client in tuple(self.clients):
                 await self.part(client)
-            ended = Counter(self.house.counts.reasons)
-            assert self.house.counts.viewers == 0
+            ended = Counter(self.bridge.counts.reasons)
+            assert self.bridge.counts.viewers == 0
             assert sum(ended.values()) == self.ever["attached"]
 
     async def step(self):
@@ -142,7 +145,7 @@ class Storm:
         ]
         split = rng.choice(["", "batch", "group"])
         if self.tier.forgets:
-            # A leave forgotten in the middle of a group that ends within the limit can't be told.
+            # A leave missing in the middle of a group that ends within the limit can't be noticed.
             split = "group" if self.tier.named and split == "group" else "batch"
         self.say("change", rows, split)
         self.tier.change(rows, split=split)
@@ -180,7 +183,7 @@ class Storm:
         if sub is None:
             return
         if not self.tier.labelled and (sub._held or any(c.task for c in self.clients)):
-            # Without a label nobody can tell this reset from the answer to a Reanchor.
+            # Without a request id this reset is not distinguishable from the answer to a Reanchor.
             return
         before = sub.last
         if self.rng.random() < 0.4:
@@ -257,7 +260,7 @@ class Storm:
         self.tier.down, self.tier.latency = None, 0
 
     async def over(self):
-        """End a call for good."""
+        """End a call with a permanent refusal."""
         sub = self.some_sub()
         if sub is None or self.rng.random() < 0.7:
             return
@@ -267,7 +270,7 @@ class Storm:
         sub.break_off(None if kind is None else Failed(kind, "over"))
 
     async def temper(self):
-        """Change how the tier takes a Reanchor."""
+        """Change how the tier answers a Reanchor."""
         rng = self.rng
         tier = self.tier
         hows = ["in place"] * 3 + ["snapshot first", "snapshot later", "never"]
@@ -298,10 +301,10 @@ class Storm:
         self.clients.append(client)
 
     def look(self, client):
-        """See that a client shows a state the tier was in, and never a mixture."""
+        """Check that a client shows a state that the tier was in, and never a mixture."""
         if client.sink.pending or client._buffer:
             return
-        client.whole()
+        client.check_rows()
         shown = tuple(client.rows)
         assert any(shown in self.tier.states[key] for key in client.asked), (client.name, shown)
 
@@ -310,7 +313,7 @@ class Storm:
             return
         q = self.some_query()
         v1 = self.rng.random() < 0.5
-        client = self.house.client(v1=v1, backlog=self.backlog)
+        client = self.bridge.client(v1=v1, backlog=self.backlog)
         self.say("join", v1, q.limit, q.cursor)
         self.stall_monitor(client, q)
         client.task = asyncio.create_task(self.joining(client, q))
@@ -321,7 +324,7 @@ class Storm:
         client.asked.add(q.key)
 
     async def back(self):
-        """Come back to where a client was that left."""
+        """Return as a client that has left, with its position."""
         if not self.gone or len(self.clients) > 8:
             return
         old = self.gone.pop(self.rng.randrange(len(self.gone)))
@@ -334,7 +337,7 @@ class Storm:
             again = resume(old, known=self.rng.random() < 0.6)
             if self.rng.random() < 0.2:
                 again = resume(old, known=True)
-        client = self.house.client(v1=old.v1, backlog=self.backlog, resume=again, rows=old.rows)
+        client = self.bridge.client(v1=old.v1, backlog=self.backlog, resume=again, rows=old.rows)
         client.splices = old.v1
         self.say("join", "back", old.name, again)
         self.stall_monitor(client, old.query)
@@ -372,7 +375,7 @@ class Storm:
         if client is not None and client.sink.taking:
             self.say("stall", client.name)
             client.sink.taking = False
-            client.since = self.house.stall_monitor.now()
+            client.since = self.bridge.stall_monitor.now()
 
     async def read(self):
         client = self.some_client()
@@ -383,7 +386,7 @@ class Storm:
 
     async def move(self):
         client = self.some_client()
-        if client is None or client.viewer not in self.house.hub._attached:
+        if client is None or not client.viewer.attached:
             return
         q = self.some_query()
         self.say("reanchor", client.name, q.limit, q.cursor, client.task is not None)
@@ -411,7 +414,7 @@ class Storm:
         self.say("ended", client.name, reason, failure and failure.kind)
         if reason is EndReason.STALLED:
             assert client.stalled
-            assert self.house.stall_monitor.now() - client.since >= 5
+            assert self.bridge.stall_monitor.now() - client.since >= 5
         elif reason is EndReason.COMPLETED:
             assert None in self.may_end
         else:
@@ -447,7 +450,7 @@ class Storm:
         self.may_end.clear()
 
     async def finish(self, client):
-        """See what came of a join or a reanchor."""
+        """Check the outcome of a join or a reanchor."""
         if client.end is not None:
             await self.ended(client)
             return
@@ -460,7 +463,7 @@ class Storm:
             return
         assert isinstance(failure, Failed), failure
         self.say("failed", client.name, failure.kind)
-        if client.viewer not in self.house.hub._attached:
+        if not client.viewer.attached:
             self.clients.remove(client)
         elif not client.v1:
             await self.part(client)  # core is closed on it
@@ -468,7 +471,7 @@ class Storm:
             client.task = asyncio.create_task(self.moving(client, client.redo, None))
 
     def calm(self, client):
-        subscription = client.viewer.subscription
+        subscription = self.bridge.hub._by_viewer.get(client.viewer)
         return (
             client.task is None
             and subscription is not None
@@ -477,7 +480,7 @@ class Storm:
         )
 
     def check(self, client):
-        client.whole()
+        client.check_rows()
         client.moved = False
         wanted = self.tier.window(client.query)
         assert client.rows == wanted, (client.name, client.query, client.rows, wanted)

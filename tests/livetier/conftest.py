@@ -4,7 +4,9 @@ import sqlite3
 import pytest
 from blockbuster import blockbuster_ctx
 
-from livetier.server import TierOptions, start_tier
+pytest.register_assert_rewrite("store_suite", "reducer", "tier_client")
+
+from livetier.server import TierOptions, start_tier  # noqa: E402 (tests' own modules come first)
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +40,10 @@ def things(tmp_path):
     connection.execute("CREATE TABLE thing (id TEXT PRIMARY KEY, name TEXT, size INTEGER, kind)")
     yield f"sqlite:///{path}", connection
     connection.close()
+
+
+@pytest.fixture
+async def served(tiers, things):
+    """A tier over the database of ``things``, and that connection."""
+    url, connection = things
+    return await tiers(database=url), connection

@@ -1,11 +1,12 @@
-"""docs/operations.md tells the truth: every option, every metric, and none that is not there."""
+"""docs/operations.md names every option and every metric, and none that does not exist."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from bridge.config.options import OPTIONS
+from bridge.config.options import GROUPS, OPTIONS, OptionGroup
+from bridge.config.reference import option_table
 from bridge.telemetry.families import FAMILIES, PREFIX
 from bridge.telemetry.metrics import Metrics
 
@@ -17,12 +18,14 @@ METRICS = [line for line in METRICS if "livequery_bridge_…" not in line]
 OTHERS = {"ws", "listen", "config", "print-config", "help"}
 
 
-@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
-def test_every_option_stands_in_the_table_as_it_is(option):
-    default = f"`{option.default}`" if option.default else "none"
-    value = option.metavar.replace("|", " or ")
-    row = f"| `--{option.name}` | {value} | {default} | `{option.variable}` | {option.help} |"
-    assert row in TEXT
+@pytest.mark.parametrize("group", OptionGroup)
+def test_every_option_of_a_group_is_in_its_table_as_it_is_declared(group):
+    assert option_table(group) in TEXT, "run `python -m bridge.config.reference`"
+
+
+def test_every_option_is_in_the_table_of_one_group():
+    assert sorted(TEXT.count(f"| `--{option.name}` |") for option in OPTIONS) == [1] * len(OPTIONS)
+    assert sum(map(len, GROUPS.values())) == len(OPTIONS)
 
 
 def test_no_option_is_named_that_does_not_exist():
@@ -31,7 +34,7 @@ def test_no_option_is_named_that_does_not_exist():
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_every_metric_stands_in_the_table_with_its_labels(family):
+def test_every_metric_is_in_the_table_with_its_labels(family):
     labels = "{" + ",".join(family.labels) + "}" if family.labels else ""
     name = family.printed.removeprefix(PREFIX) + labels
     [row] = [line for line in METRICS if f"`{name}`" in line.split("|")[1]]
@@ -44,7 +47,7 @@ def test_no_metric_is_named_that_does_not_exist():
     assert named - {"process_"} == printed
 
 
-def test_every_metric_of_a_bridge_is_of_the_table():
+def test_every_metric_of_a_bridge_is_in_the_table():
     printed = re.findall(r"^# TYPE (\S+)", Metrics().exposition().decode(), re.MULTILINE)
     known = {family.printed for family in FAMILIES}
     assert {name for name in printed if not name.startswith(f"{PREFIX}process_")} <= known

@@ -1,4 +1,4 @@
-"""Start and end: when it listens, what readiness says, and how clients are told that it goes."""
+"""Start and end: when the port opens, what readiness says, and how a drain notifies clients."""
 
 import asyncio
 import contextlib
@@ -11,10 +11,11 @@ import time
 import aiohttp
 import pytest
 
-from bridge.process.drain import LONGEST, NOTICE, drain_schedule
+from bridge.process.drain import MAX_SPREAD, NOTICE_PERIOD, drain_schedule
 from clients import QUERY, SseClient
-from ops_support import free_port, problem, ready, until
+from ops_support import free_port, problem, ready
 from scripted_tier import ScriptedTier
+from waiting import until
 
 
 async def stream(http, url):
@@ -26,7 +27,7 @@ async def stream(http, url):
 # ------------------------------------------------------------------ start
 
 
-async def test_it_listens_at_once_by_default_and_readiness_waits_for_the_tier(run, http):
+async def test_the_port_opens_at_once_and_readiness_waits_for_the_tier(run, http):
     port = free_port()
     program = await run("serve", "--upstream", f"127.0.0.1:{port}", "--listen", "127.0.0.1:0")
     url = await program.listening()
@@ -80,21 +81,21 @@ async def test_readiness_says_when_there_are_no_more_connections_to_give(start_b
 # ------------------------------------------------------------------ drain
 
 
-def test_moments_of_a_drain_are_spread_and_leave_time_for_goodbyes():
+def test_a_drain_spreads_its_notices_and_leaves_time_to_close():
     random.seed(7)
     for clients, within, longest in (
         (0, 15, 0),
         (50, 15, 0.1),
         (5000, 15, 9.5),
-        (100_000, 60, LONGEST),
+        (100_000, 60, MAX_SPREAD),
     ):
         notice, moments = drain_schedule(clients, within)
-        assert notice == NOTICE
+        assert notice == NOTICE_PERIOD
         assert len(moments) == clients
         assert moments == sorted(moments)
         assert all(0 <= moment <= longest for moment in moments)
         gaps = {round(b - a, 9) for a, b in itertools.pairwise(moments)}
-        assert len(gaps) >= len(moments) // 2, "clients are not told at equal steps"
+        assert len(gaps) >= len(moments) // 2, "clients are not notified at equal steps"
     notice, moments = drain_schedule(100, 0.2)
     assert notice + moments[-1] < 0.2
 
@@ -128,7 +129,7 @@ async def test_sigterm_is_seen_by_a_probe_at_once_and_few_clients_are_gone_in_tw
     assert time.monotonic() - began < 2
 
 
-async def test_every_client_is_told_in_its_own_words(serve, http):
+async def test_every_client_is_notified_of_a_drain_in_its_own_protocol(serve, http):
     program = await serve("--max-connections-per-ip", "0")
     url = await program.listening()
     base = url + "/api/v1/live"
@@ -156,7 +157,7 @@ async def test_every_client_is_told_in_its_own_words(serve, http):
     assert (await program.ended())[0] == 0
 
 
-async def test_a_client_that_never_says_goodbye_does_not_hold_the_drain_up(serve):
+async def test_a_client_that_never_closes_does_not_delay_the_end_of_a_drain(serve):
     program = await serve("--drain-timeout", "1s")
     url = await program.listening()
     host, port = url.removeprefix("http://").split(":")
@@ -201,7 +202,7 @@ async def test_nothing_is_left_upstream_after_a_drain(serve, http, tier):
 
 
 @pytest.mark.soak
-async def test_thousands_of_clients_are_told_over_seconds_and_all_of_them(serve):
+async def test_a_drain_notifies_thousands_of_clients_over_seconds(serve):
     program = await serve("--max-connections-per-ip", "0", "--log-level", "warning")
     url = await program.listening()
     connector = aiohttp.TCPConnector(limit=0)

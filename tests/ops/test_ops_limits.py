@@ -1,4 +1,4 @@
-"""Below HTTP: slow senders, idle connections, and a process that is out of file descriptors."""
+"""Below HTTP: slow senders, idle connections, and a process without free file descriptors."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,8 @@ import time
 import pytest
 
 from clients import QUERY, SseClient
-from ops_support import ready, samples, until
+from ops_support import ready, samples
+from waiting import until
 
 LIMIT = 10.0
 """Seconds that docs/operations.md gives an incomplete request and an idle connection."""
@@ -46,7 +47,9 @@ async def dribble(url, head, *, every=0.5):
         writer.close()
 
 
-async def test_whoever_does_not_finish_a_request_in_ten_seconds_is_closed(serve, http, authority):
+async def test_a_connection_with_an_unfinished_request_is_closed_after_ten_seconds(
+    serve, http, authority
+):
     url = await (await serve()).listening()
     cert, key = authority.issue("server", 1)
     secure = await (await serve("--tls-cert", cert, "--tls-key", key)).listening()
@@ -84,7 +87,7 @@ async def test_whoever_does_not_finish_a_request_in_ten_seconds_is_closed(serve,
 # ------------------------------------------------------------------ file descriptors
 
 
-async def test_the_soft_limit_is_raised_and_a_hard_one_too_low_is_told(serve):
+async def test_the_soft_limit_is_raised_and_a_hard_limit_too_low_is_logged(serve):
     program = await serve("--max-connections", "1000", files=(256, 512))
     await program.listening()
     line = await program.says("open files allow")
@@ -103,7 +106,7 @@ def cpu(pid):
 
 
 @pytest.mark.parametrize("exhausted", ["by clients", "by the process itself"])
-async def test_without_descriptors_streams_go_on_cpu_is_idle_and_it_recovers(
+async def test_out_of_descriptors_streams_go_on_cpu_is_idle_and_it_recovers(
     serve, http, tier, exhausted
 ):
     program = await serve(files=(256, 256))

@@ -28,7 +28,7 @@ FORGERIES = ["a\nb", "a\r\nb", "a\x00b", "a\x1b[2Jb", "a\u2028b", "a\x85b", "a\u
 
 
 @pytest.mark.parametrize("text", FORGERIES)
-def test_foreign_text_never_makes_a_line_of_its_own(text):
+def test_foreign_text_never_starts_a_line(text):
     made = record("told %s", text, fields={"entity": text})
     for form in (TextFormatter(), JsonFormatter()):
         line = form.format(made)
@@ -61,7 +61,7 @@ SECRETS = [
 
 
 @pytest.mark.parametrize("text", SECRETS)
-def test_credentials_and_tickets_are_struck_out_wherever_they_stand(text):
+def test_credentials_and_tickets_are_redacted_wherever_they_are(text):
     assert "SECRET" not in redact(text)
     made = record("%s", text, fields={"detail": text}, error=broken(text))
     for form in (TextFormatter(), JsonFormatter()):
@@ -145,7 +145,7 @@ async def test_every_kind_of_answer_carries_the_request_id(start_bridge, http):
         assert ws._response.headers["X-Request-Id"] == "x" * 128
 
 
-async def test_a_cut_stream_is_told_at_info_and_a_willing_end_is_not(
+async def test_a_cut_stream_is_logged_at_info_and_a_normal_end_is_not(
     start_bridge, http, tier, caplog
 ):
     caplog.set_level(logging.INFO)

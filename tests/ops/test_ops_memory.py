@@ -1,4 +1,4 @@
-"""Memory that runs short: how it is read, what is done, and that it keeps a process below its limit."""
+"""Memory: how usage is read, what the guard does, and that it keeps a process below its limit."""
 
 import asyncio
 import json
@@ -11,8 +11,9 @@ import pytest
 from bridge.process.memory_guard import MemoryGuard
 from bridge.process.memory_usage import NO_LIMIT, MemoryUsage, read_usage
 from clients import QUERY, SseClient
-from ops_support import ready, samples, until
+from ops_support import ready, samples
 from scripted_tier import enter, reset, update
+from waiting import until
 
 MIB = 1 << 20
 
@@ -50,13 +51,13 @@ def groups(tmp_path):
     return Groups(tmp_path)
 
 
-def test_v2_is_read_without_the_file_cache_that_is_not_in_use(groups):
+def test_v2_is_read_without_inactive_file_cache(groups):
     groups.told("0::/system.slice/bridge.service")
     groups.v2("system.slice/bridge.service", 300, 1000, cache=100)
     assert groups.read() == MemoryUsage(200, 1000)
 
 
-def test_in_a_container_the_group_stands_at_the_mount_itself(groups):
+def test_in_a_container_the_group_is_read_at_the_mount_point(groups):
     groups.told("0::/kubepods/pod1/c1")
     groups.v2("", 300, 1000)
     assert groups.read() == MemoryUsage(300, 1000)
@@ -72,7 +73,7 @@ def test_v1_is_read_too(groups):
     assert groups.read() == MemoryUsage(200, 1000)
 
 
-def test_of_groups_around_it_the_one_that_is_nearest_to_its_limit_counts(groups):
+def test_of_a_group_and_its_ancestors_the_nearest_to_its_limit_counts(groups):
     groups.told("0::/a/b")
     groups.v2("a/b", 300, 1000)
     groups.v2("a", 900, 1500)
@@ -81,13 +82,13 @@ def test_of_groups_around_it_the_one_that_is_nearest_to_its_limit_counts(groups)
 
 
 @pytest.mark.parametrize("told", [[], ["0::/"], ["0::/a"], ["4:memory:/a", "0::/"]])
-def test_without_a_limit_there_is_no_level(groups, told):
+def test_without_a_limit_there_is_no_usage(groups, told):
     groups.told(*told)
     groups.v2("a", 300, "max")
     assert groups.read() is None
 
 
-def test_a_limit_that_is_given_is_for_the_process_alone(groups):
+def test_a_configured_limit_is_for_the_process_alone(groups):
     groups.told("0::/")
     groups.v2("", 300, 1000)
     assert groups.read(0) is None
@@ -101,50 +102,50 @@ def test_a_limit_that_is_given_is_for_the_process_alone(groups):
 
 
 @pytest.fixture
-def pressed():
-    """Pressure whose cuts are written down; each cuts one client."""
+def guard_and_cuts():
+    """A memory guard and the sizes it asked to cut; each cut is of one client."""
     cuts = []
 
     def cut(size):
         cuts.append(size)
         return 1
 
-    pressure = MemoryGuard(read=lambda: None, cut=cut)
-    return pressure, cuts
+    guard = MemoryGuard(read=lambda: None, cut=cut)
+    return guard, cuts
 
 
-def test_newcomers_are_refused_from_85_percent_until_below_80(pressed, caplog):
+def test_newcomers_are_refused_from_85_percent_until_below_80(guard_and_cuts, caplog):
     caplog.set_level(logging.INFO, "bridge.process.memory_guard")
-    pressure, cuts = pressed
+    guard, cuts = guard_and_cuts
     shorts = []
     for used in (0, 849, 850, 849, 801, 799, 849, 949):
-        pressure.judge(MemoryUsage(used, 1000))
-        shorts.append(pressure.short)
+        guard.handle(MemoryUsage(used, 1000))
+        shorts.append(guard.short)
     assert shorts == [False, False, True, True, True, False, False, True]
     assert len(caplog.records) == 3, "each change is said once"
     assert not cuts
 
 
-def test_from_95_percent_as_much_is_cut_as_is_over(pressed):
-    pressure, cuts = pressed
+def test_from_95_percent_as_much_is_cut_as_is_over(guard_and_cuts):
+    guard, cuts = guard_and_cuts
     for used in (949, 950, 960, 1200):
-        pressure.judge(MemoryUsage(used, 1000))
+        guard.handle(MemoryUsage(used, 1000))
     assert cuts == [1, 10, 250]
-    assert pressure.cuts == 3
+    assert guard.cut_clients == 3
 
 
-async def test_it_looks_on_as_long_as_there_is_a_limit(monkeypatch):
-    monkeypatch.setattr("bridge.process.memory_guard.EVERY", 0.001)
+async def test_it_checks_as_long_as_there_is_a_limit(monkeypatch):
+    monkeypatch.setattr("bridge.process.memory_guard.CHECK_INTERVAL", 0.001)
     levels = iter([MemoryUsage(1, 10), MemoryUsage(9, 10), None])
-    pressure = MemoryGuard(read=lambda: next(levels), cut=lambda _: 0)
+    guard = MemoryGuard(read=lambda: next(levels), cut=lambda _: 0)
     async with asyncio.timeout(5):
-        await pressure.run()
-    assert pressure.short
+        await guard.run()
+    assert guard.short
 
 
-async def test_near_the_limit_it_looks_more_often(monkeypatch):
-    """Who was let in before the last look takes a moment to grow: half a second may be too much."""
-    monkeypatch.setattr("bridge.process.memory_guard.EVERY", 3600)
+async def test_near_the_limit_it_checks_more_often(monkeypatch):
+    """Clients accepted before the last check take a moment to grow: half a second may be too long."""
+    monkeypatch.setattr("bridge.process.memory_guard.CHECK_INTERVAL", 3600)
     levels = iter([MemoryUsage(7, 10), MemoryUsage(6, 10), None])
     async with asyncio.timeout(5):
         await MemoryGuard(read=lambda: next(levels), cut=lambda _: 0).run()

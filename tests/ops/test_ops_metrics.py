@@ -7,12 +7,13 @@ import time
 from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.telemetry.histogram import Histogram
-from bridge.telemetry.loop_lag import EVERY, SPAN, LoopLag
-from bridge.telemetry.merge import merge
+from bridge.telemetry.loop_lag import INTERVAL, SPAN, LoopLag
+from bridge.telemetry.merge import merge_expositions
 from bridge.telemetry.metrics import Metrics
 from clients import QUERY, SseClient
-from ops_support import samples, until
+from ops_support import samples
 from scripted_tier import update
+from waiting import until
 
 
 def at(delta, seconds):
@@ -24,7 +25,7 @@ async def socket(http, bridge, *protocols):
     return await http.ws_connect(bridge.base + "/ws", protocols=protocols)
 
 
-async def test_connections_are_told_by_transport_and_protocol(start_bridge, http):
+async def test_connections_are_counted_by_transport_and_protocol(start_bridge, http):
     bridge = await start_bridge()
     sse = [
         await http.post(bridge.base + more, data=json.dumps(QUERY)) for more in ("", "?v=1", "?v=1")
@@ -51,7 +52,7 @@ async def test_connections_are_told_by_transport_and_protocol(start_bridge, http
     await until(none)
 
 
-async def test_endpoints_are_told_with_their_streams(start_bridge, http, tier):
+async def test_endpoints_are_reported_with_their_streams(start_bridge, http, tier):
     bridge = await start_bridge()
     response = await http.post(bridge.base, data=json.dumps(QUERY))
     label = f'{{endpoint="{tier.address}"}}'
@@ -149,7 +150,7 @@ async def test_the_lag_from_commit_to_write_is_a_histogram(start_bridge, http, t
     client.close()
 
 
-async def test_resets_and_resubscribes_are_told_by_cause(start_bridge, http, tier):
+async def test_resets_and_resubscribes_are_counted_by_cause(start_bridge, http, tier):
     bridge = await start_bridge()
     client = SseClient(await http.post(bridge.base, data=json.dumps(QUERY)))
     await client.frames(3)
@@ -168,7 +169,7 @@ async def test_resets_and_resubscribes_are_told_by_cause(start_bridge, http, tie
     client.close()
 
 
-async def test_the_process_and_the_loop_are_told(start_bridge, http):
+async def test_process_and_event_loop_are_measured(start_bridge, http):
     bridge = await start_bridge()
 
     async def measured():
@@ -209,20 +210,20 @@ async def test_the_largest_loop_lag_is_forgotten_after_two_spans():
     now = 100.0
     lag = LoopLag(clock=lambda: now)
     try:
-        now += EVERY + 0.7
-        lag._ring()
-        assert 0.6 < lag.most < 0.8
+        now += INTERVAL + 0.7
+        lag._measure()
+        assert 0.6 < lag.max < 0.8
         for passed, most in ((SPAN, True), (SPAN, False)):
             lag.stop()
             now += passed
             lag._due = now
-            lag._ring()
-            assert (lag.most > 0.5) is most
+            lag._measure()
+            assert (lag.max > 0.5) is most
     finally:
         lag.stop()
 
 
-def test_merged_expositions_are_sums_and_the_largest_where_a_sum_says_nothing():
+def test_merged_expositions_are_sums_and_the_largest_where_a_sum_has_no_meaning():
     texts = []
     for lag in (1, 4):
         metrics = Metrics()
@@ -231,7 +232,7 @@ def test_merged_expositions_are_sums_and_the_largest_where_a_sum_says_nothing():
         metrics.bind("loop_lag_max_seconds", lambda lag=lag: lag)
         metrics.repaired(f"cause {lag}")
         texts.append(metrics.exposition().decode())
-    merged = merge([*texts, "not an exposition {", ""]).decode().splitlines()
+    merged = merge_expositions([*texts, "not an exposition {", ""]).decode().splitlines()
     for line in (
         "livequery_bridge_frames_total 5.0",
         "livequery_bridge_loop_lag_max_seconds 4.0",

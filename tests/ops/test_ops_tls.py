@@ -10,11 +10,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bridge import app
+from bridge import app, factories
 from bridge.config.loader import ConfigError, resolve
 from bridge.tls.pem import TlsError
 from clients import QUERY, SseClient
-from ops_support import until
+from waiting import until
 
 
 def trust(authority, cert=None):
@@ -97,7 +97,7 @@ async def test_a_changed_certificate_is_used_and_no_stream_is_lost(secure, autho
 async def test_a_changed_certificate_is_reloaded_without_a_signal(
     start_bridge, authority, monkeypatch
 ):
-    monkeypatch.setattr(app, "LOOK", 0.1)
+    monkeypatch.setattr(app, "CERTIFICATE_CHECK_INTERVAL", 0.1)
     cert, key = authority.issue("server", 1)
     bridge = await start_bridge(tls_cert=cert, tls_key=key)
     context = trust(authority)
@@ -187,7 +187,7 @@ async def test_files_that_can_not_be_used_are_refused_by_name(authority):
         words = iter(argument.format(**names) for argument in arguments)
         flags = {option[2:].replace("-", "_"): next(words) for option in words}
         with pytest.raises((ConfigError, TlsError)) as refused:
-            app.listener_certificate(resolve(flags, environ={})[0])
+            factories.listener_certificate(resolve(flags, environ={})[0])
         assert says.format(**names) in str(refused.value)
 
 

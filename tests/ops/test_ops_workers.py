@@ -12,7 +12,8 @@ import pytest
 
 from bridge.config.loader import ConfigError, resolve
 from clients import QUERY, SseClient
-from ops_support import ready, samples, until
+from ops_support import ready, samples
+from waiting import until
 
 
 def children_of(pid):
@@ -41,7 +42,7 @@ async def gone(*pids, within=10):
 
 
 @pytest.fixture
-async def fleet(serve, http):
+async def start_workers(serve, http):
     """Start `serve --workers 2`; returns the program and its URL once a worker is ready."""
 
     async def start(*arguments, **more):
@@ -63,8 +64,8 @@ async def streams(http, url, count):
     return clients
 
 
-async def test_workers_share_the_port_and_are_scraped_as_one(fleet, http, tier):
-    program, url = await fleet()
+async def test_workers_share_the_port_and_are_scraped_as_one(start_workers, http, tier):
+    program, url = await start_workers()
     workers = bridges_of(program.pid)
     assert len(workers) == 2
     clients = await streams(http, url, 24)
@@ -85,16 +86,16 @@ async def test_workers_share_the_port_and_are_scraped_as_one(fleet, http, tier):
     assert sum("[w1]" in line for line in program.err) >= 1
 
 
-async def test_the_one_announcement_comes_when_all_serve(fleet):
-    program, _ = await fleet()
+async def test_the_announcement_is_printed_once_when_all_workers_serve(start_workers):
+    program, _ = await start_workers()
     program.send()
     code, rest = await program.ended()
     assert (code, rest) == (0, "")
     assert sum("workers serve" in line for line in program.err) == 1
 
 
-async def test_a_worker_that_dies_is_started_anew_and_counted(fleet, http):
-    program, url = await fleet()
+async def test_a_worker_that_dies_is_replaced_and_counted(start_workers, http):
+    program, url = await start_workers()
     victim, other = bridges_of(program.pid)
     os.kill(victim, signal.SIGKILL)
     await program.says("ended with -9; another in")
@@ -112,23 +113,23 @@ async def test_a_worker_that_dies_is_started_anew_and_counted(fleet, http):
     assert (await program.stop())[0] == 0
 
 
-async def test_no_worker_outlives_a_parent_that_is_killed(fleet):
-    program, _ = await fleet()
+async def test_no_worker_outlives_a_parent_that_is_killed(start_workers):
+    program, _ = await start_workers()
     workers = bridges_of(program.pid)
     program.process.kill()
     await gone(*workers)
 
 
-async def test_ctrl_c_in_a_terminal_ends_all_once(fleet):
-    program, _ = await fleet(start_new_session=True)
+async def test_ctrl_c_in_a_terminal_drains_all_workers(start_workers):
+    program, _ = await start_workers(start_new_session=True)
     workers = bridges_of(program.pid)
     os.killpg(program.pid, signal.SIGINT)
     assert (await program.ended())[0] == 0
     await gone(*workers)
 
 
-async def test_a_second_signal_ends_all_workers_at_once(fleet, http):
-    program, url = await fleet("--drain-timeout", "60s")
+async def test_a_second_signal_ends_all_workers_at_once(start_workers, http):
+    program, url = await start_workers("--drain-timeout", "60s")
     sockets = [await http.ws_connect(url + "/api/v1/live/ws", autoclose=False) for _ in range(6)]
     program.send()
     await program.says("draining", count=2)
@@ -140,7 +141,7 @@ async def test_a_second_signal_ends_all_workers_at_once(fleet, http):
         await ws.close()
 
 
-async def test_a_hangup_reaches_every_worker(serve, authority):
+async def test_sighup_reaches_every_worker(serve, authority):
     cert, key = authority.issue("server", 1)
     program = await serve("--workers", "2", "--tls-cert", cert, "--tls-key", key)
     assert (await program.listening()).startswith("https://")
@@ -150,8 +151,8 @@ async def test_a_hangup_reaches_every_worker(serve, authority):
     assert (await program.stop())[0] == 0
 
 
-async def test_an_admin_port_is_shared_too(fleet, http):
-    program, url = await fleet("--admin-listen", "127.0.0.1:0")
+async def test_an_admin_port_is_shared_too(start_workers, http):
+    program, url = await start_workers("--admin-listen", "127.0.0.1:0")
     admins = {
         (await program.says("metrics and health at", count=count)).rpartition(" ")[2]
         for count in (1, 2)
@@ -174,7 +175,7 @@ async def test_an_address_in_use_exits_1_whoever_has_it(serve):
     assert "in use" in "\n".join(program.err)
 
 
-async def test_a_stop_while_workers_start_leaves_none(run):
+async def test_a_stop_while_workers_start_leaves_no_process(run):
     program = await run(
         *("serve", "--upstream", "127.0.0.1:1", "--listen", "127.0.0.1:0", "--workers", "2"),
         *("--wait-for-tier", "on"),
@@ -188,6 +189,6 @@ async def test_a_stop_while_workers_start_leaves_none(run):
 
 
 @pytest.mark.parametrize("number", ["0", "65", "two", "-1"])
-def test_a_number_of_workers_that_makes_no_sense_is_refused(number):
+def test_a_number_of_workers_out_of_range_is_refused(number):
     with pytest.raises(ConfigError, match="1 to 64"):
         resolve({"workers": number}, environ={})

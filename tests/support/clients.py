@@ -1,64 +1,9 @@
-"""Clients of both transports that know nothing of the bridge's code, and both reducers."""
+"""Clients of both transports that know nothing of the bridge's code."""
 
 import asyncio
 import json
 
 QUERY = {"entity": "flights", "sort": [{"column": "est_dep"}], "limit": 3}
-
-
-class IdClient:
-    """Applies frames by agg_id, as docs/semantics.md's reducer says."""
-
-    def __init__(self, limit=None) -> None:
-        self.rows = []
-        self.limit = limit
-
-    def apply(self, frame):
-        op, agg_id = frame["op"], frame.get("agg_id", "")
-        entry = (agg_id, frame.get("version", 0))
-        at = next((i for i, row in enumerate(self.rows) if row[0] == agg_id), None)
-        if op == "reset":
-            self.rows = []
-        elif op in ("leave", "unmatch"):
-            if at is not None:
-                del self.rows[at]
-        elif op == "update":
-            if at is not None:
-                self.rows[at] = entry
-        elif op in ("enter", "move"):
-            if at is not None:
-                del self.rows[at]
-            self.rows.insert(min(frame["new_index"], len(self.rows)), entry)
-        elif op == "match":
-            if at is None:
-                self.rows.append(entry)
-            else:
-                self.rows[at] = entry
-
-    @property
-    def ids(self):
-        return [row[0] for row in self.rows]
-
-
-class SpliceClient(IdClient):
-    """Applies frames literally by index; any index out of range is an error."""
-
-    def apply(self, frame):
-        op, old, new = frame["op"], frame["old_index"], frame["new_index"]
-        entry = (frame.get("agg_id", ""), frame.get("version", 0))
-        if op == "reset":
-            self.rows = []
-        elif op == "leave":
-            del self.rows[old]
-        elif op == "update":
-            self.rows[new] = entry
-        elif op == "enter":
-            assert 0 <= new <= len(self.rows)
-            self.rows.insert(new, entry)
-        elif op == "move":
-            del self.rows[old]
-            assert 0 <= new <= len(self.rows)
-            self.rows.insert(new, entry)
 
 
 def parse_sse(buffer: bytes):

@@ -1,4 +1,4 @@
-"""Makers: what the tests of the core are fed with."""
+"""Makers: vectors, frames, windows and JSON texts for the tests of core and wire."""
 
 import base64
 import json
@@ -7,6 +7,7 @@ from pathlib import Path
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from bridge.core.bundle import Bundle
 from bridge.core.errors import Failed
 from bridge.core.frame import encode
 from bridge.core.group import Group
@@ -21,7 +22,7 @@ thorough = settings(deadline=None, max_examples=250)
 
 
 def snapshot_group(rows, *, streamed=False):
-    """A window as its first newcomer is shown it."""
+    """The snapshot that the first newcomer to a window is sent."""
     return SnapshotCache(streamed=streamed).group(rows)
 
 
@@ -92,7 +93,7 @@ def trace_delta(recorded):
 
 
 def failure_of(read, *args):
-    """Read; returns the Failed that was raised, None if none was. Nothing else may be."""
+    """Call `read`; return the Failed that it raises, None for none. Other exceptions pass."""
     try:
         read(*args)
     except Failed as failure:
@@ -108,7 +109,7 @@ def frame(op, agg_id="", old=-1, new=-1, version=0, row=b"", stream_id="", curso
 
 
 def row(agg_id, version=1, text=b""):
-    """Make a row of a window: an enter with something to show."""
+    """A row of a window: an enter with a row text."""
     shown = text or b'{"v":%d}' % version
     return encode(Op.ENTER, agg_id, version, shown, -1, 0, (agg_id,))
 
@@ -122,16 +123,12 @@ def group(*frames, stream_id="1-0"):
 
 
 def shown(rows):
-    """Tell what a client sees of rows, in order."""
+    """What a client sees of rows, in order."""
     return [(r.agg_id, r.version, r.row, r.cursor) for r in rows]
 
 
 def enter(agg_id, at, stream_id="", version=1):
     return encode(Op.ENTER, agg_id, version, b'{"v":%d}' % version, -1, at, (agg_id,), stream_id)
-
-
-def encoded(*deltas, stream_id=""):
-    return Group(deltas, stream_id)
 
 
 IDS = "abcdefg"
@@ -160,6 +157,17 @@ def wild_frames(draw):
     )
 
 
+@st.composite
+def bundles(draw):
+    """One to three groups of one to three frames, each group at a position."""
+    groups = []
+    for number in range(draw(st.integers(1, 3))):
+        stream_id = draw(st.sampled_from(["", f"{number}-0"]))
+        deltas = [enter(f"r{number}{i}", i, stream_id) for i in range(draw(st.integers(1, 3)))]
+        groups.append(group(*deltas, stream_id=stream_id))
+    return Bundle(groups, "token", len(groups))
+
+
 # ---------------------------------------------------------------- JSON text
 
 surrogate_free = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -181,7 +189,7 @@ string_texts = st.lists(_piece, max_size=5).map(lambda pieces: '"' + "".join(pie
 
 @st.composite
 def json_texts(draw, depth=3):
-    """JSON spelled any way it may be: white space, repeated keys, odd numbers and escapes."""
+    """JSON spelled in any valid way: white space, repeated keys, odd numbers and escapes."""
     kinds = ["scalar", "string", "number"] + (["array", "object"] * 2 if depth else [])
     kind = draw(st.sampled_from(kinds))
     if kind == "scalar":

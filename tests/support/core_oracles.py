@@ -1,4 +1,4 @@
-"""Oracles: the same rules said another way, from the specifications and not from the code."""
+"""Oracles: the rules implemented a second time, from the specifications and not from the code."""
 
 import json
 from decimal import Decimal
@@ -8,56 +8,69 @@ from itertools import combinations
 
 
 class Client:
-    """What two kinds of client have in common: they read FRAMEs and show rows."""
+    """What both kinds of client have in common: `frames` are those of the rows that they show."""
 
-    def __init__(self, limit=2**31):
-        self.rows = []
-        self.limit = limit
+    def __init__(self):
+        self.frames = []
 
     def read(self, group):
         for frame in group.frames:
-            self.take(json.loads(frame.data, object_pairs_hook=dict))
+            self.apply(json.loads(frame.data, object_pairs_hook=dict))
+
+    @property
+    def rows(self):
+        """The rows as (id, version), which a returning client may set."""
+        return [(frame["agg_id"], frame.get("version", 0)) for frame in self.frames]
+
+    @rows.setter
+    def rows(self, rows):
+        self.frames = [{"agg_id": agg_id, "version": version} for agg_id, version in rows]
+
+    @property
+    def ids(self):
+        return [frame["agg_id"] for frame in self.frames]
 
     def shown(self):
-        return [f"{row['agg_id']}@{row.get('version', 0)}" for row in self.rows]
+        return [f"{agg_id}@{version}" for agg_id, version in self.rows]
 
     def contents(self):
         keys = ("agg_id", "version", "row", "cursor")
-        return [{key: row.get(key) for key in keys} for row in self.rows]
+        return [{key: frame.get(key) for key in keys} for frame in self.frames]
 
 
 class IdClient(Client):
     """Applies frames by id: the reducer, less the cut, which only the mirror needs."""
 
-    def take(self, frame):
+    def apply(self, frame):
         op, agg_id = frame["op"], frame.get("agg_id", "")
-        frame["agg_id"] = agg_id
-        at = next((i for i, row in enumerate(self.rows) if row["agg_id"] == agg_id), None)
+        frame = {**frame, "agg_id": agg_id}
+        frames = self.frames
+        at = next((i for i, shown in enumerate(frames) if shown["agg_id"] == agg_id), None)
         if op == "reset":
-            self.rows = []
+            self.frames = []
         elif op in ("leave", "unmatch") and at is not None:
-            del self.rows[at]
+            del frames[at]
         elif op == "update" and at is not None:
-            self.rows[at] = frame
+            frames[at] = frame
         elif op in ("enter", "move"):
             if at is not None:
-                del self.rows[at]
-            self.rows.insert(max(0, min(frame["new_index"], len(self.rows))), frame)
+                del frames[at]
+            frames.insert(max(0, min(frame["new_index"], len(frames))), frame)
         elif op == "match":
             if at is None:
-                self.rows.append(frame)
+                frames.append(frame)
             else:
-                self.rows[at] = frame
+                frames[at] = frame
 
 
 class SpliceClient(Client):
     """Splices literally by index and knows no ids; any index off the window is an error."""
 
-    def take(self, frame):
+    def apply(self, frame):
         op, old, new = frame["op"], frame["old_index"], frame["new_index"]
-        frame.setdefault("agg_id", "")
+        frame = {"agg_id": "", **frame}
         if op == "reset":
-            self.rows = []
+            self.frames = []
         elif op == "leave":
             self._pop(old)
         elif op == "enter":
@@ -66,16 +79,16 @@ class SpliceClient(Client):
             self._pop(old)
             self._insert(new, frame)
         elif op == "update":
-            assert 0 <= new < len(self.rows), frame
-            self.rows[new] = frame
+            assert 0 <= new < len(self.frames), frame
+            self.frames[new] = frame
 
     def _pop(self, at):
-        assert 0 <= at < len(self.rows), (at, self.shown())
-        del self.rows[at]
+        assert 0 <= at < len(self.frames), (at, self.shown())
+        del self.frames[at]
 
     def _insert(self, at, frame):
-        assert 0 <= at <= len(self.rows), (at, self.shown())
-        self.rows.insert(at, frame)
+        assert 0 <= at <= len(self.frames), (at, self.shown())
+        self.frames.insert(at, frame)
 
 
 # ---------------------------------------------------------------- JSON
@@ -86,7 +99,7 @@ def refuse(name):
 
 
 def json_accepts(data):
-    """Whether bytes are JSON (RFC 8259) in UTF-8, by the standard library's judgement."""
+    """Whether bytes are JSON (RFC 8259) in UTF-8, as the standard library decides."""
     try:
         json.loads(data.decode(), parse_constant=refuse)
     except ValueError:
@@ -117,22 +130,22 @@ def go_compact(text):
 
 def bare(text):
     """Drop the white space outside the strings of JSON text, a character at a time."""
-    printed, inside, escaped = [], False, False
+    encoded, inside, escaped = [], False, False
     for character in text:
         if not inside and character in " \t\r\n":
             continue
-        printed.append(character)
+        encoded.append(character)
         if inside and escaped:
             escaped = False
         elif inside and character == "\\":
             escaped = True
         elif character == '"':
             inside = not inside
-    return "".join(printed)
+    return "".join(encoded)
 
 
 def go_quote(text):
-    """Print a string a character at a time, as encoding/json does with HTML escaping."""
+    """Encode a string a character at a time, as encoding/json does with HTML escaping."""
     short = {
         '"': '\\"',
         "\\": "\\\\",
@@ -142,23 +155,23 @@ def go_quote(text):
         "\r": "\\r",
         "\t": "\\t",
     }
-    printed = ""
+    encoded = ""
     for character in text:
         if character in short:
-            printed += short[character]
+            encoded += short[character]
         elif character in _ESCAPED:
-            printed += _ESCAPED[character]
+            encoded += _ESCAPED[character]
         elif character < " ":
-            printed += f"\\u{ord(character):04x}"
+            encoded += f"\\u{ord(character):04x}"
         elif "\ud800" <= character <= "\udfff":
-            printed += "\\ufffd"
+            encoded += "\\ufffd"
         else:
-            printed += character
-    return f'"{printed}"'
+            encoded += character
+    return f'"{encoded}"'
 
 
 def go_number(double):
-    """Print a double from its shortest decimal: fixed from 1e-6 up to 1e21, else scientific."""
+    """Encode a double from its shortest decimal: fixed from 1e-6 up to 1e21, else scientific."""
     shortest = Decimal(repr(double))
     if shortest == 0:
         return "-0" if shortest.is_signed() else "0"

@@ -1,111 +1,28 @@
-"""A tier in memory, with tables to change, an oracle to compare with, and faults to order.
+"""FakeTier: a tier in memory, with tables to change, and faults to order.
 
-`FakeTier` satisfies `Backend`, `FakeSub` satisfies `Sub` (bridge/live/backend.py). Also here: a
-loop whose clock jumps, a sink that may not take, and clients that read what scripts write.
+`FakeTier` is a `Backend`, `FakeCall` an `UpstreamCall` (bridge/live/backend.py). The tier also says
+which rows a query shows, as the oracle that clients are compared with.
 """
 
 import asyncio
-import functools
-import inspect
 import json
-import selectors
-import zlib
 from collections import deque
 
 import msgspec
 
 from bridge.core.batch import Batch
-from bridge.core.diff import known as known_rows
 from bridge.core.errors import Failed, Kind
 from bridge.core.frame import RESET, encode
 from bridge.core.op import Op
 from bridge.core.query_parser import parse_query
 from bridge.core.sequencer import Heartbeat
-from bridge.live.backend import Identity
-from bridge.live.hub import Hub
-from bridge.live.observer import EndReason, Observer
-from bridge.live.send_buffer import SendBuffer, StallMonitor
-from bridge.live.settings import LiveSettings
-from bridge.live.viewer import End, Resume, Viewer
-from bridge.wire.encoders import CoreSseEncoder, CoreWsEncoder, V1WsEncoder
-from clients import IdClient, SpliceClient
-
-SOMEBODY = Identity()
-
-# ---------------------------------------------------------------- a clock that jumps
-
-
-class _NoFiles(selectors.SelectSelector):
-    """Never waits: with nothing ready, time goes on to the next timer at once."""
-
-    loop = None
-
-    def select(self, timeout=None):
-        if timeout is None:
-            raise RuntimeError("nothing is ready and no timer is set: a deadlock")
-        if timeout > 0:
-            self.loop.now += timeout
-        return []
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop without real time: nothing sleeps, every run is the same."""
-
-    def __init__(self):
-        self.now = 1000.0
-        self.complaints = []
-        selector = _NoFiles()
-        selector.loop = self
-        super().__init__(selector)
-        self.set_exception_handler(lambda _, context: self.complaints.append(context))
-
-    def time(self):
-        return self.now
-
-
-def run_virtually(make):
-    """Run the coroutine that `make()` returns; no task may be left, no exception unheard."""
-    loop = VirtualLoop()
-    asyncio.set_event_loop(loop)
-    try:
-        result = loop.run_until_complete(make())
-        left = [task for task in asyncio.all_tasks(loop) if not task.done()]
-        assert not left, left
-        assert not loop.complaints, loop.complaints
-        return result
-    finally:
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
-        asyncio.set_event_loop(None)
-        loop.close()
-
-
-def virtually(test):
-    """Let an async test run on a virtual clock."""
-
-    @functools.wraps(test)
-    def run(*args, **kwargs):
-        run_virtually(lambda: test(*args, **kwargs))
-
-    # pytest must see a plain function.
-    del run.__wrapped__
-    run.__signature__ = inspect.signature(test)
-    return run
-
-
-async def turns(count=20):
-    """Let whatever is ready run, and what that makes ready, without time passing."""
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-# ---------------------------------------------------------------- the tier
+from queries import query_members
+from virtual_loop import turns
 
 
 def query(limit=3, cursor=None, entity="flights", mode=0, **more):
     """Read a query as a client writes it."""
-    wanted = {"entity": entity, "sort": [{"column": "k"}], "limit": limit, "mode": mode, **more}
+    wanted = query_members(entity, limit, mode=mode, **more)
     if cursor is not None:
         wanted["cursor"] = {"values": list(cursor)}
     return parse_query(json.dumps(wanted))
@@ -122,9 +39,9 @@ class FakeTier:
         self.versions = {}
         self.subs = []  # open ones
         self.asked = []  # (query, identity) of every subscribe
-        self.lines = []  # whether each waited with those who had a call before
-        self.offers = []  # what each was asked to go on from
-        self.grants = ""  # "yes", or how it lies: see `_go_on`
+        self.lines = []  # `again` of every subscribe
+        self.offers = []  # `resume` of every subscribe
+        self.grants = ""  # "yes", or how it grants wrongly: see `_go_on`
         self.left = {}  # id → a sub whose call is over, and which is told of changes even so
         self.reanchors = []
         self.refuse = deque()  # Failed for the next subscribes
@@ -220,7 +137,7 @@ class FakeTier:
                 deltas.clear()
 
     def _deltas(self, sub, was, now, agg_id, stream_id):
-        """Say a change in the words of docs/semantics.md's table."""
+        """Return the deltas of a change, by the table in docs/semantics.md."""
         if was == now:
             return []
         old, new = [r[1] for r in was], [r[1] for r in now]
@@ -265,7 +182,7 @@ class FakeTier:
         if self.down is not None:
             raise self.down
         self._count += 1
-        sub = FakeSub(self, q, f"sub-{self._count}")
+        sub = FakeCall(self, q, f"sub-{self._count}")
         self.subs.append(sub)
         was = self.left.get(resume.id) if resume is not None else None
         if self.grants == "unasked":
@@ -286,7 +203,7 @@ class FakeTier:
         return sub
 
     def _go_on(self, sub, was, number):
-        """Grant a resume: send what is missing from a number on, or what the lie is."""
+        """Grant a resume: send what is missing from a number on, or whatever `grants` says instead."""
         sub.resumed, sub.id = True, was.id
         sub.epoch, sub.seq, sub.sent = was.epoch, was.seq, was.sent
         missing = [batch for batch in was.sent if batch.first_seq + len(batch.deltas) > number]
@@ -319,7 +236,7 @@ class FakeTier:
         return sub
 
 
-class FakeSub:
+class FakeCall:
     """One call: a queue of messages that the bridge reads."""
 
     def __init__(self, tier, q, name):
@@ -349,7 +266,7 @@ class FakeSub:
     # ------------------------------------------------------------ what the test orders
 
     def raw(self, message):
-        """Queue a Batch, a Beat, a Failed to raise, or None for the stream's end."""
+        """Queue a Batch, a Heartbeat, a Failed to raise, or None for the stream's end."""
         self._queue.append(message)
         self._wake.set()
 
@@ -443,7 +360,7 @@ class FakeSub:
         self._held = False
         self._wake.set()
 
-    # ------------------------------------------------------------ Sub
+    # ------------------------------------------------------------ UpstreamCall
 
     async def follow(self, take):
         while True:
@@ -466,20 +383,20 @@ class FakeSub:
         if isinstance(how, Failed):
             raise how
         if how == "moves, then fails":
-            self._slide(q, request_id)
+            self._move(q, request_id)
             raise Failed(Kind.DEADLINE, "no answer")
         if how == "never":
             await asyncio.Event().wait()
         if how == "snapshot first":
-            self._slide(q, request_id)
+            self._move(q, request_id)
             await turns(3)
         elif how == "snapshot later":
-            asyncio.get_running_loop().call_later(0.5, self._slide, q, request_id)
+            asyncio.get_running_loop().call_later(0.5, self._move, q, request_id)
         else:
-            self._slide(q, request_id)
+            self._move(q, request_id)
         return q.reanchored(q.cursor, tier.limit(q)) if tier.most else None
 
-    def _slide(self, q, request_id):
+    def _move(self, q, request_id):
         if self.closed:
             return
         self.query = q
@@ -504,305 +421,3 @@ def _from(number, batch):
 
 def _leave(agg_id, at, stream_id):
     return encode(Op.LEAVE, agg_id, old_index=at, new_index=-1, stream_id=stream_id)
-
-
-# ---------------------------------------------------------------- clients
-
-
-class FakeSink:
-    """A socket whose client reads, or does not."""
-
-    def __init__(self, read):
-        self._read = read
-        self.taking = True
-        self.pending = bytearray()
-        self.most = 0
-
-    def write(self, data):
-        assert data, "an empty write"
-        if self.taking:
-            self._read(bytes(data))
-        else:
-            self.pending += data
-            self.most = max(self.most, len(self.pending))
-
-    def wire(self):
-        return self
-
-    def send(self, data):
-        if not self.taking:
-            raise BlockingIOError
-        self.write(data)
-        return len(data)
-
-    def unsent(self):
-        return len(self.pending)
-
-    def take(self, count=None):
-        """Let the client read some bytes, or all and from now on."""
-        if count is None:
-            self.taking, count = True, len(self.pending)
-        data = bytes(self.pending[:count])
-        del self.pending[:count]
-        if data:
-            self._read(data)
-
-
-class Line:
-    """A short way to a socket that does what a test wants."""
-
-    def __init__(self, send):
-        self.send = send
-
-    def lay(self, viewer):
-        """Have a viewer in step sent to this way."""
-        viewer.send_buffer.wire = lambda: self
-        viewer.stop_direct_send()
-        return self
-
-
-class Client:
-    """A client of either protocol, with both kinds of reducer, and all it was told."""
-
-    def __init__(self, house, *, v1=False, resume=None, backlog=256 * 1024, rows=(), sse=False):
-        self.house = house
-        self.v1 = v1
-        self.by_id, self.by_index = IdClient(), SpliceClient()
-        self.by_id.rows, self.by_index.rows = list(rows), list(rows)
-        self.splices = True  # False after a core replay: only id-keyed clients may ask for one
-        self.moved = False  # to a window that may be of an earlier moment
-        self.begun = False
-        self.resumed = resume is not None
-        self.frames = []
-        self.notices = []
-        self.resets = 0
-        self.pos = ""
-        self.ready = None
-        self.checks = []
-        self._buffer = b""
-        self.sink = FakeSink(self._read)
-        self.stalled = False
-        self.send_buffer = SendBuffer(self.sink, house.stall_monitor, stalled=self._cut)
-        core = CoreSseEncoder(chunked=False, holds_id=False) if sse else CoreWsEncoder()
-        encoder = V1WsEncoder("s") if v1 else core
-        self.sse = sse
-        self.viewer = Viewer(
-            send_buffer=self.send_buffer, encoder=encoder, backlog=backlog, resume=resume
-        )
-
-    def _cut(self):
-        self.stalled = True
-        self.viewer.end(End(EndReason.STALLED, Failed(Kind.TOO_SLOW, "read too slowly")))
-
-    # ------------------------------------------------------------ coming and going
-
-    async def join(self, q, identity=SOMEBODY):
-        self.query = q
-        try:
-            await self.house.hub.join(self.viewer, q, identity)
-        except Failed:
-            self.house.hub.leave(self.viewer, EndReason.FAILED)
-            raise
-        self.house.hub.attach(self.viewer)
-        return self
-
-    async def reanchor(self, q, identity=SOMEBODY):
-        await self.house.hub.reanchor(self.viewer, q, identity)
-        self.query = q
-
-    def leave(self, reason=EndReason.CLIENT_GONE):
-        ended = self.viewer.ended
-        self.house.hub.leave(self.viewer, ended.result().reason if ended.done() else reason)
-        self.house.stall_monitor.remove(self.send_buffer)
-
-    @property
-    def end(self):
-        return self.viewer.ended.result() if self.viewer.ended.done() else None
-
-    # ------------------------------------------------------------ reading
-
-    @property
-    def rows(self):
-        return self.by_id.rows
-
-    @property
-    def ids(self):
-        return "".join(self.by_id.ids)
-
-    def _read(self, data):
-        self._buffer += data
-        try:
-            if self.sse:
-                self._read_events()
-            else:
-                self._read_messages()
-            for check in self.checks:
-                check(self)
-        except Exception as trouble:
-            self.house.troubles.append(trouble)
-            raise
-
-    def _read_events(self):
-        *events, self._buffer = self._buffer.split(b"\n\n")
-        for event in events:
-            for line in event.split(b"\n"):
-                if line.startswith(b"id:"):
-                    self.pos = line[3:].strip().decode()
-                elif line.startswith(b"data: "):
-                    self._apply(json.loads(line[6:]))
-
-    def _read_messages(self):
-        while len(self._buffer) >= 2:
-            head, length = 2, self._buffer[1]
-            if length == 126:
-                head, length = 4, int.from_bytes(self._buffer[2:4])
-            elif length == 127:
-                head, length = 10, int.from_bytes(self._buffer[2:10])
-            if len(self._buffer) < head + length:
-                return
-            assert self._buffer[0] == 0x81
-            payload = json.loads(self._buffer[head : head + length])
-            self._buffer = self._buffer[head + length :]
-            if self.v1:
-                self._notice(payload)
-            else:
-                self._apply(payload)
-
-    def _notice(self, message):
-        assert message["sub"] == "s"
-        if message["type"] != "frames":
-            self.notices.append(message)
-        if message["type"] == "frames":
-            for frame in message["frames"]:
-                self._apply(frame)
-            self.pos = message["pos"]
-        elif message["type"] == "ready":
-            self.ready = message
-            assert message["rows"] == len(self.rows) or self.query.streamed
-            assert ("digest" in message) is not self.query.streamed
-            if "digest" in message:
-                assert message["digest"] == checksum(self.rows), (message, self.rows)
-
-    def _apply(self, frame):
-        self.frames.append(frame)
-        op = frame["op"]
-        if op == "reset":
-            self.resets += 1
-            self.splices = True
-        if not self.begun:
-            self.begun = True
-            assert op == "reset" or self.resumed, frame
-        if "row" in frame:
-            assert frame["row"]["v"] == frame["version"], frame
-            held = dict(self.rows).get(frame["agg_id"])
-            # A replay repeats what the client may have already.
-            forgiven = self.moved or not self.splices
-            assert held is None or frame["version"] >= held or forgiven, (held, frame)
-        self.by_id.apply(frame)
-        if self.splices:
-            self.by_index.apply(frame)
-
-    def whole(self):
-        """Check what must hold between groups."""
-        rows = self.by_id.rows
-        assert len({agg_id for agg_id, _ in rows}) == len(rows)
-        if self.splices:
-            assert self.by_index.rows == rows, (self.by_index.rows, rows)
-
-
-def checksum(rows):
-    return f"{zlib.crc32(''.join(f'{i}{chr(10)}{v}{chr(10)}' for i, v in rows).encode()):08x}"
-
-
-# ---------------------------------------------------------------- the bridge around them
-
-
-class Counts(Observer):
-    """Counts what there is to count."""
-
-    def __init__(self):
-        self.open = 0
-        self.viewers = 0
-        self.reasons = []
-        self.repairs = []
-        self.losses = []
-        self.granted = []
-        self.resets = []
-        self.conflations = 0
-        self.frames = 0
-
-    def subscribed(self):
-        self.open += 1
-
-    def unsubscribed(self):
-        self.open -= 1
-
-    def attached(self):
-        self.viewers += 1
-
-    def detached(self, reason):
-        self.viewers -= 1
-        self.reasons.append(reason)
-
-    def sent(self, frames, size):
-        self.frames += frames
-
-    def conflated(self):
-        self.conflations += 1
-
-    def repaired(self, cause):
-        self.repairs.append(cause)
-
-    def resubscribed(self, cause):
-        self.losses.append(cause)
-
-    def offered(self, *, granted):
-        self.granted.append(granted)
-
-    def replaced(self, cause):
-        self.resets.append(cause)
-
-
-class House:
-    """A tier, a hub and a watch; `async with` closes the hub and looks that nothing is left."""
-
-    def __init__(self, *, stall=5.0, tier=None, **settings):
-        self.tier = tier or FakeTier()
-        self.counts = Counts()
-        self.settings = LiveSettings(**settings)
-        self.hub = Hub(backend=self.tier, settings=self.settings, observer=self.counts)
-        self.stall_monitor = StallMonitor(stall=stall)
-        self.troubles = []  # what clients complained of
-
-    async def __aenter__(self):
-        return self
-
-    async def __aexit__(self, kind, *_):
-        await self.hub.close()
-        assert not self.troubles, self.troubles
-        if kind is None:
-            assert self.counts.open == 0
-            assert not self.tier.subs
-            assert self.hub.subscriptions == 0
-            await asyncio.sleep(0.1)  # a sweep that has nobody left to look at
-
-    def client(self, **how):
-        return Client(self, **how)
-
-    async def joined(self, q, identity=SOMEBODY, **how):
-        """Make a client and wait until it shows a window."""
-        client = await self.client(**how).join(q, identity)
-        await turns()
-        return client
-
-    @property
-    def subscription(self):
-        [subscription] = self.hub._all
-        return subscription
-
-
-def resume(client, *, known=False, stream_id=False):
-    """Say where a client was."""
-    if stream_id:
-        return Resume(stream_id=stream_id)
-    return Resume(pos=client.pos, known=known_rows(client.rows) if known else None)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from waiting import until
+
 
 class Program:
     """One run of the command line."""
@@ -62,14 +64,6 @@ class Program:
         self.send(number)
         code, _ = await self.ended()
         return code, time.monotonic() - began
-
-
-async def until(check, within=10.0):
-    """Wait until an awaitable check is true; returns what it said."""
-    async with asyncio.timeout(within):
-        while not (found := await check()):
-            await asyncio.sleep(0.02)
-    return found
 
 
 async def ready(http, url, **more):

@@ -5,6 +5,7 @@ import contextlib
 import pytest
 from upstream_tier import Replica
 
+from bridge.core.address import parse_address
 from bridge.upstream.backend import GrpcBackend
 from bridge.upstream.endpoints import Endpoints
 from house_fixtures import no_leaked_tasks  # noqa: F401 - fixtures
@@ -31,8 +32,8 @@ async def bridge_to():
     async with contextlib.AsyncExitStack() as stack:
 
         def connect(*tiers, pace=None, **more):
-            addresses = [tier if isinstance(tier, str) else tier.address for tier in tiers]
-            endpoints = Endpoints(addresses, **more)
+            texts = [tier if isinstance(tier, str) else tier.address for tier in tiers]
+            endpoints = Endpoints(map(parse_address, texts), **more)
             stack.push_async_callback(endpoints.close)
             return endpoints, GrpcBackend(endpoints, **(pace or {}))
 

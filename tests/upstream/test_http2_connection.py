@@ -11,16 +11,17 @@ import uvloop
 from h2.events import PingReceived, RequestReceived
 from h2_peer import ANSWER, PATH, Server, ok
 from hyperframe.frame import GoAwayFrame
-from upstream_tier import NOBODY, QUERY, Replica, read, until
+from upstream_tier import NOBODY, QUERY, Replica, read
 
+from bridge.core.address import ReplicaAddress
 from bridge.core.errors import Failed, Kind
-from bridge.upstream.address import ReplicaAddress
 from bridge.upstream.http2.call import CallEnded
 from bridge.upstream.http2.dialer import Dialer
 from bridge.upstream.http2.keepalive import Keepalive
 from bridge.upstream.http2.stream_buffer import WINDOW, frame_message
 from livequery.v1 import livequery_pb2 as pb
 from scripted_tier import enter, reset
+from waiting import until
 
 STARTED = pb.SubscribeResponse(started=pb.Started(subscription_id="s")).SerializeToString()
 BEAT = pb.SubscribeResponse(heartbeat=pb.Heartbeat(last_seq=7)).SerializeToString()
@@ -234,7 +235,7 @@ async def test_a_servers_limit_of_streams_is_kept(replica, bridge_to, opened):
 
 async def test_a_server_that_allows_no_streams_is_unavailable(bridge_to):
     async with RawServer(MAX_CONCURRENT_STREAMS=0) as server:
-        _, backend = bridge_to(server.address.target)
+        _, backend = bridge_to(server.address.address)
         with pytest.raises(Failed) as failed:
             await backend.subscribe(QUERY, NOBODY)
     assert failed.value.kind is Kind.UNAVAILABLE
@@ -244,7 +245,7 @@ async def test_after_a_goaway_new_streams_get_a_new_connection_and_old_ones_go_o
     bridge_to, opened
 ):
     async with RawServer() as server:
-        endpoints, backend = bridge_to(server.address.target)
+        endpoints, backend = bridge_to(server.address.address)
 
         async def subscribe(number):
             opening = asyncio.create_task(backend.subscribe(QUERY, NOBODY))

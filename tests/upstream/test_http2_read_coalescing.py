@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from h2_peer import PATH, ok
 from test_http2_connection import NEVER, RawServer
-from upstream_tier import until
 
 from bridge.upstream.http2.dialer import Dialer
 from bridge.upstream.http2.read_coalescing import BUSY_RATE, FULL_READ, ReadCoalescing
+from waiting import until
 
 
 class FakeLoop:

@@ -8,11 +8,12 @@ import socket
 import time
 
 import pytest
-from upstream_tier import NOBODY, QUERY, SERVING, read, until
+from upstream_tier import NOBODY, QUERY, SERVING, read
 
 from bridge.core.errors import Failed, Kind
 from bridge.upstream.health import SERVICE
 from scripted_tier import scripted_process
+from waiting import until
 
 
 async def test_a_call_lost_to_a_connections_age_limit_can_be_opened_again(

@@ -7,6 +7,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from bridge.upstream.health import HealthWatch, ReplicaHealth
+from waiting import until
 
 SERVES = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
 
@@ -59,12 +60,6 @@ async def watch():
     yield watch
     for task in tasks:
         task.cancel()
-
-
-async def until(condition):
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_a_replica_back_before_its_loss_was_reported_is_reported(watch):

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import grpc
 import pytest
-from upstream_tier import NOBODY, QUERY, read, until
+from upstream_tier import NOBODY, QUERY, read
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.sequencer import CallPosition, Heartbeat
 from bridge.live.backend import Identity, ResumeOffer
 from livequery.v1 import livequery_pb2 as pb
 from scripted_tier import Refusal, enter, reset
+from waiting import until
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 ROUTE = bytes(range(256))

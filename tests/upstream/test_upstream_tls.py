@@ -10,13 +10,15 @@ import subprocess
 
 import grpc
 import pytest
-from upstream_tier import NOBODY, QUERY, read, until
+from upstream_tier import NOBODY, QUERY, read
 
+from bridge.core.address import ReplicaAddress
 from bridge.core.errors import Failed, Kind
 from bridge.tls.contexts import TlsFiles, load_client, load_server
 from bridge.tls.pem import TlsError
 from bridge.upstream.endpoints import Endpoints
 from scripted_tier import reset
+from waiting import until
 
 pytestmark = pytest.mark.skipif(
     shutil.which("openssl") is None, reason="NO TLS TEST HAS RUN: openssl is not installed"
@@ -316,6 +318,6 @@ BAD = [
 async def test_bad_files_are_refused_at_the_start_by_name(pki, named, message):
     paths = {key: str(pki / name) for key, name in named.items()}
     with pytest.raises(TlsError) as told:
-        Endpoints(["127.0.0.1:1"], tls=TlsFiles(**paths))
+        Endpoints([ReplicaAddress("127.0.0.1:1")], tls=TlsFiles(**paths))
     assert str(told.value).startswith(str(pki / message.split(":", 1)[0]))
     assert message in str(told.value)

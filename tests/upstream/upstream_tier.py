@@ -1,7 +1,6 @@
 """Replicas for the upstream tests: the scripted tier, with the server options a test needs."""
 
 import asyncio
-import time
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -93,15 +92,6 @@ class Replica(ScriptedTier):
     def _begin(self):
         call = self.calls.get_nowait()
         call.start()
-
-
-async def until(condition, within=5.0):
-    """Wait until a condition holds; the only way these tests pass time."""
-    end = time.monotonic() + within
-    while not (value := condition()):
-        assert time.monotonic() < end, "it never came about"
-        await asyncio.sleep(0.005)
-    return value
 
 
 class FakeTime:

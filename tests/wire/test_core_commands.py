@@ -36,7 +36,7 @@ def test_a_recorded_command_is_taken_as_the_first_message_as_go_took_it(name):
         normal = json.loads(vector["normalized"])["query"]
         assert parse_first_command(text).query.key == parse_query(json.dumps(normal)).key
     else:
-        assert refused(parse_first_command, text).row.close == 4500
+        assert refused(parse_first_command, text).row.close_code == 4500
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -44,7 +44,7 @@ def test_a_recorded_command_means_as_a_later_message_what_it_meant_to_go(name):
     vector = RECORDED[name]
     text = vector_input(vector).decode()
     if "as_later_message" not in vector:
-        assert refused(parse_command, text).row.close == 4500
+        assert refused(parse_command, text).row.close_code == 4500
         return
     read = parse_command(text)
     assert type(read) is MEANINGS[vector["as_later_message"]]
@@ -104,8 +104,8 @@ def test_a_later_message_means_what_its_action_says(message, meaning):
     ],
 )
 def test_a_message_that_is_no_command_closes_4500_first_and_later(text):
-    assert refused(parse_command, text).row.close == 4500
-    assert refused(parse_first_command, text).row.close == 4500
+    assert refused(parse_command, text).row.close_code == 4500
+    assert refused(parse_first_command, text).row.close_code == 4500
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_message_that_is_no_command_closes_4500_first_and_later(text):
 )
 def test_anything_but_a_good_subscribe_first_is_refused_by_field(message, field):
     failure = refused(parse_first_command, json.dumps(message))
-    assert (failure.field, failure.row.close) == (field, 4500)
+    assert (failure.field, failure.row.close_code) == (field, 4500)
 
 
 def test_a_subscribe_is_read_with_its_query():
@@ -146,7 +146,29 @@ def test_the_configured_limit_binds_subscribe_and_reanchor():
     assert parse_command(reanchor, max_limit=11) == CoreReanchor(None, 11)
 
 
-def test_size_is_judged_before_syntax():
+@pytest.mark.parametrize(
+    ("members", "query", "field"),
+    [
+        ({"action": "x", "cursor": 5}, {"entity": ""}, "cursor"),
+        ({"action": "x"}, {"entity": ""}, "action"),
+        ({"action": "x"}, {"limit": "1"}, "limit"),
+        ({"action": "x", "cursor": 5}, {"mode": "1"}, "mode"),
+        ({"action": "x", "limit": -1}, {"mode": "1"}, "limit"),
+        ({}, {"limit": 11, "mode": "1"}, "mode"),
+        ({}, {"limit": 11, "mode": 2}, "limit"),
+        ({}, {"entity": "", "limit": 11}, "entity"),
+        ({}, {"entity": "", "f": "x" * MAX_BYTES}, "query"),
+        ({"action": "x"}, {"f": "x" * MAX_BYTES}, "action"),
+    ],
+)
+def test_a_first_message_is_refused_for_types_then_action_then_size_then_values(
+    members, query, field
+):
+    message = {"action": "subscribe", "query": QUERY | query} | members
+    assert refused(parse_first_command, json.dumps(message), max_limit=10).field == field
+
+
+def test_size_is_checked_before_syntax():
     assert refused(parse_command, "{" * (2 * MAX_BYTES)).kind is Kind.MESSAGE_TOO_LARGE
     assert refused(parse_first_command, "\u00e9" * MAX_BYTES).kind is Kind.MESSAGE_TOO_LARGE
 

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from bridge.upstream.address import ReplicaAddress
+from bridge.core.address import ReplicaAddress
 
 from .connection import CLOSE_TIMEOUT, Http2Connection
 from .keepalive import Keepalive
@@ -36,29 +36,29 @@ class Dialer:
         self._ssl_context = ssl_context
         self._server_name = server_name
 
-    def dial(self, address: ReplicaAddress) -> Http2Connection:
+    def dial(self, replica: ReplicaAddress) -> Http2Connection:
         """Begin to connect; return the connection."""
         context = self._ssl_context() if self._ssl_context else None
-        name = self._server_name or address.host
+        name = self._server_name or replica.host
         return Http2Connection(
-            lambda protocol: _connect(address, protocol, context, name),
-            authority=_authority(address, name if context else ""),
+            lambda protocol: _connect(replica, protocol, context, name),
+            authority=_authority(replica, name if context else ""),
             scheme="https" if context else "http",
             keepalive=self._keepalive,
             read_interval=self._read_interval,
-            name=address.target,
+            name=replica.address,
         )
 
 
 async def _connect(
-    address: ReplicaAddress,
+    replica: ReplicaAddress,
     protocol: Callable[[], asyncio.Protocol],
     context: ssl.SSLContext | None,
     name: str,
 ) -> None:
     loop = asyncio.get_running_loop()
     tls: dict[str, Any] = {}
-    host, port = _host_and_port(address)
+    host, port = _host_and_port(replica)
     if context is not None:
         tls = {
             "ssl": context,
@@ -71,16 +71,16 @@ async def _connect(
         await loop.create_connection(protocol, host, port, **tls)
 
 
-def _host_and_port(address: ReplicaAddress) -> tuple[str, int | None]:
+def _host_and_port(replica: ReplicaAddress) -> tuple[str, int | None]:
     """Return host and port; for a Unix socket, its path and None."""
-    if address.target.startswith("unix:"):
-        return address.target.removeprefix("unix:").removeprefix("//"), None
-    host, _, port = address.target.rpartition(":")
+    if replica.address.startswith("unix:"):
+        return replica.address.removeprefix("unix:").removeprefix("//"), None
+    host, _, port = replica.address.rpartition(":")
     return host.strip("[]"), int(port)
 
 
-def _authority(address: ReplicaAddress, name: str) -> str:
+def _authority(replica: ReplicaAddress, name: str) -> str:
     """Return the `:authority` that gRPC would send to a replica."""
-    if address.host:
-        return f"{address.host}:{address.port}"
-    return name or ("localhost" if address.target.startswith("unix:") else address.target)
+    if replica.host:
+        return f"{replica.host}:{replica.port}"
+    return name or ("localhost" if replica.address.startswith("unix:") else replica.address)

@@ -1,10 +1,12 @@
-"""Door: a connection until its first request is known, and while an event stream is on it.
+"""HttpConnection: a connection until its request is known, and while it has an event stream.
 
-A request for a stream that comes whole and in one piece, as nearly all do, is served from here, by
-a few objects where aiohttp's handler has two tasks and a dozen. Everything else is aiohttp's: it
-gets the connection, with what has been read of it, and keeps it. So is a refusal, which it is told.
+A request for a stream that comes whole and in plain form, as nearly all do, is served from here,
+without aiohttp's handler, which has two tasks and a dozen objects. Every other request is for
+aiohttp: it gets the connection, with the bytes that were read, and keeps it.
 
-Law: what a client sends behind its request is kept, within a bound, until the stream is over.
+Invariants: what a client sends behind its request is kept until the stream is over; beyond
+`MAX_PIPELINED` bytes nothing more is read. No request is read while the client does not take the
+responses before it.
 """
 
 import asyncio
@@ -21,162 +23,167 @@ from bridge.web.ws.connection import WebSocketConnection
 from .registry import ConnectionRegistry
 
 MAX_PIPELINED: Final = 64 * 1024
-"""Bytes that a client may send behind its request: beyond, nothing more is read."""
+"""Bytes that a client may send behind its request."""
 
 
 class HttpConnection(asyncio.Protocol):
     """One for each connection."""
 
     __slots__ = (
-        "_closing",
-        "_full",
+        "_abort_timer",
+        "_pipelined",
         "_registry",
         "_request",
-        "_rest",
         "_stream",
         "_transport",
+        "_writing_paused",
         "send_buffer",
     )
 
     def __init__(self, registry: ConnectionRegistry) -> None:
         self._registry = registry
         self._transport: asyncio.Transport | None = None
+        self._request: StreamRequest | None = None
+        """The request for a stream, while it is not answered."""
         self._stream: SseStream | None = None
-        self._request = b""
-        """As it was sent, until it is answered."""
-        self._rest = b""
-        """What came behind it."""
-        self._closing: asyncio.TimerHandle | None = None
-        self._full = False
-        """Whether the transport holds more than it would like to."""
+        self._pipelined = b""
+        """What came behind the request."""
+        self._abort_timer: asyncio.TimerHandle | None = None
+        self._writing_paused = False
+        """Whether the transport holds more unsent bytes than its high-water mark."""
         self.send_buffer: SendBuffer | None = None
 
-    # ------------------------------------------------------------ the transport's calls
+    # ------------------------------------------------------------ called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for a request."""
-        # Not asked for: uvloop's transports are none of asyncio's classes.
+        # No isinstance: uvloop's transports are none of asyncio's classes.
         self._transport = transport  # type: ignore[assignment]
-        self._registry.enter(self)
+        self._registry.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """Serve the stream that is asked for, or have aiohttp serve whatever is."""
+        """Serve a stream or a WebSocket, or hand the connection to aiohttp."""
         transport, registry = self._transport, self._registry
         if self._stream is not None:
-            self._rest += data
-            if len(self._rest) > MAX_PIPELINED and transport is not None:
+            self._pipelined += data
+            if len(self._pipelined) > MAX_PIPELINED and transport is not None:
                 transport.pause_reading()
             return
         if transport is None or transport.is_closing():
             return
         peer = transport.get_extra_info("peername")
-        ask = registry.reading.read(data, peer[0] if peer else "")
-        if ask is None:
-            self._hand_over(data)
-            return
-        if ask.protocol.transport == "ws":
-            self._switch(ask, data)
-            return
-        registry.busy(self)
-        self._request = data
-        sink = TransportSink(transport, self)
-        self._stream = SseStream(registry.context, ask, sink)
-        self._stream.begin(self)
+        request = registry.request_parser.parse(data, peer[0] if peer else "")
+        if request is None:
+            self._hand_to_aiohttp(transport, data)
+        elif request.protocol.transport == "ws":
+            self._upgrade(transport, request)
+        else:
+            registry.stop_idle_timeout(self)
+            self._request = request
+            self._stream = SseStream(registry.context, request, TransportSink(transport, self))
+            self._stream.start(self)
 
-    def _switch(self, ask: StreamRequest, data: bytes) -> None:
-        """Let the connection become a WebSocket."""
-        registry, ending = self._registry, SessionEnd()
-        place = registry.context.place(ask.remote, ask.protocol, ending.drain)
+    def _upgrade(self, transport: asyncio.Transport, request: StreamRequest) -> None:
+        """Turn the connection into a WebSocket, unless it is over a limit."""
+        registry, session_end = self._registry, SessionEnd()
+        slot = registry.context.slot(request.remote, request.protocol, session_end.drain)
         try:
-            place.take()
+            slot.acquire()
         except Failed as failure:
-            self._hand_over(data, failure)
+            self._request = request
+            self.on_refused(failure)
             return
-        transport, self._transport = self._transport, None
-        registry.leave(self)
-        if transport is not None:
-            line = WebSocketConnection(registry, transport, ending)
-            if self._full:
-                line.pause_writing()
-            line.begin(ask, place)
+        self._transport = None
+        registry.remove(self)
+        connection = WebSocketConnection(registry, transport, session_end)
+        if self._writing_paused:
+            connection.pause_writing()
+        connection.start(request, slot)
+
+    def _hand_to_aiohttp(self, transport: asyncio.Transport, data: bytes) -> None:
+        self._transport = None
+        self._registry.remove(self)
+        connection = self._registry.make_aiohttp_connection()
+        if connection is None:
+            transport.abort()
+            return
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        if self._writing_paused:
+            connection.pause_writing()
+        connection.data_received(data)
 
     def pause_writing(self) -> None:
-        """Take note, for who gets the connection next."""
-        self._full = True
+        """Note that the transport is over its high-water mark."""
+        self._writing_paused = True
 
     def resume_writing(self) -> None:
-        """Take note, for who gets the connection next."""
-        self._full = False
+        """Read the next request, if the connection waits for one."""
+        self._writing_paused = False
+        transport = self._transport
+        if self._stream is None and transport is not None and not transport.is_closing():
+            transport.resume_reading()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Give everything back."""
+        """Stop direct sends, then close the stream."""
         del exc
         send_buffer, stream = self.send_buffer, self._stream
-        self._transport = self.send_buffer = self._stream = None
-        self._registry.leave(self)
-        if self._closing is not None:
-            self._closing.cancel()
+        self._transport = self.send_buffer = self._stream = self._request = None
+        self._registry.remove(self)
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
         if send_buffer is not None:
             send_buffer.on_connection_lost()
         if stream is not None:
-            stream.leave()
+            stream.close()
 
-    # ------------------------------------------------------------ the stream's calls
+    # ------------------------------------------------------------ called by the stream
 
-    def begun(self) -> None:
+    def on_started(self) -> None:
         """Forget the request: it is answered."""
-        self._request = b""
+        self._request = None
 
-    def refused(self, failure: Failed) -> None:
-        """Have aiohttp read the request again, and tell why there is no stream."""
-        self._hand_over(self._over(), failure)
-
-    def over(self, *, keep_alive: bool) -> None:
-        """Wait for another request, or close."""
-        rest = self._over()
-        if not keep_alive or self._registry.context.hub.draining:
-            self.hang_up()
+    def on_refused(self, failure: Failed) -> None:
+        """Answer with the refusal."""
+        context, request = self._registry.context, self._request
+        if request is None or self._transport is None:
             return
-        self._registry.wait(self)
-        if rest:
-            self.data_received(rest)
+        response = context.refuse(request.request_id, failure, soft=request.parameters.soft)
+        draining = context.hub.draining
+        self._transport.write(response.to_bytes(request, context.settings, draining=draining))
+        self.on_finished(keep_alive=request.keep_alive)
 
-    def _over(self) -> bytes:
-        """Be as if no stream had been; returns what is not answered yet."""
-        data, ahead = self._request + self._rest, len(self._rest) > MAX_PIPELINED
-        self._stream = self.send_buffer = None
-        self._request = self._rest = b""
-        if ahead and self._transport is not None and not self._transport.is_closing():
+    def on_finished(self, *, keep_alive: bool) -> None:
+        """Wait for another request, or close."""
+        pipelined = self._reset()
+        if not keep_alive or self._registry.context.hub.draining:
+            self.close_after_flush()
+            return
+        self._registry.start_idle_timeout(self)
+        if pipelined:
+            self.data_received(pipelined)
+        if self._writing_paused and self._stream is None and self._transport is not None:
+            self._transport.pause_reading()
+
+    def _reset(self) -> bytes:
+        """Reset to idle; return the bytes behind the request."""
+        data, paused = self._pipelined, len(self._pipelined) > MAX_PIPELINED
+        self._stream = self.send_buffer = self._request = None
+        self._pipelined = b""
+        if paused and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
         return data
 
     # ------------------------------------------------------------ the end
 
-    def _hand_over(self, data: bytes, refusal: Failed | None = None) -> None:
-        transport, self._transport = self._transport, None
-        self._registry.leave(self)
-        if transport is None or transport.is_closing():
-            return
-        connection = self._registry.connection()
-        if connection is None:
-            transport.abort()
-            return
-        if refusal is not None:
-            connection.refuse(refusal)
-        transport.set_protocol(connection)
-        connection.connection_made(transport)
-        if self._full:
-            connection.pause_writing()
-        connection.data_received(data)
-
-    def hang_up(self) -> None:
-        """Close, once the client has taken what was sent; it has a moment for that. Idempotent."""
-        if self._transport is not None and self._closing is None:
-            if not self._transport.is_closing():  # asyncio's through TLS breaks when closed twice
+    def close_after_flush(self) -> None:
+        """Close once the client took what was sent; abort after `GRACE` seconds. Idempotent."""
+        if self._transport is not None and self._abort_timer is None:
+            if not self._transport.is_closing():  # asyncio's TLS transport breaks if closed twice
                 self._transport.close()
-            self._closing = asyncio.get_running_loop().call_later(GRACE, self.abort)
+            self._abort_timer = asyncio.get_running_loop().call_later(GRACE, self.abort)
 
     def abort(self) -> None:
-        """Drop the connection, and what is unsent."""
+        """Drop the connection and what is unsent."""
         if self._transport is not None:
             self._transport.abort()

@@ -1,6 +1,6 @@
-"""Hall: what the doors of a listener share, and which of them there are.
+"""ConnectionRegistry: the connections of a listener, and what they share.
 
-Law: a connection on which no request comes for `IDLE_TIMEOUT` seconds is closed.
+Invariant: a connection on which no request comes for `IDLE_TIMEOUT` seconds is closed.
 """
 
 import asyncio
@@ -16,85 +16,92 @@ from .request_parser import RequestParser
 
 IDLE_TIMEOUT: Final = 10.0
 CLOSE_GRACE: Final = 0.5
-"""Seconds that the last clients have to take what they were sent."""
+"""Seconds that the last clients have to take what they were sent, when the listener closes."""
 
 
 class RegisteredConnection(Protocol):
-    """A connection."""
+    """A connection, as HTTP or as WebSocket."""
 
-    def hang_up(self) -> None:
-        """Close it, once its client has taken what was sent."""
+    def close_after_flush(self) -> None:
+        """Close it once its client took what was sent."""
 
     def abort(self) -> None:
         """Drop it."""
 
 
 class ConnectionRegistry:
-    """`connection` makes aiohttp's side of one; None: it serves no more."""
+    """The connections that aiohttp does not serve.
+
+    `make_aiohttp_connection` makes the protocol of one that it shall serve; None: it serves no
+    more.
+    """
 
     def __init__(
-        self, context: WebContext, connection: Callable[[], AiohttpConnection | None]
+        self,
+        context: WebContext,
+        make_aiohttp_connection: Callable[[], AiohttpConnection | None],
     ) -> None:
         self.context = context
-        self.connection = connection
-        self.reading = RequestParser(context.settings)
+        self.make_aiohttp_connection = make_aiohttp_connection
+        self.request_parser = RequestParser(context.settings)
         self._loop = asyncio.get_running_loop()
-        self._doors: dict[RegisteredConnection, None] = {}
-        self._waiting: dict[RegisteredConnection, float] = {}  # until when, the first to go first
+        self._connections: dict[RegisteredConnection, None] = {}
+        self._idle: dict[RegisteredConnection, float] = {}
+        """When each idle connection is closed; the first in time is first."""
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._empty = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._doors)
+        return len(self._connections)
 
-    def enter(self, door: RegisteredConnection) -> None:
-        """Take a connection in, which waits."""
-        self._doors[door] = None
-        if self._closed:  # it was being let in meanwhile
-            door.abort()
+    def add(self, connection: RegisteredConnection) -> None:
+        """Add a new connection, idle."""
+        self._connections[connection] = None
+        if self._closed:  # it was accepted meanwhile
+            connection.abort()
         else:
-            self.wait(door)
+            self.start_idle_timeout(connection)
 
-    def leave(self, door: RegisteredConnection) -> None:
+    def remove(self, connection: RegisteredConnection) -> None:
         """Forget a connection. Idempotent."""
-        self._doors.pop(door, None)
-        self._waiting.pop(door, None)
-        if not self._doors:
+        self._connections.pop(connection, None)
+        self._idle.pop(connection, None)
+        if not self._connections:
             self._empty.set()
 
-    def wait(self, door: RegisteredConnection) -> None:
-        """Close a connection on which nothing comes."""
-        due = self._waiting[door] = self._loop.time() + IDLE_TIMEOUT
+    def start_idle_timeout(self, connection: RegisteredConnection) -> None:
+        """Close a connection on which nothing comes for `IDLE_TIMEOUT` seconds."""
+        due = self._idle[connection] = self._loop.time() + IDLE_TIMEOUT
         if self._timer is None:
-            self._timer = self._loop.call_at(due, self._sweep)
+            self._timer = self._loop.call_at(due, self._close_idle)
 
-    def busy(self, door: RegisteredConnection) -> None:
-        """Let a connection take its time."""
-        self._waiting.pop(door, None)
+    def stop_idle_timeout(self, connection: RegisteredConnection) -> None:
+        """Let a connection stay: it is being served."""
+        self._idle.pop(connection, None)
 
-    def _sweep(self) -> None:
+    def _close_idle(self) -> None:
         self._timer = None
         now = self._loop.time()
-        for door, due in tuple(self._waiting.items()):
+        for connection, due in tuple(self._idle.items()):
             if due > now + TIMER_RESOLUTION:
-                self._timer = self._loop.call_at(due, self._sweep)
+                self._timer = self._loop.call_at(due, self._close_idle)
                 return
-            del self._waiting[door]
-            door.hang_up()
+            del self._idle[connection]
+            connection.close_after_flush()
 
     async def close(self) -> None:
-        """Close every connection, and any that comes yet."""
+        """Close every connection, and any that is still accepted."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        if not self._doors:
+        if not self._connections:
             return
         self._empty.clear()
-        for door in tuple(self._doors):
-            door.hang_up()
+        for connection in tuple(self._connections):
+            connection.close_after_flush()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_GRACE):
                 await self._empty.wait()
-        for door in tuple(self._doors):
-            door.abort()
+        for connection in tuple(self._connections):
+            connection.abort()

@@ -1,7 +1,7 @@
-"""Label: the header fields that every answer carries, and the head of a stream's.
+"""Header fields that every response carries, and the head of an event stream.
 
-A stream's head is printed here in one piece and written with its first bytes: aiohttp's own would
-be an object with a dictionary of fields for each stream, as long as that lasts.
+A stream's head is printed in one piece and written with its first bytes. aiohttp's would be an
+object with a dictionary of fields for each stream, as long as the stream lasts.
 """
 
 from email.utils import formatdate
@@ -19,27 +19,33 @@ STREAM_FIELDS = {
 _STREAM = "HTTP/1.%d 200 OK\r\n" + "".join(f"{n}: {v}\r\n" for n, v in STREAM_FIELDS.items())
 
 
-def response_headers(name: str, settings: WebSettings, foreign: str | None) -> dict[str, str]:
-    """Name an answer, and let a listed foreign page read it (Fetch standard, CORS protocol)."""
-    return _fields(bool(settings.allowed_origins), foreign) | {"X-Request-Id": name}
+def response_headers(
+    request_id: str, settings: WebSettings, foreign_origin: str | None
+) -> dict[str, str]:
+    """Return the common fields; a listed foreign page may read the response (Fetch, CORS)."""
+    return _fields(bool(settings.allowed_origins), foreign_origin) | {"X-Request-Id": request_id}
 
 
-def _fields(some_allowed: bool, foreign: str | None) -> dict[str, str]:  # noqa: FBT001 - a fact
+def _fields(any_allowed: bool, foreign_origin: str | None) -> dict[str, str]:  # noqa: FBT001
     fields = {"Server": "livequery-bridge"}
-    if some_allowed:
+    if any_allowed:
         fields["Vary"] = "Origin"
-        if foreign is not None:
-            fields["Access-Control-Allow-Origin"] = foreign
+        if foreign_origin is not None:
+            fields["Access-Control-Allow-Origin"] = foreign_origin
             fields["Access-Control-Allow-Credentials"] = "true"
             fields["Access-Control-Expose-Headers"] = "Retry-After"
     return fields
 
 
-def stream_response_head(ask: StreamRequest, settings: WebSettings, *, keep_alive: bool) -> bytes:
+def stream_response_head(
+    request: StreamRequest, settings: WebSettings, *, keep_alive: bool
+) -> bytes:
     """Print the status line and header of an event stream (RFC 9112 §2.1)."""
-    some_allowed = bool(settings.allowed_origins)
-    head = _head(int(time()), ask.chunked, keep_alive, some_allowed, ask.foreign_origin)
-    return b"%bX-Request-Id: %b\r\n\r\n" % (head, ask.name.encode())
+    any_allowed = bool(settings.allowed_origins)
+    head = _stream_head(
+        int(time()), request.chunked, keep_alive, any_allowed, request.foreign_origin
+    )
+    return b"%bX-Request-Id: %b\r\n\r\n" % (head, request.request_id.encode())
 
 
 @lru_cache(2)
@@ -49,18 +55,20 @@ def http_date(second: int) -> str:
 
 
 @lru_cache(16)
-def _head(
+def _stream_head(
     second: int,
-    chunked: bool,  # noqa: FBT001 - keys of the memory, as the next two
+    chunked: bool,  # noqa: FBT001 - keys of the cache, as the next two
     keep_alive: bool,  # noqa: FBT001
-    some_allowed: bool,  # noqa: FBT001
-    foreign: str | None,
+    any_allowed: bool,  # noqa: FBT001
+    foreign_origin: str | None,
 ) -> bytes:
-    """Print all but the name; the same for all who come in one second."""
+    """Print all but the request id: it is the same for all requests of one second."""
     lines = [_STREAM % chunked, f"Date: {http_date(second)}\r\n"]
     if chunked:
         lines.append("Transfer-Encoding: chunked\r\n")
         if not keep_alive:
             lines.append("Connection: close\r\n")
-    lines += [f"{name}: {value}\r\n" for name, value in _fields(some_allowed, foreign).items()]
+    lines += [
+        f"{name}: {value}\r\n" for name, value in _fields(any_allowed, foreign_origin).items()
+    ]
     return "".join(lines).encode()

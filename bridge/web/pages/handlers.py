@@ -1,4 +1,4 @@
-"""Pages: the explorer and the browser library, from package data."""
+"""The explorer page and the browser library, from package data."""
 
 from collections.abc import Awaitable, Callable
 from importlib import resources
@@ -23,7 +23,7 @@ _BASE = b'content="/api/v1/live"'
 
 
 async def home(_: web.Request) -> web.Response:
-    """Lead to the explorer."""
+    """Redirect to the explorer."""
     raise web.HTTPFound("/explorer/")
 
 
@@ -33,7 +33,7 @@ async def library(_: web.Request) -> web.Response:
 
 
 def explorer(base_path: str) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """Make the handler of `/explorer/{name}`; the page is told where the streams are."""
+    """Make the handler of `/explorer/{name}`; the page gets the path of the streams."""
 
     async def serve(request: web.Request) -> web.Response:
         name = request.match_info["name"] or "index.html"

@@ -1,7 +1,7 @@
-"""Server-Sent Events where aiohttp reads the request: its handler holds the stream's connection.
+"""Event streams whose request aiohttp reads: its handler owns the stream's connection.
 
-Most requests are read at the door (see `door`); these are what is unusual about them: a header in
-parts, a large body, HTTP/1.0, a refusal.
+On the bridge's own listener these are the unusual ones: a head in parts, a large body, HTTP/1.0.
+Where the bridge is mounted in another application, all are.
 """
 
 import asyncio
@@ -12,8 +12,6 @@ from bridge.core.errors import Failed, Kind
 from bridge.core.query_parser import MAX_BYTES
 from bridge.web.context import CONTEXT
 from bridge.web.http.aiohttp_connection import AiohttpConnection
-from bridge.web.http.problem import retry_after
-from bridge.web.http.response_headers import STREAM_FIELDS
 from bridge.web.session_end import GRACE
 from bridge.web.stream_log import request_id
 from bridge.web.stream_parameters import parse_parameters
@@ -24,98 +22,99 @@ from .stream import SseStream
 
 BODY_TIMEOUT = 10.0
 """Seconds that the query of a POST may take to come."""
-_SOFT = (429, 503, 504)
+DISCONNECT_POLL = 1.0
+"""Seconds between two checks whether the client is gone, where aiohttp does not cancel handlers."""
 
 
 async def sse_handler(request: web.Request) -> web.StreamResponse:
     """Serve `GET {base}?query=` and `POST {base}`."""
-    connection = AiohttpConnection.of(request)
     try:
-        if connection is not None:
-            connection.tell_refusal()
-        return await _served(request)
+        return await _serve(request)
     except Failed as failure:
-        if failure.row.status in _SOFT and parse_parameters(request.rel_url.raw_query_string).soft:
-            request.app[CONTEXT].stream_log.refuse(request_id(request), "http", failure)
-            return _soft(failure)
-        raise
+        soft = parse_parameters(request.rel_url.raw_query_string).soft
+        return request.app[CONTEXT].refuse(request_id(request), failure, soft=soft).to_aiohttp()
 
 
-class Written(web.StreamResponse):
-    """An answer that is on its way already: aiohttp has nothing to add to it."""
+class WrittenResponse(web.StreamResponse):
+    """A response that is written already: aiohttp has nothing to add to it."""
 
     def __init__(self, *, keep_alive: bool) -> None:
         super().__init__()
-        self._kept_alive = keep_alive
+        self._may_keep_alive = keep_alive
 
     @property
     def keep_alive(self) -> bool:
         """Whether the connection may carry another request."""
-        return self._kept_alive
+        return self._may_keep_alive
 
     async def prepare(self, request: web.BaseRequest) -> None:
-        """Add no head."""
+        """Write no head."""
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Add no end."""
+        """Write no end."""
 
 
-class _Holder:
-    """Has a handler wait for the end of its stream."""
+class _HandlerOwner:
+    """Owns a stream's connection for an aiohttp handler, which waits for `finished`."""
 
     def __init__(self, protocol: web.RequestHandler) -> None:
         self._protocol = protocol
-        self.end: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        """Whether the connection may carry another request; failed where nothing was said."""
+        self.finished: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        """Whether the connection may carry another request; fails with the refusal."""
 
-    def begun(self) -> None:
-        """Stop aiohttp's clock: it is for the time between requests."""
+    def on_started(self) -> None:
+        """Stop aiohttp's timer: it is for the time between requests."""
         self._protocol.keep_alive(False)
 
-    def refused(self, failure: Failed) -> None:
-        """Have the handler tell it."""
-        if not self.end.done():
-            self.end.set_exception(failure)
+    def on_refused(self, failure: Failed) -> None:
+        """Let the handler answer."""
+        if not self.finished.done():
+            self.finished.set_exception(failure)
 
-    def over(self, *, keep_alive: bool) -> None:
-        """Have the handler end."""
-        if not self.end.done():
-            self.end.set_result(keep_alive)
+    def on_finished(self, *, keep_alive: bool) -> None:
+        """Let the handler return."""
+        if not self.finished.done():
+            self.finished.set_result(keep_alive)
 
 
-async def _served(request: web.Request) -> web.StreamResponse:
-    ask = await _ask(request)
+async def _serve(request: web.Request) -> web.StreamResponse:
+    stream_request = await _read_request(request)
     transport = request.transport
     if transport is None:
         raise Failed(Kind.UNAVAILABLE, "the client is gone")
-    sink = TransportSink(transport, AiohttpConnection.of(request))
-    sse_handler = SseStream(request.app[CONTEXT], ask, sink)
-    holder = _Holder(request.protocol)
+    connection = AiohttpConnection.of(request)
+    sink = TransportSink(transport, connection)
+    stream = SseStream(request.app[CONTEXT], stream_request, sink)
+    owner = _HandlerOwner(request.protocol)
     try:
-        sse_handler.begin(holder)
-        keep_alive = await holder.end
+        stream.start(owner)
+        while connection is None and not owner.finished.done() and not transport.is_closing():
+            await asyncio.wait([owner.finished], timeout=DISCONNECT_POLL)
+        if connection is None and not owner.finished.done():
+            return WrittenResponse(keep_alive=False)
+        keep_alive = await owner.finished
     finally:
-        sse_handler.leave()
+        stream.close()
     try:
         async with asyncio.timeout(GRACE):
             await request.writer.drain()
     except TimeoutError:
         sink.abort()
-    return Written(keep_alive=keep_alive)
+    return WrittenResponse(keep_alive=keep_alive)
 
 
-async def _ask(request: web.Request) -> StreamRequest:
+async def _read_request(request: web.Request) -> StreamRequest:
     body = None
     if request.method != "GET":
         try:
             async with asyncio.timeout(BODY_TIMEOUT):
-                body = await _body(request)
+                body = await _read_body(request)
         except TimeoutError:
             raise Failed(Kind.NO_FIRST_MESSAGE, "the query did not come in time") from None
-    return StreamRequest.of(request, body)
+    return StreamRequest.from_aiohttp(request, body)
 
 
-async def _body(request: web.Request) -> bytes:
+async def _read_body(request: web.Request) -> bytes:
     if (request.content_length or 0) > MAX_BYTES:
         raise _too_large()
     body = await request.content.read(MAX_BYTES + 1)
@@ -128,9 +127,3 @@ async def _body(request: web.Request) -> bytes:
 
 def _too_large() -> Failed:
     return Failed(Kind.MESSAGE_TOO_LARGE, f"a query may have {MAX_BYTES} bytes", field="query")
-
-
-def _soft(failure: Failed) -> web.Response:
-    """Tell EventSource to come back: on any status but 200 it gives up for good."""
-    seconds = retry_after(failure) or 1
-    return web.Response(body=b"retry: %d\n\n" % (seconds * 1000), headers=STREAM_FIELDS)

@@ -1,176 +1,259 @@
-"""Line: a connection that has become a WebSocket: its messages in, and its goodbye.
+"""WebSocketConnection: a connection after its upgrade: messages in, close frames, flow control.
 
-aiohttp's reader makes messages of bytes and judges them; its queue holds a sender back who sends
-more than is read. Frames go out past both (see `sink`).
+Frames of subscriptions go to the transport directly (see `transport_sink`).
 
-Laws: one task serves it, from the answer to the goodbye; the client's going interrupts that task;
-the hall has it until both are over.
+Invariants: one task serves the connection, from the 101 response to the close frame; the loss of
+the connection interrupts that task; the registry has the connection until both are over; while
+more than `MAX_QUEUED` bytes of messages wait, nothing more is read from the transport.
 """
 
 import asyncio
 import contextlib
 import logging
-from typing import Final, cast
+from collections import deque
+from typing import Final
 
 from aiohttp import WSMessage, WSMsgType
-from aiohttp._websocket.reader import WebSocketDataQueue
-from aiohttp.base_protocol import BaseProtocol
-from aiohttp.client_exceptions import ClientConnectionResetError
-from aiohttp.http import WS_CLOSED_MESSAGE, WebSocketError, WebSocketReader
-from aiohttp.streams import EofStream
+from aiohttp.http import WS_CLOSED_MESSAGE
 
-from bridge.live.observer import EndReason
 from bridge.live.send_buffer import SendBuffer
-from bridge.live.viewer import End
+from bridge.live.stream_end import End, EndReason
 from bridge.web.context import StreamSlot
 from bridge.web.http.registry import ConnectionRegistry
 from bridge.web.session_end import GRACE, SessionEnd
 from bridge.web.stream_request import StreamRequest
 from bridge.web.transport_sink import TransportSink
-from bridge.wire.websocket import ws_frame_header
+from bridge.wire.websocket import CLOSE_NORMAL, OPCODE_CLOSE, ws_frame_header
 
-from .core_session import serve_websocket
 from .handshake import upgrade_head
-from .websocket import CLOSE_TIMEOUT, MAX_MESSAGE
+from .message_reader import MessageReader
+from .serving import CLOSE_TIMEOUT, serve_websocket
 
 logger = logging.getLogger(__name__)
 
-_QUEUED: Final = 256 * 1024
-"""Bytes of messages that wait to be obeyed; at twice that their sender is held back, and not seen
-to leave until something is written to it."""
-_CLOSE: Final = 0x08
-_NORMAL: Final = 1000
+MAX_QUEUED: Final = 512 * 1024
+"""Bytes of messages that may wait to be handled. While reading is paused, the client's leaving is
+noticed only when something is written."""
+_MESSAGE_OVERHEAD: Final = 128
+"""Bytes counted for each message beside its own, so that empty ones are counted too."""
+_PARSED_AT_ONCE: Final = 16 * 1024
+"""Bytes: one read may hold thousands of small messages, which are objects once they are parsed."""
 
 
-class WebSocketConnection(BaseProtocol):
-    """One socket. `ending` is told when its client is gone."""
+class WebSocketConnection(asyncio.Protocol):
+    """One connection. `session_end` is set when its client is gone."""
 
     __slots__ = (
-        "_closing",
-        "_ending",
-        "_queue",
+        "_abort_timer",
+        "_arrived",
+        "_messages",
+        "_queued",
         "_reader",
+        "_reading_paused",
         "_registry",
+        "_session_end",
         "_task",
+        "_transport",
+        "_unparsed",
+        "_writable",
         "closed",
         "send_buffer",
+        "writing_paused",
     )
 
     def __init__(
-        self, registry: ConnectionRegistry, transport: asyncio.Transport, ending: SessionEnd
+        self, registry: ConnectionRegistry, transport: asyncio.Transport, session_end: SessionEnd
     ) -> None:
-        loop = asyncio.get_running_loop()
-        super().__init__(loop)
-        self._upgraded = True  # what is paused is the transport alone
-        self.transport = transport
-        self.send_buffer: SendBuffer | None = None
-        self.closed = False
-        """Whether either side has said goodbye, or is gone."""
         self._registry = registry
-        self._ending = ending
-        self._queue = WebSocketDataQueue(self, _QUEUED, loop=loop)
-        self._reader = WebSocketReader(self._queue, MAX_MESSAGE, compress=False, decode_text=True)
-        self._closing: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport | None = transport
+        self._session_end = session_end
+        self._reader = MessageReader()
+        self._unparsed = b""
+        self._messages: deque[tuple[WSMessage, int]] = deque()
+        """Messages that wait to be handled, each with the bytes counted for it."""
+        self._queued = 0
+        self._reading_paused = False
+        self._arrived: asyncio.Future[None] | None = None
+        """Done when a message, an error or the end of the connection comes."""
+        self._writable: asyncio.Future[None] | None = None
+        """Done when the transport has room again, or is lost."""
+        self._abort_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        self.send_buffer: SendBuffer | None = None
+        self.writing_paused = False
+        """Whether the transport holds more unsent bytes than its high-water mark."""
+        self.closed = False
+        """Whether a close frame was sent or received, or the connection is lost."""
 
-    def begin(self, ask: StreamRequest, place: StreamSlot) -> None:
-        """Answer, and serve until the end; `place` is given back then."""
-        transport = self.transport
+    def start(self, request: StreamRequest, slot: StreamSlot) -> None:
+        """Answer 101 and serve until the end; `slot` is released then."""
+        transport = self._transport
         if transport is None:
             return
-        self._registry.enter(self)
-        self._registry.busy(self)
+        self._registry.add(self)
+        self._registry.stop_idle_timeout(self)
         transport.set_protocol(self)
-        transport.write(upgrade_head(ask, self._registry.context.settings))
+        transport.write(upgrade_head(request, self._registry.context.settings))
         sink = TransportSink(transport, self)
-        self._task = self._loop.create_task(self._serve(ask, place, sink), name="serving a socket")
+        self._task = asyncio.get_running_loop().create_task(
+            self._serve(request, slot, sink), name="serving a WebSocket"
+        )
 
-    async def _serve(self, ask: StreamRequest, place: StreamSlot, sink: TransportSink) -> None:
+    async def _serve(self, request: StreamRequest, slot: StreamSlot, sink: TransportSink) -> None:
         try:
-            await serve_websocket(self._registry.context, ask, self, sink, self._ending)
+            await serve_websocket(self._registry.context, request, self, sink, self._session_end)
         except Exception:
-            logger.exception("a socket broke")
+            logger.exception("a WebSocket session failed")
         finally:
-            place.give_back()
+            slot.release()
             self._task = None
-            self.hang_up()
-            self._part()
+            self.close_after_flush()
+            self._leave_when_over()
 
-    # ------------------------------------------------------------ the transport's calls
+    # ------------------------------------------------------------ called by the transport
 
     def data_received(self, data: bytes) -> None:
-        """Make messages of it."""
-        self._reader.feed_data(data)
+        """Queue the messages that come."""
+        self._unparsed = self._unparsed + data if self._unparsed else data
+        self._parse()
+
+    def pause_writing(self) -> None:
+        """Note that the transport is over its high-water mark."""
+        self.writing_paused = True
+
+    def resume_writing(self) -> None:
+        """Note that the transport has room again."""
+        self.writing_paused = False
+        _wake(self._writable)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Tell whoever sends past the transport, then the task."""
+        """Stop direct sends, then end the session."""
+        del exc
         send_buffer, self.send_buffer = self.send_buffer, None
         if send_buffer is not None:
             send_buffer.on_connection_lost()
-        super().connection_lost(exc)
-        self._queue.feed_eof()
-        self._ending.say(End(EndReason.CLIENT_GONE))
-        if self._closing is not None:
-            self._closing.cancel()
-        self._part()
+        self._transport = None
+        _wake(self._arrived)
+        _wake(self._writable)
+        self._session_end.set(End(EndReason.CLIENT_GONE))
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
+        self._leave_when_over()
 
-    def _part(self) -> None:
-        """Leave, once all is over."""
-        if self.transport is None and self._task is None:
-            self._registry.leave(self)
-            del self._queue, self._reader  # or they and this would keep each other
+    def _leave_when_over(self) -> None:
+        """Leave the registry, once connection and task are both over."""
+        if self._transport is None and self._task is None:
+            self._registry.remove(self)
+            self._reader.close()
 
     # ------------------------------------------------------------ messages
+
+    def _parse(self) -> None:
+        """Parse until all is parsed or too much is queued; pause or resume reading."""
+        data, at = self._unparsed, 0
+        while at < len(data) and self._queued <= MAX_QUEUED:
+            for message in self._reader.feed(data[at : at + _PARSED_AT_ONCE]):
+                size = len(message.data) + _MESSAGE_OVERHEAD
+                self._messages.append((message, size))
+                self._queued += size
+            at += _PARSED_AT_ONCE
+        self._unparsed = data[at:]
+        self._pause_reading(paused=self._queued > MAX_QUEUED)
+        if self._messages or self._reader.error_code is not None:
+            _wake(self._arrived)
+
+    def _pause_reading(self, *, paused: bool) -> None:
+        if paused is self._reading_paused or self._transport is None:
+            return
+        self._reading_paused = paused
+        if self._transport.is_closing():
+            return
+        if paused:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    async def _next(self) -> WSMessage:
+        """Wait for a message.
+
+        Returns one of type ERROR with the close code after the client sent what is wrong, and
+        `WS_CLOSED_MESSAGE` after the connection is lost; both again and again.
+        """
+        while not self._messages:
+            if self._reader.error_code is not None:
+                return WSMessage(WSMsgType.ERROR, self._reader.error_code, None)
+            if self._transport is None:
+                return WS_CLOSED_MESSAGE
+            self._arrived = asyncio.get_running_loop().create_future()
+            try:
+                await self._arrived
+            finally:
+                self._arrived = None
+        message, size = self._messages.popleft()
+        self._queued -= size
+        if self._reading_paused and self._queued <= MAX_QUEUED:
+            self._parse()
+        return message
 
     async def receive(self) -> WSMessage:
         """Wait for a message; `CLOSED` once there will be none, `ERROR` after a wrong one."""
         if self.closed:
             return WS_CLOSED_MESSAGE
-        try:
-            message = await self._queue.read()
-        except EofStream:
+        message = await self._next()
+        if message.type is WSMsgType.CLOSED:
             self.closed = True
-            return WS_CLOSED_MESSAGE
-        except WebSocketError as error:
-            await self.close(code=error.code, message=b"")
-            return WSMessage(WSMsgType.ERROR, error, None)
-        if message.type is WSMsgType.CLOSE:
-            self._say_goodbye(_NORMAL, b"")
-            self.hang_up()
-        return cast("WSMessage", message)  # or one of bytes, had they been asked for
+        elif message.type is WSMsgType.ERROR:
+            await self.close(code=message.data, message=b"")
+        elif message.type is WSMsgType.CLOSE:
+            self._send_close(CLOSE_NORMAL, b"")
+            self.close_after_flush()
+        return message
 
     async def close(self, *, code: int, message: bytes) -> None:
-        """Say goodbye and wait for the client's, and until it took what it was sent before."""
+        """Send a close frame, wait until the client took it, and for the client's own."""
         if self.closed:
             return
-        self._say_goodbye(code, message)
-        gone = (ClientConnectionResetError, EofStream, WebSocketError, TimeoutError)
-        with contextlib.suppress(*gone):
+        self._send_close(code, message)
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GRACE):
-                await self._drain_helper()  # who is slow has not seen it yet
+                await self._drain()  # a slow client has not seen the close frame yet
             async with asyncio.timeout(CLOSE_TIMEOUT):
-                while (await self._queue.read()).type is not WSMsgType.CLOSE:
+                while (await self._next()).type not in _LAST:
                     pass
-        self.hang_up()
+        self.close_after_flush()
 
-    def _say_goodbye(self, code: int, message: bytes) -> None:
+    async def _drain(self) -> None:
+        """Wait until the transport has room or is lost."""
+        if self.writing_paused and self._transport is not None:
+            self._writable = asyncio.get_running_loop().create_future()
+            await self._writable
+
+    def _send_close(self, code: int, reason: bytes) -> None:
         self.closed = True
-        if self.send_buffer is not None:  # else nobody is there to be told
-            payload = code.to_bytes(2) + message
-            self.send_buffer.write(ws_frame_header(_CLOSE, len(payload)) + payload)
+        if self.send_buffer is not None:  # None: the connection is lost
+            payload = code.to_bytes(2) + reason
+            self.send_buffer.write(ws_frame_header(OPCODE_CLOSE, len(payload)) + payload)
 
     # ------------------------------------------------------------ the end
 
-    def hang_up(self) -> None:
-        """Close, once the client has taken what was sent; it has a moment for that. Idempotent."""
-        if self.transport is not None and self._closing is None:
+    def close_after_flush(self) -> None:
+        """Close once the client took what was sent; abort after `GRACE` seconds. Idempotent."""
+        if self._transport is not None and self._abort_timer is None:
             if self.send_buffer is not None:
-                self.send_buffer.on_connection_lost()  # nothing comes after a goodbye
-            if not self.transport.is_closing():  # asyncio's through TLS breaks when closed twice
-                self.transport.close()
-            self._closing = self._loop.call_later(GRACE, self.abort)
+                self.send_buffer.on_connection_lost()  # nothing follows a close frame
+            if not self._transport.is_closing():  # asyncio's TLS transport breaks if closed twice
+                self._transport.close()
+            self._abort_timer = asyncio.get_running_loop().call_later(GRACE, self.abort)
 
     def abort(self) -> None:
-        """Drop the connection, and what is unsent."""
-        if self.transport is not None:
-            self.transport.abort()
+        """Drop the connection and what is unsent."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+_LAST: Final = (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.ERROR)
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)

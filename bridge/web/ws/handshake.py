@@ -1,4 +1,4 @@
-"""Handshake: how a connection becomes a WebSocket (RFC 6455 §4.2)."""
+"""The opening handshake of a WebSocket, on the server's side (RFC 6455 §4.2)."""
 
 import base64
 import binascii
@@ -20,7 +20,7 @@ _KEY_SIZE: Final = 16
 
 
 def is_valid_upgrade(headers: CIMultiDictProxy[str]) -> bool:
-    """Whether a request to upgrade has all it needs, the upgrade itself apart."""
+    """Whether key and version of an upgrade request are right."""
     try:
         key = base64.b64decode(headers.get("Sec-WebSocket-Key", ""))
     except binascii.Error:
@@ -29,17 +29,17 @@ def is_valid_upgrade(headers: CIMultiDictProxy[str]) -> bool:
 
 
 def accept_key(key: str) -> str:
-    """Prove that a key was read."""
+    """Return Sec-WebSocket-Accept for a key."""
     return base64.b64encode(hashlib.sha1(key.encode() + _GUID).digest()).decode()  # noqa: S324 - RFC 6455's own
 
 
-def upgrade_head(ask: StreamRequest, settings: WebSettings) -> bytes:
-    """Print the answer: no extension, for compression would undo encoding once."""
-    fields = {"Sec-WebSocket-Accept": accept_key(ask.headers["Sec-WebSocket-Key"])}
-    if ask.protocol is V1_WS:
+def upgrade_head(request: StreamRequest, settings: WebSettings) -> bytes:
+    """Print the 101 response. Without compression, for it would encode again for each client."""
+    fields = {"Sec-WebSocket-Accept": accept_key(request.headers["Sec-WebSocket-Key"])}
+    if request.protocol is V1_WS:
         fields["Sec-WebSocket-Protocol"] = SUBPROTOCOL
     fields["Date"] = http_date(int(time()))
-    fields |= response_headers(ask.name, settings, ask.foreign_origin)
+    fields |= response_headers(request.request_id, settings, request.foreign_origin)
     lines = "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
     return f"{_SWITCHING}{lines}\r\n".encode()
 

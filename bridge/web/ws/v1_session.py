@@ -1,8 +1,9 @@
-"""v1 over WebSocket: many subscriptions on one socket (docs/wire.md §5).
+"""V1Session: v1 over WebSocket, many subscriptions on one connection (docs/wire.md §5).
 
-One task reads; each subscription has one task, from its opening to its `ended`. They write to the
-same outlet, whole messages only. An error concerns one subscription or one message; only text that
-is no JSON, a slow reader, or a credential of another scope ends the socket.
+One task reads commands; each subscription has a task of its own, from its opening to its `ended`.
+All write whole messages to the same send buffer. An error concerns one subscription or one
+message; only text that is not JSON, a slow client, or a credential of another scope ends the
+connection.
 """
 
 import asyncio
@@ -12,9 +13,10 @@ from dataclasses import dataclass
 from bridge.core.errors import Failed, Kind
 from bridge.core.query import LiveQuery
 from bridge.live.backend import Identity
-from bridge.live.observer import EndReason
+from bridge.live.resume import Resume
 from bridge.live.send_buffer import SendBuffer
-from bridge.live.viewer import End, Resume, Viewer
+from bridge.live.stream_end import End, EndReason
+from bridge.live.viewer import Viewer
 from bridge.web.context import STALLED, WebContext
 from bridge.web.identity import with_token
 from bridge.web.session_end import random_delay_ms
@@ -34,231 +36,249 @@ from bridge.wire.v1_commands import (
 from bridge.wire.v1_messages import ended_reason, error_members, format_message
 from bridge.wire.websocket import ws_text_frame
 
-from .websocket import WebSocket, cancel
+from .command_reader import CommandReader
+from .tasks import cancel
 
 RECONNECT_MS = (500, 5000)
-"""Milliseconds after which clients of a bridge that goes come back."""
+"""Range of milliseconds after which clients of a draining bridge come back."""
 MAX_UNSENT = 1024 * 1024
-"""Bytes of answers that may wait for a client that keeps asking and does not read."""
+"""Bytes of answers that may wait for a client that sends commands and reads nothing."""
 
 
 @dataclass(slots=True, eq=False)
 class ClientSubscription:
-    """A subscription of this client's."""
+    """One subscription of the client."""
 
     name: str
     query: LiveQuery
     viewer: Viewer
-    holding: asyncio.Task[None] | None = None
-    moving: asyncio.Task[None] | None = None
-    asked: bool = False  # the client wants it ended
-    refused: bool = False  # it never came to be, and the client was told
-    began: float | None = None  # when its window was first due
+    task: asyncio.Task[None] | None = None
+    """Runs the subscription, from its opening to its `ended`."""
+    reanchoring: asyncio.Task[None] | None = None
+    unsubscribed: bool = False
+    """Whether the client asked for its end."""
+    refused: bool = False
+    """Whether it was never opened, and the client got an `error`."""
+    started_at: float | None = None
+    """When its window was first shown."""
 
 
 class V1Session:
-    """A v1 client, from its first message to its last."""
+    """A v1 client, from its first command to its last. `end` ends the session from outside."""
 
     def __init__(
         self,
         *,
         context: WebContext,
-        ask: StreamRequest,
-        socket: WebSocket,
+        request: StreamRequest,
+        commands: CommandReader,
         send_buffer: SendBuffer,
         end: Callable[[End], None],
     ) -> None:
         self._context = context
-        self._ask = ask
-        self._socket = socket
+        self._request = request
+        self._commands = commands
         self._send_buffer = send_buffer
         self._end = end
         self._identity: Identity | None = None
-        self._seats: dict[str, ClientSubscription] = {}
-        self._over = False
-        self._how = End(EndReason.CLIENT_GONE)
+        self._subscriptions: dict[str, ClientSubscription] = {}
+        self._closed = False
+        self._final_end = End(EndReason.CLIENT_GONE)
+        """The end of subscriptions that are open when the connection ends."""
         self._loop = asyncio.get_running_loop()
-        self._heart = context.idle_timers.heart(
-            interval=context.settings.ping_interval, beat=self._beat
+        self._beat_timer = context.idle_timers.start(
+            context.settings.ping_interval, self._send_beat
         )
 
-    async def read(self) -> End:
-        """Obey messages until the client leaves or says what is no JSON."""
+    async def run(self) -> End:
+        """Handle commands until the client leaves, or sends what is not JSON."""
         settings = self._context.settings
         try:
-            text = await self._socket.first_text(settings.first_message_timeout)
+            text = await self._commands.read_first(settings.first_message_timeout)
             while text is not None:
                 message = V1Message(text)
                 try:
-                    self._obey(message.command(max_limit=settings.max_rows))
+                    self._handle(message.command(max_limit=settings.max_rows))
                 except Failed as failure:
                     if failure.kind is Kind.EXPIRED:
                         return End(EndReason.EXPIRED, failure)
-                    self._context.stream_log.refuse(self._ask.name, "ws", failure)
-                    self._say("error", **error_members(failure, message.sub))
-                text = await self._socket.text()
+                    self._context.stream_log.log_refusal(self._request.request_id, "ws", failure)
+                    self._send("error", **error_members(failure, message.sub))
+                text = await self._commands.read()
         except Failed as failure:
             return End(EndReason.FAILED, failure)
         return End(EndReason.CLIENT_GONE)
 
-    async def leave(self, how: End) -> None:
-        """Give back all that is held; what is still open ends the way the socket does."""
-        self._over = True
-        self._how = how
-        self._heart.stop()
-        tasks = [task for s in self._seats.values() for task in (s.holding, s.moving) if task]
-        await cancel(*tasks)
-
-    def goodbye(self, end: End) -> None:
-        """Say, before the close frame, what only v1 has words for."""
+    def send_last_message(self, end: End) -> None:
+        """Send `drain` where the bridge drains."""
         if end.reason is EndReason.DRAINED:
-            self._say("drain", reconnect_after_ms=random_delay_ms(*RECONNECT_MS))
+            self._send("drain", reconnect_after_ms=random_delay_ms(*RECONNECT_MS))
+
+    async def close(self, end: End) -> None:
+        """Release all subscriptions; those still open end the way the connection does."""
+        self._closed = True
+        self._final_end = end
+        self._beat_timer.stop()
+        tasks = [
+            task
+            for subscription in self._subscriptions.values()
+            for task in (subscription.task, subscription.reanchoring)
+            if task
+        ]
+        await cancel(*tasks)
 
     # ------------------------------------------------------------ commands
 
-    def _obey(self, said: V1Command) -> None:
-        match said:
+    def _handle(self, command: V1Command) -> None:
+        """Handle a command; raises Failed, which the client gets as `error`."""
+        match command:
             case V1Subscribe():
-                self._subscribe(said)
+                self._subscribe(command)
             case V1Reanchor():
-                self._reanchor(said)
+                self._start_reanchor(command)
             case V1Unsubscribe():
-                self._unsubscribe(self._seat(said.sub))
+                self._unsubscribe(self._find(command.sub))
             case V1Authenticate():
-                self._authenticate(said)
+                self._authenticate(command)
             case V1Ping():
-                self._say("pong")
+                self._send("pong")
 
-    def _who(self) -> Identity:
+    def _current_identity(self) -> Identity:
         if self._identity is None:
-            self._identity = self._context.identity(self._ask.headers)
+            self._identity = self._context.identity(self._request.headers)
         return self._identity
 
-    def _authenticate(self, said: V1Authenticate) -> None:
+    def _authenticate(self, command: V1Authenticate) -> None:
         settings = self._context.settings
-        identity = with_token(self._ask.headers, said.token, settings.forward, settings.scope)
-        if self._seats and identity.scope != self._who().scope:
+        identity = with_token(
+            self._request.headers, command.token, settings.forward, settings.scope
+        )
+        if self._subscriptions and identity.scope != self._current_identity().scope:
             raise Failed(Kind.EXPIRED, "a credential of another scope", field="token")
         self._identity = identity
-        for seat in self._seats.values():
-            self._context.hub.refresh(seat.viewer, identity)
-        self._say("authenticated")
+        for subscription in self._subscriptions.values():
+            self._context.hub.update_identity(subscription.viewer, identity)
+        self._send("authenticated")
 
-    def _subscribe(self, said: V1Subscribe) -> None:
-        if said.sub in self._seats:
+    def _subscribe(self, command: V1Subscribe) -> None:
+        name = command.sub
+        if name in self._subscriptions:
             raise Failed(Kind.CONFLICT, "this name is in use", field="sub", code="ALREADY_EXISTS")
-        if len(self._seats) >= MAX_SUBSCRIPTIONS:
+        if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
             raise Failed(
                 Kind.QUOTA, f"at most {MAX_SUBSCRIPTIONS} subscriptions on a socket", field="sub"
             )
-        identity = self._who()
-        resume = Resume(pos=said.resume, known=said.known)
-        viewer = self._context.viewer(self._send_buffer, V1WsEncoder(said.sub), resume)
-        seat = ClientSubscription(said.sub, said.query, viewer)
-        self._seats[said.sub] = seat
-        seat.holding = asyncio.create_task(self._hold(seat, identity), name="holding a window")
+        identity = self._current_identity()
+        resume = Resume(pos=command.resume, known=command.known)
+        viewer = self._context.viewer(self._send_buffer, V1WsEncoder(name), resume)
+        subscription = ClientSubscription(name, command.query, viewer)
+        self._subscriptions[name] = subscription
+        subscription.task = asyncio.create_task(
+            self._run_subscription(subscription, identity), name="serving a v1 subscription"
+        )
 
-    def _seat(self, name: str) -> ClientSubscription:
-        seat = self._seats.get(name)
-        if seat is None:
+    def _find(self, name: str) -> ClientSubscription:
+        subscription = self._subscriptions.get(name)
+        if subscription is None:
             raise Failed(Kind.NOT_FOUND, "no subscription of this name", field="sub")
-        return seat
+        return subscription
 
-    def _unsubscribe(self, seat: ClientSubscription) -> None:
-        seat.asked = True
-        seat.viewer.end(End(EndReason.UNSUBSCRIBED))
+    def _unsubscribe(self, subscription: ClientSubscription) -> None:
+        subscription.unsubscribed = True
+        subscription.viewer.end(End(EndReason.UNSUBSCRIBED))
 
-    def _reanchor(self, said: V1Reanchor) -> None:
-        """Slide a window; a newer wish replaces one under way."""
-        seat = self._seat(said.sub)
-        query = seat.query.reanchored(said.cursor, said.limit)
-        before = seat.moving
+    def _start_reanchor(self, command: V1Reanchor) -> None:
+        """Move a window; a newer reanchor replaces one under way."""
+        subscription = self._find(command.sub)
+        query = subscription.query.reanchored(command.cursor, command.limit)
+        before = subscription.reanchoring
         if before is not None:
             before.cancel()
-        seat.moving = asyncio.create_task(self._slide(seat, query, before), name="reanchoring")
+        subscription.reanchoring = asyncio.create_task(
+            self._reanchor(subscription, query, before), name="reanchoring"
+        )
 
-    async def _slide(
-        self, seat: ClientSubscription, query: LiveQuery, before: asyncio.Task[None] | None
+    async def _reanchor(
+        self, subscription: ClientSubscription, query: LiveQuery, before: asyncio.Task[None] | None
     ) -> None:
         if before is not None:
             await asyncio.wait([before])
         try:
-            await self._context.hub.attached(seat.viewer)
-            await self._context.hub.reanchor(seat.viewer, query, self._who())
-            seat.query = query
+            await self._context.hub.wait_attached(subscription.viewer)
+            await self._context.hub.reanchor(subscription.viewer, query, self._current_identity())
+            subscription.query = query
         except Failed as failure:
-            # The window that was there still is.
-            self._say("error", **error_members(failure, seat.name))
+            # The old window stays.
+            self._send("error", **error_members(failure, subscription.name))
 
-    # ------------------------------------------------------------ a subscription's life
+    # ------------------------------------------------------------ one subscription
 
-    async def _hold(self, seat: ClientSubscription, identity: Identity) -> None:
-        hub, viewer = self._context.hub, seat.viewer
+    async def _run_subscription(self, subscription: ClientSubscription, identity: Identity) -> None:
         end: End | None = None
         try:
-            end = await self._live(seat, identity)
-            if seat.moving is not None:
-                await cancel(seat.moving)
-            self._tell_end(seat, end)
+            end = await self._serve_until_end(subscription, identity)
+            if subscription.reanchoring is not None:
+                await cancel(subscription.reanchoring)
+            self._send_ended(subscription, end)
         finally:
-            end = end or self._how
-            hub.leave(viewer, end.reason)
-            del self._seats[seat.name]
-            self._note(seat, end)
+            end = end or self._final_end
+            self._context.hub.unsubscribe(subscription.viewer, end.reason)
+            del self._subscriptions[subscription.name]
+            self._log_end(subscription, end)
 
-    async def _live(self, seat: ClientSubscription, identity: Identity) -> End:
-        """Join, show, and wait for the end; an unsubscribe ends it at any point."""
-        hub, viewer = self._context.hub, seat.viewer
-        joining = asyncio.ensure_future(hub.join(viewer, seat.query, identity))
+    async def _serve_until_end(self, subscription: ClientSubscription, identity: Identity) -> End:
+        """Open, show, and wait for the end; an unsubscribe ends it at any point."""
+        hub, viewer = self._context.hub, subscription.viewer
+        opening = asyncio.ensure_future(hub.subscribe(viewer, subscription.query, identity))
         try:
-            await asyncio.wait((joining, viewer.ended), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((opening, viewer.ended), return_when=asyncio.FIRST_COMPLETED)
             if not viewer.ended.done():
-                joining.result()
-                seat.began = self._loop.time()
+                opening.result()
+                subscription.started_at = self._loop.time()
                 hub.attach(viewer)
             return await viewer.ended
         except Failed as failure:
-            seat.refused = True
-            self._context.stream_log.refuse(self._ask.name, "ws", failure)
-            self._say("error", **error_members(failure, seat.name))
+            subscription.refused = True
+            self._context.stream_log.log_refusal(self._request.request_id, "ws", failure)
+            self._send("error", **error_members(failure, subscription.name))
             return End(EndReason.FAILED, failure)
         finally:
-            await cancel(joining)
+            await cancel(opening)
 
-    def _tell_end(self, seat: ClientSubscription, end: End) -> None:
+    def _send_ended(self, subscription: ClientSubscription, end: End) -> None:
         if end.reason is EndReason.STALLED:
             self._end(STALLED)
-        elif not seat.refused:
+        elif not subscription.refused:
             if end.failure is not None and end.failure.final:
-                self._say("error", **error_members(end.failure, seat.name))
-            reason = ended_reason(end.failure, asked=seat.asked)
-            self._say("ended", sub=seat.name, reason=reason)
+                self._send("error", **error_members(end.failure, subscription.name))
+            reason = ended_reason(end.failure, asked=subscription.unsubscribed)
+            self._send("ended", sub=subscription.name, reason=reason)
 
-    def _note(self, seat: ClientSubscription, end: End) -> None:
-        """Leave the subscription's line in the log, if it had begun."""
-        if seat.began is not None:
-            self._context.stream_log.ended(
-                self._ask.name,
+    def _log_end(self, subscription: ClientSubscription, end: End) -> None:
+        """Log the end of a subscription whose window was shown."""
+        if subscription.started_at is not None:
+            self._context.stream_log.log_end(
+                self._request.request_id,
                 V1_WS,
-                entity=seat.query.entity,
+                entity=subscription.query.entity,
                 end=end,
-                seconds=self._loop.time() - seat.began,
-                frames=seat.viewer.frames_written,
+                seconds=self._loop.time() - subscription.started_at,
+                frames=subscription.viewer.frames_written,
             )
 
     # ------------------------------------------------------------ messages
 
-    def _beat(self) -> None:
-        """Let the client see liveness, and verify its windows."""
-        sums = {
-            seat.name: seat.viewer.subscription.digest()
-            for seat in self._seats.values()
-            if seat.viewer.up_to_date and seat.viewer.subscription is not None
+    def _send_beat(self) -> None:
+        """Send `beat`: the client sees that the connection lives, and verifies its windows."""
+        digests = {
+            subscription.name: subscription.viewer.digest()
+            for subscription in self._subscriptions.values()
+            if subscription.viewer.up_to_date
         }
-        self._say("beat", subs={name: told for name, told in sums.items() if told is not None})
+        self._send("beat", subs={name: d for name, d in digests.items() if d is not None})
 
-    def _say(self, kind: str, **members: object) -> None:
-        if self._over:
+    def _send(self, kind: str, **members: object) -> None:
+        if self._closed:
             return
         if self._send_buffer.unsent() > MAX_UNSENT:
             self._end(STALLED)

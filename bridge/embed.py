@@ -1,0 +1,58 @@
+"""Mount the bridge in an aiohttp application of your own.
+
+    app = web.Application()
+    mount(app, "/live", upstream="tier:50051")
+
+serves event streams at `/live` and WebSockets at `/live/ws`, beside the application's own routes.
+The bridge starts with the application, drains when it shuts down, and is closed at its cleanup.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from aiohttp import web
+
+from bridge.config.loader import resolve
+from bridge.web.context import CONTEXT
+from bridge.web.routes import stream_application
+
+from .app import Bridge
+
+BRIDGE = web.AppKey("bridge", Bridge)
+"""The running bridge, in the sub-application that `mount` returns. Its `metrics` print themselves;
+`unready_reasons()` returns why it can't serve now."""
+
+
+def mount(app: web.Application, prefix: str, **options: str) -> web.Application:
+    """Serve live queries below `prefix`, a path such as `/live`; returns the sub-application.
+
+    `options` are those of `serve`, as text, with underscores: `upstream`, which is needed,
+    `max_rows`, `allowed_origins` and so on. Options of the listener (`listen`, `tls_*`, `workers`,
+    `base_path`, `explorer`, `admin_listen`, `wait_for_tier`) have no effect. The environment is not
+    read, and no file. Call it before the application starts.
+
+    Raises:
+        ConfigError: an option is unknown or wrong.
+
+    """
+    config, _ = resolve(options, environ={})
+    mounted = stream_application()
+
+    async def run(mounted: web.Application) -> AsyncIterator[None]:
+        bridge = Bridge(config)
+        # The listener is the application's own, and so is the check of Host on a loopback address.
+        settings = replace(bridge.context.settings, loopback=False)
+        mounted[CONTEXT] = replace(bridge.context, settings=settings)
+        mounted[BRIDGE] = bridge
+        bridge.start_background_tasks()
+        yield
+        await bridge.close()
+
+    mounted.cleanup_ctx.append(run)
+    mounted.on_shutdown.append(_drain)
+    app.add_subapp(prefix, mounted)
+    return mounted
+
+
+async def _drain(mounted: web.Application) -> None:
+    await mounted[BRIDGE].drain()

@@ -1,0 +1,43 @@
+"""SessionTarget: what an upstream session needs of the subscription that it serves."""
+
+from typing import Protocol
+
+from bridge.core.group import Change
+from bridge.core.query import LiveQuery
+from bridge.core.sequencer import Snapshot
+
+from .backend import Identity
+
+
+class SessionTarget(Protocol):
+    """A subscription, as its upstream session sees it."""
+
+    @property
+    def query(self) -> LiveQuery:
+        """The query for the next call."""
+
+    @property
+    def identity(self) -> Identity:
+        """The identity for the next call."""
+
+    @property
+    def has_subscribers(self) -> bool:
+        """Whether anybody is there for whom a lost call may be opened again."""
+
+    def reject_identity(self, identity: Identity) -> bool:
+        """Note that the tier refused an identity. Return whether a subscriber has another one."""
+
+    def on_started(self) -> None:
+        """Note that the tier has started a call."""
+
+    def on_lost(self, cause: str) -> None:
+        """Note that the call is lost, and another one will be opened."""
+
+    def on_resumed(self) -> None:
+        """Note that a new call continues where the lost one ended."""
+
+    def replace(self, snapshot: Snapshot) -> None:
+        """Replace the window."""
+
+    def publish(self, groups: list[Change]) -> bool:
+        """Apply source changes. Return whether they fitted the window, as far as it can tell."""

@@ -1,0 +1,120 @@
+"""SharedWindow: one query's window and its history, shared by all viewers of a subscription.
+
+Invariants: the log leads from its first rows to the rows held now; the cached snapshot and digest
+are of the rows held now; nothing here awaits or writes.
+"""
+
+from collections.abc import Callable, Iterable
+
+from bridge.core.bundle import Bundle
+from bridge.core.diff import diff
+from bridge.core.digest import digest
+from bridge.core.group import Change, Group
+from bridge.core.log import Log
+from bridge.core.query import LiveQuery
+from bridge.core.snapshot_cache import SnapshotCache
+from bridge.core.streamed_set import Mirror, StreamedSet
+from bridge.core.window import Rows, Window
+
+from .observer import Observer
+
+
+class SharedWindow:
+    """The mirror of a query's rows, and the log of their changes. `now` returns seconds."""
+
+    def __init__(self, query: LiveQuery, observer: Observer, now: Callable[[], float]) -> None:
+        self.observer = observer
+        self.streamed = query.streamed
+        self.log = Log(())
+        """The changes, by position. A window that moves to another query begins a new log."""
+        self.stale: str | None = None
+        """Why the tier is lost, None while it is not."""
+        self.changed_at = now()
+        """When the log last grew."""
+        self.unwritten_times: list[float] = []
+        """The times of changes that viewers have not been written yet, seconds since the epoch."""
+        self._now = now
+        self._mirror = _make_mirror(query)
+        self._snapshot_cache = SnapshotCache(streamed=query.streamed)
+        self._snapshot: Bundle | None = None
+        self._digest: str | None = None
+
+    def __len__(self) -> int:
+        return len(self._mirror)
+
+    @property
+    def shareable(self) -> bool:
+        """Whether newcomers can be sent the rows. False once a streamed set has no mirror."""
+        return not (isinstance(self._mirror, StreamedSet) and self._mirror.full)
+
+    def rows(self) -> Rows:
+        """Return the rows now, as viewers know them."""
+        return self._mirror.snapshot()
+
+    def snapshot(self) -> Bundle:
+        """Return reset + enters of the rows now. Encoded once per version of the window."""
+        if self._snapshot is None:
+            self._snapshot = self.log.bundle([self._snapshot_cache.group(self.rows())])
+        return self._snapshot
+
+    def digest(self) -> str | None:
+        """Return the digest of the rows now, None where they have no order (streamed)."""
+        if self._digest is None and not self.streamed:
+            self._digest = digest(self.rows())
+        return self._digest
+
+    def apply(self, groups: Iterable[Change]) -> bool:
+        """Apply source changes, and log them, repaired where necessary. Return whether they fitted.
+
+        A missing leave still fits: its repair is unambiguous, so the rows are the tier's.
+        """
+        mirror, log = self._mirror, self.log
+        before = log.head
+        fitted = True
+        for group in groups:
+            applied = mirror.apply(group)
+            if applied.repairs:
+                for cause in applied.repairs:
+                    self.observer.repaired(cause)
+                fitted = fitted and set(applied.repairs) == {"missing_leave"}
+            if applied.group is not None:
+                log.append(applied.group, mirror.snapshot)
+                if applied.group.at:
+                    self.unwritten_times.append(applied.group.at)
+        if log.head > before:
+            self._snapshot = self._digest = None
+            self.changed_at = self._now()
+        return fitted
+
+    def set_limit(self, limit: int) -> None:
+        """Change the limit. Rows beyond it leave."""
+        if isinstance(self._mirror, Window):
+            self._mirror.limit = limit
+            if len(self._mirror) > limit:
+                self.apply([Group(())])  # the mirror evicts what is over its limit
+
+    def replace(self, query: LiveQuery, rows: Rows) -> None:
+        """Replace the rows, and not the log: follow with `begin_log` or `log_difference`."""
+        self._mirror = _make_mirror(query, rows)
+        self._snapshot = self._digest = None
+        self.stale = None
+
+    def begin_log(self) -> None:
+        """Begin a new log at the rows now. Positions in the old one mean nothing in the new one."""
+        self.log = Log(self.rows(), streamed=self.streamed)
+
+    def log_difference(self, before: Rows) -> None:
+        """Log what leads from `before` to the rows now as one unnamed group.
+
+        Clients can't be replayed what was logged before it.
+        """
+        rows = self.rows()
+        frames = self._snapshot_cache.group(rows).frames if self.streamed else diff(before, rows)
+        if frames:
+            self.log.append(Group(tuple(frames)), self.rows)
+            self.changed_at = self._now()
+        self.log.invalidate_positions()
+
+
+def _make_mirror(query: LiveQuery, rows: Rows = ()) -> Mirror:
+    return StreamedSet(rows) if query.streamed else Window(query.limit, rows)

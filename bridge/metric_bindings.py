@@ -1,0 +1,44 @@
+"""Metric bindings: which part of a bridge each metric of the table is read from."""
+
+import ssl
+from collections.abc import Callable
+
+from bridge.live.hub import Hub
+from bridge.process.memory_guard import MemoryGuard
+from bridge.telemetry.loop_lag import LoopLag
+from bridge.telemetry.metrics import Metrics
+from bridge.tls.reloading import ReloadableFiles
+from bridge.upstream.endpoints import Endpoints
+from bridge.web.stream_log import StreamLog
+
+
+def bind_metrics(
+    metrics: Metrics,
+    *,
+    hub: Hub,
+    endpoints: Endpoints,
+    stream_log: StreamLog,
+    sockets: Callable[[], int],
+    loop_lag: LoopLag,
+    memory: MemoryGuard,
+    certificate: ReloadableFiles[ssl.SSLContext] | None,
+) -> None:
+    """Bind the metrics that Metrics does not count itself. `sockets`: open client connections."""
+    bind = metrics.bind
+    bind("connections", lambda: stream_log.open)
+    bind("refusals", lambda: stream_log.refused)
+    bind("sockets", sockets)
+    bind("subscriptions", lambda: hub.subscriptions)
+    bind("draining", lambda: float(hub.draining))
+    bind("endpoint_streams", lambda: {(r.address,): r.streams for r in endpoints.snapshot()})
+    bind(
+        "endpoint_ready",
+        lambda: {(r.address,): float(r.state == "ready") for r in endpoints.snapshot()},
+    )
+    bind("loop_lag_seconds", lambda: loop_lag.histogram)
+    bind("loop_lag_max_seconds", lambda: loop_lag.max)
+    bind("memory_used_bytes", lambda: memory.usage.used if memory.usage else {})
+    bind("memory_limit_bytes", lambda: memory.usage.limit if memory.usage else {})
+    bind("memory_cuts", lambda: memory.cut_clients)
+    if certificate is not None:
+        bind("certificate_reloads", lambda: certificate.reloads)

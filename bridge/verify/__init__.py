@@ -1,0 +1,1 @@
+"""Conformance kit for live-query tiers: `livequery-bridge verify`."""

@@ -1,0 +1,37 @@
+"""Call metadata from the command line, and its values kept out of the output."""
+
+from collections.abc import Iterable
+
+from .calls import Metadata
+
+SHORTEST = 4
+"""Values shorter than this are no secret: masking them would spoil every word."""
+
+
+def parse_metadata(texts: Iterable[str]) -> Metadata:
+    """Read NAME=VALUE pairs.
+
+    Raises ValueError for another form; its message names the pair without the value.
+    """
+    pairs = []
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.strip().lower()
+        if not equals or not name or not value.isascii() or name.startswith(("grpc-", ":")):
+            raise ValueError(f"{name or 'a pair without a name'}: NAME=VALUE in ASCII is needed")
+        pairs.append((name, value))
+    return tuple(pairs)
+
+
+class Mask:
+    """Replaces metadata values, and their parts behind a space, by `***`."""
+
+    def __init__(self, metadata: Metadata = ()) -> None:
+        values = {part for _, value in metadata for part in (value, value.rpartition(" ")[2])}
+        self._values = sorted((v for v in values if len(v) >= SHORTEST), key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        """Return text without the values."""
+        for value in self._values:
+            text = text.replace(value, "***")
+        return text

@@ -1,0 +1,77 @@
+"""CommandReader: the text messages of a client, at a limited rate."""
+
+import asyncio
+from typing import Final, Protocol
+
+from aiohttp import WSMessage, WSMsgType
+
+from bridge.core.errors import Failed, Kind
+from bridge.core.token_bucket import TokenBucket
+
+from .keepalive import WebSocketKeepalive
+
+COMMANDS_PER_SECOND: Final = 10.0
+COMMAND_BURST: Final = 160
+"""Commands at once: enough to open 64 subscriptions twice over on one socket."""
+_ENDS: Final = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
+
+
+class MessageSource(Protocol):
+    """An open WebSocket: the bridge's own connection, or aiohttp's WebSocketResponse."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether a close frame was sent or received, or the connection is lost."""
+
+    async def receive(self) -> WSMessage:
+        """Wait for a message: text, binary, ping, pong, or one of the ends, again and again."""
+
+    async def close(self, *, code: int, message: bytes) -> object:
+        """Send a close frame and wait for the client's, within a deadline."""
+
+
+class CommandReader:
+    """Reads commands for a session. Pings and pongs go to the keepalive. One task reads."""
+
+    __slots__ = ("_bucket", "_keepalive", "_messages")
+
+    def __init__(self, messages: MessageSource, keepalive: WebSocketKeepalive) -> None:
+        self._messages = messages
+        self._keepalive = keepalive
+        clock = asyncio.get_running_loop().time
+        self._bucket = TokenBucket(rate=COMMANDS_PER_SECOND, burst=COMMAND_BURST, clock=clock)
+
+    async def read(self) -> str | None:
+        """Wait for a text message; None when the client is gone.
+
+        Raises:
+            Failed: MALFORMED for a binary message.
+
+        """
+        while True:
+            message = await self._messages.receive()
+            if message.type is WSMsgType.TEXT:
+                if delay := self._bucket.reserve():
+                    await asyncio.sleep(delay)
+                return str(message.data)
+            if message.type is WSMsgType.BINARY:
+                raise Failed(Kind.MALFORMED, "commands are text messages", field="message")
+            if message.type is WSMsgType.PING:
+                self._keepalive.on_ping(message.data)
+            elif message.type is WSMsgType.PONG:
+                self._keepalive.on_pong()
+            elif message.type in _ENDS:
+                return None
+
+    async def read_first(self, timeout: float) -> str | None:  # noqa: ASYNC109 - 0 is no deadline
+        """Wait for the first text message, at most `timeout` seconds (0: without a deadline).
+
+        Raises:
+            Failed: as `read`; NO_FIRST_MESSAGE when the time is over.
+
+        """
+        try:
+            async with asyncio.timeout(timeout or None):
+                return await self.read()
+        except TimeoutError:
+            raise Failed(Kind.NO_FIRST_MESSAGE, "no command came in time") from None

@@ -1,0 +1,88 @@
+"""A tier on grpc.aio: python tier_aio.py --listen 127.0.0.1:50051. A stream costs a task."""
+
+import argparse
+import asyncio
+import itertools
+import signal
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from ticks import CallError, Query, Table, run
+
+from livequery.v1 import livequery_pb2 as pb
+from livequery.v1 import livequery_pb2_grpc
+
+
+class Tier(livequery_pb2_grpc.LiveQueryServiceServicer):  # Reanchor: UNIMPLEMENTED, which is fine
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._names = itertools.count(1)
+
+    async def Subscribe(self, request, context):
+        try:
+            query = Query(request.query)
+        except CallError as error:
+            await context.abort(error.code, str(error))
+        wish = request.heartbeat_interval.ToTimedelta().total_seconds() or 15
+        interval = min(max(wish, 1), 60)
+        started = pb.Started(subscription_id=f"s{next(self._names)}")
+        started.heartbeat_interval.FromMilliseconds(int(interval * 1000))
+        yield pb.SubscribeResponse(started=started)
+
+        event, loop = asyncio.Event(), asyncio.get_running_loop()
+        subscription = self._table.subscribe(query, lambda: loop.call_soon_threadsafe(event.set))
+        last_seq = 0
+        try:  # a cancelled call is the unsubscribe: this is cancelled, too
+            while True:
+                try:
+                    async with asyncio.timeout(interval):
+                        await event.wait()
+                except TimeoutError:
+                    beat = pb.Heartbeat(epoch=1, last_seq=last_seq)
+                    beat.at.GetCurrentTime()
+                    yield pb.SubscribeResponse(heartbeat=beat)
+                event.clear()
+                while subscription.pending:
+                    batch = subscription.pending.popleft()
+                    last_seq = batch.first_seq + len(batch.deltas) - 1
+                    yield pb.SubscribeResponse(batch=batch)
+                if subscription.end:
+                    await context.abort(subscription.end.code, str(subscription.end))
+        finally:
+            self._table.unsubscribe(subscription)
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--listen", default="127.0.0.1:50051")
+    parser.add_argument("--cert")
+    parser.add_argument("--key")
+    parser.add_argument("--changes-per-second", type=float, default=1)
+    options = parser.parse_args()
+
+    table = Table()
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    livequery_pb2_grpc.add_LiveQueryServiceServicer_to_server(Tier(table), server)
+    checks = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    if options.cert:
+        with open(options.cert, "rb") as cert, open(options.key, "rb") as key:
+            credentials = grpc.ssl_server_credentials([(key.read(), cert.read())])
+        port = server.add_secure_port(options.listen, credentials)
+    else:
+        port = server.add_insecure_port(options.listen)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await server.start()
+    await checks.set("livequery.v1.LiveQueryService", health_pb2.HealthCheckResponse.SERVING)
+    print(f"listening on {options.listen.rpartition(':')[0]}:{port}", flush=True)
+    run(table, options.changes_per_second)
+
+    await stop.wait()
+    await checks.enter_graceful_shutdown()  # first: nobody is sent here any more
+    table.stop()
+    await server.stop(2)
+
+
+asyncio.run(main())

@@ -1,0 +1,207 @@
+"""Commits become groups: each reading is one group in the outbox of each window that it changed.
+
+Laws:
+
+- Subscriptions with the same plan key share one view: one read per commit for all of them.
+- A reading belongs to the views that it was asked for, not to the subscriptions of that moment. A
+  subscription that joins meanwhile has one of these views, or a newer one of its own.
+- A subscription's reset and its rows are taken in one step. No reading comes between (``_turn``).
+- A commit is read at once when its author awaits ``settle``, as the replay does. Any other commit
+  is read when the store's ``changed`` returns. Commits between two readings become one group.
+- Without subscriptions nothing is read.
+- All methods belong to the event loop's thread.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Hashable, Sequence
+from typing import Generic, TypeVar
+
+from livequery.v1 import livequery_pb2 as pb
+from livetier.engine.delta import encode_group
+from livetier.engine.errors import TierError, query_failed, unavailable
+from livetier.engine.store import Metadata, PlanT, Position, Step, Store, ViewT
+from livetier.engine.subscription import Reset, Subscription
+from livetier.engine.window import Window
+
+RETRY_SECONDS = 0.5
+
+_log = logging.getLogger("livetier")
+_T = TypeVar("_T")
+
+
+class Watcher(Generic[PlanT, ViewT]):
+    """All subscriptions of one store. Make it, ``open`` it, ``run`` it, ``close`` it."""
+
+    def __init__(self, store: Store[PlanT, ViewT]) -> None:
+        self._store = store
+        self._turn = asyncio.Lock()
+        self._read_due = asyncio.Event()
+        self._subscriptions: dict[str, Subscription[ViewT]] = {}
+        self._closing: TierError | None = None
+        self.position = Position(0, 0)
+
+    async def open(self) -> None:
+        """Open the store; raises what that raises."""
+        await self._store.open()
+
+    async def close(self, reason: TierError) -> None:
+        """End every subscription with ``reason`` and close the store."""
+        self._closing = reason
+        self._fail_all(reason)
+        async with self._turn:
+            await self._store.close()
+
+    # -- subscriptions
+
+    async def subscribe(
+        self, identifier: str, query: pb.LiveQuery, metadata: Metadata = ()
+    ) -> Subscription[ViewT]:
+        """Open a subscription; its reset is due. Raises TierError when the query is refused."""
+        view = await self._view(query, metadata)
+        subscription = Subscription(identifier, view, metadata)
+        self._subscriptions[identifier] = subscription
+        self._read_due.set()
+        return subscription
+
+    async def reanchor(
+        self, subscription: Subscription[ViewT], query: pb.LiveQuery, tag: str
+    ) -> tuple[int, pb.LiveQuery]:
+        """Give a subscription another query.
+
+        Returns the epoch of the reset that is now due, and the query as it is run. Raises TierError
+        when the query is refused; the subscription then continues unchanged.
+        """
+        async with subscription.reanchoring:
+            subscription.view = await self._view(query, subscription.metadata)
+            epoch = subscription.reset(pb.RESET_REASON_REANCHOR, tag)
+            return epoch, subscription.view.plan.query
+
+    def find(self, identifier: str) -> Subscription[ViewT] | None:
+        """Return the open subscription of that id."""
+        return self._subscriptions.get(identifier)
+
+    def unsubscribe(self, subscription: Subscription[ViewT]) -> None:
+        """Remove a subscription; idempotent."""
+        self._subscriptions.pop(subscription.id, None)
+        if not self._subscriptions:
+            self._read_due.set()  # ``run`` stops waiting for commits
+
+    async def snapshot(self, subscription: Subscription[ViewT]) -> tuple[Reset, Window] | None:
+        """Take the due reset and the rows that follow it, in one turn; None if none is due."""
+        async with self._turn:
+            view = subscription.view
+            rows = view.rows
+            if view.plan.streamed and subscription.reset_due:
+                rows = await self._for_caller(self._store.page(view))
+                if subscription.view is not view:
+                    return None  # reanchored meanwhile: that reset is due, with other rows
+            reset = subscription.take_reset()
+            return None if reset is None else (reset, rows)
+
+    async def _view(self, query: pb.LiveQuery, metadata: Metadata) -> ViewT:
+        """Return the view of a query: the one in use if there is one, else a new one."""
+        plan = await self._for_caller(self._store.compile(query, metadata))
+        view = self._view_in_use(plan.key)
+        if view is not None:
+            return view
+        view = await self._for_caller(self._store.first(plan))
+        return self._view_in_use(plan.key) or view
+
+    def _view_in_use(self, key: Hashable) -> ViewT | None:
+        for subscription in self._subscriptions.values():
+            if subscription.view.plan.key == key and not subscription.failure:
+                return subscription.view
+        return None
+
+    async def _for_caller(self, call: Awaitable[_T]) -> _T:
+        """Await a call for one caller: if the store cannot answer, only that caller is told."""
+        try:
+            result = await call
+        except self._store.error as error:
+            _log.warning("a query failed: %s", error)
+            raise (self._closing or query_failed()) from None
+        except Exception:
+            if self._closing is not None:  # and the store may be closed already
+                raise self._closing from None
+            raise
+        if self._closing is not None:
+            raise self._closing
+        return result
+
+    # -- commits
+
+    async def run(self) -> None:
+        """Read after every commit, until cancelled."""
+        while True:
+            try:
+                await self._wait()
+                self._read_due.clear()
+                await self._read()
+            except self._store.error as error:
+                # Locked or full, say. The views stay, and the next reading starts from them.
+                _log.warning("the database cannot be read now: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+                self._read_due.set()
+            except Exception:  # noqa: BLE001 (the loop must outlive it)
+                # A bug. The views may be wrong now: every subscriber must start anew.
+                _log.exception("watching failed")
+                self._fail_all(unavailable("FAILED", "the tier has failed; try again"))
+
+    async def settle(self) -> None:
+        """Read everything committed so far; its groups are in the outboxes on return.
+
+        Raises the store's ``error`` when it cannot be read; nothing is lost, call again.
+        """
+        await self._store.settle()
+        await self._read()
+
+    async def _wait(self) -> None:
+        """Wait until a reading is due, or there was a commit while there are subscriptions."""
+        waits: list[asyncio.Task[object]] = [asyncio.create_task(self._read_due.wait())]
+        if self._subscriptions:
+            waits.append(asyncio.create_task(self._store.changed()))
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+        for wait in done:
+            wait.result()
+
+    async def _read(self) -> None:
+        async with self._turn:
+            views = {
+                id(each.view): each.view
+                for each in self._subscriptions.values()
+                if each.failure is None
+            }
+            if not views:
+                return
+            reading = await self._store.read(list(views.values()))
+            self.position = reading.position
+            sharing: dict[int, list[Subscription[ViewT]]] = {}
+            for subscription in self._subscriptions.values():
+                sharing.setdefault(id(subscription.view), []).append(subscription)
+            for step in reading.steps:
+                _publish(step, reading.position, sharing.get(id(step.before), ()))
+
+    def _fail_all(self, reason: TierError) -> None:
+        for subscription in self._subscriptions.values():
+            subscription.fail(reason)
+
+
+def _publish(
+    step: Step[ViewT], position: Position, subscriptions: Sequence[Subscription[ViewT]]
+) -> None:
+    """Put a step into the outboxes of all who share its view; encode it once and never wait."""
+    if step.error is not None:
+        for subscription in subscriptions:
+            subscription.fail(step.error)
+        return
+    group = encode_group(step.changes, position)
+    for subscription in subscriptions:
+        subscription.view = step.after
+        if group:
+            subscription.offer(group)

@@ -1,0 +1,165 @@
+"""A connection to a database file, and its tables as entities.
+
+Every ordinary table is an entity, except SQLite's own and those of the change log. A row's id is
+the text of its primary key; of its rowid if the table has no primary key (VACUUM may then change
+the id); of the JSON array of the key's columns if there are several. A row without an id (SQLite
+allows NULL in a primary key) cannot be addressed and is never shown.
+
+Everything here blocks. A ``Database`` belongs to one thread.
+"""
+
+import sqlite3
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from livetier.engine.errors import did_you_mean, not_found, quoted
+from livetier.sqlite import changelog
+from livetier.sqlite.changelog import INTERNAL, quote
+
+# How long a statement waits for another process's write lock. Reads never wait in WAL mode.
+BUSY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column and its affinity, which is one of TEXT INTEGER REAL NUMERIC BLOB."""
+
+    name: str
+    affinity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A table: its columns in order, and its key as an SQL expression.
+
+    ``{row}`` in ``key`` stands for the row's name in a statement. ``key_affinity`` is the affinity
+    of that expression; BLOB means none.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    key: str
+    key_affinity: str
+
+
+def path_of(url: str) -> Path:
+    """Return the file that ``sqlite:///relative`` or ``sqlite:////absolute`` names.
+
+    Raises ValueError for any other URL, and for ``:memory:``, which has no second connection.
+    """
+    scheme, separator, path = url.partition(":///")
+    if scheme != "sqlite" or not separator or path in ("", ":memory:"):
+        raise ValueError(f"not a database URL of the form sqlite:///path: {url!r}")
+    return Path(path)
+
+
+def connect(path: Path, script: str) -> sqlite3.Connection:
+    """Open ``path`` in write-ahead mode with explicit transactions, and run ``script``."""
+    connection = sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    # Text that is not UTF-8 is shown with replacement characters rather than not at all.
+    connection.text_factory = lambda text: text.decode("utf-8", "replace")
+    connection.create_function("livetier_lower", 1, str.lower, deterministic=True)
+    try:
+        _write_ahead(connection)
+        # Safe in WAL mode: a power cut may lose the last commits, never the database.
+        connection.execute("PRAGMA synchronous = normal")
+        connection.executescript(script)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to write-ahead mode; wait while others do, because SQLite itself does not."""
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = wal")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def affinity_of(declared: str) -> str:
+    """Return the affinity of a declared type (https://sqlite.org/datatype3.html, 3.1)."""
+    upper = declared.upper()
+    for affinity, words in (
+        ("INTEGER", ("INT",)),
+        ("TEXT", ("CHAR", "CLOB", "TEXT")),
+        ("BLOB", ("BLOB",)),
+        ("REAL", ("REAL", "FLOA", "DOUB")),
+    ):
+        if any(word in upper for word in words):
+            return affinity
+    return "NUMERIC" if upper else "BLOB"
+
+
+class Database:
+    """One connection to one file, and its schema."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.connection = connect(path, changelog.TABLES)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+    def data_version(self) -> int:
+        """Return a number that changes with every commit of another connection."""
+        return self._pragma("data_version")
+
+    def schema_version(self) -> int:
+        """Return a number that changes with every change of the schema, by any connection."""
+        return self._pragma("schema_version")
+
+    def entities(self) -> list[str]:
+        """Return the names of all entities."""
+        found = self.connection.execute(
+            "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table'"
+            " AND substr(name, 1, 7) <> 'sqlite_' AND substr(name, 1, ?) <> ? ORDER BY name",
+            (len(INTERNAL), INTERNAL),
+        )
+        return [name for (name,) in found]
+
+    def entity(self, name: str) -> Entity:
+        """Return the entity called exactly ``name``; its changes are logged from now on.
+
+        Raises TierError (NOT_FOUND, field ``entity``) when there is none.
+        """
+        names = self.entities()
+        if name not in names:
+            message = f"there is no entity {quoted(name)}{did_you_mean(name, names)}"
+            raise not_found("UNKNOWN_ENTITY", "entity", message)
+        entity = self._describe(name)
+        changelog.watch(self.connection, entity.name, entity.key)
+        return entity
+
+    def _describe(self, name: str) -> Entity:
+        rows = self.connection.execute(f"PRAGMA table_xinfo({quote(name)})").fetchall()
+        columns = tuple(Column(row[1], affinity_of(row[2])) for row in rows)
+        keys = sorted((row[5], row[1], affinity_of(row[2])) for row in rows if row[5])
+        # Braces have a meaning in str.format, and a column's name may contain some.
+        parts = ["{row}." + quote(key[1].replace("{", "{{").replace("}", "}}")) for key in keys]
+        if len(keys) == 1:
+            return Entity(name, columns, parts[0], keys[0][2])
+        if keys:
+            # JSON has no blobs; json_array would fail on one, and so the writer's own statement.
+            plain = [
+                f"CASE typeof({part}) WHEN 'blob' THEN hex({part}) ELSE {part} END"
+                for part in parts
+            ]
+            return Entity(name, columns, f"json_array({', '.join(plain)})", "BLOB")
+        taken = {column.name.lower() for column in columns}
+        rowid = next(word for word in ("rowid", "_rowid_", "oid") if word not in taken)
+        return Entity(name, columns, "{row}." + rowid, "INTEGER")
+
+    def _pragma(self, name: str) -> int:
+        return int(self.connection.execute(f"PRAGMA {name}").fetchone()[0])

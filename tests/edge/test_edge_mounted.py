@@ -1,0 +1,106 @@
+"""The bridge in somebody's aiohttp application: examples/mounted.py before the embedded tier."""
+
+import asyncio
+import contextlib
+import json
+
+import pytest
+from aiohttp import web
+
+from bridge.embed import BRIDGE, mount
+from clients import SseClient
+from examples.mounted import build
+from livetier.server import TierOptions, start_tier
+
+QUERY = {"entity": "flights", "sort": [{"column": "est_dep"}], "limit": 3}
+
+
+@contextlib.asynccontextmanager
+async def running(app):
+    """Run an application on a real port; yields its URL."""
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield "http://{}:{}".format(*runner.addresses[0][:2])
+    finally:
+        async with asyncio.timeout(10):
+            await runner.cleanup()
+
+
+@pytest.fixture
+async def mounted():
+    """The example before the embedded tier; yields its URL and the bridge in it."""
+    tier = await start_tier(TierOptions(speed=0))
+    app = build(tier.address)
+    [resource] = [r for r in app.router.resources() if r.canonical == "/live"]
+    try:
+        async with running(app) as url:
+            yield url, resource._app[BRIDGE]
+    finally:
+        await tier.stop()
+
+
+async def none_open(bridge):
+    async with asyncio.timeout(5):
+        while bridge.context.admission.open:
+            await asyncio.sleep(0.01)
+
+
+async def test_an_event_stream_is_served_below_the_prefix(mounted, http, monkeypatch):
+    monkeypatch.setattr("bridge.web.sse.handler.DISCONNECT_POLL", 0.05)
+    url, bridge = mounted
+    response = await http.post(url + "/live", json=QUERY)
+    assert response.status == 200
+    assert response.content_type == "text/event-stream"
+    client = SseClient(response)
+    frames = await client.frames(4)
+    assert [frame["op"] for frame in frames] == ["reset", "enter", "enter", "enter"]
+    assert bridge.context.admission.open == 1
+    client.close()
+    await none_open(bridge)  # nobody cancels the handler: aiohttp's default
+
+
+@pytest.mark.parametrize("protocols", [(), ("livequery.v1",)], ids=["core", "v1"])
+async def test_a_websocket_is_served_below_the_prefix(mounted, http, protocols):
+    url, bridge = mounted
+    async with http.ws_connect(url + "/live/ws", protocols=protocols) as ws:
+        assert ws.protocol == (protocols[0] if protocols else None)
+        await ws.send_str(json.dumps({"action": "subscribe", "sub": "s", "query": QUERY}))
+        first = await ws.receive_json(timeout=5)
+        assert first["sub"] == "s" if protocols else first["op"] == "reset"
+    await none_open(bridge)
+
+
+async def test_the_applications_own_routes_are_its_own(mounted, http):
+    url, _ = mounted
+    async with http.get(url + "/") as response:
+        assert (response.status, await response.text()) == (200, "hello\n")
+        assert response.headers["Server"] != "livequery-bridge"
+    async with http.get(url + "/live") as response:
+        assert response.status == 400
+        assert response.content_type == "application/problem+json"
+    async with http.get(url + "/elsewhere") as response:
+        assert response.status == 404
+        assert response.content_type == "text/plain"
+
+
+async def test_the_applications_shutdown_drains_and_closes_the_bridge(http):
+    tier = await start_tier(TierOptions(speed=0))
+    app = web.Application()
+    bridge_app = mount(app, "/live", upstream=tier.address, drain_timeout="2s")
+    async with running(app) as url:
+        ws = await http.ws_connect(url + "/live/ws")
+        await ws.send_str(json.dumps({"action": "subscribe", "query": QUERY}))
+        assert (await ws.receive_json(timeout=5))["op"] == "reset"
+        assert b"livequery_bridge_" in bridge_app[BRIDGE].metrics.exposition()
+        assert await bridge_app[BRIDGE].unready_reasons() == []
+        codes = asyncio.create_task(closed(ws))
+    assert await codes == 1001
+    await tier.stop()
+
+
+async def closed(ws):
+    async for _ in ws:
+        pass
+    return ws.close_code

@@ -1,0 +1,201 @@
+"""Refusals: the same bytes, whether the bridge or aiohttp reads the request."""
+
+import asyncio
+import json
+import random
+import re
+
+import pytest
+
+from bridge.core.errors import FAILURES, Failed, Kind
+from bridge.web.http.connection import HttpConnection
+from clients import QUERY
+from raw_client import HEALTH_REQUEST, STREAM_REQUEST, UPGRADE_REQUEST, RawClient
+
+BODY = json.dumps(QUERY).encode()
+POST = b"POST /api/v1/live HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (
+    len(BODY),
+    BODY,
+)
+FORMS = {
+    "plain": STREAM_REQUEST,
+    "to be closed": STREAM_REQUEST.replace(b"\r\nHost", b"\r\nConnection: close\r\nHost"),
+    "from a listed page": STREAM_REQUEST.replace(
+        b"\r\nHost", b"\r\nOrigin: https://page.example\r\nHost"
+    ),
+    "soft": STREAM_REQUEST.replace(b"?", b"?soft=1&"),
+    "post": POST,
+}
+CUT = 10
+
+
+async def answer(bridge, data, cut=0, timeout=5):
+    """The whole response to a request, the changing fields named; b"" if none comes."""
+    host, port = bridge.url.removeprefix("http://").split(":")
+    client = RawClient(*await asyncio.open_connection(host, int(port)))
+    try:
+        if cut:
+            client.send(data[:cut])
+            await asyncio.sleep(0.02)
+        client.send(data[cut:])
+        async with asyncio.timeout(timeout):
+            head = await client.reader.readuntil(b"\r\n\r\n")
+        size = int((re.search(rb"Content-Length: (\d+)", head) or [0, 0])[1])
+        body = await client.reader.readexactly(size)
+        return re.sub(rb"(Date|X-Request-Id): [^\r]*", rb"\1: ...", head) + body
+    except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
+        return b""
+    finally:
+        client.writer.close()
+
+
+async def both(bridge, aiohttp_connections, data):
+    """The responses of both ways; the first way must not have asked aiohttp."""
+    before = len(aiohttp_connections)
+    ours = await answer(bridge, data)
+    assert len(aiohttp_connections) == before
+    theirs = await answer(bridge, data, CUT)
+    assert len(aiohttp_connections) == before + 1
+    return ours, theirs
+
+
+@pytest.mark.parametrize("kind", FAILURES)
+async def test_each_failure_is_the_same_bytes_both_ways(
+    start_bridge, aiohttp_connections, monkeypatch, kind
+):
+    bridge = await start_bridge(allowed_origins="https://page.example")
+    for more in ({}, {"field": "where[0].op", "retry_after": 2.5, "code": "ABORTED"}):
+
+        def fail(*_, more=more):
+            raise Failed(kind, 'no "ä"', **more)
+
+        monkeypatch.setattr(bridge._hub, "start_subscribe", fail)
+        for data in FORMS.values():
+            ours, theirs = await both(bridge, aiohttp_connections, data)
+            assert ours
+            assert ours == theirs
+    refused = bridge.context.stream_log.refused
+    assert refused["http", kind.name.lower()] == 2 * 2 * len(FORMS), "each is counted once"
+
+
+@pytest.mark.parametrize("data", [STREAM_REQUEST, UPGRADE_REQUEST], ids=["stream", "WebSocket"])
+async def test_a_limit_is_the_same_bytes_both_ways(
+    start_bridge, aiohttp_connections, monkeypatch, data
+):
+    bridge = await start_bridge()
+
+    def full(_):
+        raise Failed(Kind.QUOTA, "too many connections", retry_after=5)
+
+    monkeypatch.setattr(bridge._admission, "admit", full)
+    ours, theirs = await both(bridge, aiohttp_connections, data)
+    assert ours.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+    assert ours == theirs
+
+
+async def test_a_refusal_while_the_bridge_drains_is_the_same_bytes_and_closes(
+    start_bridge, aiohttp_connections
+):
+    bridge = await start_bridge()
+    bridge._hub.draining = True
+    ours, theirs = await both(bridge, aiohttp_connections, STREAM_REQUEST)
+    assert b"\r\nConnection: close\r\n" in ours
+    assert ours == theirs
+
+
+async def test_after_a_refusal_a_connection_serves_what_came_behind_it(
+    start_bridge, tier, wire, aiohttp_connections
+):
+    bridge = await start_bridge(max_connections_per_ip="1")
+    first, second = await wire(bridge), await wire(bridge)
+    await first.stream(tier)
+    for data in (STREAM_REQUEST, UPGRADE_REQUEST):
+        second.send(data)
+        head = await second.head()
+        assert head.startswith("HTTP/1.1 429 ")
+        await second.body(head)
+    assert not aiohttp_connections
+    second.send(HEALTH_REQUEST)
+    assert await second.body(await second.head()) == b"ok\n"
+
+
+async def test_a_refused_connection_is_closed_where_its_client_wants_it(start_bridge, wire):
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    client.send(b"GET /api/v1/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    async with asyncio.timeout(5):
+        assert (await client.reader.read()).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_a_client_that_takes_no_refusal_is_not_read(start_bridge, wire):
+    """Or each of its requests would leave a response in memory."""
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    bad = b"GET /api/v1/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    client.send(bad)
+    await client.body(await client.head())
+    [connection] = bridge._listener._registry._connections
+    connection.pause_writing()  # as the transport does over its high-water mark
+    client.send(bad)
+    await client.body(await client.head())
+    client.send(bad)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await client.reader.readexactly(1)
+    connection.resume_writing()
+    assert (await client.head()).startswith("HTTP/1.1 400 ")
+
+
+def mutated(seed):
+    """A request with one thing changed: a byte, or a line that is repeated, moved or left out."""
+    pick = random.Random(seed)
+    data = pick.choice(
+        [FORMS["plain"].replace(b"entity", b"e"), UPGRADE_REQUEST, POST.replace(b"{", b"[", 1)]
+    )
+    how = pick.choice(["byte", "insert", "delete", "repeat", "drop", "swap"])
+    if how in ("repeat", "drop", "swap"):
+        lines = data.split(b"\r\n")
+        at = pick.randrange(1, len(lines))
+        if how == "repeat":
+            lines.insert(at, lines[at])
+        elif how == "drop":
+            del lines[at]
+        else:
+            lines[at - 1], lines[at] = lines[at], lines[at - 1]
+        return b"\r\n".join(lines)
+    at = pick.randrange(CUT + 1, len(data))
+    byte = bytes([pick.choice(b"\r\n \t:,;=%#?/\x00\x7f\xff{}\"'aZ09")])
+    return data[:at] + (b"" if how == "delete" else byte) + data[at + (how != "insert") :]
+
+
+async def test_mutated_requests_get_the_same_answer_both_ways(start_bridge, monkeypatch):
+    bridge = await start_bridge(max_connections_per_ip="0")
+
+    def fail(*_):
+        raise Failed(Kind.NOT_FOUND, "no such entity")
+
+    monkeypatch.setattr(bridge._hub, "start_subscribe", fail)
+    served_here = 0
+    refuse = HttpConnection.on_refused
+
+    def on_refused(self, failure):
+        nonlocal served_here
+        served_here += 1
+        refuse(self, failure)
+
+    monkeypatch.setattr(HttpConnection, "on_refused", on_refused)
+    for start in range(0, 400, 40):
+        requests = [mutated(seed) for seed in range(start, start + 40)]
+        ours, theirs = [
+            await asyncio.gather(*(answer(bridge, data, cut, 0.5) for data in requests))
+            for cut in (0, CUT)
+        ]
+        for data, *answers in zip(requests, ours, theirs, strict=True):
+            one, other = answers
+            if bool(one) is not bool(other):  # late, or not at all
+                one, other = [await answer(bridge, data, cut) for cut in (0, CUT)]
+            if b"X-Request-Id" in one + other:
+                assert one == other, data
+            else:  # aiohttp's parser quotes what it could not read, which came in other pieces
+                assert one.partition(b"\r\n")[0] == other.partition(b"\r\n")[0], data
+    assert served_here > 50

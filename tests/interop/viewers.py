@@ -1,0 +1,93 @@
+"""Clients of the bridge that read in the background, and hold both reducers to what they were told."""
+
+import asyncio
+import contextlib
+import json
+
+from clients import IdClient, SpliceClient, SseClient
+
+
+class Viewer:
+    """One stream. Rows as (id, version); `ended` says how it was over."""
+
+    def __init__(self):
+        self.by_id = IdClient()
+        self.by_index = SpliceClient()
+        self.updates = 0
+        self.ended = None
+        self._cursors = {}
+        self._task = None
+
+    def _apply(self, frame):
+        self.by_id.apply(frame)
+        self.by_index.apply(frame)
+        self.updates += frame["op"] == "update"
+        self._cursors[frame.get("agg_id")] = frame["cursor"]
+
+    @property
+    def last_cursor(self):
+        return self._cursors[self.by_id.ids[-1]]
+
+    async def shows(self, window, within=10.0):
+        """Wait until the rows are these, for both reducers."""
+        try:
+            async with asyncio.timeout(within):
+                while not self.by_id.rows == self.by_index.rows == window:
+                    assert self.ended is None, f"{type(self).__name__} ended: {self.ended}"
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(
+                f"{type(self).__name__} shows {self.by_id.rows}, the tier has {window}"
+            ) from None
+
+    def _start(self, reading):
+        async def read():
+            try:
+                self.ended = await reading
+            except Exception as error:  # noqa: BLE001 - any end is told by `ended`
+                self.ended = repr(error)
+
+        self._task = asyncio.create_task(read())
+
+    async def close(self):
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+
+class SseViewer(Viewer):
+    async def open(self, http, base, query):
+        self._response = await http.post(base, json=query)
+        assert self._response.status == 200, (self._response.status, await self._response.text())
+        self._start(self._read())
+        return self
+
+    async def _read(self):
+        client = SseClient(self._response)
+        while (frame := await client.frame(within=None)) is not None:
+            self._apply(frame)
+        return "the end of the stream"
+
+    async def close(self):
+        await super().close()
+        self._response.close()
+
+
+class WsViewer(Viewer):
+    async def open(self, http, base, query):
+        self._socket = await http.ws_connect(base + "/ws")
+        await self._socket.send_json({"action": "subscribe", "query": query})
+        self._start(self._read())
+        return self
+
+    async def reanchor(self, cursor, limit):
+        await self._socket.send_json({"action": "reanchor", "cursor": cursor, "limit": limit})
+
+    async def _read(self):
+        async for message in self._socket:
+            self._apply(json.loads(message.data))
+        return f"close code {self._socket.close_code}"
+
+    async def close(self):
+        await super().close()
+        await self._socket.close()

@@ -1,0 +1,80 @@
+"""When a lost call is opened again, and how long that is tried."""
+
+import pytest
+
+from bridge.core.errors import Failed, Kind
+from bridge.live.retry_policy import STABLE_AFTER, RetryPolicy
+from bridge.live.settings import LiveSettings
+
+FOREVER = float("inf")
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def policy(**settings):
+    clock = Clock()
+    return RetryPolicy(LiveSettings(**settings), clock), clock
+
+
+def test_before_the_first_start_the_deadline_counts_from_the_beginning():
+    retry, clock = policy(open_timeout=10, started_timeout=4)
+    assert (retry.time_left(), retry.started_timeout()) == (10, 4)
+    clock.now += 8
+    retry.on_lost()
+    assert (retry.time_left(), retry.started_timeout()) == (2, 2)
+
+
+def test_once_started_the_deadline_counts_from_the_first_loss_until_the_window_is_current():
+    retry, clock = policy(max_staleness=60, snapshot_timeout=10)
+    retry.started = True
+    assert (retry.time_left(), retry.snapshot_timeout()) == (FOREVER, 10)
+    retry.on_lost()
+    clock.now += 55
+    retry.on_lost()
+    assert (retry.time_left(), retry.snapshot_timeout()) == (5, 5)
+    clock.now += 10
+    assert (retry.time_left(), retry.snapshot_timeout()) == (-5, 0)
+    retry.on_current()
+    assert (retry.time_left(), retry.snapshot_timeout()) == (FOREVER, 10)
+
+
+def test_without_a_bound_of_staleness_there_is_no_deadline_after_a_loss():
+    retry, clock = policy(max_staleness=0)
+    retry.started = True
+    retry.on_lost()
+    clock.now += 10**6
+    assert retry.time_left() == FOREVER
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_before_the_first_start_only_a_tier_out_of_reach_is_tried_again(kind):
+    retry, _ = policy()
+    assert retry.worth_retrying(Failed(kind, "no")) is (kind in {Kind.UNAVAILABLE, Kind.DEADLINE})
+    retry.started = True
+    assert retry.worth_retrying(Failed(kind, "no"))
+
+
+@pytest.mark.parametrize(
+    ("wait", "stable_after"), [("wait_after_loss", STABLE_AFTER), ("wait_after_resync", 10.0)]
+)
+def test_a_call_that_was_stable_starts_the_backoff_anew(wait, stable_after):
+    retry, clock = policy(backoff_first=0.001, backoff_factor=10, backoff_most=10.0)
+    assert max(getattr(retry, wait)(live=False) for _ in range(50)) > 1
+    retry.on_current()
+    clock.now += stable_after
+    assert max(getattr(retry, wait)(live=True) for _ in range(50)) > 1, "not yet stable"
+    clock.now += 0.1
+    assert max(getattr(retry, wait)(live=False) for _ in range(50)) > 1, "its window was incomplete"
+    assert getattr(retry, wait)(live=True) <= 0.001
+
+
+def test_a_snapshot_starts_the_backoff_after_losses_anew():
+    retry, _ = policy(backoff_first=0.001, backoff_factor=10, backoff_most=10.0)
+    assert max(retry.wait_after_loss(live=False) for _ in range(50)) > 1
+    retry.on_snapshot()
+    assert retry.wait_after_loss(live=True) <= 0.001

@@ -1,0 +1,122 @@
+"""Options: one declaration each, the same from every source, typed, and grouped in help."""
+
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from bridge.cli import cli
+from bridge.config.loader import ConfigError, Setting, resolve
+from bridge.config.options import GROUPS, OPTIONS, Config
+from bridge.config.values import ListenAddress, duration, listen_address, size, switch
+from bridge.core.address import ReplicaAddress, ServiceName
+from bridge.process.worker import WorkerSettings
+
+SAMPLES = {
+    "ADDRESS,…": "tier:1,dns:///tiers:2",
+    "on|off": "on",
+    "FILE": "x.pem",
+    "NAME": "tier.example",
+    "N": "7",
+    "HOST:PORT": "[::1]:9",
+    "PATH": "/live",
+    "NAME,…": "Authorization",
+    "ORIGIN,…": "https://app.example",
+    "TIME": "1.5m",
+    "SIZE": "64KiB",
+    "compatible|fast": "fast",
+    "text|json": "json",
+    "LEVEL": "debug",
+}
+TOGETHER = {
+    "upstream_cert": {"upstream_key": "k"},
+    "upstream_key": {"upstream_cert": "c"},
+    "tls_cert": {"tls_key": "k"},
+    "tls_key": {"tls_cert": "c"},
+    "tls_client_ca": {"tls_cert": "c", "tls_key": "k"},
+}
+"""What else must be given with an option."""
+
+
+def test_a_config_without_arguments_is_the_documented_defaults():
+    assert Config() == resolve({}, environ={})[0]
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_an_option_has_one_value_from_flag_variable_and_file(option, tmp_path):
+    text, others = SAMPLES[option.metavar], TOGETHER.get(option.key, {})
+    file = tmp_path / "bridge.toml"
+    file.write_text(f'{option.name} = "{text}"\n')
+    by_flag, settings = resolve({option.key: text, **others}, environ={})
+    assert getattr(by_flag, option.key) == option.parse(text)
+    assert settings[option.key] == Setting(text, f"--{option.name}")
+    assert resolve(others, environ={option.variable: text})[0] == by_flag
+    assert resolve(others, environ={}, file=str(file))[0] == by_flag
+
+
+def test_values_are_typed():
+    flags = {"upstream": "a:1,dns:///b:2", "sharing": "off", "linger": "500ms", "listen": ":0"}
+    config, _ = resolve(flags, environ={})
+    assert config.upstream == (ReplicaAddress("a:1"), ServiceName("b", 2))
+    assert config.sharing is False
+    assert config.linger == 0.5
+    assert config.listen == ListenAddress("0.0.0.0", 0)  # noqa: S104 - an empty host
+    assert config.viewer_backlog == 262144
+    assert config.admin_listen is config.tls_cert is config.memory_limit is None
+
+
+@pytest.mark.parametrize(("toml", "value"), [("true", True), ("false", False), ('"on"', True)])
+def test_a_switch_may_be_a_boolean_in_the_file(toml, value, tmp_path):
+    file = tmp_path / "bridge.toml"
+    file.write_text(f"sharing = {toml}\n")
+    assert resolve({}, environ={}, file=str(file))[0].sharing is value
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        *((duration, text) for text in ("", "5 s", "-1s", "1d", "s")),
+        *((size, text) for text in ("", "1.5MiB", "1MB", "-1")),
+        *((switch, text) for text in ("", "On", "true", "1")),
+        *((listen_address, text) for text in ("", "8080", "h:", "h:65536", "::1:80")),
+    ],
+)
+def test_a_text_outside_the_grammar_is_refused(parse, text):
+    with pytest.raises(ValueError, match=r"is needed|as in"):
+        parse(text)
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:80", "[::1]:80", "localhost:0"])
+def test_a_listen_address_prints_as_it_is_parsed(text):
+    assert str(listen_address(text)) == text
+
+
+def test_what_kubernetes_sets_for_a_service_called_bridge_is_not_an_option():
+    links = {"BRIDGE_SERVICE_HOST": "x", "BRIDGE_PORT": "tcp://x", "BRIDGE_PORT_80_TCP": "x"}
+    assert resolve({}, environ=links)[0] == Config()
+    with pytest.raises(ConfigError, match="BRIDGE_OTHER_PORT"):
+        resolve({}, environ={"BRIDGE_OTHER_PORT": "x"})
+
+
+def test_a_worker_reads_the_config_that_its_parent_wrote():
+    config, settings = resolve({"upstream": "dns:///tiers:2", "explorer": "on"}, environ={})
+    line = WorkerSettings("w1", "/tmp/x", settings).encode()
+    assert WorkerSettings.decode(line).config() == config
+
+
+@pytest.mark.parametrize("width", [80, 100])
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_help_lists_every_option_once_in_its_group_and_fits_the_terminal(command, width):
+    out = CliRunner().invoke(cli, [command, "--help"], terminal_width=width).output
+    assert max(map(len, out.splitlines())) <= width
+    sections = dict(re.findall(r"^(\S[^\n]*):\n((?:  .*\n)+)", out, re.MULTILINE))
+    for group, options in GROUPS.items():
+        listed = re.findall(r"^  --(\S+)", sections[group], re.MULTILINE)
+        assert listed == [option.name for option in options]
+    assert "--config" in sections["Options"]
+    columns = {
+        re.match(r"  --\S+ \S+ +", line).end()
+        for line in out.splitlines()
+        if re.match(r"  --\S+ \S+  +\S", line)
+    }
+    assert len(columns) == 1, "the groups are aligned"

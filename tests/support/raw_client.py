@@ -1,0 +1,138 @@
+"""A client byte for byte, WebSocket included."""
+
+import asyncio
+import contextlib
+import gc
+import json
+import re
+import struct
+from urllib.parse import quote
+
+import pytest
+
+from clients import QUERY
+from scripted_tier import update
+
+STREAM_REQUEST = f"GET /api/v1/live?query={quote(json.dumps(QUERY))} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+HEALTH_REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+class RawClient:
+    """One connection, byte for byte."""
+
+    def __init__(self, reader, writer) -> None:
+        self.reader, self.writer = reader, writer
+
+    def send(self, data):
+        self.writer.write(data)
+
+    async def head(self):
+        """The next status line and header, the changing fields named."""
+        async with asyncio.timeout(5):
+            text = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+        return re.sub(r"(Date|X-Request-Id): .*", r"\1: …", text)
+
+    async def until(self, text):
+        async with asyncio.timeout(5):
+            return await self.reader.readuntil(text)
+
+    async def stream(self, tier):
+        """Open a stream of one row; returns the tier's call."""
+        self.send(STREAM_REQUEST)
+        call = await tier.next_call()
+        call.start()
+        call.snapshot("a")
+        assert "200 OK" in await self.head()
+        await self.until(b'"agg_id":"a"')
+        return call
+
+    async def body(self, head):
+        size = int(re.search(r"Content-Length: (\d+)", head)[1])
+        return await self.reader.readexactly(size)
+
+
+UPGRADE = (
+    b"GET /api/v1/live/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+    b"Connection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+UPGRADE_REQUEST = UPGRADE + b"\r\n"
+SUBSCRIBE = json.dumps({"action": "subscribe", "query": QUERY}).encode()
+TEXT, BINARY, CLOSE, PING = 0x81, 0x82, 0x88, 0x89
+CLOSE_FRAME = b"\x88\x82\x00\x00\x00\x00\x03\xe8"
+CUTS = (0, 30, len(UPGRADE_REQUEST) - 1)
+BOTH_WAYS = pytest.mark.parametrize("cut", [0, 30], ids=["plain", "in parts"])
+
+
+def message(payload, first=TEXT):
+    """What a client sends: masked, with the mask that changes nothing."""
+    size = len(payload)
+    head = bytes([first, 0x80 | size]) if size < 126 else struct.pack(">BBH", first, 0xFE, size)
+    return head + bytes(4) + payload
+
+
+async def open_websocket(client, request=UPGRADE_REQUEST, cut=0):
+    if cut:
+        client.send(request[:cut])
+        await asyncio.sleep(0.02)
+    client.send(request[cut:])
+    return await client.head()
+
+
+async def subscribe_client(client, tier, cut=0):
+    assert "101 Switching" in await open_websocket(client, cut=cut)
+    client.send(message(SUBSCRIBE))
+    call = await tier.next_call()
+    call.start()
+    call.snapshot("a")
+    assert [await read_message(client) for _ in range(2)] == [TEXT, TEXT], "reset and enter"
+    return call
+
+
+async def read_message(client):
+    """Read a frame: the code of a close frame, else the first byte."""
+    async with asyncio.timeout(5):
+        first, size = await client.reader.readexactly(2)
+        if size == 126:
+            [size] = struct.unpack(">H", await client.reader.readexactly(2))
+        payload = await client.reader.readexactly(size)
+    return struct.unpack(">H", payload[:2])[0] if first == CLOSE else first
+
+
+async def stalled(client, tier, cut=0):
+    """Open a socket whose client takes nothing of what it is sent."""
+    call = await subscribe_client(client, tier, cut)
+    client.writer.transport.pause_reading()
+    call.send(update("a", 0, version=2, row=b'{"n":"%b"}' % (b"x" * 4_000_000)))
+    return call
+
+
+async def read_rest(client):
+    async with asyncio.timeout(5):
+        return await client.reader.read()
+
+
+async def all_released(bridge):
+    async with asyncio.timeout(5):
+        while bridge._listener.connections or bridge._admission.open or bridge.context.clients:
+            await asyncio.sleep(0.01)
+    assert all(timer.stopped for _, _, timer in bridge.context.idle_timers._due)
+
+
+@contextlib.asynccontextmanager
+async def all_freed(*kinds):
+    """See that objects of these kinds made meanwhile are freed without the garbage collector."""
+
+    def held():
+        return [thing for thing in gc.get_objects() if isinstance(thing, kinds)]
+
+    gc.collect()
+    others = held()  # aiohttp remembers the applications of other tests
+    gc.disable()
+    try:
+        yield
+        async with asyncio.timeout(2):
+            while any(thing not in others for thing in held()):
+                await asyncio.sleep(0.05)
+    finally:
+        gc.enable()
