@@ -56,7 +56,7 @@ class WebContext:
         return send_buffer
 
     def detach(self, send_buffer: SendBuffer) -> None:
-        """Let go of a send buffer: its client is gone."""
+        """Stop watching a send buffer: its client is gone."""
         self.stall_monitor.remove(send_buffer)
         send_buffer.detach()
 

@@ -45,7 +45,7 @@ def check_cookie(request: StreamRequest) -> None:
     headers = request.headers
     if "Cookie" not in headers:
         return
-    # A same-origin GET carries no Origin; browsers that know better say so (Fetch Metadata).
+    # A same-origin GET carries no Origin; newer browsers send Sec-Fetch-Site (Fetch Metadata).
     if "Origin" not in headers and headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         raise Failed(Kind.DENIED, "a cookie is not taken from another site", field="cookie")
     # A plain form of a foreign page could send a cookie, but not this type.

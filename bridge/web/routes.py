@@ -97,7 +97,7 @@ async def add_response_headers(request: web.Request, response: web.StreamRespons
     settings = request.app[CONTEXT].settings
     fields = response_headers(request_id(request), settings, request.get(FOREIGN_ORIGIN))
     response.headers.update(fields)
-    if request.app[CONTEXT].hub.draining and response.status != 101:  # noqa: PLR2004 - an upgrade says its own
+    if request.app[CONTEXT].hub.draining and response.status != 101:  # noqa: PLR2004 - an upgrade has its own
         # Or a client would keep this connection for its next request, which would be refused.
         response.force_close()
         response.headers["Connection"] = "close"

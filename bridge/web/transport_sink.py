@@ -19,7 +19,7 @@ class _DirectSocket(socket.SocketType):
 class TransportSink:
     """Writes to the transport directly; while a stream lasts, nothing else does.
 
-    `connection`: tells the send buffer of the connection's end; None: nobody does.
+    `connection`: calls the send buffer when the connection is lost; None: nothing calls it.
     """
 
     __slots__ = ("_connection", "_held", "_transport", "unsent")
@@ -32,14 +32,14 @@ class TransportSink:
         """Returns the bytes that the kernel has not taken."""
 
     def attach(self, send_buffer: SendBuffer) -> None:
-        """Let a send buffer be told of the connection's end."""
+        """Let the connection call a send buffer when it is lost."""
         if self._connection is not None:
             self._connection.send_buffer = send_buffer
 
     def open_direct_send(self) -> DirectSend | None:
         """Return a way to the kernel past the transport, which writes at the end of a loop's turn.
 
-        None with TLS, and where nobody tells of the connection's end: after that the descriptor
+        None with TLS, and where nothing reports the connection's loss: after that the descriptor
         may be another connection's.
         """
         transport = self._transport

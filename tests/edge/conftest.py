@@ -8,8 +8,8 @@ from aiohttp import web
 
 from clients import QUERY, SseClient
 from house_fixtures import http, no_leaked_tasks, start_bridge  # noqa: F401 - fixtures
+from raw_client import RawClient
 from scripted_tier import ScriptedTier
-from wires import Wire
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ async def wire():
         host, port = bridge.url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writers.append(writer)
-        return Wire(reader, writer)
+        return RawClient(reader, writer)
 
     yield connect
     for writer in writers:
@@ -55,7 +55,7 @@ async def wire():
 
 
 @pytest.fixture
-def handed(monkeypatch):
+def aiohttp_connections(monkeypatch):
     """How many connections aiohttp has got."""
     counted = []
     made = web.RequestHandler.connection_made

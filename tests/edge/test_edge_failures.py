@@ -58,7 +58,7 @@ async def close_of(http, bridge, query=QUERY, **more):
 
 
 @pytest.mark.parametrize(("code", "status", "close"), TABLE)
-async def test_each_status_of_the_tier_is_told_as_the_table_says(
+async def test_each_status_of_the_tier_is_reported_as_in_the_table(
     start_bridge, http, refusing, code, status, close
 ):
     bridge = await start_bridge(open_timeout="400ms")

@@ -15,57 +15,61 @@ from bridge.web.http.connection import HttpConnection
 from bridge.web.sse.stream import SseStream
 from bridge.web.transport_sink import TransportSink
 from clients import QUERY, SseClient
+from raw_client import HEALTH_REQUEST, STREAM_REQUEST, RawClient, all_freed
 from scripted_tier import update
-from wires import ASK, HEALTH, Wire, all_freed
 
 
-async def test_in_one_piece_or_in_parts_the_answer_is_the_same(start_bridge, tier, wire, handed):
+async def test_in_one_piece_or_in_parts_the_answer_is_the_same(
+    start_bridge, tier, wire, aiohttp_connections
+):
     tier.rows = "abc"
     bridge = await start_bridge(linger="5s")
     answers = set()
-    for cut in (0, 1, 3, 20, len(ASK) - 3, len(ASK) - 1):
-        before = len(handed)
+    for cut in (0, 1, 3, 20, len(STREAM_REQUEST) - 3, len(STREAM_REQUEST) - 1):
+        before = len(aiohttp_connections)
         client = await wire(bridge)
         if cut:
-            client.send(ASK[:cut])
+            client.send(STREAM_REQUEST[:cut])
             await asyncio.sleep(0.02)
-        client.send(ASK[cut:])
+        client.send(STREAM_REQUEST[cut:])
         fields = (await client.head()).split("\r\n")
         window = await client.until(b'"agg_id":"c"')
         answers.add((fields[0], *sorted(fields), re.sub(rb"retry: \d+", b"", window)))
-        assert len(handed) - before == bool(cut)
+        assert len(aiohttp_connections) - before == bool(cut)
     assert len(answers) == 1
-    assert len(handed) == 5, "those in parts"
+    assert len(aiohttp_connections) == 5, "those in parts"
     assert tier.opened == 1
 
 
-async def test_a_connection_carries_requests_one_after_another(start_bridge, tier, wire, handed):
+async def test_a_connection_carries_requests_one_after_another(
+    start_bridge, tier, wire, aiohttp_connections
+):
     bridge = await start_bridge(linger="0")
     client = await wire(bridge)
     for _ in range(3):
         call = await client.stream(tier)
         call.end()
         await client.until(b"0\r\n\r\n")
-    assert not handed
-    client.send(HEALTH)
+    assert not aiohttp_connections
+    client.send(HEALTH_REQUEST)
     head = await client.head()
     assert await client.body(head) == b"ok\n"
     call = await client.stream(tier)  # by aiohttp's handler now, which keeps what it got
-    assert len(handed) == 1
+    assert len(aiohttp_connections) == 1
 
 
 async def test_what_is_sent_behind_a_request_waits_for_the_streams_end(start_bridge, tier, wire):
     bridge = await start_bridge()
     client = await wire(bridge)
-    client.send(ASK)
+    client.send(STREAM_REQUEST)
     call = await tier.next_call()
-    client.send(HEALTH)
+    client.send(HEALTH_REQUEST)
     await asyncio.sleep(0.05)
     call.start()
     call.snapshot("a")
     await client.head()
     await client.until(b'"agg_id":"a"')
-    client.send(HEALTH)
+    client.send(HEALTH_REQUEST)
     await asyncio.sleep(0.05)
     call.end()
     await client.until(b"0\r\n\r\n")
@@ -79,7 +83,7 @@ async def test_endless_bytes_behind_a_request_are_not_read_and_none_is_lost(
     bridge = await start_bridge()
     client = await wire(bridge)
     call = await client.stream(tier)
-    client.send(HEALTH * (8 * 1024 * 1024 // len(HEALTH)))
+    client.send(HEALTH_REQUEST * (8 * 1024 * 1024 // len(HEALTH_REQUEST)))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
             await client.writer.drain()
@@ -100,7 +104,7 @@ async def test_a_part_of_a_request_behind_another_is_read_on_when_the_stream_is_
     bridge = await start_bridge()
     client = await wire(bridge)
     call = await client.stream(tier)
-    long = HEALTH.replace(b"\r\n\r\n", b"\r\nX-Long: %b\r\n\r\n" % (b"x" * 1_000))
+    long = HEALTH_REQUEST.replace(b"\r\n\r\n", b"\r\nX-Long: %b\r\n\r\n" % (b"x" * 1_000))
     client.send(long[:-20])
     await asyncio.sleep(0.1)
     call.end()
@@ -118,10 +122,10 @@ async def test_the_next_request_of_a_client_that_lags_goes_to_aiohttp_with_what_
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
     sock.connect((host, int(port)))
-    client = Wire(*await asyncio.open_connection(sock=sock, limit=16 * 1024))
+    client = RawClient(*await asyncio.open_connection(sock=sock, limit=16 * 1024))
     call = await client.stream(tier)
     call.send(update("a", 0, version=2, row=b'{"n":"%b"}' % (b"x" * 3_000_000)))
-    client.send(HEALTH)
+    client.send(HEALTH_REQUEST)
     call.end()
     async with asyncio.timeout(5):
         while not bridge._listener._runner.server.connections:
@@ -147,8 +151,8 @@ async def test_a_part_of_a_request_in_one_piece_with_another_is_its_own_clients(
 ):
     bridge = await start_bridge()
     first, second = await wire(bridge), await wire(bridge)
-    cut = HEALTH.index(b"Host")
-    first.send(posting(QUERY) + HEALTH[:cut])
+    cut = HEALTH_REQUEST.index(b"Host")
+    first.send(posting(QUERY) + HEALTH_REQUEST[:cut])
     call = await tier.next_call()
     call.start()
     call.snapshot("a")
@@ -161,7 +165,7 @@ async def test_a_part_of_a_request_in_one_piece_with_another_is_its_own_clients(
     await second.until(b'"agg_id":"b"')
     call.end()
     await first.until(b"0\r\n\r\n")
-    first.send(HEALTH[cut:])
+    first.send(HEALTH_REQUEST[cut:])
     assert await first.body(await first.head()) == b"ok\n"
 
 
@@ -178,17 +182,17 @@ async def refusals(bridge, http):
 async def test_a_refusal_is_counted_once_and_the_tier_asked_once(start_bridge, tier, wire, http):
     bridge = await start_bridge()
     client = await wire(bridge)
-    client.send(ASK)
+    client.send(STREAM_REQUEST)
     call = await tier.next_call()
     call.fail(grpc.StatusCode.PERMISSION_DENIED, "not you")
     head = await client.head()
     assert head.startswith("HTTP/1.1 403 ")
     assert json.loads(await client.body(head))["status"] == 403
     assert await refusals(bridge, http) == 1
-    client.send(HEALTH)
+    client.send(HEALTH_REQUEST)
     assert await client.body(await client.head()) == b"ok\n"
     assert tier.opened == 1
-    client.send(ASK)
+    client.send(STREAM_REQUEST)
     call = await tier.next_call()
     call.start()
     call.snapshot("a")
@@ -213,7 +217,7 @@ async def test_a_client_that_leaves_before_the_answer_leaves_nothing(start_bridg
     bridge = await start_bridge(linger="0")
     for leave in ("close", "abort"):
         client = await wire(bridge)
-        client.send(ASK)
+        client.send(STREAM_REQUEST)
         call = await tier.next_call()
         getattr(client.writer.transport, leave)()
         async with asyncio.timeout(5):
@@ -233,7 +237,7 @@ async def test_a_stream_that_breaks_before_it_begins_is_refused_and_leaves_nothi
 
     monkeypatch.setattr(bridge._hub, "start_subscribe", start_subscribe)
     client = await wire(bridge)
-    client.send(ASK)
+    client.send(STREAM_REQUEST)
     assert (await client.head()).startswith("HTTP/1.1 50")
     assert bridge._admission.open == 0
     assert not bridge.context.clients
@@ -245,8 +249,8 @@ async def test_a_client_that_leaves_as_the_tier_starts_leaves_nothing(
 ):
     bridge = await start_bridge(linger="0")
     client = await wire(bridge)
-    unusual = ASK.replace(b"\r\nHost", b"\r\nExpect: 100-continue\r\nHost")
-    client.send(ASK if asked == "plain" else unusual)
+    unusual = STREAM_REQUEST.replace(b"\r\nHost", b"\r\nExpect: 100-continue\r\nHost")
+    client.send(STREAM_REQUEST if asked == "plain" else unusual)
     call = await tier.next_call()
     [subscription] = bridge._hub._all
     [tell] = bridge.context.clients
@@ -265,7 +269,9 @@ async def test_what_a_stream_held_is_freed_without_the_garbage_collector(
     bridge = await start_bridge(linger="0")
     async with all_freed(HttpConnection, SseStream, TransportSink, Viewer):
         client = await wire(bridge)
-        client.send(ASK.replace(b"query", b"question") if end == "malformed" else ASK)
+        client.send(
+            STREAM_REQUEST.replace(b"query", b"question") if end == "malformed" else STREAM_REQUEST
+        )
         if end == "refused":
             call = await tier.next_call()
             call.fail(grpc.StatusCode.PERMISSION_DENIED, "not you")
@@ -287,7 +293,7 @@ async def test_a_connection_on_which_nothing_comes_is_closed(start_bridge, tier,
     tier.rows = "a"
     bridge = await start_bridge()
     streaming = await wire(bridge)
-    streaming.send(ASK)
+    streaming.send(STREAM_REQUEST)
     await streaming.until(b'"agg_id":"a"')
     for _ in range(2):
         silent = await wire(bridge)
@@ -316,7 +322,7 @@ async def test_draining_ends_the_connection_with_the_stream(start_bridge, tier, 
     tier.rows = "a"
     bridge = await start_bridge()
     client = await wire(bridge)
-    client.send(ASK)
+    client.send(STREAM_REQUEST)
     await client.until(b'"agg_id":"a"')
     await bridge.drain()
     async with asyncio.timeout(2):
@@ -337,8 +343,8 @@ async def test_no_direct_send_goes_to_a_lost_connection_whose_descriptor_is_reus
         lost(self, exc)
 
     monkeypatch.setattr(web.RequestHandler, "connection_lost", connection_lost)
-    unusual = ASK.replace(b"\r\nHost", b"\r\nExpect: 100-continue\r\nHost")
-    for first, asked in ((2, ASK), (5, unusual)):
+    unusual = STREAM_REQUEST.replace(b"\r\nHost", b"\r\nExpect: 100-continue\r\nHost")
+    for first, asked in ((2, STREAM_REQUEST), (5, unusual)):
         client = await wire(bridge)
         client.send(asked)
         await client.until(b'"agg_id":"a"')
@@ -379,11 +385,11 @@ async def test_of_many_that_come_and_go_each_gets_its_own_bytes(start_bridge, ti
     changing = asyncio.create_task(change())
     for _ in range(150):
         client = await wire(bridge)
-        client.send(ASK)
+        client.send(STREAM_REQUEST)
         await client.until(b'"version":%d' % (version + 2))
         client.writer.transport.abort()
         other = await wire(bridge)
-        other.send(HEALTH)
+        other.send(HEALTH_REQUEST)
         assert await other.body(await other.head()) == b"ok\n"
         other.writer.transport.abort()
     changing.cancel()

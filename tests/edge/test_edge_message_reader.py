@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.web.ws.message_reader import MAX_MESSAGE, MessageReader
-from wires import BINARY, CLOSE, PING, TEXT, message
+from raw_client import BINARY, CLOSE, PING, TEXT, message
 
 PONG = 0x8A
 KINDS = st.sampled_from([TEXT, BINARY, PING, PONG])
@@ -52,7 +52,7 @@ def test_endless_empty_fragments_take_no_memory():
     reader.feed(message(b"", 0x01))
     for _ in range(1000):
         assert reader.feed(message(b"", 0x00) * 10) == []
-    assert len(reader._partial) == 0
+    assert len(reader._partial) == len(reader._buffer) == 0
     reader.close()
 
 
@@ -67,7 +67,10 @@ def test_endless_empty_fragments_take_no_memory():
             + bytes(4),
             1009,
         ),
-        (message(b"x", 0x01) + message(b"\x03\xe8", CLOSE), 1002),
+        (message(b"x", 0x01) + message(b"x", TEXT), 1002),
+        (message(b"x", 0x80), 1002),
+        (message(b"x" * MAX_MESSAGE, 0x01) + message(b"x", 0x80), 1009),
+        (message(b"\x03\xed", CLOSE), 1002),
         (message(b"\x03\xe8\xff", CLOSE), 1007),
     ],
 )
@@ -77,6 +80,15 @@ def test_what_is_wrong_has_its_close_code_and_nothing_is_read_after_it(data, cod
     assert all(one.type is WSMsgType.TEXT for one in before)
     assert reader.error_code == code
     assert reader.feed(message(b"{}")) == []
+    reader.close()
+
+
+def test_control_frames_between_fragments_have_no_part_in_the_size_of_the_message():
+    reader = MessageReader()
+    reader.feed(message(b"x" * MAX_MESSAGE, 0x01))
+    assert [one.data for one in reader.feed(message(b"x" * 125, PING))] == [b"x" * 125]
+    [close] = reader.feed(message(b"", CLOSE))
+    assert (close.type, reader.error_code) == (WSMsgType.CLOSE, None)
     reader.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 from bridge.core.errors import FAILURES, Failed, Kind
 from bridge.web.http.connection import HttpConnection
 from clients import QUERY
-from wires import ASK, HEALTH, PLAIN, Wire
+from raw_client import HEALTH_REQUEST, STREAM_REQUEST, UPGRADE_REQUEST, RawClient
 
 BODY = json.dumps(QUERY).encode()
 POST = b"POST /api/v1/live HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (
@@ -18,10 +18,12 @@ POST = b"POST /api/v1/live HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n
     BODY,
 )
 FORMS = {
-    "plain": ASK,
-    "to be closed": ASK.replace(b"\r\nHost", b"\r\nConnection: close\r\nHost"),
-    "from a listed page": ASK.replace(b"\r\nHost", b"\r\nOrigin: https://page.example\r\nHost"),
-    "soft": ASK.replace(b"?", b"?soft=1&"),
+    "plain": STREAM_REQUEST,
+    "to be closed": STREAM_REQUEST.replace(b"\r\nHost", b"\r\nConnection: close\r\nHost"),
+    "from a listed page": STREAM_REQUEST.replace(
+        b"\r\nHost", b"\r\nOrigin: https://page.example\r\nHost"
+    ),
+    "soft": STREAM_REQUEST.replace(b"?", b"?soft=1&"),
     "post": POST,
 }
 CUT = 10
@@ -30,7 +32,7 @@ CUT = 10
 async def answer(bridge, data, cut=0, timeout=5):
     """The whole response to a request, the changing fields named; b"" if none comes."""
     host, port = bridge.url.removeprefix("http://").split(":")
-    client = Wire(*await asyncio.open_connection(host, int(port)))
+    client = RawClient(*await asyncio.open_connection(host, int(port)))
     try:
         if cut:
             client.send(data[:cut])
@@ -47,18 +49,20 @@ async def answer(bridge, data, cut=0, timeout=5):
         client.writer.close()
 
 
-async def both(bridge, handed, data):
+async def both(bridge, aiohttp_connections, data):
     """The responses of both ways; the first way must not have asked aiohttp."""
-    before = len(handed)
+    before = len(aiohttp_connections)
     ours = await answer(bridge, data)
-    assert len(handed) == before
+    assert len(aiohttp_connections) == before
     theirs = await answer(bridge, data, CUT)
-    assert len(handed) == before + 1
+    assert len(aiohttp_connections) == before + 1
     return ours, theirs
 
 
 @pytest.mark.parametrize("kind", FAILURES)
-async def test_each_failure_is_the_same_bytes_both_ways(start_bridge, handed, monkeypatch, kind):
+async def test_each_failure_is_the_same_bytes_both_ways(
+    start_bridge, aiohttp_connections, monkeypatch, kind
+):
     bridge = await start_bridge(allowed_origins="https://page.example")
     for more in ({}, {"field": "where[0].op", "retry_after": 2.5, "code": "ABORTED"}):
 
@@ -67,47 +71,51 @@ async def test_each_failure_is_the_same_bytes_both_ways(start_bridge, handed, mo
 
         monkeypatch.setattr(bridge._hub, "start_subscribe", fail)
         for data in FORMS.values():
-            ours, theirs = await both(bridge, handed, data)
+            ours, theirs = await both(bridge, aiohttp_connections, data)
             assert ours
             assert ours == theirs
     refused = bridge.context.stream_log.refused
     assert refused["http", kind.name.lower()] == 2 * 2 * len(FORMS), "each is counted once"
 
 
-@pytest.mark.parametrize("data", [ASK, PLAIN], ids=["stream", "WebSocket"])
-async def test_a_limit_is_the_same_bytes_both_ways(start_bridge, handed, monkeypatch, data):
+@pytest.mark.parametrize("data", [STREAM_REQUEST, UPGRADE_REQUEST], ids=["stream", "WebSocket"])
+async def test_a_limit_is_the_same_bytes_both_ways(
+    start_bridge, aiohttp_connections, monkeypatch, data
+):
     bridge = await start_bridge()
 
     def full(_):
         raise Failed(Kind.QUOTA, "too many connections", retry_after=5)
 
     monkeypatch.setattr(bridge._admission, "admit", full)
-    ours, theirs = await both(bridge, handed, data)
+    ours, theirs = await both(bridge, aiohttp_connections, data)
     assert ours.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
     assert ours == theirs
 
 
-async def test_a_refusal_while_the_bridge_drains_is_the_same_bytes_and_closes(start_bridge, handed):
+async def test_a_refusal_while_the_bridge_drains_is_the_same_bytes_and_closes(
+    start_bridge, aiohttp_connections
+):
     bridge = await start_bridge()
     bridge._hub.draining = True
-    ours, theirs = await both(bridge, handed, ASK)
+    ours, theirs = await both(bridge, aiohttp_connections, STREAM_REQUEST)
     assert b"\r\nConnection: close\r\n" in ours
     assert ours == theirs
 
 
 async def test_after_a_refusal_a_connection_serves_what_came_behind_it(
-    start_bridge, tier, wire, handed
+    start_bridge, tier, wire, aiohttp_connections
 ):
     bridge = await start_bridge(max_connections_per_ip="1")
     first, second = await wire(bridge), await wire(bridge)
     await first.stream(tier)
-    for data in (ASK, PLAIN):
+    for data in (STREAM_REQUEST, UPGRADE_REQUEST):
         second.send(data)
         head = await second.head()
         assert head.startswith("HTTP/1.1 429 ")
         await second.body(head)
-    assert not handed
-    second.send(HEALTH)
+    assert not aiohttp_connections
+    second.send(HEALTH_REQUEST)
     assert await second.body(await second.head()) == b"ok\n"
 
 
@@ -142,7 +150,7 @@ def mutated(seed):
     """A request with one thing changed: a byte, or a line that is repeated, moved or left out."""
     pick = random.Random(seed)
     data = pick.choice(
-        [FORMS["plain"].replace(b"entity", b"e"), PLAIN, POST.replace(b"{", b"[", 1)]
+        [FORMS["plain"].replace(b"entity", b"e"), UPGRADE_REQUEST, POST.replace(b"{", b"[", 1)]
     )
     how = pick.choice(["byte", "insert", "delete", "repeat", "drop", "swap"])
     if how in ("repeat", "drop", "swap"):

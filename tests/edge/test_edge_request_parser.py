@@ -280,7 +280,7 @@ def test_the_same_request_is_read_once_under_another_name():
     asyncio.run(run())
 
 
-def test_what_tells_who_sent_it_is_not_kept():
+def test_a_request_that_identifies_its_client_is_not_cached():
     async def run():
         one = RequestParser(WebSettings(forward=("x-user",)))
         for line in (b"cookie: a=b", b"Authorization: me", b"X-Request-ID: me", b"X-User: me"):

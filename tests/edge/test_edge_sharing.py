@@ -46,7 +46,7 @@ async def test_a_thousand_viewers_of_one_query_spelt_50_ways_are_one_call(start_
         client.close()
 
 
-async def test_a_failed_opening_is_told_to_all_who_wait_and_remembered_by_nobody(
+async def test_a_failed_opening_is_reported_to_all_who_wait_and_not_cached(
     start_bridge, tier, http
 ):
     import grpc

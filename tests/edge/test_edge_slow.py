@@ -98,7 +98,7 @@ async def test_a_client_that_stops_reading_is_cut_and_the_others_are_not(start_b
     slow.close()
 
 
-async def test_a_websocket_that_stops_reading_is_told_4000_once_it_reads(start_bridge, tier):
+async def test_a_websocket_that_stops_reading_gets_4000_once_it_reads(start_bridge, tier):
     bridge = await start_bridge(stall_timeout="300ms")
     host, port = bridge.url.removeprefix("http://").split(":")
     raw = socket.socket()

@@ -323,7 +323,7 @@ async def test_a_reanchor_of_one_never_shows_on_another(start_bridge, tier, conn
     assert not tier.reanchors
 
 
-async def test_a_refused_reanchor_leaves_the_window_and_says_so(start_bridge, tier, connect):
+async def test_a_refused_reanchor_leaves_the_window_and_sends_an_error(start_bridge, tier, connect):
     bridge = await start_bridge()
     tier.reanchored = lambda *_: Refusal(grpc.StatusCode.INVALID_ARGUMENT, field="cursor.values")
     client = await connect(bridge)
@@ -529,7 +529,7 @@ async def test_streamed_has_no_digest_and_passes_matches_through(start_bridge, t
     assert ops == [("match", "b"), ("unmatch", "never seen")]
 
 
-async def test_draining_is_told_then_the_socket_closes_1001(start_bridge, tier, connect):
+async def test_a_drain_is_announced_then_the_socket_closes_1001(start_bridge, tier, connect):
     bridge = await start_bridge()
     client = await connect(bridge)
     await opened(client, tier, "s", "a")

@@ -283,7 +283,7 @@ async def test_a_sole_viewers_reanchor_is_the_tiers_own_and_shows_as_reset_and_e
     assert (await socket.frames(1))[0]["agg_id"] == "e"
 
 
-async def test_the_next_reanchor_tells_the_query_now_in_force(start_bridge, tier, connect):
+async def test_the_next_reanchor_names_the_query_now_in_force(start_bridge, tier, connect):
     bridge = await start_bridge()
     tier.reanchored = moves_to("d")
     socket = await connect(bridge)
@@ -377,7 +377,9 @@ async def test_a_reanchor_that_cannot_be_closes_4500_with_the_field(
     assert reason.startswith(next(iter(command)))
 
 
-async def test_a_reanchor_the_tier_refuses_is_told_by_its_close_code(start_bridge, tier, connect):
+async def test_a_reanchor_the_tier_refuses_is_reported_by_its_close_code(
+    start_bridge, tier, connect
+):
     bridge = await start_bridge()
     tier.reanchored = lambda *_: Refusal(
         grpc.StatusCode.INVALID_ARGUMENT, "secret", field="cursor.values"

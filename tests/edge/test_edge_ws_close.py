@@ -6,81 +6,81 @@ import ssl
 import struct
 
 import pytest
-from websockets.protocol import Protocol
 
 from bridge.live.viewer import Viewer
 from bridge.web.transport_sink import TransportSink
 from bridge.web.ws.connection import WebSocketConnection
 from bridge.web.ws.core_session import CoreSession
+from bridge.web.ws.message_reader import MessageReader
 from clients import QUERY
 from house_fixtures import authority  # noqa: F401 - a fixture
-from scripted_tier import update
-from wires import (
+from raw_client import (
+    BOTH_WAYS,
     CLOSE,
-    EITHER,
-    GOODBYE,
-    HEALTH,
-    PLAIN,
+    CLOSE_FRAME,
+    HEALTH_REQUEST,
     SUBSCRIBE,
     TEXT,
     UPGRADE,
-    Wire,
+    UPGRADE_REQUEST,
+    RawClient,
     all_freed,
-    heard,
+    all_released,
     message,
-    nobody_left,
-    open_,
-    rest,
-    stuffed,
-    subscribed,
+    open_websocket,
+    read_message,
+    read_rest,
+    stalled,
+    subscribe_client,
 )
+from scripted_tier import update
 
 
 async def test_a_close_frame_is_answered_and_nothing_follows_it(start_bridge, tier, wire):
     bridge = await start_bridge(linger="0")
     client = await wire(bridge)
-    call = await subscribed(client, tier)
-    client.send(GOODBYE)
+    call = await subscribe_client(client, tier)
+    client.send(CLOSE_FRAME)
     call.send(update("a", 0, version=2))
-    said = await rest(client)
+    said = await read_rest(client)
     assert said[-4:] == bytes([CLOSE, 2]) + struct.pack(">H", 1000)
     async with asyncio.timeout(5):
         await call.over.wait()
-    await nobody_left(bridge)
+    await all_released(bridge)
 
 
-@EITHER
+@BOTH_WAYS
 async def test_a_client_that_leaves_during_a_reanchor_leaves_nothing(start_bridge, tier, wire, cut):
     bridge = await start_bridge(linger="0")
     client = await wire(bridge)
-    call = await subscribed(client, tier, cut)
+    call = await subscribe_client(client, tier, cut)
     tier.reanchored = lambda *_: asyncio.sleep(60)
     client.send(message(b'{"action":"reanchor","limit":2}'))
     async with asyncio.timeout(5):
         while not tier.reanchors:
             await asyncio.sleep(0.01)
-    client.send(GOODBYE)
+    client.send(CLOSE_FRAME)
     await asyncio.sleep(0)
     client.writer.transport.abort()
-    await nobody_left(bridge)
+    await all_released(bridge)
     async with asyncio.timeout(5):
         await call.over.wait()
     assert not bridge._hub.subscriptions
 
 
-@EITHER
+@BOTH_WAYS
 async def test_a_client_that_leaves_with_many_windows_leaves_nothing(start_bridge, tier, wire, cut):
     tier.rows = "a"
     bridge = await start_bridge(linger="0")
     client = await wire(bridge)
-    await open_(client, UPGRADE + b"Sec-WebSocket-Protocol: livequery.v1\r\n\r\n", cut)
+    await open_websocket(client, UPGRADE + b"Sec-WebSocket-Protocol: livequery.v1\r\n\r\n", cut)
     for name in "ab":
         client.send(message(json.dumps(json.loads(SUBSCRIBE) | {"sub": name}).encode()))
     await client.until(b"ready")
-    client.send(GOODBYE)
+    client.send(CLOSE_FRAME)
     await asyncio.sleep(0)
     client.writer.transport.abort()
-    await nobody_left(bridge)
+    await all_released(bridge)
 
 
 @pytest.mark.parametrize("leave", ["close", "abort"])
@@ -89,23 +89,23 @@ async def test_a_client_that_leaves_without_a_close_frame_leaves_nothing(
 ):
     bridge = await start_bridge(linger="0")
     client = await wire(bridge)
-    call = await subscribed(client, tier)
+    call = await subscribe_client(client, tier)
     getattr(client.writer.transport, leave)()
     async with asyncio.timeout(5):
         await call.over.wait()
-    await nobody_left(bridge)
+    await all_released(bridge)
 
 
 async def test_commands_of_a_client_that_left_are_not_handled(start_bridge, tier, wire):
     """They are paced: there might be minutes of them."""
     bridge = await start_bridge(linger="0")
     client = await wire(bridge)
-    await subscribed(client, tier)
+    await subscribe_client(client, tier)
     client.send(message(b'{"action":"nothing"}') * 900)
     await asyncio.sleep(0.05)
     client.writer.transport.abort()
     async with asyncio.timeout(2):
-        await nobody_left(bridge)
+        await all_released(bridge)
 
 
 async def test_a_client_that_does_not_answer_a_close_frame_is_dropped(
@@ -114,11 +114,11 @@ async def test_a_client_that_does_not_answer_a_close_frame_is_dropped(
     monkeypatch.setattr("bridge.web.ws.connection.CLOSE_TIMEOUT", 0.1)
     bridge = await start_bridge()
     client = await wire(bridge)
-    call = await subscribed(client, tier)
+    call = await subscribe_client(client, tier)
     call.end()
-    assert await heard(client) == 1000
-    assert await rest(client) == b""
-    await nobody_left(bridge)
+    assert await read_message(client) == 1000
+    assert await read_rest(client) == b""
+    await all_released(bridge)
 
 
 async def test_a_client_that_takes_nothing_is_dropped(start_bridge, tier, wire, monkeypatch):
@@ -126,11 +126,11 @@ async def test_a_client_that_takes_nothing_is_dropped(start_bridge, tier, wire, 
     monkeypatch.setattr("bridge.web.ws.serving.GRACE", 0.2)
     bridge = await start_bridge()
     client = await wire(bridge)
-    call = await stuffed(client, tier)
+    call = await stalled(client, tier)
     call.end()
-    await nobody_left(bridge)
+    await all_released(bridge)
     client.writer.transport.resume_reading()
-    assert len(await rest(client)) < 4_000_000
+    assert len(await read_rest(client)) < 4_000_000
 
 
 async def test_a_slow_client_gets_everything_up_to_the_close_frame(
@@ -139,43 +139,43 @@ async def test_a_slow_client_gets_everything_up_to_the_close_frame(
     monkeypatch.setattr("bridge.web.ws.connection.CLOSE_TIMEOUT", 0.1)
     bridge = await start_bridge()
     client = await wire(bridge)
-    call = await stuffed(client, tier)
+    call = await stalled(client, tier)
     call.end()
     await asyncio.sleep(0.5)
     client.writer.transport.resume_reading()
-    said = await rest(client)
+    said = await read_rest(client)
     assert said[-4:] == bytes([CLOSE, 2]) + struct.pack(">H", 1000)
-    await nobody_left(bridge)
+    await all_released(bridge)
 
 
-@pytest.mark.parametrize("said", [GOODBYE, message(b"\xff")], ids=["goodbye", "no UTF-8"])
+@pytest.mark.parametrize("said", [CLOSE_FRAME, message(b"\xff")], ids=["close frame", "no UTF-8"])
 async def test_a_client_that_takes_nothing_and_closes_is_dropped(
     start_bridge, tier, wire, monkeypatch, said
 ):
     monkeypatch.setattr("bridge.web.ws.connection.GRACE", 0.2)
     bridge = await start_bridge()
     client = await wire(bridge)
-    await stuffed(client, tier)
+    await stalled(client, tier)
     await asyncio.sleep(0.1)
     client.send(said)
     async with asyncio.timeout(2):
-        await nobody_left(bridge)
+        await all_released(bridge)
 
 
-@EITHER
+@BOTH_WAYS
 async def test_a_slow_client_gets_the_close_frame_of_a_drain(
     start_bridge, tier, wire, monkeypatch, cut
 ):
     monkeypatch.setattr("bridge.web.ws.connection.CLOSE_TIMEOUT", 0.1)
     bridge = await start_bridge(linger="0")
     client = await wire(bridge)
-    await stuffed(client, tier, cut)
+    await stalled(client, tier, cut)
     await asyncio.sleep(0.1)
     draining = asyncio.create_task(bridge.drain())
     done, _ = await asyncio.wait([draining], timeout=1.5)
     assert not done, "it would be cut"
     client.writer.transport.resume_reading()
-    assert b"\x03\xe9" in (await rest(client))[-60:], "1001"
+    assert b"\x03\xe9" in (await read_rest(client))[-60:], "1001"
     await draining
 
 
@@ -183,11 +183,11 @@ async def test_a_slow_client_gets_the_close_frame_of_a_drain(
 async def test_no_direct_send_follows_the_end_of_a_connection(start_bridge, tier, wire, end):
     bridge = await start_bridge()
     client = await wire(bridge)
-    call = await subscribed(client, tier)
+    call = await subscribe_client(client, tier)
     [connection] = bridge._listener._registry._connections
     for version in (2, 3):
         call.send(update("a", 0, version=version))
-        await heard(client)
+        await read_message(client)
     send_buffer = connection.send_buffer
     assert send_buffer.direct_senders
     if end == "lost":
@@ -203,20 +203,20 @@ async def test_a_socket_on_which_nothing_comes_stays(start_bridge, tier, wire, m
     monkeypatch.setattr("bridge.web.http.registry.IDLE_TIMEOUT", 0.2)
     bridge = await start_bridge()
     client = await wire(bridge)
-    call = await subscribed(client, tier)
+    call = await subscribe_client(client, tier)
     await asyncio.sleep(0.5)
     call.send(update("a", 0, version=2))
-    assert await heard(client) == TEXT
+    assert await read_message(client) == TEXT
 
 
 async def test_a_socket_after_a_stream_to_a_client_that_lags(start_bridge, tier, caplog):
     bridge = await start_bridge()
     host, port = bridge.url.removeprefix("http://").split(":")
-    client = Wire(*await asyncio.open_connection(host, int(port), limit=16 * 1024))
+    client = RawClient(*await asyncio.open_connection(host, int(port), limit=16 * 1024))
     call = await client.stream(tier)
     client.writer.transport.pause_reading()
     call.send(update("a", 0, version=2, row=b'{"n":"%b"}' % (b"x" * 4_000_000)))
-    client.send(PLAIN)
+    client.send(UPGRADE_REQUEST)
     call.end()
     async with asyncio.timeout(5):
         while not isinstance(
@@ -242,9 +242,9 @@ async def test_a_session_that_fails_is_dropped_and_logged(start_bridge, wire, mo
     monkeypatch.setattr(CoreSession, "run", run)
     bridge = await start_bridge()
     client = await wire(bridge)
-    client.send(PLAIN)
-    assert (await rest(client)).endswith(b"\r\n\r\n"), "nothing after the 101"
-    await nobody_left(bridge)
+    client.send(UPGRADE_REQUEST)
+    assert (await read_rest(client)).endswith(b"\r\n\r\n"), "nothing after the 101"
+    await all_released(bridge)
     assert [r.message for r in caplog.records if r.levelname == "ERROR"] == [
         "a WebSocket session failed"
     ]
@@ -253,30 +253,32 @@ async def test_a_session_that_fails_is_dropped_and_logged(start_bridge, wire, mo
 async def test_a_bridge_that_closes_leaves_no_socket(start_bridge, tier, wire):
     bridge = await start_bridge()
     clients = [await wire(bridge) for _ in range(3)]
-    await subscribed(clients[0], tier)
-    await open_(clients[1])
+    await subscribe_client(clients[0], tier)
+    await open_websocket(clients[1])
     registry = bridge._listener._registry
     await bridge.close()
     assert not len(registry)
     assert not bridge._admission.open
-    assert await rest(clients[1]) == b""
+    assert await read_rest(clients[1]) == b""
 
 
-async def test_a_socket_after_a_stream_on_the_same_connection(start_bridge, tier, wire, handed):
+async def test_a_socket_after_a_stream_on_the_same_connection(
+    start_bridge, tier, wire, aiohttp_connections
+):
     bridge = await start_bridge(linger="0")
     client = await wire(bridge)
     call = await client.stream(tier)
-    client.send(PLAIN)
+    client.send(UPGRADE_REQUEST)
     call.end()
     await client.until(b"0\r\n\r\n")
     assert "101 Switching" in await client.head()
     client.send(message(SUBSCRIBE))
     assert (await tier.next_call()).request.query.entity == QUERY["entity"]
-    assert not handed
+    assert not aiohttp_connections
     other = await wire(bridge)
-    other.send(PLAIN + HEALTH)
+    other.send(UPGRADE_REQUEST + HEALTH_REQUEST)
     assert "101 Switching" in await other.head()
-    assert len(handed) == 1, "what is sent before the answer is aiohttp's to judge"
+    assert len(aiohttp_connections) == 1, "what is sent before the answer is aiohttp's to judge"
 
 
 async def test_a_close_frame_and_the_end_of_tls_at_once_break_nothing(
@@ -289,33 +291,33 @@ async def test_a_close_frame_and_the_end_of_tls_at_once_break_nothing(
     host, port = bridge.url.removeprefix("https://").split(":")
     context = ssl.create_default_context(cafile=authority.ca)
     for _ in range(3):
-        client = Wire(*await asyncio.open_connection(host, int(port), ssl=context))
-        await open_(client)
+        client = RawClient(*await asyncio.open_connection(host, int(port), ssl=context))
+        await open_websocket(client)
         client.send(message(SUBSCRIBE))
         await client.until(b'"agg_id":"a"')
-        client.send(GOODBYE)
+        client.send(CLOSE_FRAME)
         client.writer.close()
         await asyncio.sleep(0.05)
         client.writer.transport.abort()
-    await nobody_left(bridge)
+    await all_released(bridge)
     assert not [record.message for record in caplog.records if record.levelname == "ERROR"]
 
 
-@pytest.mark.parametrize("end", ["left", "goodbye", "over", "wrong"])
+@pytest.mark.parametrize("end", ["left", "closed", "over", "wrong"])
 async def test_what_a_socket_held_is_freed_without_the_garbage_collector(
     start_bridge, tier, wire, end
 ):
     bridge = await start_bridge(linger="0")
-    async with all_freed(WebSocketConnection, Protocol, CoreSession, TransportSink, Viewer):
+    async with all_freed(WebSocketConnection, MessageReader, CoreSession, TransportSink, Viewer):
         client = await wire(bridge)
-        call = await subscribed(client, tier)
+        call = await subscribe_client(client, tier)
         if end == "over":
             call.end()
-            await heard(client)
+            await read_message(client)
         if end == "wrong":
             client.send(message(b"\xff"))
-            await heard(client)
+            await read_message(client)
         if end != "left":
-            client.send(GOODBYE)
-            await rest(client)
+            client.send(CLOSE_FRAME)
+            await read_rest(client)
         client.writer.transport.abort()

@@ -7,25 +7,25 @@ import struct
 
 import pytest
 
-from scripted_tier import update
-from wires import (
-    ASK,
+from raw_client import (
     BINARY,
+    BOTH_WAYS,
     CLOSE,
     CUTS,
-    EITHER,
     PING,
-    PLAIN,
+    STREAM_REQUEST,
     SUBSCRIBE,
     TEXT,
     UPGRADE,
-    heard,
+    UPGRADE_REQUEST,
+    all_released,
     message,
-    nobody_left,
-    open_,
-    rest,
-    subscribed,
+    open_websocket,
+    read_message,
+    read_rest,
+    subscribe_client,
 )
+from scripted_tier import update
 
 # ---------------------------------------------------------------- the answer
 
@@ -33,14 +33,16 @@ from wires import (
 @pytest.mark.parametrize(
     "more", [b"", b"Origin: https://page.example\r\nSec-WebSocket-Protocol: x, livequery.v1\r\n"]
 )
-async def test_in_one_piece_or_in_parts_the_answer_is_the_same(start_bridge, wire, handed, more):
+async def test_in_one_piece_or_in_parts_the_answer_is_the_same(
+    start_bridge, wire, aiohttp_connections, more
+):
     bridge = await start_bridge(allowed_origins="https://page.example")
     heads = set()
     for cut in CUTS:
-        before = len(handed)
+        before = len(aiohttp_connections)
         client = await wire(bridge)
-        heads.add(await open_(client, UPGRADE + more + b"\r\n", cut))
-        assert len(handed) - before == bool(cut)
+        heads.add(await open_websocket(client, UPGRADE + more + b"\r\n", cut))
+        assert len(aiohttp_connections) - before == bool(cut)
     [head] = heads
     assert "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head, "RFC 6455 §1.3"
     assert ("Sec-WebSocket-Protocol: livequery.v1\r\n" in head) is bool(more)
@@ -62,17 +64,23 @@ async def test_in_one_piece_or_in_parts_the_answer_is_the_same(start_bridge, wir
         (b"/ws", b"/wss"),
     ],
 )
-async def test_a_wrong_upgrade_is_refused_by_aiohttp(start_bridge, wire, handed, old, new):
+async def test_a_wrong_upgrade_is_refused_by_aiohttp(
+    start_bridge, wire, aiohttp_connections, old, new
+):
     bridge = await start_bridge()
     heads = set()
     for cut in CUTS:
         client = await wire(bridge)
         heads.add(
-            re.sub("Content-Length: .*", "", await open_(client, PLAIN.replace(old, new), cut))
+            re.sub(
+                "Content-Length: .*",
+                "",
+                await open_websocket(client, UPGRADE_REQUEST.replace(old, new), cut),
+            )
         )
     assert len(heads) == 1
     assert heads.pop()[9] == "4"
-    assert len(handed) == len(CUTS)
+    assert len(aiohttp_connections) == len(CUTS)
     assert not bridge._admission.open
 
 
@@ -80,19 +88,19 @@ async def test_over_a_limit_no_socket_is_opened(start_bridge, tier, wire):
     tier.rows = "a"
     bridge = await start_bridge(max_connections_per_ip="1")
     first, second = await wire(bridge), await wire(bridge)
-    assert "101 Switching" in await open_(first)
-    head = await open_(second)
+    assert "101 Switching" in await open_websocket(first)
+    head = await open_websocket(second)
     assert head.startswith("HTTP/1.1 429 ")
     assert json.loads(await second.body(head))["status"] == 429
     first.writer.close()
     async with asyncio.timeout(5):
         while bridge._admission.open:
             await asyncio.sleep(0.01)
-    second.send(ASK)
+    second.send(STREAM_REQUEST)
     assert "200 OK" in await second.head(), "the refusal was for the other one"
 
 
-@EITHER
+@BOTH_WAYS
 @pytest.mark.parametrize(
     ("offered", "v1"), [(b"x,\tlivequery.v1", True), (b"livequery .v1", False)]
 )
@@ -101,19 +109,21 @@ async def test_the_protocol_of_the_answer_is_the_one_that_is_served(
 ):
     bridge = await start_bridge()
     client = await wire(bridge)
-    head = await open_(client, UPGRADE + b"Sec-WebSocket-Protocol: " + offered + b"\r\n\r\n", cut)
+    head = await open_websocket(
+        client, UPGRADE + b"Sec-WebSocket-Protocol: " + offered + b"\r\n\r\n", cut
+    )
     client.send(message(b'{"action":"ping"}'))
-    spoken = await heard(client) == TEXT  # a pong; else a code
+    spoken = await read_message(client) == TEXT  # a pong; else a code
     assert ("Sec-WebSocket-Protocol: livequery.v1" in head, spoken) == (v1, v1)
 
 
 # ---------------------------------------------------------------- messages
 
 
-async def test_a_message_may_come_in_any_parts(start_bridge, tier, wire, handed):
+async def test_a_message_may_come_in_any_parts(start_bridge, tier, wire, aiohttp_connections):
     bridge = await start_bridge()
     client = await wire(bridge)
-    await open_(client)
+    await open_websocket(client)
     said = message(SUBSCRIBE[:9], 0x01) + message(b"hi", PING) + message(SUBSCRIBE[9:], 0x80)
     for byte in said:
         client.send(bytes([byte]))
@@ -122,7 +132,7 @@ async def test_a_message_may_come_in_any_parts(start_bridge, tier, wire, handed)
     call.start()
     call.snapshot("a")
     assert (await client.until(b'"agg_id":"a"')).startswith(b"\x8a\x02hi")
-    assert not handed
+    assert not aiohttp_connections
 
 
 WRONG = {
@@ -135,7 +145,7 @@ WRONG = {
     "no UTF-8": (message(b"\xff"), 1007),
     "too long": (b"\x81\xff" + struct.pack(">Q", 2**20) + bytes(4), 1009),
     "too long in parts": (message(b"x" * 60_000, 0x01) + message(b"x" * 6_000, 0x80), 1009),
-    "half a goodbye": (message(b"x", CLOSE), 1002),
+    "half a close frame": (message(b"x", CLOSE), 1002),
 }
 
 
@@ -145,20 +155,20 @@ async def test_a_wrong_frame_has_the_same_close_code_both_ways(start_bridge, wir
     bridge = await start_bridge()
     for cut in CUTS:
         client = await wire(bridge)
-        await open_(client, cut=cut)
+        await open_websocket(client, cut=cut)
         client.send(data)
-        assert await heard(client) == code
+        assert await read_message(client) == code
         client.writer.close()
-    await nobody_left(bridge)
+    await all_released(bridge)
 
 
-@EITHER
+@BOTH_WAYS
 async def test_pings_of_a_client_that_takes_nothing_are_answered_by_one_pong(
     start_bridge, tier, wire, cut
 ):
     bridge = await start_bridge(stall_timeout="30s")
     client = await wire(bridge)
-    await subscribed(client, tier, cut)
+    await subscribe_client(client, tier, cut)
     client.writer.transport.pause_reading()
     for _ in range(40):
         client.send(message(b"x" * 125, PING) * 2000)
@@ -179,7 +189,7 @@ async def test_pings_of_a_client_that_takes_nothing_are_answered_by_one_pong(
 async def test_a_client_that_sends_without_end_is_not_read(start_bridge, tier, wire):
     bridge = await start_bridge()
     client = await wire(bridge)
-    call = await subscribed(client, tier)
+    call = await subscribe_client(client, tier)
     client.send(message(b'{"action":"nothing","x":"%b"}' % (b"x" * 8_000)) * 3000)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
@@ -191,7 +201,7 @@ async def test_a_client_that_sends_without_end_is_not_read(start_bridge, tier, w
 async def test_a_client_that_sends_many_small_messages_is_not_read_either(start_bridge, tier, wire):
     bridge = await start_bridge()
     client = await wire(bridge)
-    await subscribed(client, tier)
+    await subscribe_client(client, tier)
     [connection] = bridge._listener._registry._connections
     client.send(message(b"{}") * 100_000)
     async with asyncio.timeout(5):
@@ -204,8 +214,8 @@ async def test_an_unmasked_frame_ends_the_connection(start_bridge, wire):
     """RFC 6455 §5.1."""
     bridge = await start_bridge()
     client = await wire(bridge)
-    await open_(client)
+    await open_websocket(client)
     client.send(b"\x81\x02{}")
-    assert await heard(client) == 1002
-    assert await rest(client) == b""
-    await nobody_left(bridge)
+    assert await read_message(client) == 1002
+    assert await read_rest(client) == b""
+    await all_released(bridge)

@@ -13,7 +13,8 @@ class Viewer:
     def __init__(self):
         self.by_id = IdClient()
         self.by_index = SpliceClient()
-        self.updates = 0
+        self.resets = self.updates = 0
+        self.data = {}  # id -> row
         self.ended = None
         self._cursors = {}
         self._task = None
@@ -21,23 +22,31 @@ class Viewer:
     def _apply(self, frame):
         self.by_id.apply(frame)
         self.by_index.apply(frame)
+        self.resets += frame["op"] == "reset"
         self.updates += frame["op"] == "update"
+        if "row" in frame:
+            self.data[frame["agg_id"]] = frame["row"]
         self._cursors[frame.get("agg_id")] = frame["cursor"]
 
     @property
     def last_cursor(self):
         return self._cursors[self.by_id.ids[-1]]
 
+    async def until(self, check, within=10.0):
+        """Wait until a check is true."""
+        async with asyncio.timeout(within):
+            while not check():
+                assert self.ended is None, f"{type(self).__name__} ended: {self.ended}"
+                await asyncio.sleep(0.02)
+
     async def shows(self, window, within=10.0):
         """Wait until the rows are these, for both reducers."""
         try:
-            async with asyncio.timeout(within):
-                while not self.by_id.rows == self.by_index.rows == window:
-                    assert self.ended is None, f"{type(self).__name__} ended: {self.ended}"
-                    await asyncio.sleep(0.02)
+            await self.until(lambda: self.by_id.rows == self.by_index.rows == window, within)
         except TimeoutError:
+            ids = [agg_id for agg_id, _ in window]
             raise AssertionError(
-                f"{type(self).__name__} shows {self.by_id.rows}, the tier has {window}"
+                f"{type(self).__name__} shows {self.by_id.ids}, the tier has {ids}"
             ) from None
 
     def _start(self, reading):

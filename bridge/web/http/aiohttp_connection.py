@@ -8,7 +8,7 @@ from bridge.live.send_buffer import SendBuffer
 
 
 class ConnectionOwner(Protocol):
-    """A connection that tells its send buffer of its end while its descriptor is still its own."""
+    """A connection that calls its send buffer when it is lost, before its descriptor is closed."""
 
     send_buffer: SendBuffer | None
 

@@ -1,7 +1,7 @@
 """Refusals over HTTP: RFC 9457 problem details, with the members of docs/wire.md §6.
 
-A refusal is made here once, whoever read its request. It is sent as aiohttp's response, or printed
-for a connection that aiohttp does not serve; the bytes are the same.
+One function makes a refusal, whether aiohttp or the bridge read the request. aiohttp sends it, or
+it is printed for a connection that aiohttp does not serve. The bytes are the same.
 """
 
 import json
@@ -80,7 +80,7 @@ def refusal(failure: Failed, *, soft: bool = False) -> Refusal:
 
 
 def retry_after(failure: Failed) -> int | None:
-    """Return whole seconds to stay away, where the failure passes: 429 and 503 always say."""
+    """Return Retry-After in whole seconds: 429 and 503 always have it. None: no such field."""
     if failure.retry_after is not None:
         return max(1, math.ceil(failure.retry_after))
     return 1 if failure.row.status in (429, 503) else None

@@ -1,8 +1,8 @@
 """RequestParser: requests for a stream or a WebSocket, from the first bytes of a connection.
 
-Only a request that came whole, in a plain form, for one of the two paths, and from a page that may
-ask, is read here. Everything else, right or wrong, is aiohttp's to serve. Clients of one page often
-send the same bytes: those are parsed once, unless a field tells clients apart.
+Only a request that came whole, in plain form, for one of the two paths and from an allowed origin
+is parsed here. aiohttp serves every other one, right or wrong. Clients of one page often send the
+same bytes: those are parsed once, unless a header identifies the client.
 """
 
 from typing import Final
@@ -71,7 +71,7 @@ class RequestParser:
         return request
 
     def _remember(self, data: bytes, request: StreamRequest) -> None:
-        """Cache a request that does not tell who sent it."""
+        """Cache a request without a header that identifies its client."""
         if any(name in request.headers for name in self._personal):
             return
         if len(self._cache) >= MAX_ENTRIES:

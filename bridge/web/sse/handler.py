@@ -23,7 +23,7 @@ from .stream import SseStream
 BODY_TIMEOUT = 10.0
 """Seconds that the query of a POST may take to come."""
 DISCONNECT_POLL = 1.0
-"""Seconds between two looks whether the client is gone, where aiohttp does not cancel handlers."""
+"""Seconds between two checks whether the client is gone, where aiohttp does not cancel handlers."""
 
 
 async def sse_handler(request: web.Request) -> web.StreamResponse:

@@ -3,9 +3,9 @@
 The response begins when the tier has started the subscription; frames then go from the
 subscription to the transport directly.
 
-Invariants: nothing here awaits; the owner of the connection is told once that the response has
-started or was refused, and once that it is finished; the owner calls `close` when the client is
-gone; whatever ends the stream, its subscription is released.
+Invariants: nothing here awaits. The owner of the connection is called once when the response starts
+or is refused, and once when it is finished. The owner calls `close` when the client is gone.
+Whatever ends the stream, its subscription is released.
 """
 
 import asyncio
@@ -179,7 +179,7 @@ class SseStream:
     # ------------------------------------------------------------ the end
 
     def _on_viewer_ended(self, ended: asyncio.Future[End]) -> None:
-        """Write what stands after the last event, and finish."""
+        """Write the last messages of the protocol, and finish."""
         end, owner = ended.result(), self._owner
         if end.reason is EndReason.STALLED:
             self.close(end)

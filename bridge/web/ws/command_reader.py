@@ -8,7 +8,7 @@ from aiohttp import WSMessage, WSMsgType
 from bridge.core.errors import Failed, Kind
 from bridge.core.token_bucket import TokenBucket
 
-from .keepalive import Keepalive
+from .keepalive import WebSocketKeepalive
 
 COMMANDS_PER_SECOND: Final = 10.0
 COMMAND_BURST: Final = 160
@@ -35,7 +35,7 @@ class CommandReader:
 
     __slots__ = ("_bucket", "_keepalive", "_messages")
 
-    def __init__(self, messages: MessageSource, keepalive: Keepalive) -> None:
+    def __init__(self, messages: MessageSource, keepalive: WebSocketKeepalive) -> None:
         self._messages = messages
         self._keepalive = keepalive
         clock = asyncio.get_running_loop().time

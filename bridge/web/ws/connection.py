@@ -41,7 +41,7 @@ _PARSED_AT_ONCE: Final = 16 * 1024
 
 
 class WebSocketConnection(asyncio.Protocol):
-    """One connection. `session_end` is told when its client is gone."""
+    """One connection. `session_end` is set when its client is gone."""
 
     __slots__ = (
         "_abort_timer",

@@ -90,8 +90,8 @@ class CoreSession:
             return End(EndReason.FAILED, failure)
         return End(EndReason.CLIENT_GONE)
 
-    def say_goodbye(self, end: End) -> None:
-        """Core has no message for it: the close frame says all."""
+    def send_last_message(self, end: End) -> None:
+        """Send nothing: core has only the close frame."""
 
     async def close(self, end: End) -> None:
         """Release the subscription and what is under way."""

@@ -1,4 +1,4 @@
-"""Keepalive: pings to a client, and answers to its pings (RFC 6455 §5.5.2, §5.5.3).
+"""WebSocketKeepalive: pings to a client, and answers to its pings (RFC 6455 §5.5.2, §5.5.3).
 
 Invariant: a client that takes nothing costs one pending pong, however many pings it sends.
 """
@@ -16,7 +16,7 @@ from bridge.wire.websocket import OPCODE_PING, OPCODE_PONG, ws_frame_header
 _PING: Final = ws_frame_header(OPCODE_PING, 0)
 
 
-class Keepalive:
+class WebSocketKeepalive:
     """Pings and pongs of one WebSocket. `end` is called when no pong comes in time."""
 
     __slots__ = (

@@ -1,25 +1,21 @@
 """MessageReader: WebSocket messages from the bytes of a client (RFC 6455 §5).
 
-The sans-I/O protocol of `websockets` reads frames and judges them. What it would send is dropped:
-frames to the client are the bridge's own (`bridge.wire.websocket`).
+`websockets` parses and checks frames, without I/O; messages are put together here. Its whole
+protocol class would take 1.3 KiB more for each connection.
 
-Invariants: no message follows a close frame; no message follows an error.
+Invariants: no message follows a close frame; no message follows an error; between frames nothing
+but the buffer is kept.
 """
 
-import logging
+from collections.abc import Generator
 from typing import Final
 
 from aiohttp import WSMessage, WSMsgType
-from websockets.frames import CloseCode, Frame, Opcode
-from websockets.protocol import Protocol, Side
+from websockets.exceptions import PayloadTooBig, ProtocolError
+from websockets.frames import Close, CloseCode, Frame, Opcode
 
 MAX_MESSAGE: Final = 64 * 1024 - 1
 """Bytes of the largest message; a larger one ends the connection with 1009."""
-
-# Its debug lines quote messages, and a message may carry a token.
-_logger = logging.getLogger("bridge.websocket")
-_logger.setLevel(logging.WARNING)
-
 _CONTROL: Final = {
     Opcode.CLOSE: WSMsgType.CLOSE,
     Opcode.PING: WSMsgType.PING,
@@ -30,54 +26,97 @@ _CONTROL: Final = {
 class MessageReader:
     """The messages of one connection."""
 
-    __slots__ = ("_binary", "_partial", "_protocol", "error_code")
+    __slots__ = ("_binary", "_buffer", "_closed", "_frame", "_partial", "error_code")
 
     def __init__(self) -> None:
-        self._protocol = Protocol(Side.SERVER, max_size=MAX_MESSAGE, logger=_logger)
-        self._partial = bytearray()
+        self._buffer = bytearray()
+        self._frame: Generator[None, None, Frame] | None = None
+        """Parses the frame that has begun."""
+        self._partial: bytearray | None = None
+        """The fragments of the message that has begun; None between messages."""
         self._binary = False
+        self._closed = False
         self.error_code: int | None = None
         """The close code for what the client sent wrong; None while all is right."""
 
     def feed(self, data: bytes) -> list[WSMessage]:
         """Return the messages that `data` completes; afterwards see `error_code`."""
-        if self.error_code is not None:
-            return []
-        protocol, messages = self._protocol, []
-        protocol.receive_data(data)
-        protocol.data_to_send()
+        messages: list[WSMessage] = []
+        if not self._reads_on:
+            return messages
+        self._buffer += data
         try:
-            for frame in protocol.events_received():
-                message = self._read(frame)  # type: ignore[arg-type] # no requests, once it is open
+            while self._reads_on and (frame := self._next_frame()) is not None:
+                message = self._read(frame)
                 if message is not None:
                     messages.append(message)
+        except ProtocolError:
+            self.error_code = CloseCode.PROTOCOL_ERROR
         except UnicodeDecodeError:
             self.error_code = CloseCode.INVALID_DATA
-        else:
-            if protocol.parser_exc is not None and protocol.close_sent is not None:
-                self.error_code = protocol.close_sent.code
+        except PayloadTooBig:
+            self.error_code = CloseCode.MESSAGE_TOO_BIG
         return messages
 
+    @property
+    def _reads_on(self) -> bool:
+        return not self._closed and self.error_code is None
+
+    def _next_frame(self) -> Frame | None:
+        """Return the next frame; None: it is not complete. Raises what is wrong with it."""
+        if self._frame is None:
+            if not self._buffer:
+                return None
+            self._frame = Frame.parse(self._read_exact, mask=True, max_size=MAX_MESSAGE)
+        try:
+            next(self._frame)
+        except StopIteration as end:
+            self._frame = None
+            frame: Frame = end.value
+            return frame
+        return None
+
+    def _read_exact(self, size: int) -> Generator[None, None, bytes]:
+        while len(self._buffer) < size:
+            yield
+        data = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return data
+
     def _read(self, frame: Frame) -> WSMessage | None:
+        """Return the message that a frame completes."""
+        data = bytes(frame.data)
         kind = _CONTROL.get(frame.opcode)
         if kind is not None:
-            return WSMessage(kind, bytes(frame.data), None)
+            if kind is WSMsgType.CLOSE:
+                Close.parse(data)  # its code and reason must be right, too
+                self._closed = True
+            return WSMessage(kind, data, None)
+        if (frame.opcode is Opcode.CONT) is (self._partial is None):
+            raise ProtocolError("a message begins with a text or binary frame, and only there")
         if frame.opcode is not Opcode.CONT:
             self._binary = frame.opcode is Opcode.BINARY
             if frame.fin:
-                return self._message(frame.data)
-        self._partial += frame.data
-        if not frame.fin:
+                return self._message(data)
+        return self._add_fragment(data, last=frame.fin)
+
+    def _add_fragment(self, data: bytes, *, last: bool) -> WSMessage | None:
+        if self._partial is None:
+            self._partial = bytearray()
+        self._partial += data
+        if len(self._partial) > MAX_MESSAGE:
+            self.error_code = CloseCode.MESSAGE_TOO_BIG
             return None
-        whole, self._partial = self._partial, bytearray()
+        if not last:
+            return None
+        whole, self._partial = bytes(self._partial), None
         return self._message(whole)
 
-    def _message(self, data: bytes | bytearray | memoryview) -> WSMessage:
+    def _message(self, data: bytes) -> WSMessage:
         if self._binary:
-            return WSMessage(WSMsgType.BINARY, bytes(data), None)
-        return WSMessage(WSMsgType.TEXT, str(data, "utf-8"), None)
+            return WSMessage(WSMsgType.BINARY, data, None)
+        return WSMessage(WSMsgType.TEXT, data.decode(), None)
 
     def close(self) -> None:
-        """Free the parser, which refers to itself, without the garbage collector."""
-        self._protocol.parser.close()
-        self._protocol.parser_exc = None
+        """Free the frame that has begun, which refers to this, without the garbage collector."""
+        self._frame = None

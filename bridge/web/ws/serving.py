@@ -14,21 +14,21 @@ from bridge.web.transport_sink import TransportSink
 from .close_codes import close_code, close_reason
 from .command_reader import CommandReader, MessageSource
 from .core_session import CoreSession
-from .keepalive import Keepalive
+from .keepalive import WebSocketKeepalive
 from .v1_session import V1Session
 
 CLOSE_TIMEOUT: Final = 2.0
 """Seconds to wait for a client's close frame."""
 
 
-class Session(Protocol):
-    """What a client says and is told on one WebSocket, in one protocol."""
+class WebSocketSession(Protocol):
+    """One client's session on a WebSocket, in one protocol."""
 
     async def run(self) -> End:
         """Handle commands until one of them, or the client's leaving, ends the session."""
 
-    def say_goodbye(self, end: End) -> None:
-        """Send what the protocol says before the close frame, if it says anything."""
+    def send_last_message(self, end: End) -> None:
+        """Send the protocol's last message before the close frame, if it has one."""
 
     async def close(self, end: End) -> None:
         """Release all that the session holds."""
@@ -46,7 +46,7 @@ async def serve_websocket(
     A cancellation releases everything too, and is passed on.
     """
     send_buffer = context.send_buffer(sink, session_end.stall)
-    keepalive = Keepalive(
+    keepalive = WebSocketKeepalive(
         send_buffer=send_buffer,
         idle_timers=context.idle_timers,
         interval=context.settings.ping_interval,
@@ -56,7 +56,7 @@ async def serve_websocket(
         failure = Failed(Kind.UNAVAILABLE, "the bridge is draining")
         session_end.set(End(EndReason.FAILED, failure))
     session_class = V1Session if request.protocol is V1_WS else CoreSession
-    session: Session = session_class(
+    session: WebSocketSession = session_class(
         context=context,
         request=request,
         commands=CommandReader(messages, keepalive),
@@ -68,7 +68,7 @@ async def serve_websocket(
         end = await session_end.run(session.run())
         if end.failure is not None and end.reason is EndReason.FAILED:
             context.stream_log.log_refusal(request.request_id, "ws", end.failure)
-        session.say_goodbye(end)
+        session.send_last_message(end)
     finally:
         # Before any wait: aiohttp cancels its handler when the client is gone.
         keepalive.stop()

@@ -109,7 +109,7 @@ class V1Session:
             return End(EndReason.FAILED, failure)
         return End(EndReason.CLIENT_GONE)
 
-    def say_goodbye(self, end: End) -> None:
+    def send_last_message(self, end: End) -> None:
         """Send `drain` where the bridge drains."""
         if end.reason is EndReason.DRAINED:
             self._send("drain", reconnect_after_ms=random_delay_ms(*RECONNECT_MS))

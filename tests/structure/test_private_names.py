@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FOLDERS = ("bridge", "livetier", "bench", "examples")
 OURS = {*FOLDERS, "livequery"}
 INHERITED = frozenset(

@@ -1,4 +1,4 @@
-"""Wires: connections byte for byte, WebSockets included."""
+"""A client byte for byte, WebSocket included."""
 
 import asyncio
 import contextlib
@@ -13,11 +13,11 @@ import pytest
 from clients import QUERY
 from scripted_tier import update
 
-ASK = f"GET /api/v1/live?query={quote(json.dumps(QUERY))} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+STREAM_REQUEST = f"GET /api/v1/live?query={quote(json.dumps(QUERY))} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+HEALTH_REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
-class Wire:
+class RawClient:
     """One connection, byte for byte."""
 
     def __init__(self, reader, writer) -> None:
@@ -38,7 +38,7 @@ class Wire:
 
     async def stream(self, tier):
         """Open a stream of one row; returns the tier's call."""
-        self.send(ASK)
+        self.send(STREAM_REQUEST)
         call = await tier.next_call()
         call.start()
         call.snapshot("a")
@@ -56,12 +56,12 @@ UPGRADE = (
     b"Connection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 )
-PLAIN = UPGRADE + b"\r\n"
+UPGRADE_REQUEST = UPGRADE + b"\r\n"
 SUBSCRIBE = json.dumps({"action": "subscribe", "query": QUERY}).encode()
 TEXT, BINARY, CLOSE, PING = 0x81, 0x82, 0x88, 0x89
-GOODBYE = b"\x88\x82\x00\x00\x00\x00\x03\xe8"
-CUTS = (0, 30, len(PLAIN) - 1)
-EITHER = pytest.mark.parametrize("cut", [0, 30], ids=["plain", "in parts"])
+CLOSE_FRAME = b"\x88\x82\x00\x00\x00\x00\x03\xe8"
+CUTS = (0, 30, len(UPGRADE_REQUEST) - 1)
+BOTH_WAYS = pytest.mark.parametrize("cut", [0, 30], ids=["plain", "in parts"])
 
 
 def message(payload, first=TEXT):
@@ -71,7 +71,7 @@ def message(payload, first=TEXT):
     return head + bytes(4) + payload
 
 
-async def open_(client, request=PLAIN, cut=0):
+async def open_websocket(client, request=UPGRADE_REQUEST, cut=0):
     if cut:
         client.send(request[:cut])
         await asyncio.sleep(0.02)
@@ -79,18 +79,18 @@ async def open_(client, request=PLAIN, cut=0):
     return await client.head()
 
 
-async def subscribed(client, tier, cut=0):
-    assert "101 Switching" in await open_(client, cut=cut)
+async def subscribe_client(client, tier, cut=0):
+    assert "101 Switching" in await open_websocket(client, cut=cut)
     client.send(message(SUBSCRIBE))
     call = await tier.next_call()
     call.start()
     call.snapshot("a")
-    assert [await heard(client) for _ in range(2)] == [TEXT, TEXT], "reset and enter"
+    assert [await read_message(client) for _ in range(2)] == [TEXT, TEXT], "reset and enter"
     return call
 
 
-async def heard(client):
-    """Read a message: a code if it is a goodbye, else how it begins."""
+async def read_message(client):
+    """Read a frame: the code of a close frame, else the first byte."""
     async with asyncio.timeout(5):
         first, size = await client.reader.readexactly(2)
         if size == 126:
@@ -99,20 +99,20 @@ async def heard(client):
     return struct.unpack(">H", payload[:2])[0] if first == CLOSE else first
 
 
-async def stuffed(client, tier, cut=0):
+async def stalled(client, tier, cut=0):
     """Open a socket whose client takes nothing of what it is sent."""
-    call = await subscribed(client, tier, cut)
+    call = await subscribe_client(client, tier, cut)
     client.writer.transport.pause_reading()
     call.send(update("a", 0, version=2, row=b'{"n":"%b"}' % (b"x" * 4_000_000)))
     return call
 
 
-async def rest(client):
+async def read_rest(client):
     async with asyncio.timeout(5):
         return await client.reader.read()
 
 
-async def nobody_left(bridge):
+async def all_released(bridge):
     async with asyncio.timeout(5):
         while bridge._listener.connections or bridge._admission.open or bridge.context.clients:
             await asyncio.sleep(0.01)
