@@ -27,7 +27,7 @@ test-newest: $(VENV)/.dev ## the same with the newest
 soak: $(VENV)/.dev browser ## the longer runs
 	$(BIN)/python -m pytest -m soak --timeout 3600
 
-interop: $(VENV)/.dev ## the example tiers of five languages, plain, TLS, behind proxies: docs/interop.md (20 minutes)
+interop: $(VENV)/.dev ## the example tiers of five languages, plain, TLS, behind proxies: docs/interop.md (15 minutes)
 	INTEROP_REPORT=docs/interop.md $(BIN)/python -m pytest -m interop tests/interop
 
 bench: $(VENV)/.dev ## the bridge beside its peers: bench/report.md (17 minutes; installs Envoy, nginx, Nchan)

@@ -46,7 +46,7 @@ async def test_filters_order_and_commands(example, matrix, start_tier, start_bri
     bridge = await start_bridge(tier.address, tier)
     table = await WsViewer().open(http, bridge.base, TABLE)
     await table.until(lambda: len(table.by_id.rows) == 36)
-    rows = [table.data[agg_id] for agg_id in table.by_id.ids]
+    rows = list(table.data.values())
     assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
 
     with cell.step("filters"):

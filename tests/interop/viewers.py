@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import json
 
-from clients import IdClient, SpliceClient, SseClient
+from clients import SseClient
+from core_oracles import IdClient, SpliceClient
 
 
 class Viewer:
@@ -14,9 +15,7 @@ class Viewer:
         self.by_id = IdClient()
         self.by_index = SpliceClient()
         self.resets = self.updates = 0
-        self.data = {}  # id -> row
         self.ended = None
-        self._cursors = {}
         self._task = None
 
     def _apply(self, frame):
@@ -24,13 +23,15 @@ class Viewer:
         self.by_index.apply(frame)
         self.resets += frame["op"] == "reset"
         self.updates += frame["op"] == "update"
-        if "row" in frame:
-            self.data[frame["agg_id"]] = frame["row"]
-        self._cursors[frame.get("agg_id")] = frame["cursor"]
+
+    @property
+    def data(self):
+        """The rows shown, in order: id -> columns."""
+        return {frame["agg_id"]: frame["row"] for frame in self.by_id.frames}
 
     @property
     def last_cursor(self):
-        return self._cursors[self.by_id.ids[-1]]
+        return self.by_id.frames[-1]["cursor"]
 
     async def until(self, check, within=10.0):
         """Wait until a check is true."""

@@ -61,10 +61,7 @@ function subscribe(call) {
 }
 
 const server = new Server();
-server.addService(LiveQueryService.service, {
-  Subscribe: subscribe,
-  Reanchor: (_call, answer) => answer({ code: status.UNIMPLEMENTED, details: "not here" }), // which is fine
-});
+server.addService(LiveQueryService.service, { Subscribe: subscribe }); // Reanchor: UNIMPLEMENTED, which is fine
 const health = new HealthImplementation({ "": "SERVING", "livequery.v1.LiveQueryService": "SERVING" });
 health.addToServer(server);
 

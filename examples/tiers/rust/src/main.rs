@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use pb::live_query_service_server::{LiveQueryService, LiveQueryServiceServer};
 use pb::subscribe_response::Message;
-use pb::{Heartbeat, ReanchorRequest, ReanchorResponse, Started, SubscribeRequest, SubscribeResponse};
+use pb::{Heartbeat, Started, SubscribeRequest, SubscribeResponse};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{signal, SignalKind};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::codegen::BoxStream;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
@@ -29,9 +30,10 @@ struct Tier {
 
 #[tonic::async_trait]
 impl LiveQueryService for Tier {
-    type SubscribeStream = ReceiverStream<Result<SubscribeResponse, Status>>;
-
-    async fn subscribe(&self, request: Request<SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
+    async fn subscribe(
+        &self,
+        request: Request<SubscribeRequest>,
+    ) -> Result<Response<BoxStream<SubscribeResponse>>, Status> {
         let request = request.into_inner();
         let query = ticks::Query::new(&request.query.unwrap_or_default())?;
         let seconds = match request.heartbeat_interval.map_or(0, |wish| wish.seconds) {
@@ -41,11 +43,7 @@ impl LiveQueryService for Tier {
         let batches = self.table.lock().expect("no panic").subscribe(query);
         let (answers, stream) = mpsc::channel(16);
         tokio::spawn(write(self.table.clone(), batches, answers, seconds));
-        Ok(Response::new(ReceiverStream::new(stream)))
-    }
-
-    async fn reanchor(&self, _: Request<ReanchorRequest>) -> Result<Response<ReanchorResponse>, Status> {
-        Err(Status::unimplemented("not here")) // which is fine
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
 }
 
