@@ -26,7 +26,7 @@ def endpoints(config: Config) -> Endpoints:
     return Endpoints(
         config.upstream,
         keepalive=config.keepalive,
-        gather=config.gather,
+        read_interval=config.gather,
         tls=files if config.upstream_tls or files.paths or server_name else None,
         server_name=server_name,
     )

@@ -119,10 +119,11 @@ class Viewer:
 
     @property
     def up_to_date(self) -> bool:
-        """Whether everything there is has been written."""
+        """Whether its client was shown the window, and all that has changed since."""
         window = self.window
         return (
             window is not None
+            and self.begun
             and self._catch_up is None
             and self._ready_due is None
             and self.position == window.log.head

@@ -1,6 +1,6 @@
-"""Floor 2: the gRPC side. Everything that knows grpc or h2 lives here."""
+"""Connections to the tier: the only package that knows grpc and h2."""
 
 import os
 
-# The C core would write its own lines to stderr, in its own format; it reads this once, on import.
+# grpc's C core would write lines of its own format to stderr. It reads this once, on import.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")

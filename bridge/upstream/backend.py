@@ -1,9 +1,9 @@
-"""The tier over gRPC: `Backend` of the live floor, on HTTP/2 and grpc.aio.
+"""Backend: opens subscriptions at the tier over gRPC; implements `Backend` of bridge/live.
 
-Opening is paced. A first open has someone waiting who sees nothing yet; a re-subscribe has a
-window to show meanwhile. So each kind has its own rate and its own line: first opens the larger
-one, re-subscribes the smaller one. Neither can starve the other. A second try, at another replica,
-takes another turn in its own line.
+Opening is rate-limited. The viewer of a first open sees nothing yet; a re-subscribe has a window to
+show meanwhile. So each kind has a queue and a rate of its own: the larger rate for first opens, the
+smaller one for re-subscribes. Neither can delay the other. A second attempt, at another replica,
+takes another token of its kind.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ from .rate_limiter import RateLimiter
 from .subscribe_call import SubscribeCall
 
 MAX_BATCH_DELTAS: Final = 1000
-TRIES: Final = 3
-"""Replicas tried for one open before the caller is told."""
-NO_ANSWER: Final = 2.0
-"""Seconds without `started` that speak against a replica: who gave up by then has waited for
-nothing, and where another is worth asking nobody waits longer."""
+MAX_ATTEMPTS: Final = 3
+"""Replicas that one open tries before it fails."""
+ANSWER_TIMEOUT: Final = 2.0
+"""Seconds without `started` after which a replica is suspect. If another replica can be tried, the
+attempt ends then. A caller that gave up earlier shows nothing about the replica."""
 MAX_WAIT: Final = 4.0
 """Seconds an open waits in the queue at most; less than live/ allows for `started`."""
 _HEARTBEAT: Final = Duration(seconds=15)
@@ -39,7 +39,7 @@ class GrpcBackend:
     """Opens subscriptions at the tier's endpoints.
 
     Args:
-        endpoints: where; not closed with this.
+        endpoints: the replicas; not closed with this.
         open_rate: first opens per second, twice as many at once; 0 is no limit.
         resubscribe_rate: later opens per second, as many at once; 0 is no limit.
         clock: seconds, as loop.time.
@@ -56,21 +56,21 @@ class GrpcBackend:
     ) -> None:
         self._endpoints = endpoints
         self._clock = clock or asyncio.get_running_loop().time
-        self._first = RateLimiter(
+        self._open_limiter = RateLimiter(
             rate=open_rate, burst=2 * open_rate, max_wait=MAX_WAIT, clock=clock
         )
-        self._again = RateLimiter(
+        self._resubscribe_limiter = RateLimiter(
             rate=resubscribe_rate, burst=resubscribe_rate, max_wait=MAX_WAIT, clock=clock
         )
 
     @property
     def waiting(self) -> int:
-        """How many opens wait for their turn."""
-        return self._first.waiting + self._again.waiting
+        """Number of opens that wait for a token."""
+        return self._open_limiter.waiting + self._resubscribe_limiter.waiting
 
     async def pause(self, seconds: float) -> None:
-        """Sleep between two tries of one subscription; cut short when a lost tier is back."""
-        await self._endpoints.pause(seconds)
+        """Sleep between two attempts of one subscription; shorter if a lost tier is back."""
+        await self._endpoints.wait_before_retry(seconds)
 
     async def subscribe(
         self,
@@ -82,10 +82,10 @@ class GrpcBackend:
     ) -> SubscribeCall:
         """Open a subscription; see `Backend.subscribe`. `again`: the caller had one before.
 
-        A replica that can't be reached is passed over for another at once, if there is one, and one
-        that does not answer after NO_ANSWER.
+        If a replica can't be reached, another one is tried at once; if it does not answer, after
+        ANSWER_TIMEOUT.
         """
-        limiter = self._again if again else self._first
+        limiter = self._resubscribe_limiter if again else self._open_limiter
         request = pb.SubscribeRequest(
             query=query_to_pb(query),
             resume=offer_to_pb(resume),
@@ -99,14 +99,15 @@ class GrpcBackend:
                 await self._endpoints.pick(tried)
                 await limiter.acquire()
                 endpoint = await self._endpoints.pick(tried)
-            except Failed as nowhere:
-                raise failure or nowhere from None
-            patience = NO_ANSWER if self._endpoints.spare(endpoint, tried) else None
+            except Failed as none_left:
+                raise failure or none_left from None
+            alternative = self._endpoints.has_alternative(endpoint, tried)
+            answer_timeout = ANSWER_TIMEOUT if alternative else None
             try:
-                return await self._open(endpoint, request, query, identity, patience)
+                return await self._open(endpoint, request, query, identity, answer_timeout)
             except Failed as failed:
                 tried.append(endpoint)
-                if failed.kind is not Kind.UNAVAILABLE or len(tried) == TRIES:
+                if failed.kind is not Kind.UNAVAILABLE or len(tried) == MAX_ATTEMPTS:
                     raise
                 failure = failed
 
@@ -116,42 +117,47 @@ class GrpcBackend:
         request: pb.SubscribeRequest,
         query: LiveQuery,
         identity: Identity,
-        patience: float | None,
+        answer_timeout: float | None,
     ) -> SubscribeCall:
         request.request_id = secrets.token_hex(8)
-        ticket = endpoint.breaker.enter()
+        ticket = endpoint.breaker.begin()
         began = self._clock()
-        sub = SubscribeCall(endpoint=endpoint, query=query, identity=identity, clock=self._clock)
+        call = SubscribeCall(endpoint=endpoint, query=query, identity=identity, clock=self._clock)
         try:
-            async with asyncio.timeout(patience):
-                await sub.start(request)
+            async with asyncio.timeout(answer_timeout):
+                await call.start(request)
         except TimeoutError:
-            await sub.close()
-            # No failure for the circuit: a tier that is slow everywhere would be cut off.
-            endpoint.breaker.abandoned(ticket)
-            endpoint.doubt(sub.lane)
+            await call.close()
+            # Not a failure for the circuit: it would cut off a tier that is slow everywhere.
+            endpoint.breaker.record_abandoned(ticket)
+            endpoint.suspect(call.pooled)
             raise Failed(Kind.UNAVAILABLE, "the tier did not answer in time") from None
         except BaseException as error:
-            await sub.close()
-            self._judge(endpoint, ticket, sub, error, self._clock() - began)
+            await call.close()
+            self._record_error(endpoint, ticket, call, error, self._clock() - began)
             raise
-        endpoint.breaker.succeeded()
-        endpoint.changed()
-        return sub
+        endpoint.breaker.record_success()
+        endpoint.report_state()
+        return call
 
-    def _judge(
-        self, endpoint: Endpoint, ticket: int, sub: SubscribeCall, error: BaseException, took: float
+    def _record_error(
+        self,
+        endpoint: Endpoint,
+        ticket: int,
+        call: SubscribeCall,
+        error: BaseException,
+        seconds: float,
     ) -> None:
-        """Tell the replica's circuit what became of a call that did not start."""
+        """Record in the replica's circuit that a call did not start, after so many seconds."""
         lost = isinstance(error, Failed) and error.kind in (Kind.UNAVAILABLE, Kind.DEADLINE)
-        silent = not isinstance(error, Failed) and took >= NO_ANSWER
-        if sub.answered:
-            endpoint.breaker.succeeded()
+        silent = not isinstance(error, Failed) and seconds >= ANSWER_TIMEOUT
+        if call.answered:
+            endpoint.breaker.record_success()
         elif lost or silent:
-            endpoint.breaker.failed(ticket)
+            endpoint.breaker.record_failure(ticket)
             if silent:
-                endpoint.doubt(sub.lane)
-            self._endpoints.missed()
+                endpoint.suspect(call.pooled)
+            self._endpoints.resolve_soon()
         else:
-            endpoint.breaker.abandoned(ticket)
-        endpoint.changed()
+            endpoint.breaker.record_abandoned(ticket)
+        endpoint.report_state()

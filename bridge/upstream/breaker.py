@@ -1,21 +1,23 @@
-"""Breaker: whether an endpoint is worth a call.
+"""Circuit breaker: whether an endpoint may be called.
 
-Laws: closed until FAILURES calls in a row have failed; then open, when no call is made, for a time
-that doubles with each opening, spread so that bridges don't return together; then half-open, when
-one call at a time may try. A call that succeeds closes it. What becomes of a call that began
-before the latest opening can close it but never keeps it open.
+Invariants:
+- Closed until FAILURE_THRESHOLD calls in a row have failed.
+- Then open: no call is made. The time doubles with each opening. It is random within bounds, so
+  that several bridges do not return together.
+- Then half-open: one call at a time may try. A call that succeeds closes the circuit.
+- A call that began before the latest opening can close the circuit, and never keeps it open.
 """
 
 import random
 from collections.abc import Callable
 
-FAILURES = 5
-FIRST, MOST = 1.0, 10.0
-"""Seconds it stays open: the first time at least, and ever at most."""
+FAILURE_THRESHOLD = 5
+MIN_OPEN, MAX_OPEN = 1.0, 10.0
+"""Seconds that it stays open: at least, the first time; and at most."""
 
 
 class Breaker:
-    """Say `enter` before a call, then exactly one of `succeeded`, `failed` and `abandoned`."""
+    """Call `begin` before a call, then exactly one of the three `record_...` methods."""
 
     def __init__(
         self,
@@ -26,57 +28,58 @@ class Breaker:
         self._clock = clock
         self._uniform = uniform
         self._failures = 0
-        self._round = 0  # changes whenever it opens or closes: tells late news from fresh
-        self._until: float | None = None  # open, or half-open after that moment
-        self._bound = FIRST
-        self._probing = False
+        self._generation = 0  # changes at each opening and closing; shows results that are late
+        self._half_open_at: float | None = None  # None: closed
+        self._next_open_time = MIN_OPEN
+        self._trying = False
 
     @property
     def open(self) -> bool:
         """Whether it is open or half-open."""
-        return self._until is not None
+        return self._half_open_at is not None
 
     @property
-    def wait(self) -> float:
-        """Seconds until a call may be made, as far as can be told; 0 is now."""
-        if self._until is None:
+    def retry_after(self) -> float:
+        """Seconds until a call may be made; an estimate while a half-open circuit is tried."""
+        if self._half_open_at is None:
             return 0.0
-        return max(self._until - self._clock(), FIRST if self._probing else 0.0)
+        return max(self._half_open_at - self._clock(), MIN_OPEN if self._trying else 0.0)
 
     @property
-    def admits(self) -> bool:
+    def allows_call(self) -> bool:
         """Whether a call may be made now."""
-        return self.wait == 0
+        return self.retry_after == 0
 
-    def enter(self) -> int:
-        """Begin a call; returns its ticket."""
-        self._probing = self.open
-        return self._round
+    def begin(self) -> int:
+        """Begin a call; return its ticket."""
+        self._trying = self.open
+        return self._generation
 
-    def succeeded(self) -> None:
-        """Take note that a call reached the tier."""
+    def record_success(self) -> None:
+        """Record that a call reached the tier: closes the circuit."""
         self._failures = 0
         if self.open:
-            self._round += 1
-            self._until, self._bound, self._probing = None, FIRST, False
+            self._generation += 1
+            self._half_open_at, self._next_open_time, self._trying = None, MIN_OPEN, False
 
-    def failed(self, ticket: int) -> None:
-        """Take note that a call did not reach the tier."""
-        if ticket != self._round:
+    def record_failure(self, ticket: int) -> None:
+        """Record that a call did not reach the tier: may open the circuit."""
+        if ticket != self._generation:
             return
         self._failures += 1
-        if self.open or self._failures >= FAILURES:
-            self._round += 1
-            self._until = self._clock() + self._uniform(self._bound, min(self._bound * 2, MOST))
-            self._bound = min(self._bound * 2, MOST)
-            self._probing = False
+        if self.open or self._failures >= FAILURE_THRESHOLD:
+            self._generation += 1
+            longest = min(self._next_open_time * 2, MAX_OPEN)
+            self._half_open_at = self._clock() + self._uniform(self._next_open_time, longest)
+            self._next_open_time = longest
+            self._trying = False
 
-    def abandoned(self, ticket: int) -> None:
-        """Take note that a call ended and told nothing of the tier."""
-        if ticket == self._round:
-            self._probing = False
+    def record_abandoned(self, ticket: int) -> None:
+        """Record that a call ended without showing whether the tier can be reached."""
+        if ticket == self._generation:
+            self._trying = False
 
     def retry_now(self) -> None:
-        """End the wait: there is a sign of life. Half-open until a call proves it."""
-        if self._until is not None:
-            self._until = self._clock()
+        """Make an open circuit half-open now: the endpoint has shown a sign of life."""
+        if self._half_open_at is not None:
+            self._half_open_at = self._clock()

@@ -1,4 +1,4 @@
-"""Channels: how grpc connects to the tier, for everything but Subscribe."""
+"""Channels: grpc's connections to the tier, for every call but Subscribe."""
 
 from typing import Final
 
@@ -11,10 +11,10 @@ from bridge.upstream.http2.stream_buffer import MAX_MESSAGE
 from .tls import Credentials
 
 KEEPALIVE: Final = {
-    # Stock servers punish pings more often than every 300 s.
-    "compatible": Keepalive(silence=330, patience=20),
-    # A tier that stands still is found 14 s after its last word, and left for another within 15.
-    "fast": Keepalive(silence=10, patience=4),
+    # gRPC servers with default settings close a connection with a ping more often than every 300 s.
+    "compatible": Keepalive(ping_after=330, timeout=20),
+    # A tier that hangs is found 14 s after its last byte, so that another serves within 15 s.
+    "fast": Keepalive(ping_after=10, timeout=4),
 }
 
 _OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
@@ -28,16 +28,21 @@ _OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
     # Also the deadline of one attempt to connect: TCP, TLS and the tier's first settings.
     ("grpc.min_reconnect_backoff_ms", 2_000),
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    # How calls are made is ours to say, not a TXT record's.
+    # A TXT record of the tier's name must not change how calls are made.
     ("grpc.service_config_disable_resolution", 1),
     ("grpc.dns_min_time_between_resolutions_ms", 2_000),
 )
 
 
 class ChannelFactory:
-    """Makes channels. Without `credentials`, in clear text.
+    """Makes channels.
 
-    `server_name` is what the tier's certificate must hold, None for the name it is reached by.
+    Args:
+        keepalive: after how long a silent peer is gone.
+        credentials: those for the next channel; None for clear text.
+        server_name: the name that the replica's certificate must hold; None for the name that the
+            replica is reached by.
+
     """
 
     def __init__(
@@ -47,31 +52,31 @@ class ChannelFactory:
         credentials: Credentials | None,
         server_name: str | None = None,
     ) -> None:
-        self._options = (*_OPTIONS, *_pings(keepalive))
+        self._options = (*_OPTIONS, *_keepalive_options(keepalive))
         self._credentials = credentials
         self._server_name = server_name
 
-    def connect(self, place: ReplicaAddress) -> grpc.aio.Channel:
+    def create(self, replica: ReplicaAddress) -> grpc.aio.Channel:
         """Make a channel; it connects when it is used."""
         options = [*self._options]
-        if place.host:
-            options.append(("grpc.default_authority", f"{place.host}:{place.port}"))
+        if replica.host:
+            options.append(("grpc.default_authority", f"{replica.host}:{replica.port}"))
         if self._credentials is None:
-            return grpc.aio.insecure_channel(place.address, options=options)
-        name = self._server_name or place.host
+            return grpc.aio.insecure_channel(replica.address, options=options)
+        name = self._server_name or replica.host
         if name:
             options.append(("grpc.ssl_target_name_override", name))
         return grpc.aio.secure_channel(
-            place.address, self._credentials.current.channel, options=options
+            replica.address, self._credentials.current.channel, options=options
         )
 
 
-def _pings(keepalive: Keepalive) -> tuple[tuple[str, int], ...]:
+def _keepalive_options(keepalive: Keepalive) -> tuple[tuple[str, int], ...]:
     return (
-        ("grpc.keepalive_time_ms", int(keepalive.silence * 1000)),
-        ("grpc.keepalive_timeout_ms", int(keepalive.patience * 1000)),
-        # The timeout alone does nothing: this is what finds a dead peer.
-        ("grpc.http2.ping_timeout_ms", int(keepalive.patience * 1000)),
-        # Else no more than two are sent between two requests, and a watch is a single one.
+        ("grpc.keepalive_time_ms", int(keepalive.ping_after * 1000)),
+        ("grpc.keepalive_timeout_ms", int(keepalive.timeout * 1000)),
+        # keepalive_timeout alone has no effect: this one finds a dead peer.
+        ("grpc.http2.ping_timeout_ms", int(keepalive.timeout * 1000)),
+        # By default at most two pings are sent between requests, and a watch is one request.
         ("grpc.http2.max_pings_without_data", 0),
     )

@@ -1,9 +1,7 @@
-"""Endpoint: one replica of the tier; its connections, its health, its circuit.
+"""Endpoint: one replica of the tier, with its connections, health and circuit breaker.
 
-Laws: a stream holds a place on a lane from before its call begins until it is closed; a lane
-takes no more streams than it was made for, nor than its server allows; a lane that is retired, or
-whose connection is gone or leaving, takes none, and is closed when its last has ended. Reanchor and
-health go over a grpc channel of their own, so that no number of streams can hold them up.
+Invariants: Reanchor and health use a grpc channel of their own, the control channel, so that no
+number of streams can delay them. The health watch runs from the start until `close`.
 """
 
 import asyncio
@@ -15,23 +13,22 @@ from dataclasses import dataclass
 import grpc
 
 from bridge.core.address import ReplicaAddress
-from bridge.upstream.http2.call import CallEnded
 from bridge.upstream.http2.connection import Http2Connection
-from bridge.upstream.http2.status import CallStatus
 
 from .breaker import Breaker
+from .connection_pool import ConnectionPool, PooledConnection
 from .health import HealthWatch, ReplicaHealth
 
 logger = logging.getLogger(__name__)
 
 CONTROL_CHANNEL_GRACE = 5.0
-"""Seconds a replaced control channel is kept for the calls on it."""
+"""Seconds that a replaced control channel stays open for the calls on it."""
 SUSPECT_SECONDS = 30.0
-"""Seconds that a replica which let a call wait for nothing stands behind the others."""
+"""Seconds for which others are preferred to a replica that left a call without an answer."""
 
 
 class EndpointState(enum.Enum):
-    """What operators are told of a replica."""
+    """The state of a replica, as operators see it."""
 
     READY = "ready"
     CONNECTING = "connecting"
@@ -41,7 +38,7 @@ class EndpointState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class EndpointInfo:
-    """A replica in plain values. `leaving`: its name no longer leads to it; it gets no streams."""
+    """A replica in plain values. `leaving`: its name no longer resolves to it."""
 
     address: str
     state: str
@@ -49,72 +46,59 @@ class EndpointInfo:
     leaving: bool
 
 
-@dataclass(slots=True, eq=False)
-class PooledConnection:
-    """One connection and how many streams have a place on it."""
-
-    connection: Http2Connection
-    streams: int = 0
-    retired: bool = False
-    idle_since: float = 0.0
-
-    @property
-    def spent(self) -> bool:
-        """Whether it takes no more streams, ever."""
-        return self.retired or not self.connection.usable
-
-    def has_room(self, most: int) -> bool:
-        """Whether one more stream may go on it, as far as can be told."""
-        return not self.spent and self.streams < min(most, self.connection.limit)
-
-
 class Endpoint:
-    """One replica. Watches its health from the start, until `close`.
+    """One replica.
 
-    `on_change` is told, in passing, when its state may have changed or a lane can be closed.
+    Args:
+        replica: its address.
+        create_channel: makes the control channel.
+        dial: begins to connect for streams.
+        clock: seconds, as loop.time.
+        on_change: is called when the state may have changed or a connection can be closed.
+        max_streams: streams on one connection.
+
     """
 
     def __init__(
         self,
-        place: ReplicaAddress,
+        replica: ReplicaAddress,
         *,
-        connect: Callable[[ReplicaAddress], grpc.aio.Channel],
+        create_channel: Callable[[ReplicaAddress], grpc.aio.Channel],
         dial: Callable[[ReplicaAddress], Http2Connection],
         clock: Callable[[], float],
         on_change: Callable[[], None],
-        streams_per_lane: int,
+        max_streams: int,
     ) -> None:
-        self.place = place
+        self.replica = replica
         self.breaker = Breaker(clock=clock)
         self.leaving = False
-        self._connect = connect
-        self._dial = dial
+        """Whether its name no longer resolves to it: it gets no new streams."""
+        self._create_channel = create_channel
         self._clock = clock
         self._on_change = on_change
-        self._most = streams_per_lane
         self._health = ReplicaHealth.UNKNOWN
-        self._told = EndpointState.CONNECTING
-        self._doubted_until = 0.0
-        self._lanes: list[PooledConnection] = []
-        self._old: list[tuple[asyncio.Task[None], grpc.aio.Channel]] = []
-        self.control = connect(place)
-        self._watch = self._begin_watch()
+        self._logged_state = EndpointState.CONNECTING
+        self._suspect_until = 0.0
+        self.pool = ConnectionPool(
+            dial=lambda: dial(replica),
+            clock=clock,
+            max_streams=max_streams,
+            on_release=self._on_release,
+        )
+        self._replaced: list[tuple[asyncio.Task[None], grpc.aio.Channel]] = []
+        self.control = create_channel(replica)
+        self._watch = self._start_watch()
 
-    # ------------------------------------------------------------ what it is worth
+    # ------------------------------------------------------------ state
 
     @property
     def streams(self) -> int:
-        """How many streams it carries or is being asked for."""
-        return sum(lane.streams for lane in self._lanes)
-
-    @property
-    def lanes(self) -> int:
-        """How many connections carry streams, or did a while ago."""
-        return len(self._lanes)
+        """Number of streams on it, those that are being opened included."""
+        return self.pool.streams
 
     @property
     def state(self) -> EndpointState:
-        """What operators are told."""
+        """The state that operators see."""
         if self.breaker.open:
             return EndpointState.CIRCUIT_OPEN
         if self._health is ReplicaHealth.NOT_SERVING:
@@ -128,142 +112,100 @@ class Endpoint:
     @property
     def usable(self) -> bool:
         """Whether it is connected, serves, and may be called now."""
-        return self._health is ReplicaHealth.SERVING and self.breaker.admits
+        return self._health is ReplicaHealth.SERVING and self.breaker.allows_call
 
     @property
-    def rank(self) -> int:
-        """How far back it stands in the choice: 0 with the best."""
+    def penalty(self) -> int:
+        """Which replicas are preferred: those with the smallest number; 0 is healthy."""
         if self._health is ReplicaHealth.NOT_SERVING:
             return 2
-        doubted = self._clock() < self._doubted_until
-        return 1 if doubted or self._health is ReplicaHealth.UNREACHABLE else 0
+        suspect = self._clock() < self._suspect_until
+        return 1 if suspect or self._health is ReplicaHealth.UNREACHABLE else 0
 
     @property
     def info(self) -> EndpointInfo:
-        """What operators are told, in plain values."""
-        return EndpointInfo(self.place.address, self.state.value, self.streams, self.leaving)
+        """The state in plain values."""
+        return EndpointInfo(self.replica.address, self.state.value, self.streams, self.leaving)
 
-    # ------------------------------------------------------------ places for streams
+    # ------------------------------------------------------------ what calls have shown
 
-    async def lane(self) -> PooledConnection:
-        """Take a place on a connection that stands; give it back with `release`.
+    def suspect(self, pooled: PooledConnection | None) -> None:
+        """Prefer other replicas for a while: a call on this connection got no answer.
 
-        Raises CallEnded (UNAVAILABLE) where none can be made.
+        The replica has the fewest streams by then, and would get the next one. New streams get
+        another connection, because this one may be dead.
         """
-        while True:
-            lane = self._take()
-            try:
-                await lane.connection.ready()
-            except BaseException:
-                self.release(lane)
-                raise
-            if not lane.connection.full:
-                return lane
-            # Only now has the server said how few it takes: those over go elsewhere.
-            self._most = max(min(self._most, lane.connection.limit), 1)
-            self.release(lane)
-            if not lane.connection.limit:
-                raise CallEnded(CallStatus("UNAVAILABLE", "the tier takes no streams"))
+        self._suspect_until = self._clock() + SUSPECT_SECONDS
+        if pooled is not None:
+            pooled.retired = True
 
-    def _take(self) -> PooledConnection:
-        for lane in self._lanes:
-            if lane.has_room(self._most):
-                break
-        else:
-            lane = PooledConnection(self._dial(self.place))
-            self._lanes.append(lane)
-        lane.streams += 1
-        return lane
-
-    def release(self, lane: PooledConnection) -> None:
-        """Give a place back. A connection given up for silence speaks against the replica."""
-        if lane.connection.mute:
-            self.doubt(lane)
-        lane.streams -= 1
-        lane.idle_since = self._clock()
-        if not lane.streams and (lane.spent or self.leaving):
+    def report_state(self) -> None:
+        """Log the state if it is a new one: health or breaker may have changed it."""
+        state = self.state
+        if state is not self._logged_state:
+            level = logging.INFO if state is EndpointState.READY else logging.WARNING
+            logger.log(level, "tier %s: %s", self.replica.address, state.value)
+            self._logged_state = state
             self._on_change()
 
-    def doubt(self, lane: PooledConnection | None) -> None:
-        """Take note that a call waited for nothing: its connection may be dead and not know it.
-
-        New streams get another connection. The replica is the last to be asked for a while, since
-        its streams are the fewest by then.
-        """
-        self._doubted_until = self._clock() + SUSPECT_SECONDS
-        if lane is not None:
-            lane.retired = True
-
-    def changed(self) -> None:
-        """Take note that health or breaker was told something; logs a new state once."""
-        state = self.state
-        if state is not self._told:
-            level = logging.INFO if state is EndpointState.READY else logging.WARNING
-            logger.log(level, "tier %s: %s", self.place.address, state.value)
-            self._told = state
+    def _on_release(self, pooled: PooledConnection) -> None:
+        if pooled.connection.timed_out:
+            self.suspect(pooled)
+        if not pooled.streams and (pooled.closing or self.leaving):
             self._on_change()
 
     # ------------------------------------------------------------ upkeep
 
-    def renew(self) -> None:
-        """Leave every present connection: new streams get new ones, old streams go on."""
-        for lane in self._lanes:
-            lane.retired = True
+    def replace_connections(self) -> None:
+        """Use new connections for new streams and calls; present streams go on."""
+        self.pool.retire_all()
         self._watch.cancel()
-        self._old.append((self._watch, self.control))
-        self.control = self._connect(self.place)
-        self._watch = self._begin_watch()
+        self._replaced.append((self._watch, self.control))
+        self.control = self._create_channel(self.replica)
+        self._watch = self._start_watch()
         self._on_change()
 
-    async def sweep(self, idle: float) -> None:
-        """Close lanes that are empty, if retired or for so many seconds."""
-        due = self._clock() - idle
-        empty = [
-            lane
-            for lane in self._lanes
-            if not lane.streams and (lane.spent or self.leaving or lane.idle_since <= due)
-        ]
-        self._lanes = [lane for lane in self._lanes if lane not in empty]
-        await asyncio.gather(*(lane.connection.close() for lane in empty))
-        await self._close_old(CONTROL_CHANNEL_GRACE)
+    async def close_unused(self, idle: float) -> None:
+        """Close connections that get no more streams, or are idle for so many seconds."""
+        await self.pool.close_unused(0.0 if self.leaving else idle)
+        await self._close_replaced(CONTROL_CHANNEL_GRACE)
 
     async def close(self) -> None:
-        """Stop watching and close every channel, cancelling what still runs on them."""
+        """Stop the watch and close every connection and channel; calls on them are cancelled."""
         self._watch.cancel()
         await asyncio.wait([self._watch])
-        lanes, self._lanes = self._lanes, []
-        await asyncio.gather(self.control.close(), *(lane.connection.close() for lane in lanes))
-        await self._close_old(None)
+        await asyncio.gather(self.control.close(), self.pool.close())
+        await self._close_replaced(None)
 
-    async def _close_old(self, grace: float | None) -> None:
-        while self._old:
-            watch, channel = self._old[-1]
+    async def _close_replaced(self, grace: float | None) -> None:
+        while self._replaced:
+            watch, channel = self._replaced[-1]
             await asyncio.wait([watch])
             await channel.close(grace)
-            # Only now: a sweep that is cancelled half-way leaves it to `close`.
-            self._old.remove((watch, channel))
+            # Removed last: if this is cancelled before, `close` closes the channel.
+            self._replaced.remove((watch, channel))
 
-    def _begin_watch(self) -> asyncio.Task[None]:
-        watch = HealthWatch(self.control, on_change=self._learn)
+    def _start_watch(self) -> asyncio.Task[None]:
+        watch = HealthWatch(self.control, on_change=self._on_health)
         task = asyncio.get_running_loop().create_task(
-            watch.run(), name=f"health of {self.place.address}"
+            watch.run(), name=f"health of {self.replica.address}"
         )
         task.add_done_callback(log_task_failure)
         return task
 
-    def _learn(self, health: ReplicaHealth) -> None:
+    def _on_health(self, health: ReplicaHealth) -> None:
         if health is ReplicaHealth.SERVING:
             if self._health is ReplicaHealth.UNREACHABLE:
-                self.breaker.succeeded()  # it was lost, and is back
-                self._doubted_until = 0.0
+                self.breaker.record_success()  # it was lost, and is back
+                self._suspect_until = 0.0
             else:
                 self.breaker.retry_now()
         self._health = health
-        self.changed()
-        self._on_change()  # usable or not, even where operators are told the same
+        self.report_state()
+        self._on_change()  # `usable` may have changed even if the state has not
 
 
 def log_task_failure(task: asyncio.Task[None]) -> None:
-    """Say in the log that a background task has failed: nobody awaits it before the end."""
+    """Log the exception of a background task, which nobody awaits before the end."""
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.error("%s has failed", task.get_name(), exc_info=error)

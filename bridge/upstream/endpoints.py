@@ -1,10 +1,14 @@
-"""Endpoints: every replica of the tier, and which one to ask next.
+"""Endpoints: every replica of the tier, and which one gets the next stream.
 
-Laws: an address given is always an endpoint; an address found by a name is one for as long as
-the name leads to it, and after that until its last stream has ended. Streams go where the fewest
-are (those being opened count), ties at random, so that a recovery spreads; never where the
-circuit is open; to a replica that is out of reach or not serving only when there is no other.
-One task looks after channels and certificates, one after names; `close` ends both.
+Invariants:
+- A fixed address is an endpoint for good. An address of a service name is one as long as the name
+  resolves to it, and after that until its last stream has ended.
+- A stream goes to the replica with the fewest streams, those being opened included; ties are
+  broken at random, so that a recovery spreads.
+- No stream goes where the circuit is open. A replica that is unreachable or not serving gets one
+  only if there is no other.
+- One task closes unused connections and reloads certificates, another one resolves names. `close`
+  ends both.
 """
 
 import asyncio
@@ -19,37 +23,38 @@ from bridge.tls.contexts import TlsFiles
 from bridge.upstream.http2.dialer import Dialer
 
 from .channel import KEEPALIVE, ChannelFactory
-from .endpoint import Endpoint, EndpointInfo, EndpointState, log_task_failure
+from .endpoint import Endpoint, EndpointInfo, log_task_failure
 from .resolver import INTERVAL, Lookup, Resolver, lookup
 from .tls import reloadable_credentials
 
-STREAMS_PER_LANE = 80
-IDLE = 60.0
-"""Seconds a connection is kept without streams."""
-SPREAD = 0.5
-"""Seconds over which those who wait for a tier's return call it again."""
-UPKEEP = 5.0
-"""Seconds between two looks at idle connections and at certificate files."""
+MAX_STREAMS = 80
+"""Streams on one connection: below the limit of 100 that many servers have."""
+IDLE_TIMEOUT = 60.0
+"""Seconds that a connection without streams is kept."""
+RETRY_SPREAD = 0.5
+"""Seconds over which waiting subscriptions retry when the tier is back."""
+UPKEEP_INTERVAL = 5.0
+"""Seconds between two checks for idle connections and changed certificate files."""
 
 
 class Endpoints:
     """All replicas, connected to and watched from the start until `close`.
 
     Args:
-        addresses: of replicas, and names behind each of which are any number of them.
+        addresses: of replicas, and of service names, each of which is any number of replicas.
         keepalive: `compatible` or `fast`, see KEEPALIVE.
-        gather: seconds that reads of a busy connection may be apart; 0 for at once.
+        read_interval: seconds between two reads of a busy connection; 0 for no wait.
         tls: certificate files; None for clear text.
         server_name: the name that replicas' certificates must hold; None for the name that a
             replica is reached by.
-        streams_per_lane: below what the tier's servers allow on one connection.
+        max_streams: streams on one connection; below what the tier's servers allow.
         clock: seconds, as loop.time.
-        lookup: finds the addresses of a name.
+        lookup: resolves a name.
         lookup_interval: seconds between two look-ups.
-        idle: seconds a connection is kept without streams.
+        idle: seconds that a connection without streams is kept.
 
     Raises:
-        TlsError: certificate files that can't be used.
+        TlsError: a certificate file can't be used.
 
     """
 
@@ -58,46 +63,46 @@ class Endpoints:
         addresses: Iterable[TierAddress],
         *,
         keepalive: str = "compatible",
-        gather: float = 0.0,
+        read_interval: float = 0.0,
         tls: TlsFiles | None = None,
         server_name: str | None = None,
-        streams_per_lane: int = STREAMS_PER_LANE,
+        max_streams: int = MAX_STREAMS,
         clock: Callable[[], float] | None = None,
         lookup: Lookup = lookup,
         lookup_interval: float = INTERVAL,
-        idle: float = IDLE,
+        idle: float = IDLE_TIMEOUT,
     ) -> None:
         parsed = tuple(dict.fromkeys(addresses))
         self._credentials = reloadable_credentials(tls) if tls else None
-        self._connector = ChannelFactory(
+        self._channels = ChannelFactory(
             keepalive=KEEPALIVE[keepalive],
             credentials=self._credentials,
             server_name=server_name,
         )
-        self._dialler = Dialer(
+        self._dialer = Dialer(
             keepalive=KEEPALIVE[keepalive],
-            gather=gather,
-            context=self._context if tls else None,
+            read_interval=read_interval,
+            ssl_context=self._ssl_context if tls else None,
             server_name=server_name,
         )
-        self._streams_per_lane = streams_per_lane
+        self._max_streams = max_streams
         self._clock = clock or asyncio.get_running_loop().time
         self._idle = idle
-        self._given = [place for place in parsed if isinstance(place, ReplicaAddress)]
-        self._found: dict[ServiceName, tuple[ReplicaAddress, ...]] = {}
-        self._all: dict[ReplicaAddress, Endpoint] = {}
+        self._fixed = [address for address in parsed if isinstance(address, ReplicaAddress)]
+        self._resolved: dict[ServiceName, tuple[ReplicaAddress, ...]] = {}
+        self._endpoints: dict[ReplicaAddress, Endpoint] = {}
         self._changed = asyncio.Event()
-        self._upkeep = asyncio.Event()
-        self._place()
+        self._upkeep_due = asyncio.Event()
+        self._update_endpoints()
         self._resolver = Resolver(
             (name for name in parsed if isinstance(name, ServiceName)),
-            on_found=self._on_found,
+            on_resolved=self._on_resolved,
             lookup=lookup,
             interval=lookup_interval,
         )
         self._tasks = [
-            self._keep(self._resolver.run(), "look-up of the tier's names"),
-            self._keep(self._look_after(), "upkeep of the tier's channels"),
+            self._start_task(self._resolver.run(), "look-up of the tier's names"),
+            self._start_task(self._run_upkeep(), "upkeep of the tier's channels"),
         ]
 
     # ------------------------------------------------------------ choice
@@ -105,147 +110,142 @@ class Endpoints:
     async def pick(self, avoid: Collection[Endpoint] = ()) -> Endpoint:
         """Choose a replica for one more stream, none of `avoid`.
 
-        Waits for the first look-up of names alone. Raises Failed (UNAVAILABLE), without a call,
-        where no replica may be called now.
+        Waits only for the first look-up of names. Raises Failed (UNAVAILABLE) if no replica may be
+        called now.
         """
-        if not self._all:
-            await self._resolver.looked.wait()
-        choice = [e for e in self._here if e.breaker.admits and e not in avoid]
+        if not self._endpoints:
+            await self._resolver.resolved_once.wait()
+        choice = [e for e in self._current if e.breaker.allows_call and e not in avoid]
         if not choice:
-            wait = min((e.breaker.wait for e in self._here if e.breaker.wait), default=1.0)
-            raise Failed(Kind.UNAVAILABLE, "the tier is out of reach", retry_after=max(wait, 1.0))
-        return min(choice, key=lambda e: (e.rank, e.streams, random.random()))  # noqa: S311 - spreads load, guards nothing
+            waits = [wait for e in self._current if (wait := e.breaker.retry_after)]
+            raise Failed(
+                Kind.UNAVAILABLE,
+                "the tier is out of reach",
+                retry_after=max(min(waits, default=1.0), 1.0),
+            )
+        return min(choice, key=lambda e: (e.penalty, e.streams, random.random()))  # noqa: S311 - spreads load, guards nothing
 
-    def spare(self, endpoint: Endpoint, tried: Collection[Endpoint]) -> bool:
-        """Tell whether a replica but this and those tried is worth asking: usable, undoubted."""
+    def has_alternative(self, endpoint: Endpoint, tried: Collection[Endpoint]) -> bool:
+        """Return whether another replica, not tried yet, is usable and healthy."""
         return any(
-            other.usable and not other.rank
-            for other in self._here
+            other.usable and not other.penalty
+            for other in self._current
             if other is not endpoint and other not in tried
         )
 
     @property
-    def _here(self) -> list[Endpoint]:
-        return [endpoint for endpoint in self._all.values() if not endpoint.leaving]
+    def _current(self) -> list[Endpoint]:
+        """The endpoints that may get streams."""
+        return [endpoint for endpoint in self._endpoints.values() if not endpoint.leaving]
 
-    def missed(self) -> None:
-        """Take note that a replica could not be reached: its name may lead elsewhere by now."""
-        self._resolver.hurry()
+    def resolve_soon(self) -> None:
+        """Resolve names again soon: a replica could not be reached and may have moved."""
+        self._resolver.resolve_soon()
 
-    # ------------------------------------------------------------ what operators need
+    # ------------------------------------------------------------ state
 
     def snapshot(self) -> list[EndpointInfo]:
         """Return every replica in plain values."""
-        return [endpoint.info for endpoint in self._all.values()]
-
-    def troubles(self) -> list[str]:
-        """Say of each replica that is not ready why: `tier 10.0.0.3:50051: circuit open`."""
-        if not self._all:
-            return ["tier: no address found"]
-        return [
-            f"tier {endpoint.place.address}: {endpoint.state.value}"
-            for endpoint in self._here
-            if endpoint.state is not EndpointState.READY
-        ]
+        return [endpoint.info for endpoint in self._endpoints.values()]
 
     async def reachable(self, within: float = 1.0) -> bool:
-        """Tell whether any replica can be called, or can be within so many seconds."""
+        """Return whether a replica is usable now or becomes so within so many seconds."""
         try:
             async with asyncio.timeout(within):
-                while not any(endpoint.usable for endpoint in self._here):
+                while not any(endpoint.usable for endpoint in self._current):
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
             return False
         return True
 
-    async def pause(self, seconds: float) -> None:
-        """Sleep so long between two tries; less where no replica can be called and one comes back.
+    async def wait_before_retry(self, seconds: float) -> None:
+        """Sleep between two attempts; if no replica is usable, only until one is.
 
-        Back-off spares a tier in trouble. One that was gone and has returned needs callers.
+        Back-off spares a tier in trouble. A tier that was gone and has returned needs callers.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        if any(endpoint.usable for endpoint in self._here):
+        if any(endpoint.usable for endpoint in self._current):
             await asyncio.sleep(seconds)
         elif await self.reachable(seconds):
             left = max(end - loop.time(), 0)
-            await asyncio.sleep(random.uniform(0, min(left, SPREAD)))  # noqa: S311 - a spread
+            await asyncio.sleep(random.uniform(0, min(left, RETRY_SPREAD)))  # noqa: S311 - a spread
 
     # ------------------------------------------------------------ upkeep
 
     async def reload(self) -> bool:
-        """Read the certificate files again now; tells whether new ones are in use.
+        """Reload changed certificate files now; return whether new ones are in use.
 
-        Streams open go on under the old ones until they end.
+        Open streams go on with the old ones until they end.
         """
         if self._credentials is None or not await self._credentials.reload_if_changed():
             return False
-        for endpoint in self._all.values():
-            endpoint.renew()
+        for endpoint in self._endpoints.values():
+            endpoint.replace_connections()
         return True
 
     async def close(self) -> None:
-        """Close every channel and end every task. Idempotent."""
+        """Close every connection and end every task. Idempotent."""
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks)
-        self._resolver.looked.set()  # nobody may wait for a look-up that will not come
-        await asyncio.gather(*(endpoint.close() for endpoint in self._all.values()))
-        self._all.clear()
+        self._resolver.resolved_once.set()  # nobody may wait for a look-up that will not come
+        await asyncio.gather(*(endpoint.close() for endpoint in self._endpoints.values()))
+        self._endpoints.clear()
 
-    def _on_found(self, name: ServiceName, numbers: tuple[str, ...]) -> None:
-        self._found[name] = tuple(map(name.at, numbers))
-        self._place()
+    def _on_resolved(self, name: ServiceName, ips: tuple[str, ...]) -> None:
+        self._resolved[name] = tuple(map(name.at, ips))
+        self._update_endpoints()
 
-    def _place(self) -> None:
-        """Have an endpoint for every place there is now."""
+    def _update_endpoints(self) -> None:
+        """Make endpoints for new addresses; mark those whose address has gone."""
         wanted = dict.fromkeys(
-            [*self._given, *(p for found in self._found.values() for p in found)]
+            [*self._fixed, *(address for found in self._resolved.values() for address in found)]
         )
-        for place in wanted:
-            if place not in self._all:
-                self._all[place] = self._endpoint(place)
-        for place, endpoint in self._all.items():
-            endpoint.leaving = place not in wanted
-        self._stir()
+        for address in wanted:
+            if address not in self._endpoints:
+                self._endpoints[address] = self._endpoint(address)
+        for address, endpoint in self._endpoints.items():
+            endpoint.leaving = address not in wanted
+        self._on_change()
 
-    def _endpoint(self, place: ReplicaAddress) -> Endpoint:
+    def _endpoint(self, address: ReplicaAddress) -> Endpoint:
         return Endpoint(
-            place,
-            connect=self._connector.connect,
-            dial=self._dialler.dial,
+            address,
+            create_channel=self._channels.create,
+            dial=self._dialer.dial,
             clock=self._clock,
-            on_change=self._stir,
-            streams_per_lane=self._streams_per_lane,
+            on_change=self._on_change,
+            max_streams=self._max_streams,
         )
 
-    def _context(self) -> ssl.SSLContext:
+    def _ssl_context(self) -> ssl.SSLContext:
         assert self._credentials is not None  # noqa: S101 - with TLS there are
         return self._credentials.current.context
 
-    def _stir(self) -> None:
+    def _on_change(self) -> None:
         self._changed.set()
-        self._upkeep.set()
+        self._upkeep_due.set()
 
-    async def _look_after(self) -> None:
+    async def _run_upkeep(self) -> None:
         loop = asyncio.get_running_loop()
-        looked_at = loop.time()
+        last_reload = loop.time()
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(UPKEEP):
-                    await self._upkeep.wait()
-            if loop.time() - looked_at >= UPKEEP:  # however often there is other work
-                looked_at = loop.time()
+                async with asyncio.timeout(UPKEEP_INTERVAL):
+                    await self._upkeep_due.wait()
+            if loop.time() - last_reload >= UPKEEP_INTERVAL:  # however often there is other work
+                last_reload = loop.time()
                 await self.reload()
-            self._upkeep.clear()
-            for place, endpoint in list(self._all.items()):
-                await endpoint.sweep(self._idle)
+            self._upkeep_due.clear()
+            for address, endpoint in list(self._endpoints.items()):
+                await endpoint.close_unused(self._idle)
                 if endpoint.leaving and not endpoint.streams:
-                    del self._all[place]
+                    del self._endpoints[address]
                     await endpoint.close()
 
-    def _keep(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+    def _start_task(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=name)
         task.add_done_callback(log_task_failure)
         return task

@@ -1,8 +1,9 @@
-"""Narrow: SubscribeResponse as it is read here, derived from the contract's own descriptor.
+"""Lazy messages: SubscribeResponse with the messages inside a delta as bytes.
 
-Messages inside a delta stay bytes: to make and ask an object for each costs more than all else
-about it, while most hold what was seen just before (the cursor of a row that is updated again, the
-time of a change) or what nobody asks for (`reset`). On the wire the two are one and the same.
+The classes are derived from the contract's own descriptor, and have the same wire format. To make
+a Python object for each inner message costs more than the rest of a delta. Most of them repeat
+what was just parsed (the cursor of a row that is updated again, the time of a change) or are not
+needed (`reset`).
 """
 
 from typing import Any, Final
@@ -13,13 +14,13 @@ from google.protobuf.message_factory import GetMessageClass
 
 from livequery.v1 import livequery_pb2 as pb
 
-_READ: Final = (pb.SubscribeResponse, pb.DeltaBatch, pb.LiveDelta)
+_PARSED: Final = (pb.SubscribeResponse, pb.DeltaBatch, pb.LiveDelta)
 
 
-def _narrowed() -> FileDescriptorProto:
-    file = FileDescriptorProto(name="narrow.proto", package="livequery.v1", syntax="proto3")
-    names = [f".{kind.DESCRIPTOR.full_name}" for kind in _READ]
-    for kind in _READ:
+def _lazy_file() -> FileDescriptorProto:
+    file = FileDescriptorProto(name="lazy.proto", package="livequery.v1", syntax="proto3")
+    names = [f".{kind.DESCRIPTOR.full_name}" for kind in _PARSED]
+    for kind in _PARSED:
         message = file.message_type.add()
         kind.DESCRIPTOR.CopyToProto(message)
         for field in message.field:
@@ -31,7 +32,7 @@ def _narrowed() -> FileDescriptorProto:
                 continue
             field.ClearField("type_name")
             if not field.HasField("oneof_index"):
-                # Absent and empty differ in bytes only if they are asked to.
+                # Without presence, an absent field and an empty one could not be told apart.
                 field.proto3_optional = True
                 field.oneof_index = len(message.oneof_decl)
                 message.oneof_decl.add(name=f"_{field.name}")
@@ -40,12 +41,12 @@ def _narrowed() -> FileDescriptorProto:
 
 def _classes() -> tuple[Any, ...]:
     pool = DescriptorPool()
-    pool.AddSerializedFile(_narrowed().SerializeToString())
+    pool.AddSerializedFile(_lazy_file().SerializeToString())
     return tuple(
-        [GetMessageClass(pool.FindMessageTypeByName(kind.DESCRIPTOR.full_name)) for kind in _READ]
+        [GetMessageClass(pool.FindMessageTypeByName(kind.DESCRIPTOR.full_name)) for kind in _PARSED]
     )
 
 
-# All are named: a class that nobody holds would be made again, at some message.
+# All are held: an unreferenced class would be made again, while a message is parsed.
 LazyResponse, LazyBatch, LazyDelta = _classes()
-"""The classes of `_READ`, but for `started`, `heartbeat` and what a delta holds: bytes."""
+"""The classes of `_PARSED`, with bytes for `started`, `heartbeat` and messages in a delta."""

@@ -1,4 +1,4 @@
-"""A query as protobuf messages of livequery.v1. No rule lives here, only spelling."""
+"""Queries and resume positions as protobuf messages of livequery.v1. No rules, only conversion."""
 
 from bridge.core.query import Comparison, Condition, LiveQuery, OrGroup
 from bridge.core.value import Cursor, JsonText, Value
@@ -25,7 +25,7 @@ _MODES = (pb.MODE_MAINTAINED, pb.MODE_STREAMED)
 
 
 def value_to_pb(value: Value) -> pb.Value:
-    """Spell a value; numbers keep their kind."""
+    """Convert a value; integers and floats stay what they are."""
     if value is None:
         return pb.Value(null_value=0)  # type: ignore[arg-type]  # NULL_VALUE is 0
     if isinstance(value, bool):
@@ -40,7 +40,7 @@ def value_to_pb(value: Value) -> pb.Value:
 
 
 def cursor_to_pb(cursor: Cursor) -> pb.Cursor | None:
-    """Spell an anchor; None is the head."""
+    """Convert a cursor; None is the head of the result."""
     return None if cursor is None else pb.Cursor(values=map(value_to_pb, cursor))
 
 
@@ -52,17 +52,17 @@ def _condition_to_pb(condition: Condition) -> pb.Condition:
     return pb.Condition(comparison=_comparison_to_pb(condition))
 
 
-def _comparison_to_pb(leaf: Comparison) -> pb.Comparison:
-    comparison = pb.Comparison(column=leaf.column, operator=_OPERATORS[leaf.operator])
-    if isinstance(leaf.operand, tuple):
-        comparison.list.values.extend(map(value_to_pb, leaf.operand))
-    elif leaf.operand is not None:
-        comparison.value.CopyFrom(value_to_pb(leaf.operand))
+def _comparison_to_pb(condition: Comparison) -> pb.Comparison:
+    comparison = pb.Comparison(column=condition.column, operator=_OPERATORS[condition.operator])
+    if isinstance(condition.operand, tuple):
+        comparison.list.values.extend(map(value_to_pb, condition.operand))
+    elif condition.operand is not None:
+        comparison.value.CopyFrom(value_to_pb(condition.operand))
     return comparison
 
 
 def query_to_pb(query: LiveQuery) -> pb.LiveQuery:
-    """Spell a query."""
+    """Convert a query."""
     return pb.LiveQuery(
         entity=query.entity,
         where=map(_condition_to_pb, query.where),
@@ -74,19 +74,19 @@ def query_to_pb(query: LiveQuery) -> pb.LiveQuery:
 
 
 def offer_to_pb(offer: ResumeOffer | None) -> pb.ResumePosition | None:
-    """Spell where a lost call was left."""
+    """Convert the position of a lost call."""
     if offer is None:
         return None
-    at = offer.position
+    position = offer.position
     return pb.ResumePosition(
         subscription_id=offer.id,
-        epoch=at.epoch,
-        seq=at.seq,
-        stream_id=at.stream_id,
+        epoch=position.epoch,
+        seq=position.seq,
+        stream_id=position.stream_id,
         route=offer.route,
     )
 
 
-def effective_query(asked: LiveQuery, message: pb.LiveQuery) -> LiveQuery:
-    """Read how the tier runs a query: only what it may change, its limit, is taken."""
-    return asked.reanchored(asked.cursor, max(message.limit, 0))
+def effective_query(query: LiveQuery, message: pb.LiveQuery) -> LiveQuery:
+    """Return a query as the tier runs it: the tier may change only its limit."""
+    return query.reanchored(query.cursor, max(message.limit, 0))

@@ -1,7 +1,7 @@
-"""Resolver: keeps finding every address behind the tier's names.
+"""Resolver: looks up all addresses of the tier's names, again and again.
 
-gRPC's own resolver would hide the replicas behind one channel; the bridge places its streams
-itself, so it must see each. A name that can't be resolved keeps the addresses it had.
+gRPC's own resolver would hide the replicas behind one channel. The bridge chooses a replica for
+each stream, so it must know them all. A name that can't be resolved keeps its addresses.
 """
 
 import asyncio
@@ -15,75 +15,76 @@ from bridge.core.address import ServiceName
 logger = logging.getLogger(__name__)
 
 Lookup = Callable[[str, int], Awaitable[Iterable[str]]]
-"""(host, port) → numeric addresses. Raises OSError where there are none."""
+"""(host, port) → IP addresses. Raises OSError if there are none."""
 
 INTERVAL = 10.0
-SHORTEST = 1.0
-"""Seconds between two rounds, however often a failure asks for one."""
-PATIENCE = 5.0
+MIN_INTERVAL = 1.0
+"""Seconds between two rounds, however often `resolve_soon` is called."""
+LOOKUP_TIMEOUT = 5.0
 
 
 async def lookup(host: str, port: int) -> tuple[str, ...]:
-    """Ask the system's resolver, in a thread of the loop's. Families we can't use are left out."""
+    """Ask the system's resolver, in a thread. Address families without a route are left out."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 class Resolver:
-    """Looks names up, round after round. `on_found` is told each answer, changed or not."""
+    """Resolves names in rounds. `on_resolved` gets each result, changed or not."""
 
     def __init__(
         self,
         names: Iterable[ServiceName],
         *,
-        on_found: Callable[[ServiceName, tuple[str, ...]], None],
+        on_resolved: Callable[[ServiceName, tuple[str, ...]], None],
         lookup: Lookup = lookup,
         interval: float = INTERVAL,
     ) -> None:
         self._names = tuple(names)
-        self._on_found = on_found
+        self._on_resolved = on_resolved
         self._lookup = lookup
         self._interval = interval
-        self._hurry = asyncio.Event()
-        self._lost: set[ServiceName] = set()
-        self.looked = asyncio.Event()
-        """Set once every name was looked up once, found or not."""
+        self._due = asyncio.Event()
+        self._failed: set[ServiceName] = set()
+        self.resolved_once = asyncio.Event()
+        """Set when every name was looked up once, with or without success."""
         if not self._names:
-            self.looked.set()
+            self.resolved_once.set()
 
-    def hurry(self) -> None:
-        """Ask for a round soon: a replica could not be reached."""
-        self._hurry.set()
+    def resolve_soon(self) -> None:
+        """Begin the next round early."""
+        self._due.set()
 
     async def run(self) -> None:
-        """Look up until cancelled."""
+        """Resolve until cancelled."""
         while self._names:
-            await asyncio.gather(*map(self._look, self._names))
-            self.looked.set()
-            await asyncio.sleep(SHORTEST)
-            rest = self._interval * random.uniform(0.9, 1.1) - SHORTEST  # noqa: S311 - a spread
+            await asyncio.gather(*map(self._resolve, self._names))
+            self.resolved_once.set()
+            await asyncio.sleep(MIN_INTERVAL)
+            rest = self._interval * random.uniform(0.9, 1.1) - MIN_INTERVAL  # noqa: S311 - a spread
             try:
                 async with asyncio.timeout(max(rest, 0)):
-                    await self._hurry.wait()
+                    await self._due.wait()
             except TimeoutError:
                 pass
-            self._hurry.clear()
+            self._due.clear()
 
-    async def _look(self, name: ServiceName) -> None:
+    async def _resolve(self, name: ServiceName) -> None:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(LOOKUP_TIMEOUT):
                 found = tuple(dict.fromkeys(await self._lookup(name.host, name.port)))
         except (OSError, UnicodeError) as error:  # an idna codec may refuse a name
-            self._tell(name, str(error) or "no answer in time")
+            self._log_failure(name, str(error) or "no answer in time")
             return
         if not found:
-            self._tell(name, "no address")
+            self._log_failure(name, "no address")
             return
-        self._lost.discard(name)
-        self._on_found(name, found)
+        self._failed.discard(name)
+        self._on_resolved(name, found)
 
-    def _tell(self, name: ServiceName, cause: str) -> None:
-        if name not in self._lost:
-            self._lost.add(name)
+    def _log_failure(self, name: ServiceName, cause: str) -> None:
+        """Log that a name can't be resolved, once until it can."""
+        if name not in self._failed:
+            self._failed.add(name)
             logger.warning("tier %s can't be resolved: %s", name, cause)

@@ -1,4 +1,4 @@
-"""Response: one message of a Subscribe stream, from its bytes to what the core knows of it."""
+"""Response parser: the messages of a Subscribe stream, from bytes to values of bridge/core."""
 
 from functools import lru_cache
 from typing import Any, Final
@@ -14,17 +14,17 @@ from livequery.v1 import livequery_pb2 as pb
 from .lazy_messages import LazyResponse
 
 _RESET: Final = int(pb.DELTA_OP_RESET)
-_REMEMBERED: Final = 8_192
-"""Cursors that are kept as printed. A row that is updated comes again and again with its own."""
-_SHORT: Final = 256
-"""Bytes of the longest one that is."""
+_CACHED_CURSORS: Final = 8_192
+"""Encoded cursors that are cached: each update of a row repeats the row's cursor."""
+_MAX_CACHED_SIZE: Final = 256
+"""Bytes of the longest cursor that is cached."""
 
 
 def parse_response(message: bytes) -> Batch | Heartbeat | pb.Started | None:
-    """Read a message; None for one that this contract has no name for.
+    """Parse a message; None for a kind that this contract does not know.
 
     Raises:
-        DecodeError: it is no protobuf message.
+        DecodeError: the bytes are not a protobuf message.
 
     """
     response = LazyResponse.FromString(message)
@@ -40,8 +40,8 @@ def parse_response(message: bytes) -> Batch | Heartbeat | pb.Started | None:
 
 
 def _batch(batch: Any) -> Batch:
-    """Read a batch; what is said of a reset is said of the first in it."""
-    deltas = batch.deltas[:]  # a list: to iterate over the field itself costs twice as much
+    """Parse a batch. If it has several resets, the first one counts."""
+    deltas = batch.deltas[:]  # a list: iterating over the field itself costs twice as much
     frames = _frames(deltas)
     ops = [frame.op for frame in frames]
     if _RESET not in ops:
@@ -60,17 +60,17 @@ def _batch(batch: Any) -> Batch:
 
 def _frames(deltas: list[Any]) -> tuple[Frame, ...]:
     frames = []
-    stamp, at = b"", 0.0
+    timestamp, at = b"", 0.0
     for delta in deltas:
-        if (time := delta.at) != stamp:
-            stamp, at = time, _seconds(time)
-        anchor = delta.cursor
-        if not anchor:
+        if (encoded := delta.at) != timestamp:
+            timestamp, at = encoded, _seconds(encoded)
+        encoded = delta.cursor
+        if not encoded:
             cursor = _EMPTY if delta.HasField("cursor") else _ABSENT
-        elif len(anchor) <= _SHORT:
-            cursor = _remembered(anchor)
+        elif len(encoded) <= _MAX_CACHED_SIZE:
+            cursor = _cached_cursor(encoded)
         else:
-            cursor = _printed(anchor)
+            cursor = _encode_cursor(encoded)
         frames.append(
             encode_with_cursor(
                 delta.op,
@@ -87,24 +87,25 @@ def _frames(deltas: list[Any]) -> tuple[Frame, ...]:
     return tuple(frames)
 
 
-def _seconds(stamp: bytes) -> float:
-    time = Timestamp.FromString(stamp)
-    return time.seconds + time.nanos / 1e9
+def _seconds(encoded: bytes) -> float:
+    timestamp = Timestamp.FromString(encoded)
+    return timestamp.seconds + timestamp.nanos / 1e9
 
 
-def _printed(anchor: bytes) -> bytes:
-    values = pb.Cursor.FromString(anchor).values
+def _encode_cursor(encoded: bytes) -> bytes:
+    """Return a protobuf cursor as JSON."""
+    values = pb.Cursor.FromString(encoded).values
     return encode_cursor(tuple([value_from_pb(value) for value in values[:]]))
 
 
-_remembered = lru_cache(_REMEMBERED)(_printed)
+_cached_cursor = lru_cache(_CACHED_CURSORS)(_encode_cursor)
 _ABSENT: Final = encode_cursor(None)
 _EMPTY: Final = encode_cursor(())
 
 
 def value_from_pb(value: pb.Value) -> Value:
-    """Read a value. JSON text that is not UTF-8 is kept as it is, to be refused when printed."""
-    # A member that is not its default is the one that is set: cheaper than to ask for its name.
+    """Convert a value. JSON text that is not UTF-8 is kept, and refused when it is encoded."""
+    # A member with another value than its default is the one that is set. WhichOneof costs more.
     if text := value.string_value:
         return text
     if number := value.int_value:

@@ -1,8 +1,8 @@
-"""gRPC status → Failed: the one place where the tier's failures are translated.
+"""gRPC status → Failed: the only place where the tier's errors are translated.
 
-A client is told the status, the field (ErrorInfo.metadata["field"]), the reason (ErrorInfo) and
-LocalizedMessage, which is meant for people. `details` is debug text of the tier's and goes to the
-log only: it may name hosts or quote internals.
+A client gets the status code, the field (ErrorInfo.metadata["field"]), the reason (ErrorInfo) and
+LocalizedMessage, which is written for people. The status text is the tier's debug text: it may name
+hosts or internals, and goes only to the log.
 """
 
 import logging
@@ -23,8 +23,8 @@ _DETAILS_KEY = "grpc-status-details-bin"
 _REASON = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 _MAX_TEXT = 300
-# Statuses that a connection or a proxy makes up as well.
-_UNCLEAR = ("UNAVAILABLE", "CANCELLED", "INTERNAL", "UNKNOWN", "DEADLINE_EXCEEDED")
+# Statuses that may also come from a connection or a proxy.
+_AMBIGUOUS = ("UNAVAILABLE", "CANCELLED", "INTERNAL", "UNKNOWN", "DEADLINE_EXCEEDED")
 _MESSAGES = {
     Kind.BAD_QUERY: "the tier refused the query",
     Kind.UNAUTHENTICATED: "the tier wants a valid credential",
@@ -41,7 +41,7 @@ _MESSAGES = {
 
 
 def status_of_rpc_error(error: grpc.aio.AioRpcError) -> CallStatus:
-    """Read the status of a call that grpc carried."""
+    """Return the status of a call that grpc made."""
     for key, value in error.trailing_metadata() or ():
         if key == _DETAILS_KEY and isinstance(value, bytes):
             return CallStatus(error.code().name, error.details() or "", value)
@@ -49,7 +49,7 @@ def status_of_rpc_error(error: grpc.aio.AioRpcError) -> CallStatus:
 
 
 def failure_of_status(status: CallStatus) -> Failed:
-    """Make a failure out of a status. Never raises, whatever the details hold."""
+    """Translate a status. Never raises, whatever its details hold."""
     code = status.code
     info, retry, localized = _details(status)
     kind = FROM_GRPC.get(code, Kind.BROKEN)
@@ -69,12 +69,12 @@ def failure_of_status(status: CallStatus) -> Failed:
 
 
 def is_from_tier(status: CallStatus) -> bool:
-    """Whether a status is the tier's own word, and no connection's or proxy's."""
-    return status.code not in _UNCLEAR or _details(status)[0].domain == DOMAIN
+    """Return whether the tier itself sent a status, and not a connection or a proxy."""
+    return status.code not in _AMBIGUOUS or _details(status)[0].domain == DOMAIN
 
 
 def _own_limit(status: CallStatus) -> bool:
-    """Whether our side refused the message for its size: grpc says so in words alone."""
+    """Return whether our side refused a message for its size: only the text of grpc says so."""
     return "larger than max" in status.text
 
 
@@ -111,5 +111,5 @@ def _packed(status: CallStatus) -> list[Any]:
 
 
 def _clean(text: str) -> str:
-    """Fit a tier's text for one line of a client's screen or of a log."""
+    """Return a tier's text as one short line without control characters."""
     return _CONTROLS.sub(" ", text)[:_MAX_TEXT].strip()

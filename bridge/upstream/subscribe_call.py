@@ -1,10 +1,12 @@
-"""GrpcSub: one Subscribe call.
+"""Subscribe call: one Subscribe stream, and the Reanchor calls for it.
 
-Every path out of here cancels the call. Its messages are handed on as they come, without a task
-between; timeouts are the follower's. A call that is closed with heartbeats missing speaks against
-its replica: having the fewest streams by then, it would be sent the next one. grpc reports a call
-that was cut on our side (its channel closed) as CancelledError, as if the task had been cancelled:
-only a task that really is may see that.
+Invariants:
+- Every way out of here cancels the call.
+- Messages are passed on as they arrive, without a task in between. Timeouts are the caller's.
+- If a call is closed while heartbeats are missing, its replica is suspect: it has the fewest
+  streams by then, and would get the next one.
+- grpc reports a call that our side has cut (its channel was closed) as CancelledError, as if the
+  task had been cancelled. Only a task that really is cancelled sees that error.
 """
 
 import asyncio
@@ -27,7 +29,8 @@ from bridge.upstream.http2.status import CallStatus
 from bridge.upstream.http2.stream_buffer import MAX_MESSAGE
 from livequery.v1 import livequery_pb2 as pb
 
-from .endpoint import Endpoint, PooledConnection
+from .connection_pool import PooledConnection
+from .endpoint import Endpoint
 from .health import SERVICE
 from .protobuf_conversion import cursor_to_pb, effective_query, query_to_pb
 from .response_parser import parse_response
@@ -35,14 +38,14 @@ from .status_translation import failure_of_status, is_from_tier, status_of_rpc_e
 
 _SUBSCRIBE: Final = f"/{SERVICE}/Subscribe"
 _REANCHOR: Final = f"/{SERVICE}/Reanchor"
-REANCHOR_TRIES: Final = 3
+REANCHOR_ATTEMPTS: Final = 3
 REANCHOR_TIMEOUT: Final = 3.0
 MISSED_HEARTBEATS: Final = 2
-"""Promised heartbeats that a call lacks when it is closed, for its replica to be doubted."""
+"""Heartbeats missing at the close of a call that make its replica suspect."""
 
 
 class SubscribeCall:
-    """One Subscribe call, on a lane of an endpoint's; `close` gives its place back.
+    """A Subscribe call on a connection of an endpoint; `close` gives its place back.
 
     `clock`: seconds, as loop.time.
     """
@@ -58,15 +61,15 @@ class SubscribeCall:
         self._clock = clock
         self._endpoint = endpoint
         self._call: Call | None = None
-        self.lane: PooledConnection | None = None
-        """The connection it was sent on; kept after `close`."""
+        self.pooled: PooledConnection | None = None
+        """The connection that it was sent on; kept after `close`."""
         self._closed = False
         self._query = query
         self._identity = identity
         self._started = pb.Started()
-        self._heard = self._clock()
+        self._last_received = self._clock()
         self.answered = False
-        """Whether the tier itself has said anything, if only a refusal."""
+        """Whether the tier itself has sent anything, even if only an error."""
 
     @property
     def id(self) -> str:
@@ -75,36 +78,36 @@ class SubscribeCall:
 
     @property
     def route(self) -> bytes:
-        """What the tier finds it by."""
+        """The tier's routing information for Reanchor; empty if there is none."""
         return self._started.route
 
     @property
     def resumed(self) -> bool:
-        """Whether the tier says that it goes on where a lost one was left."""
+        """Whether the tier goes on from the offered position."""
         return self._started.resumed
 
     @property
     def effective(self) -> LiveQuery | None:
-        """The query as the tier runs it."""
+        """The query as the tier runs it; None if it did not say."""
         if not self._started.HasField("effective_query"):
             return None
         return effective_query(self._query, self._started.effective_query)
 
     @property
     def heartbeat(self) -> float:
-        """Seconds between the heartbeats that the tier promised; 0 where it promised none."""
+        """Seconds between the heartbeats that the tier promised; 0 if it promised none."""
         promised = self._started.heartbeat_interval
         return max(promised.seconds + promised.nanos / 1e9, 0.0)
 
     @property
     def leaving(self) -> bool:
-        """Whether the tier has said that the connection will go."""
-        return self.lane is not None and self.lane.connection.leaving
+        """Whether the tier has announced the end of the connection."""
+        return self.pooled is not None and self.pooled.connection.going_away
 
     @property
-    def _silent(self) -> bool:
-        """Whether the tier has not kept what it promised."""
-        return 0 < MISSED_HEARTBEATS * self.heartbeat <= self._clock() - self._heard
+    def _heartbeats_missing(self) -> bool:
+        silence = self._clock() - self._last_received
+        return 0 < MISSED_HEARTBEATS * self.heartbeat <= silence
 
     async def start(self, request: pb.SubscribeRequest) -> None:
         """Send the request and wait for `started`. Raises Failed."""
@@ -112,42 +115,44 @@ class SubscribeCall:
         if len(message) > MAX_MESSAGE:
             raise self._failed(CallStatus("RESOURCE_EXHAUSTED", "Sent message larger than max"))
         try:
-            self.lane = await self._endpoint.lane()
-            self._call = self.lane.connection.call(_SUBSCRIBE, message, self._identity.metadata)
+            self.pooled = await self._endpoint.pool.acquire()
+            self._call = self.pooled.connection.start_call(
+                _SUBSCRIBE, message, self._identity.metadata
+            )
         except CallEnded as ended:
             raise self._failed(ended.status) from None
-        started = await self._first()
+        started = await self._read_first()
         if not isinstance(started, pb.Started):
             raise Failed(Kind.BROKEN, "the tier did not begin with `started`")
         self._started = started
 
     async def follow(self, take: Callable[[Batch | Heartbeat], None]) -> None:
-        """Hand each batch and heartbeat to `take` until the stream's end. Raises Failed."""
+        """Call `take` with each batch and heartbeat until the stream ends. Raises Failed."""
         if self._call is None:
             raise Failed(Kind.UNAVAILABLE, "the call was cut")
 
-        def hand_over(message: bytes) -> None:
-            self._heard = self._clock()
-            news = parse_response(message)
-            if isinstance(news, (Batch, Heartbeat)):
-                take(news)
+        def on_message(message: bytes) -> None:
+            self._last_received = self._clock()
+            response = parse_response(message)
+            if isinstance(response, (Batch, Heartbeat)):
+                take(response)
 
-        with self._failures():
-            await self._call.follow(hand_over)
+        with self._translated_errors():
+            await self._call.follow(on_message)
 
-    async def _first(self) -> Batch | Heartbeat | pb.Started | None:
+    async def _read_first(self) -> Batch | Heartbeat | pb.Started | None:
         if self._call is None:
             raise Failed(Kind.UNAVAILABLE, "the call was cut")
-        with self._failures():
+        with self._translated_errors():
             message = await self._call.read()
             if message is None:
                 raise Failed(Kind.UNAVAILABLE, "the tier ended the stream before it began")
             self.answered = True
-            self._heard = self._clock()
+            self._last_received = self._clock()
             return parse_response(message)
 
     @contextlib.contextmanager
-    def _failures(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except CallEnded as ended:
@@ -160,9 +165,9 @@ class SubscribeCall:
         return failure_of_status(status)
 
     async def reanchor(self, query: LiveQuery, was: LiveQuery, request_id: str) -> LiveQuery | None:
-        """Slide the window; see `Sub.reanchor`.
+        """Slide the window; see `UpstreamCall.reanchor`.
 
-        Asked again, under the same request id, only when the tier could not be reached.
+        Retried, under the same request id, only if the tier could not be reached.
         """
         request = pb.ReanchorRequest(
             subscription_id=self.id,
@@ -174,13 +179,13 @@ class SubscribeCall:
         )
         clock = asyncio.get_running_loop().time
         deadline = clock() + REANCHOR_TIMEOUT
-        tries = REANCHOR_TRIES
+        attempts_left = REANCHOR_ATTEMPTS
         while True:
-            tries -= 1
+            attempts_left -= 1
             try:
                 response = await self._reanchor(request, deadline - clock())
             except grpc.aio.AioRpcError as error:
-                if not tries or error.code() is not grpc.StatusCode.UNAVAILABLE:
+                if not attempts_left or error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise failure_of_status(status_of_rpc_error(error)) from None
             else:
                 if not response.HasField("effective_query"):
@@ -188,7 +193,7 @@ class SubscribeCall:
                 return effective_query(query, response.effective_query)
             await asyncio.sleep(random.uniform(0.05, 0.25))  # noqa: S311 - a spread
 
-    async def _reanchor(self, request: pb.ReanchorRequest, timeout: float) -> pb.ReanchorResponse:  # noqa: ASYNC109 - gRPC's deadline, which the tier is told
+    async def _reanchor(self, request: pb.ReanchorRequest, timeout: float) -> pb.ReanchorResponse:  # noqa: ASYNC109 - gRPC's deadline, which the tier gets as well
         method = self._endpoint.control.unary_unary(
             _REANCHOR,
             request_serializer=pb.ReanchorRequest.SerializeToString,
@@ -206,18 +211,18 @@ class SubscribeCall:
             call.cancel()
 
     async def close(self) -> None:
-        """Cancel the call, which is the unsubscribe. Idempotent."""
+        """Cancel the call, which ends the subscription. Idempotent."""
         if self._call is not None:
             self._call.cancel()
-        if self.lane is not None and not self._closed:
-            if self._silent:
-                self._endpoint.doubt(self.lane)
-            self._endpoint.release(self.lane)
+        if self.pooled is not None and not self._closed:
+            if self._heartbeats_missing:
+                self._endpoint.suspect(self.pooled)
+            self._endpoint.pool.release(self.pooled)
         self._closed = True
 
 
 def raise_if_cancelled() -> None:
-    """Raise CancelledError in a task that was told to end."""
+    """Raise CancelledError if the current task was cancelled."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError

@@ -47,9 +47,10 @@ def verify(
     list_rules: bool,
     **options: Any,
 ) -> None:
-    """Judge a live-query tier by the contract, in any language it is written in.
+    """Judge a live-query tier by the contract.
 
-    Prints one line per rule. Exits 0 if no rule failed, 1 if one did, 2 for usage.
+    The tier may be written in any language. Prints one line per rule.
+    Exits 0 if no rule failed, 1 if one did, 2 for usage.
     """
     # `serve` starts without these.
     from bridge.process.run import run_event_loop  # noqa: PLC0415

@@ -92,7 +92,7 @@ class RawCall:
         """Take everything from now on."""
         self._held = False
         if self._end is None:
-            self._http2.increment_flow_control_window(OPEN_WINDOW, 1)
+            self._grant(OPEN_WINDOW)
             self._allow()
 
     async def messages(self) -> AsyncGenerator[pb.SubscribeResponse, None]:
@@ -178,7 +178,12 @@ class RawCall:
             return
         taken, self._taken = self._taken, 0
         self._http2.increment_flow_control_window(taken)
-        self._http2.increment_flow_control_window(taken, 1)
+        self._grant(taken)
+
+    def _grant(self, size: int) -> None:
+        """Let the server send so many bytes more; its end may have come in the same read."""
+        with contextlib.suppress(h2.exceptions.StreamClosedError):
+            self._http2.increment_flow_control_window(size, 1)
         self._writer.write(self._http2.data_to_send())
 
     def _status(self) -> CallEnd:

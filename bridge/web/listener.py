@@ -17,10 +17,11 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from bridge.tls.reloading import ReloadableFiles
+from bridge.web.fast_path.connection import HttpConnection
+from bridge.web.fast_path.fast_path import FastPath
+from bridge.web.fast_path.request_parser import MAX_HEADER, MAX_HEADERS, MAX_LINE
 from bridge.web.http.aiohttp_connection import AiohttpConnection
-from bridge.web.http.connection import HttpConnection
-from bridge.web.http.registry import IDLE_TIMEOUT, ConnectionRegistry
-from bridge.web.http.request_parser import MAX_HEADER, MAX_HEADERS, MAX_LINE
+from bridge.web.http.registry import IDLE_TIMEOUT
 
 from .context import WebContext
 
@@ -123,8 +124,8 @@ class Listener:
         limit: int = 0,
     ) -> None:
         self._sockets = list(sockets)
-        self._registry = (
-            ConnectionRegistry(context, self._aiohttp_connection) if context is not None else None
+        self._fast_path = (
+            FastPath(context, self._aiohttp_connection) if context is not None else None
         )
         self._certificate = certificate
         self._limit = limit
@@ -142,7 +143,7 @@ class Listener:
         """The connections that are open, idle ones included."""
         server = self._runner.server
         others = len(server.connections) if server is not None else 0
-        return others + (len(self._registry) if self._registry is not None else 0)
+        return others + (len(self._fast_path.registry) if self._fast_path is not None else 0)
 
     async def open(self) -> None:
         """Serve. Raises OSError if another process listens there by now."""
@@ -182,8 +183,8 @@ class Listener:
                 return _Refused()
             self._room -= 1
         return (
-            HttpConnection(self._registry)
-            if self._registry is not None
+            HttpConnection(self._fast_path)
+            if self._fast_path is not None
             else self._aiohttp_connection() or _Refused()
         )
 
@@ -215,6 +216,6 @@ class Listener:
     async def close(self) -> None:
         """Close the port and all connections."""
         self.stop_accepting()
-        if self._registry is not None:
-            await self._registry.close()
+        if self._fast_path is not None:
+            await self._fast_path.registry.close()
         await self._runner.cleanup()

@@ -10,7 +10,7 @@ def test_one_replica(text):
     assert parse_address(text) == ReplicaAddress(text)
 
 
-def test_a_name_is_many_replicas_each_asked_for_by_the_name():
+def test_a_service_name_is_many_replicas_which_keep_its_name():
     name = parse_address("dns:///tier.live.svc:50051")
     assert name == ServiceName("tier.live.svc", 50051)
     assert name.address == "dns:///tier.live.svc:50051"
@@ -32,7 +32,7 @@ def test_a_name_is_many_replicas_each_asked_for_by_the_name():
         "unix:",
     ],
 )
-def test_what_is_no_address_is_refused_by_its_own_text(text):
+def test_an_invalid_address_is_refused_and_quoted(text):
     with pytest.raises(ValueError, match=r".") as refused:
         parse_address(text)
     assert repr(text) in str(refused.value)

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from bridge.live.viewer import Viewer
-from bridge.web.http.connection import HttpConnection
+from bridge.web.fast_path.connection import HttpConnection
 from bridge.web.sse.stream import SseStream
 from bridge.web.transport_sink import TransportSink
 from clients import QUERY, SseClient
@@ -99,7 +99,7 @@ async def test_a_part_of_a_request_behind_another_is_read_on_when_the_stream_is_
     start_bridge, tier, wire, monkeypatch
 ):
     monkeypatch.setattr(
-        "bridge.web.http.connection.MAX_PIPELINED", 500
+        "bridge.web.fast_path.connection.MAX_PIPELINED", 500
     )  # less than aiohttp stops to read at
     bridge = await start_bridge()
     client = await wire(bridge)

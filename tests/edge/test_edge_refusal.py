@@ -8,7 +8,7 @@ import re
 import pytest
 
 from bridge.core.errors import FAILURES, Failed, Kind
-from bridge.web.http.connection import HttpConnection
+from bridge.web.fast_path.connection import HttpConnection
 from clients import QUERY
 from raw_client import HEALTH_REQUEST, STREAM_REQUEST, UPGRADE_REQUEST, RawClient
 
@@ -134,7 +134,7 @@ async def test_a_client_that_takes_no_refusal_is_not_read(start_bridge, wire):
     bad = b"GET /api/v1/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
     client.send(bad)
     await client.body(await client.head())
-    [connection] = bridge._listener._registry._connections
+    [connection] = bridge._listener._fast_path.registry._connections
     connection.pause_writing()  # as the transport does over its high-water mark
     client.send(bad)
     await client.body(await client.head())

@@ -11,8 +11,8 @@ from aiohttp import web
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bridge.web.http.request_head import parse_request
-from bridge.web.http.request_parser import MAX_HEADER, MAX_LINE, RequestParser
+from bridge.web.fast_path.request_head import parse_request
+from bridge.web.fast_path.request_parser import MAX_HEADER, MAX_LINE, RequestParser
 from bridge.web.settings import WebSettings
 
 TARGETS = ["/api/v1/live?query=%7B%7D", "/api/v1/live", "/", "/a?b=c&d", "/a%20b?%", '/[]|"^`{}']

@@ -621,3 +621,17 @@ async def test_beyond_the_cap_those_inside_stay_and_newcomers_get_their_own(monk
         assert waiting.frames == []
         assert waiting.end.failure.kind is Kind.UNAVAILABLE
         waiting.leave()
+
+
+@virtually
+async def test_a_viewer_is_up_to_date_only_once_it_was_shown_a_window():
+    async with make_bridge() as bridge:
+        bridge.tier.mute = True
+        client = await bridge.client(v1=True).join(query())
+        await turns()
+        assert client.viewer.attached
+        assert not client.viewer.up_to_date, "a v1 beat would carry the digest of no window"
+        bridge.tier.mute = False
+        await asyncio.sleep(11)  # the snapshot is overdue: another call brings it
+        assert client.frames
+        assert client.viewer.up_to_date

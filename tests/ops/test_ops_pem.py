@@ -39,7 +39,7 @@ def test_the_checked_bytes_are_those_of_the_files(authority, commented):
         assert (loaded.ca, loaded.cert, loaded.key) == (None, None, None)
 
 
-def test_what_is_read_is_what_is_in_the_files(authority, commented):
+def test_the_bytes_read_are_those_of_the_files(authority, commented):
     cert, key = authority.issue("server", 1)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with open(commented, "rb") as bundle, open(key, "rb") as private:

@@ -1,4 +1,4 @@
-"""TLS of the listener: served, checked at the start, renewed without a connection lost."""
+"""TLS of the listener: served, checked at the start, reloaded without a lost connection."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ def trust(authority, cert=None):
 
 
 async def serial(url, context):
-    """Which certificate a new connection is shown, and that it is served."""
+    """Return the serial of the certificate that a new connection gets; check that it is served."""
     host, port = url.removeprefix("https://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
     try:
@@ -80,7 +80,7 @@ async def test_old_protocols_are_refused(secure, authority, http):
         await http.get(url + "/healthz", ssl=context)
 
 
-async def test_a_renewed_certificate_is_used_and_no_stream_is_lost(secure, authority, http):
+async def test_a_changed_certificate_is_used_and_no_stream_is_lost(secure, authority, http):
     program, url = await secure()
     context = trust(authority)
     assert await serial(url, context) == 1
@@ -94,7 +94,7 @@ async def test_a_renewed_certificate_is_used_and_no_stream_is_lost(secure, autho
     assert (await program.ended())[0] == 0
 
 
-async def test_a_renewed_certificate_is_found_without_a_signal(
+async def test_a_changed_certificate_is_reloaded_without_a_signal(
     start_bridge, authority, monkeypatch
 ):
     monkeypatch.setattr(app, "CERTIFICATE_CHECK_INTERVAL", 0.1)
@@ -110,7 +110,7 @@ async def _is(work, value):
     return await work == value
 
 
-async def test_a_bad_certificate_at_a_reload_is_told_once_and_the_old_one_stays(
+async def test_a_bad_certificate_at_a_reload_is_logged_once_and_the_old_one_stays(
     secure, authority, http
 ):
     program, url = await secure()
@@ -125,9 +125,7 @@ async def test_a_bad_certificate_at_a_reload_is_told_once_and_the_old_one_stays(
     assert sum("the old one stays" in line for line in program.err) == 1
 
 
-async def test_clients_without_a_certificate_of_the_authority_are_turned_away(
-    secure, authority, http
-):
+async def test_client_certificates_signed_by_the_ca_are_required(secure, authority, http):
     _, url = await secure("--tls-client-ca", authority.ca)
     with pytest.raises((aiohttp.ClientError, OSError)):
         await http.get(url + "/healthz", ssl=trust(authority))
@@ -140,7 +138,7 @@ async def test_clients_without_a_certificate_of_the_authority_are_turned_away(
     assert (await http.get(url + "/healthz", ssl=known)).status == 200
 
 
-async def test_an_authority_taken_out_of_the_file_is_trusted_no_more(serve, authority, http):
+async def test_a_ca_removed_from_the_file_is_no_longer_trusted(serve, authority, http):
     cert, key = authority.issue("server", 1)
     known = trust(authority, authority.issue("client", 9))
     ca = authority.directory / "clients.pem"

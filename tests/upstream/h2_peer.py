@@ -1,4 +1,4 @@
-"""A server whose every HTTP/2 frame is the test's, before a session in memory."""
+"""An HTTP/2 server whose frames the test writes, and a session connected to it in memory."""
 
 import asyncio
 
@@ -20,7 +20,7 @@ def ok(*more):
 
 
 class Server(H2Connection):
-    """h2's server side; `settings` are what it says first."""
+    """h2's server side; `settings` are the ones it sends first."""
 
     def __init__(self, **settings):
         config = H2Configuration(
@@ -33,24 +33,24 @@ class Server(H2Connection):
 
 
 class Pair:
-    """A session and its peer, joined in memory. `settled` and `over` count the session's word."""
+    """A session and its peer, connected in memory. `settings_seen` and `closings` count callbacks."""
 
-    def __init__(self, *, hello=True, **settings):
+    def __init__(self, *, settings_sent=True, **settings):
         self.server = Server(**settings)
         self.requests = {}
         self.events = []
         self.to_server = []
-        self.settled = self.over = 0
+        self.settings_seen = self.closings = 0
         self.session = Http2Session(
             authority="tier:1",
             scheme="http",
             name="tier:1",
             write=self.to_server.append,
-            on_settings=lambda: setattr(self, "settled", self.settled + 1),
-            on_end=lambda: setattr(self, "over", self.over + 1),
+            on_settings=lambda: setattr(self, "settings_seen", self.settings_seen + 1),
+            on_close=lambda: setattr(self, "closings", self.closings + 1),
         )
-        self.session.hello()
-        if hello:
+        self.session.start()
+        if settings_sent:
             self.server.initiate_connection()
             self.pump()
 
@@ -64,13 +64,13 @@ class Pair:
                     self.requests[event.stream_id] = dict(event.headers)
             back = self.server.data_to_send()
             if back:
-                self.session.feed(back)
+                self.session.receive_data(back)
             if not self.to_server:
                 return
 
     def call(self, message=b"ask", metadata=()):
         """Begin a call; returns it and its stream."""
-        call = self.session.call(PATH, message, metadata)
+        call = self.session.start_call(PATH, message, metadata)
         self.pump()
         return call, self.server.highest_inbound_stream_id
 
@@ -91,7 +91,9 @@ class Pair:
 
     def raw(self, *frames):
         """Send frames past h2."""
-        self.session.feed(b"".join(f.serialize() if isinstance(f, Frame) else f for f in frames))
+        self.session.receive_data(
+            b"".join(f.serialize() if isinstance(f, Frame) else f for f in frames)
+        )
 
     def resets(self, stream):
         self.pump()

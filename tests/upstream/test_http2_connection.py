@@ -25,24 +25,24 @@ from waiting import until
 
 STARTED = pb.SubscribeResponse(started=pb.Started(subscription_id="s")).SerializeToString()
 BEAT = pb.SubscribeResponse(heartbeat=pb.Heartbeat(last_seq=7)).SerializeToString()
-NEVER = Keepalive(silence=300, patience=20)
+NEVER = Keepalive(ping_after=300, timeout=20)
 
 
 class RawServer:
-    """Takes connections; each is a Server whose frames are the test's.
+    """Takes connections; each is a Server whose frames the test writes.
 
-    `answers`: whether requests are answered with headers. `speaks`: whether it says anything.
+    `answers`: whether requests are answered with headers. `sends`: whether it sends anything.
     """
 
-    def __init__(self, *, answers=True, speaks=True, **settings):
+    def __init__(self, *, answers=True, sends=True, **settings):
         self.answers = answers
-        self.speaks = speaks
+        self.sends = sends
         self.settings = settings
         self.links = []
 
     async def __aenter__(self):
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.place = ReplicaAddress(f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}")
+        self.address = ReplicaAddress(f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}")
         return self
 
     async def __aexit__(self, *_):
@@ -70,11 +70,11 @@ class Link:
 
     async def run(self):
         try:
-            if self.server.speaks:
+            if self.server.sends:
                 self.h2.initiate_connection()
                 self.flush()
             while data := await self.reader.read(65_536):
-                if not self.server.speaks:
+                if not self.server.sends:
                     continue
                 for event in self.h2.receive_data(data):
                     self.pings += isinstance(event, PingReceived)
@@ -96,11 +96,11 @@ class Link:
 
 @pytest.fixture
 async def dial():
-    """Connect to a place; connections are closed in the end."""
+    """Connect to an address; connections are closed in the end."""
     made = []
 
-    def connect(place, keepalive=NEVER, context=None):
-        connection = Dialer(keepalive=keepalive, context=context).dial(place)
+    def connect(address, keepalive=NEVER, context=None):
+        connection = Dialer(keepalive=keepalive, ssl_context=context).dial(address)
         made.append(connection)
         return connection
 
@@ -111,15 +111,15 @@ async def dial():
 
 async def refusal(connection):
     with pytest.raises(CallEnded) as told:
-        await connection.ready()
+        await connection.wait_ready()
     return told.value.status
 
 
 async def test_a_call_from_its_request_to_its_end(dial):
     async with RawServer() as server:
-        connection = dial(server.place)
-        await connection.ready()
-        call = connection.call(PATH, b"ask", ())
+        connection = dial(server.address)
+        await connection.wait_ready()
+        call = connection.start_call(PATH, b"ask", ())
         (link,) = server.links
         await until(lambda: link.streams)
         link.say(1, b"one")
@@ -131,24 +131,24 @@ async def test_a_call_from_its_request_to_its_end(dial):
         await link.over.wait()
 
 
-async def test_a_peer_that_says_no_settings_is_given_up_in_2_s(dial, monkeypatch):
+async def test_a_connection_without_the_peers_settings_fails_in_2_s(dial, monkeypatch):
     monkeypatch.setattr("bridge.upstream.http2.connection.CONNECT_TIMEOUT", 0.1)
-    async with RawServer(speaks=False) as server:
-        status = await refusal(dial(server.place))
+    async with RawServer(sends=False) as server:
+        status = await refusal(dial(server.address))
         assert (status.code, status.text) == ("UNAVAILABLE", "no connection in time")
         await server.links[0].over.wait()
 
 
-async def test_nobody_there_a_bad_name_and_no_socket_are_unavailable(dial, tmp_path):
+async def test_a_closed_port_a_bad_name_and_a_missing_socket_are_unavailable(dial, tmp_path):
     for address in ("127.0.0.1:1", f"{'x' * 70}.test:1", f"unix:{tmp_path}/none.sock"):
         assert (await refusal(dial(ReplicaAddress(address)))).code == "UNAVAILABLE"
 
 
-async def test_a_lost_connection_ends_all_its_calls_at_once(dial):
+async def test_a_lost_connection_fails_all_its_calls_at_once(dial):
     async with RawServer() as server:
-        connection = dial(server.place)
-        await connection.ready()
-        calls = [connection.call(PATH, b"", ()) for _ in range(3)]
+        connection = dial(server.address)
+        await connection.wait_ready()
+        calls = [connection.start_call(PATH, b"", ()) for _ in range(3)]
         reading = [asyncio.create_task(call.read()) for call in calls]
         await until(lambda: len(server.links[0].streams) == 3)
         server.links[0].writer.transport.abort()
@@ -158,25 +158,25 @@ async def test_a_lost_connection_ends_all_its_calls_at_once(dial):
         assert (await refusal(connection)).code == "UNAVAILABLE"
 
 
-async def test_a_peer_that_stands_still_is_found_by_a_ping(dial):
+async def test_a_peer_that_hangs_is_found_by_a_ping(dial):
     async with RawServer() as server:
-        connection = dial(server.place, Keepalive(silence=0.2, patience=0.4))
-        await connection.ready()
-        call = connection.call(PATH, b"", ())
+        connection = dial(server.address, Keepalive(ping_after=0.2, timeout=0.4))
+        await connection.wait_ready()
+        call = connection.start_call(PATH, b"", ())
         (link,) = server.links
         await until(lambda: link.pings == 2)  # it answers: nothing happens
-        server.speaks = False
+        server.sends = False
         with pytest.raises(CallEnded) as told:
             async with asyncio.timeout(5):
                 await call.read()
         assert told.value.status.text == "the peer does not answer"
 
 
-async def test_a_fast_peer_is_held_back_by_a_slow_reader(dial):
+async def test_a_slow_reader_closes_a_fast_peers_window(dial):
     async with RawServer() as server:
-        connection = dial(server.place)
-        await connection.ready()
-        call = connection.call(PATH, b"", ())
+        connection = dial(server.address)
+        await connection.wait_ready()
+        call = connection.start_call(PATH, b"", ())
         (link,) = server.links
         await until(lambda: link.streams)
         sent = 0
@@ -192,9 +192,9 @@ async def test_a_fast_peer_is_held_back_by_a_slow_reader(dial):
 
 
 async def test_closing_while_it_connects_leaves_nothing(dial):
-    async with RawServer(speaks=False) as server:
-        connection = dial(server.place)
-        waiting = asyncio.create_task(connection.ready())
+    async with RawServer(sends=False) as server:
+        connection = dial(server.address)
+        waiting = asyncio.create_task(connection.wait_ready())
         await until(lambda: server.links)
         await connection.close()
         with pytest.raises(CallEnded):
@@ -202,9 +202,9 @@ async def test_closing_while_it_connects_leaves_nothing(dial):
         await server.links[0].over.wait()
 
 
-async def test_a_peer_that_speaks_no_tls_is_out_of_reach(dial):
+async def test_a_peer_without_tls_is_unavailable(dial):
     async with RawServer() as server:  # no TLS there at all
-        status = await refusal(dial(server.place, context=ssl.create_default_context))
+        status = await refusal(dial(server.address, context=ssl.create_default_context))
     assert status.code == "UNAVAILABLE"
 
 
@@ -215,15 +215,15 @@ async def test_garbage_on_connecting_is_unavailable_and_no_traceback(dial, caplo
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        place = ReplicaAddress(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
-        assert (await refusal(dial(place))).code == "UNAVAILABLE"
+        address = ReplicaAddress(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        assert (await refusal(dial(address))).code == "UNAVAILABLE"
     assert not [record for record in caplog.records if record.exc_info]
 
 
-# ------------------------------------------------------------------ lanes
+# ------------------------------------------------------------------ the pool
 
 
-async def test_a_servers_own_limit_of_streams_is_kept(replica, bridge_to, opened):
+async def test_a_servers_limit_of_streams_is_kept(replica, bridge_to, opened):
     tier = await replica(options=(("grpc.max_concurrent_streams", 5),))
     endpoints, backend = bridge_to(tier)
     async with asyncio.timeout(5):
@@ -233,9 +233,9 @@ async def test_a_servers_own_limit_of_streams_is_kept(replica, bridge_to, opened
     assert endpoints.snapshot()[0].streams == 23
 
 
-async def test_a_server_that_takes_no_streams_is_unavailable(bridge_to):
+async def test_a_server_that_allows_no_streams_is_unavailable(bridge_to):
     async with RawServer(MAX_CONCURRENT_STREAMS=0) as server:
-        _, backend = bridge_to(server.place.address)
+        _, backend = bridge_to(server.address.address)
         with pytest.raises(Failed) as failed:
             await backend.subscribe(QUERY, NOBODY)
     assert failed.value.kind is Kind.UNAVAILABLE
@@ -245,7 +245,7 @@ async def test_after_a_goaway_new_streams_get_a_new_connection_and_old_ones_go_o
     bridge_to, opened
 ):
     async with RawServer() as server:
-        endpoints, backend = bridge_to(server.place.address)
+        endpoints, backend = bridge_to(server.address.address)
 
         async def subscribe(number):
             opening = asyncio.create_task(backend.subscribe(QUERY, NOBODY))
@@ -254,22 +254,22 @@ async def test_after_a_goaway_new_streams_get_a_new_connection_and_old_ones_go_o
             opened.append(await opening)
             return link, opened[-1]
 
-        (endpoint,) = endpoints._all.values()
+        (endpoint,) = endpoints._endpoints.values()
         link, sub = await subscribe(0)
         link.writer.write(GoAwayFrame(0, last_stream_id=1).serialize())
-        (lane,) = endpoint._lanes
-        await until(lambda: not lane.connection.usable)
+        (pooled,) = endpoint.pool._connections
+        await until(lambda: not pooled.connection.usable)
         other, _ = await subscribe(len(server.links))
         assert other is not link
-        assert endpoint.lanes == 2
+        assert len(endpoint.pool) == 2
         link.say(1, BEAT)
         assert (await read(sub)).last_seq == 7
         await sub.close()
-        await until(lambda: endpoint.lanes == 1)
+        await until(lambda: len(endpoint.pool) == 1)
         await link.over.wait()
 
 
-async def test_a_unix_socket_and_ipv6_are_places_too(replica, bridge_to, opened, tmp_path):
+async def test_unix_sockets_and_ipv6_addresses_work(replica, bridge_to, opened, tmp_path):
     for tier in (
         await replica(where=f"unix:{tmp_path}/tier.sock"),
         await replica(host="[::1]"),
@@ -283,8 +283,8 @@ def test_it_works_on_uvloop_as_well():
         tier = await Replica(started=False).start()
         connection = Dialer(keepalive=NEVER).dial(ReplicaAddress(tier.address))
         try:
-            await connection.ready()
-            call = connection.call(PATH, b"", ())
+            await connection.wait_ready()
+            call = connection.start_call(PATH, b"", ())
             asked = await tier.next_call()
             asked.start()
             asked.send(reset(), enter("a", 0, row=b'"%b"' % (b"x" * 300_000)), complete=True)

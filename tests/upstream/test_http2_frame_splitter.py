@@ -1,4 +1,4 @@
-"""Bytes → messages: whatever the pieces, whatever the frames."""
+"""From bytes to messages, however bytes and frames are cut."""
 
 import contextlib
 import itertools
@@ -20,30 +20,30 @@ from bridge.upstream.http2.stream_buffer import (
     MAX_MESSAGE,
     WINDOW,
     MessageRefusedError,
+    ProtocolViolationError,
     StreamBuffer,
-    ViolationError,
     frame_message,
 )
 
 
-class Heard:
-    """A splitter, its inboxes, and all that it says."""
+class Recorder:
+    """A splitter, its buffers, and the calls of its callbacks."""
 
     def __init__(self, *streams):
-        self.inboxes = {}
+        self.buffers = {}
         self.grants = []
-        self.control = []
+        self.frames = []
         self.ended = []
         self.refused = []
         for stream in streams:
-            self.inboxes[stream] = StreamBuffer(
+            self.buffers[stream] = StreamBuffer(
                 lambda size, at=stream: self.grants.append((at, size))
             )
         self.splitter = FrameSplitter(
-            self.inboxes,
-            control=lambda *frame: self.control.append(frame),
-            ended=self.ended.append,
-            refuse=lambda *refusal: self.refused.append(refusal),
+            self.buffers,
+            on_frame=lambda *frame: self.frames.append(frame),
+            on_data_end=self.ended.append,
+            on_refused=lambda *refusal: self.refused.append(refusal),
             grant=lambda size: self.grants.append((0, size)),
         )
 
@@ -52,7 +52,7 @@ class Heard:
             self.splitter.feed(piece)
 
     def messages(self, stream=1):
-        return list(self.inboxes[stream].messages)
+        return list(self.buffers[stream].messages)
 
 
 def data(payload, stream=1, *, pad=None, end=False):
@@ -83,55 +83,55 @@ def streams(draw):
 
 
 @given(streams(), st.data())
-def test_any_pieces_give_the_same_messages_in_the_same_order(case, draw):
+def test_however_bytes_are_cut_the_messages_and_their_order_are_the_same(case, draw):
     messages, wire = case
     whole = b"".join(wire)
     cuts = sorted(draw.draw(st.lists(st.integers(0, len(whole)), max_size=30)))
-    heard = Heard(1, 3)
-    heard.feed(*(whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)))
+    recorder = Recorder(1, 3)
+    recorder.feed(*(whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)))
     for stream in (1, 3):
-        assert heard.messages(stream) == [m for s, m in messages if s == stream]
-    assert len(heard.control) == sum(frame[3] == PING for frame in wire)
-    assert not heard.refused
+        assert recorder.messages(stream) == [m for s, m in messages if s == stream]
+    assert len(recorder.frames) == sum(frame[3] == PING for frame in wire)
+    assert not recorder.refused
 
 
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=8))
-def test_garbage_is_a_violation_or_nothing(garbage, cuts):
-    heard = Heard(1)
+def test_garbage_is_a_protocol_violation_or_ignored(garbage, cuts):
+    recorder = Recorder(1)
     cuts = [0, *sorted(min(cut, len(garbage)) for cut in cuts), len(garbage)]
-    with contextlib.suppress(ViolationError):
-        heard.feed(*(garbage[a:b] for a, b in itertools.pairwise(cuts)))
+    with contextlib.suppress(ProtocolViolationError):
+        recorder.feed(*(garbage[a:b] for a, b in itertools.pairwise(cuts)))
 
 
 def test_a_message_over_many_frames_is_one():
-    heard = Heard(1)
+    recorder = Recorder(1)
     wire = frame_message(b"x" * 50_000)
     for at in range(0, len(wire), MAX_FRAME):
-        heard.feed(data(wire[at : at + MAX_FRAME]))
-    assert heard.messages() == [b"x" * 50_000]
+        recorder.feed(data(wire[at : at + MAX_FRAME]))
+    assert recorder.messages() == [b"x" * 50_000]
 
 
-def test_padding_is_no_content_and_is_granted_again():
-    heard = Heard(1)
+def test_padding_is_not_content_and_is_granted_again():
+    recorder = Recorder(1)
     for _ in range(WINDOW // 512 + 1):
-        heard.feed(data(frame_message(b"abc"), pad=255))
-        heard.inboxes[1].take()
-    assert sum(size for stream, size in heard.grants if stream) >= WINDOW // 2
+        recorder.feed(data(frame_message(b"abc"), pad=255))
+        recorder.buffers[1].pop()
+    assert sum(size for stream, size in recorder.grants if stream) >= WINDOW // 2
 
 
-def test_the_reserved_bit_means_nothing():
-    heard = Heard(1)
+def test_the_reserved_bit_is_ignored():
+    recorder = Recorder(1)
     wire = bytearray(data(frame_message(b"abc")))
     wire[5] |= 0x80
-    heard.feed(bytes(wire))
-    assert heard.messages() == [b"abc"]
+    recorder.feed(bytes(wire))
+    assert recorder.messages() == [b"abc"]
 
 
-def test_a_stream_that_ends_with_data_is_told_after_its_messages():
-    heard = Heard(1)
-    heard.feed(data(frame_message(b"last"), end=True))
-    assert heard.messages() == [b"last"]
-    assert heard.ended == [1]
+def test_the_end_of_a_stream_with_data_is_reported_after_its_messages():
+    recorder = Recorder(1)
+    recorder.feed(data(frame_message(b"last"), end=True))
+    assert recorder.messages() == [b"last"]
+    assert recorder.ended == [1]
 
 
 @pytest.mark.parametrize(
@@ -142,75 +142,75 @@ def test_a_stream_that_ends_with_data_is_told_after_its_messages():
         b"\x00\x00\x01\x00\x08\x00\x00\x00\x01\x01",  # more padding than frame
     ],
 )
-def test_what_breaks_the_rules_is_a_violation(wire):
-    with pytest.raises(ViolationError):
-        Heard(1).feed(wire)
+def test_invalid_frames_are_protocol_violations(wire):
+    with pytest.raises(ProtocolViolationError):
+        Recorder(1).feed(wire)
 
 
-def test_data_of_an_unknown_stream_counts_for_the_connection_alone():
-    heard = Heard(1)
+def test_data_of_an_unknown_stream_counts_only_for_the_connection():
+    recorder = Recorder(1)
     for _ in range(CONNECTION_WINDOW // MAX_FRAME):
-        heard.feed(data(bytes(MAX_FRAME), 5))
-    assert heard.grants == [(0, CONNECTION_WINDOW // 2)] * 2
-    assert not heard.messages()
+        recorder.feed(data(bytes(MAX_FRAME), 5))
+    assert recorder.grants == [(0, CONNECTION_WINDOW // 2)] * 2
+    assert not recorder.messages()
 
 
 # ------------------------------------------------------------------ flow control
 
 
-def test_a_stream_is_granted_what_was_taken_and_not_what_came():
-    heard = Heard(1)
+def test_a_stream_is_granted_what_was_read_and_not_what_arrived():
+    recorder = Recorder(1)
     message = bytes(1019)
     for _ in range(WINDOW // 1024):
-        heard.feed(data(frame_message(message)))
-    assert not heard.grants
-    with pytest.raises(ViolationError):
-        heard.feed(data(frame_message(b"")))
-    heard = Heard(1)
+        recorder.feed(data(frame_message(message)))
+    assert not recorder.grants
+    with pytest.raises(ProtocolViolationError):
+        recorder.feed(data(frame_message(b"")))
+    recorder = Recorder(1)
     for _ in range(WINDOW // 1024):
-        heard.feed(data(frame_message(message)))
-    while heard.messages():
-        heard.inboxes[1].take()
-    assert heard.grants == [(1, WINDOW // 2)] * 2
+        recorder.feed(data(frame_message(message)))
+    while recorder.messages():
+        recorder.buffers[1].pop()
+    assert recorder.grants == [(1, WINDOW // 2)] * 2
 
 
-def test_a_message_larger_than_the_window_is_lent_the_rest_and_no_more():
-    heard = Heard(1)
+def test_a_message_larger_than_the_window_is_granted_the_rest_in_advance_and_no_more():
+    recorder = Recorder(1)
     big = bytes(1024 * 1024)
     wire = frame_message(big)
     for at in range(0, len(wire), MAX_FRAME):
-        heard.feed(data(wire[at : at + MAX_FRAME]))
-    lent = len(wire) - WINDOW
-    assert heard.grants == [(1, lent)]
-    assert heard.inboxes[1].take() == big
-    assert heard.grants == [(1, lent), (1, WINDOW)]
+        recorder.feed(data(wire[at : at + MAX_FRAME]))
+    advance = len(wire) - WINDOW
+    assert recorder.grants == [(1, advance)]
+    assert recorder.buffers[1].pop() == big
+    assert recorder.grants == [(1, advance), (1, WINDOW)]
 
 
 @given(st.lists(st.tuples(st.integers(0, 3 * WINDOW), st.integers(0, 3)), max_size=12))
-def test_a_peer_that_keeps_to_its_window_is_never_stuck_and_never_breaks_it(steps):
-    heard = Heard(1)
-    inbox, window, queue, got = heard.inboxes[1], WINDOW, b"", 0
+def test_a_peer_that_keeps_to_its_window_is_never_blocked_for_good_and_never_exceeds_it(steps):
+    recorder = Recorder(1)
+    buffer, window, queue, got = recorder.buffers[1], WINDOW, b"", 0
     for size, reads in steps:
         queue += frame_message(bytes(size))
         for turn in range(1_000):
-            window += sum(size for _, size in heard.grants)
-            heard.grants.clear()
+            window += sum(size for _, size in recorder.grants)
+            recorder.grants.clear()
             part = queue[: min(window, MAX_FRAME)]
             if not part:
-                if not queue or not inbox.messages:
+                if not queue or not buffer.messages:
                     break
-                inbox.take()  # held back: a reader that comes late frees it
+                buffer.pop()  # the window is full: a late reader opens it
                 got += 1
                 continue
             window -= len(part)
             queue = queue[len(part) :]
-            heard.feed(data(part))
-            if turn < reads and inbox.messages:
-                inbox.take()
+            recorder.feed(data(part))
+            if turn < reads and buffer.messages:
+                buffer.pop()
                 got += 1
         assert not queue
-        assert sum(map(len, inbox.messages)) <= 4 * WINDOW
-    assert got + len(inbox.messages) == len(steps)
+        assert sum(map(len, buffer.messages)) <= 4 * WINDOW
+    assert got + len(buffer.messages) == len(steps)
 
 
 @pytest.mark.parametrize(
@@ -221,13 +221,13 @@ def test_a_peer_that_keeps_to_its_window_is_never_stuck_and_never_breaks_it(step
         (struct.pack(">BI", 1, 3) + b"abc", "INTERNAL"),
     ],
 )
-def test_a_message_we_do_not_take_ends_its_stream_and_no_other(prefix, code):
-    heard = Heard(1, 3)
-    heard.feed(data(frame_message(b"before") + prefix) + data(frame_message(b"other"), 3))
-    ((stream, refused),) = heard.refused
+def test_a_refused_message_ends_its_stream_and_no_other(prefix, code):
+    recorder = Recorder(1, 3)
+    recorder.feed(data(frame_message(b"before") + prefix) + data(frame_message(b"other"), 3))
+    ((stream, refused),) = recorder.refused
     assert (stream, refused.status.code) == (1, code)
-    assert heard.messages(1) == [b"before"]
-    assert heard.messages(3) == [b"other"]
+    assert recorder.messages(1) == [b"before"]
+    assert recorder.messages(3) == [b"other"]
     assert isinstance(refused, MessageRefusedError)
 
 

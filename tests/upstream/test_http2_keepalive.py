@@ -1,4 +1,4 @@
-"""When a ping is sent, and when a peer counts as gone. The clock is the test's."""
+"""When a ping is sent, and when a peer counts as gone, on a fake clock."""
 
 import itertools
 
@@ -10,7 +10,7 @@ from bridge.upstream.http2.keepalive import Keepalive, KeepaliveTimer
 
 
 class Loop(FakeTime):
-    """What a pulse needs of a loop."""
+    """The part of an event loop that the timer uses."""
 
     def time(self):
         return self.now
@@ -35,18 +35,18 @@ class Timer:
 class Peer:
     def __init__(self, loop, keepalive):
         self.loop = loop
-        self.heard = loop.now
-        self.busy = True
+        self.last_received = loop.now
+        self.has_calls = True
         self.pings = []
         self.gone_at = None
-        self.pulse = KeepaliveTimer(
+        self.timer = KeepaliveTimer(
             keepalive,
-            heard=lambda: self.heard,
-            busy=lambda: self.busy,
+            last_received=lambda: self.last_received,
+            has_calls=lambda: self.has_calls,
             ping=lambda: self.pings.append(loop.now),
-            gone=lambda: setattr(self, "gone_at", loop.now),
+            on_timeout=lambda: setattr(self, "gone_at", loop.now),
         )
-        self.pulse.begin()
+        self.timer.start()
 
 
 @pytest.fixture
@@ -58,12 +58,12 @@ def loop(monkeypatch):
 
 @pytest.fixture
 def peer(loop):
-    return Peer(loop, Keepalive(silence=10, patience=5))
+    return Peer(loop, Keepalive(ping_after=10, timeout=5))
 
 
-def test_a_silent_peer_is_gone_15_s_after_it_was_heard_last(peer):
+def test_a_silent_peer_is_gone_15_s_after_its_last_byte(peer):
     peer.loop.advance(4)
-    peer.heard = peer.loop.now
+    peer.last_received = peer.loop.now
     peer.loop.advance(9.9)
     assert not peer.pings
     peer.loop.advance(5.2)
@@ -74,23 +74,23 @@ def test_a_silent_peer_is_gone_15_s_after_it_was_heard_last(peer):
 
 
 @pytest.mark.parametrize("stopped_at", [0.01, 3.0, 9.99, 10.01, 13.0, 14.5, 19.9, 20.1])
-def test_in_fast_mode_a_peer_is_gone_14_s_after_it_stopped_and_pinged_every_10_s_at_most(
+def test_in_fast_mode_a_peer_is_gone_14_s_after_it_stopped_and_pings_are_10_s_apart(
     loop, stopped_at
 ):
     peer = Peer(loop, KEEPALIVE["fast"])
     while loop.now < 1000 + stopped_at:  # as long as it runs, it answers within 10 ms
         loop.advance(0.01)
-        if peer.pings and peer.pings[-1] > peer.heard:
-            peer.heard = loop.now
+        if peer.pings and peer.pings[-1] > peer.last_received:
+            peer.last_received = loop.now
     loop.advance(30)
     assert peer.gone_at - (1000 + stopped_at) <= 14.1
     assert all(b - a >= 10 for a, b in itertools.pairwise(peer.pings))
 
 
-def test_whatever_is_heard_is_an_answer(peer):
+def test_any_received_byte_is_an_answer(peer):
     for _ in range(5):
         peer.loop.advance(12)
-        peer.heard = peer.loop.now
+        peer.last_received = peer.loop.now
         peer.loop.advance(2)
     assert peer.gone_at is None
     assert all(b - a >= 10 for a, b in itertools.pairwise(peer.pings))
@@ -99,20 +99,20 @@ def test_whatever_is_heard_is_an_answer(peer):
 def test_no_ping_is_sent_while_there_is_traffic_nor_without_calls(peer):
     for _ in range(100):
         peer.loop.advance(1)
-        peer.heard = peer.loop.now
+        peer.last_received = peer.loop.now
     assert not peer.pings
-    peer.busy = False
+    peer.has_calls = False
     peer.loop.advance(100)
     assert not peer.pings
     assert peer.gone_at is None
-    peer.busy = True
+    peer.has_calls = True
     peer.loop.advance(10)
     assert len(peer.pings) == 1
 
 
-def test_a_stopped_pulse_says_nothing(peer):
-    peer.pulse.stop()
-    peer.pulse.stop()
+def test_a_stopped_timer_sends_no_ping(peer):
+    peer.timer.stop()
+    peer.timer.stop()
     peer.loop.advance(100)
     assert not peer.pings
     assert peer.gone_at is None

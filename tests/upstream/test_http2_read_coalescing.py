@@ -1,4 +1,4 @@
-"""When a busy connection is read, on a clock that the test winds."""
+"""When a busy connection is read, on a fake clock."""
 
 import asyncio
 
@@ -7,11 +7,11 @@ from h2_peer import PATH, ok
 from test_http2_connection import NEVER, RawServer
 
 from bridge.upstream.http2.dialer import Dialer
-from bridge.upstream.http2.read_coalescing import BUSY, FULL, ReadCoalescing
+from bridge.upstream.http2.read_coalescing import BUSY_RATE, FULL_READ, ReadCoalescing
 from waiting import until
 
 
-class Wound:
+class FakeLoop:
     """A clock and a transport."""
 
     def __init__(self):
@@ -40,63 +40,63 @@ class Wound:
         self.now = when
 
 
-def test_a_connection_that_says_something_now_and_then_is_read_at_once():
-    wound = Wound()
-    gather = ReadCoalescing(0.004, wound)
+def test_a_connection_with_few_messages_is_read_at_once():
+    loop = FakeLoop()
+    coalescing = ReadCoalescing(0.004, loop)
     for _ in range(50):
-        wound.now += 1.5 / BUSY
-        gather.read(wound, 1)
-        assert not wound.paused
+        loop.now += 1.5 / BUSY_RATE
+        coalescing.on_read(loop, 1)
+        assert not loop.paused
 
 
-def test_a_busy_one_is_read_at_moments_that_all_share_and_at_once_when_it_calms_down():
-    wound = Wound()
-    gather = ReadCoalescing(0.004, wound)
-    wound.now = 100.0001
-    gather.read(wound, 1)
-    wound.now = 100.0005
-    gather.read(wound, 1)
+def test_a_busy_connection_is_read_at_multiples_of_the_interval_until_it_is_no_longer_busy():
+    loop = FakeLoop()
+    coalescing = ReadCoalescing(0.004, loop)
+    loop.now = 100.0001
+    coalescing.on_read(loop, 1)
+    loop.now = 100.0005
+    coalescing.on_read(loop, 1)
     for n in range(1, 10):
-        assert wound.paused
-        [(when, _)] = wound.due
+        assert loop.paused
+        [(when, _)] = loop.due
         assert when == pytest.approx(100 + 0.004 * n)
-        wound.until(when)
-        assert not wound.paused
-        gather.read(wound, 5)
-    wound.until(100.5)
-    gather.read(wound, 1)
-    assert not wound.paused
+        loop.until(when)
+        assert not loop.paused
+        coalescing.on_read(loop, 5)
+    loop.until(100.5)
+    coalescing.on_read(loop, 1)
+    assert not loop.paused
 
 
-def test_one_that_is_flooded_is_read_on():
-    wound = Wound()
-    gather = ReadCoalescing(0.004, wound)
+def test_a_flooded_connection_is_read_without_a_pause():
+    loop = FakeLoop()
+    coalescing = ReadCoalescing(0.004, loop)
     for _ in range(10):
-        wound.now += 0.0001
-        gather.read(wound, FULL)
-        assert not wound.paused
+        loop.now += 0.0001
+        coalescing.on_read(loop, FULL_READ)
+        assert not loop.paused
 
 
-def test_it_can_be_switched_off():
-    wound = Wound()
-    gather = ReadCoalescing(0.0, wound)
+def test_an_interval_of_0_turns_it_off():
+    loop = FakeLoop()
+    coalescing = ReadCoalescing(0.0, loop)
     for _ in range(10):
-        wound.now += 0.0001
-        gather.read(wound, 3)
-    assert not wound.paused
+        loop.now += 0.0001
+        coalescing.on_read(loop, 3)
+    assert not loop.paused
 
 
-async def test_what_is_gathered_is_all_there_in_order_and_fewer_reads():
-    async def play(gather):
+async def test_coalesced_messages_arrive_all_and_in_order_with_fewer_reads():
+    async def play(read_interval):
         async with RawServer() as server:
-            connection = Dialer(keepalive=NEVER, gather=gather).dial(server.place)
-            await connection.ready()
-            call = connection.call(PATH, b"ask", ())
+            connection = Dialer(keepalive=NEVER, read_interval=read_interval).dial(server.address)
+            await connection.wait_ready()
+            call = connection.start_call(PATH, b"ask", ())
             (link,) = server.links
             await until(lambda: link.streams)
             taken, reads = [], []
-            feed = connection._feed
-            connection._feed = lambda data: reads.append(1) or feed(data)
+            receive_data = connection._receive_data
+            connection._receive_data = lambda data: reads.append(1) or receive_data(data)
             following = asyncio.create_task(call.follow(taken.append))
             wanted = [b"%d" % n for n in range(400)]
             for message in wanted:

@@ -1,4 +1,4 @@
-"""One connection's talk: calls, their ends, and a peer that may say anything."""
+"""The session: calls, how they end, and a peer that may send anything."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from hyperframe.frame import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.upstream.http2.call import TURN, CallEnded
+from bridge.upstream.http2.call import MAX_READS_IN_A_ROW, CallEnded
 from bridge.upstream.http2.stream_buffer import MAX_MESSAGE, WINDOW, frame_message
 
 
@@ -30,7 +30,7 @@ async def ended(call):
     return told.value.status
 
 
-async def test_a_call_is_asked_as_grpc_asks_and_answered_in_order():
+async def test_a_request_is_sent_as_grpc_sends_it_and_its_messages_arrive_in_order():
     pair = Pair()
     call, stream = pair.call(b"question", (("x-a", "1"), ("x-raw-bin", b"\xff\x00")))
     assert pair.requests[stream] == {
@@ -54,20 +54,20 @@ async def test_a_call_is_asked_as_grpc_asks_and_answered_in_order():
     assert await call.read() is None
 
 
-async def test_reading_what_is_there_does_not_suspend_and_lets_others_have_their_turn():
+async def test_reading_a_buffered_message_does_not_suspend_but_lets_other_tasks_run_now_and_then():
     pair = Pair()
     call, stream = pair.answered()
-    pair.say(stream, *([b"x"] * 3 * TURN))
+    pair.say(stream, *([b"x"] * 3 * MAX_READS_IN_A_ROW))
     turns = []
     asyncio.get_running_loop().call_soon(turns.append, 1)
-    for _ in range(TURN - 1):
+    for _ in range(MAX_READS_IN_A_ROW - 1):
         await call.read()
     assert not turns
     await call.read()
     assert turns
 
 
-async def test_a_reader_that_waits_is_woken_and_one_cancelled_loses_nothing():
+async def test_a_waiting_reader_is_woken_and_a_cancelled_one_loses_no_message():
     pair = Pair()
     call, stream = pair.answered()
     reading = asyncio.create_task(call.read())
@@ -83,7 +83,7 @@ async def test_a_reader_that_waits_is_woken_and_one_cancelled_loses_nothing():
     assert await reading == b"b"
 
 
-async def test_cancelling_resets_the_stream_and_what_crosses_it_is_nothing():
+async def test_cancelling_resets_the_stream_and_frames_that_cross_it_are_ignored():
     pair = Pair()
     call, stream = pair.answered()
     other, second = pair.answered()
@@ -92,18 +92,18 @@ async def test_cancelling_resets_the_stream_and_what_crosses_it_is_nothing():
     # The peer has not read it yet.
     pair.server.send_data(stream, frame_message(b"late"))
     pair.server.send_headers(stream, ok(), end_stream=True)
-    pair.session.feed(pair.server.data_to_send())
+    pair.session.receive_data(pair.server.data_to_send())
     assert pair.resets(stream) == []  # it had ended when the reset came
     pair.say(second, b"still")
     assert await other.read() == b"still"
-    assert pair.session.calls == 1
+    assert pair.session.open_calls == 1
     third, stream = pair.answered()
     third.cancel()
     assert pair.resets(stream) == [ErrorCodes.CANCEL]
     assert (await ended(third)).code == "CANCELLED"
 
 
-async def test_a_follower_is_handed_each_message_as_it_comes_and_ends_with_the_call():
+async def test_a_handler_gets_each_message_as_it_arrives_until_the_call_ends():
     pair = Pair()
     call, stream = pair.answered()
     pair.say(stream, b"already", b"here")
@@ -120,7 +120,7 @@ async def test_a_follower_is_handed_each_message_as_it_comes_and_ends_with_the_c
     assert not again
 
 
-async def test_a_follower_sees_what_came_before_a_bad_end():
+async def test_a_handler_gets_the_messages_before_an_error():
     pair = Pair()
     call, stream = pair.answered()
     pair.say(stream, b"before")
@@ -131,7 +131,7 @@ async def test_a_follower_sees_what_came_before_a_bad_end():
     assert (taken, told.value.status.code) == ([b"before"], "UNAVAILABLE")
 
 
-async def test_what_a_follower_raises_ends_its_following_and_no_message_is_lost():
+async def test_what_a_handler_raises_ends_the_delivery_and_no_message_is_lost():
     pair = Pair()
     call, stream = pair.answered()
     taken = []
@@ -154,7 +154,7 @@ async def test_what_a_follower_raises_ends_its_following_and_no_message_is_lost(
     assert await other.read() == b"fine"
 
 
-async def test_a_follower_that_is_cancelled_is_handed_nothing_more():
+async def test_after_cancelling_a_handler_gets_no_more_messages():
     pair = Pair()
     call, stream = pair.answered()
     taken = []
@@ -168,7 +168,7 @@ async def test_a_follower_that_is_cancelled_is_handed_nothing_more():
     assert await call.read() == b"kept"
 
 
-async def test_a_call_may_be_cancelled_by_who_follows_it():
+async def test_a_handler_may_cancel_its_call():
     pair = Pair()
     call, stream = pair.answered()
     taken = []
@@ -186,7 +186,7 @@ async def test_a_call_may_be_cancelled_by_who_follows_it():
     assert pair.resets(stream) == [ErrorCodes.CANCEL]
 
 
-async def test_a_follower_is_granted_window_for_what_it_takes():
+async def test_window_is_granted_for_what_a_handler_gets():
     pair = Pair()
     call, stream = pair.answered()
     taken = []
@@ -229,16 +229,16 @@ async def test_a_stream_that_ends_with_data_and_no_trailers_is_unknown():
     pair = Pair()
     call, stream = pair.answered()
     pair.server.send_data(stream, frame_message(b"last"), end_stream=True)
-    pair.session.feed(pair.server.data_to_send())
+    pair.session.receive_data(pair.server.data_to_send())
     assert await call.read() == b"last"
     assert (await ended(call)).code == "UNKNOWN"
-    assert pair.session.calls == 0
+    assert pair.session.open_calls == 0
     other, stream = pair.answered()
     pair.say(stream, b"fine")
     assert await other.read() == b"fine"
 
 
-async def test_a_length_that_is_announced_and_true_is_no_trouble():
+async def test_a_correct_content_length_is_accepted():
     pair = Pair()
     call, stream = pair.call()
     pair.server.send_headers(stream, [*ANSWER, ("content-length", "8")])
@@ -252,7 +252,7 @@ HTTP |= dict.fromkeys((429, 502, 503, 504), "UNAVAILABLE") | {500: "UNKNOWN", 30
 
 
 @pytest.mark.parametrize(("http", "code"), HTTP.items())
-async def test_an_answer_that_is_no_grpc_ends_the_call_by_its_http_status(http, code):
+async def test_a_response_that_is_not_grpc_ends_the_call_by_its_http_status(http, code):
     pair = Pair()
     call, stream = pair.call()
     pair.server.send_headers(stream, [(":status", str(http)), ("content-type", "text/html")])
@@ -286,7 +286,7 @@ RESETS = {
 
 
 @pytest.mark.parametrize(("error", "code"), RESETS.items())
-async def test_a_reset_is_translated_after_what_came_before_it(error, code):
+async def test_a_reset_is_translated_after_the_messages_before_it(error, code):
     pair = Pair()
     call, stream = pair.answered()
     pair.say(stream, b"before")
@@ -296,7 +296,7 @@ async def test_a_reset_is_translated_after_what_came_before_it(error, code):
     assert (await ended(call)).code == code
 
 
-async def test_early_hints_are_passed_over_and_continuation_is_put_together():
+async def test_early_hints_are_ignored_and_continuation_frames_are_joined():
     pair = Pair()
     call, stream = pair.call()
     pair.server.send_headers(stream, [(":status", "103")])
@@ -307,7 +307,9 @@ async def test_early_hints_are_passed_over_and_continuation_is_put_together():
     frames[-1].flags.add("END_HEADERS")
     for frame in frames:
         pair.raw(frame)
-    pair.session.feed(b"\x00\x00\x06\x00\x00" + stream.to_bytes(4, "big") + frame_message(b"m"))
+    pair.session.receive_data(
+        b"\x00\x00\x06\x00\x00" + stream.to_bytes(4, "big") + frame_message(b"m")
+    )
     assert await call.read() == b"m"
 
 
@@ -330,16 +332,16 @@ async def test_a_request_waits_for_the_peers_window():
     assert await call.read() == b"m"
 
 
-async def test_an_answer_before_the_request_is_through_ends_both():
+async def test_a_response_before_the_whole_request_was_sent_ends_both():
     pair = Pair(INITIAL_WINDOW_SIZE=10)
     call, stream = pair.call(b"x" * 1000)
     pair.end(stream, *ANSWER, ("grpc-status", "3"))
     assert (await ended(call)).code == "INVALID_ARGUMENT"
-    assert pair.session.calls == 0
-    assert not pair.session._unsent
+    assert pair.session.open_calls == 0
+    assert not pair.session._requests._unsent
 
 
-async def test_a_peer_is_held_back_until_messages_are_read():
+async def test_the_peers_window_stays_closed_until_messages_are_read():
     pair = Pair()
     call, stream = pair.answered()
     message = bytes(1019)
@@ -378,12 +380,12 @@ async def test_a_message_of_4_mib_passes_and_one_octet_more_does_not():
     assert await other.read() == b"untouched"
 
 
-async def test_more_metadata_than_the_peer_takes_is_not_sent():
+async def test_more_metadata_than_the_peer_accepts_is_not_sent():
     pair = Pair(MAX_HEADER_LIST_SIZE=600)
     with pytest.raises(CallEnded) as told:
-        pair.session.call(PATH, b"", (("x-a", "y" * 600),))
+        pair.session.start_call(PATH, b"", (("x-a", "y" * 600),))
     assert told.value.status.code == "RESOURCE_EXHAUSTED"
-    assert not pair.session.calls
+    assert not pair.session.open_calls
 
 
 async def test_a_connection_out_of_stream_numbers_takes_no_more_calls_and_keeps_its_own():
@@ -391,40 +393,40 @@ async def test_a_connection_out_of_stream_numbers_takes_no_more_calls_and_keeps_
     call, stream = pair.answered()
     pair.session._engine.highest_outbound_stream_id = 2**31 - 1
     with pytest.raises(CallEnded) as told:
-        pair.session.call(PATH, b"", ())
+        pair.session.start_call(PATH, b"", ())
     assert told.value.status.code == "UNAVAILABLE"
-    assert pair.session.leaving
+    assert pair.session.going_away
     pair.say(stream, b"x")
     assert await call.read() == b"x"
 
 
-async def test_the_peers_limit_of_calls_is_known():
-    assert Pair(MAX_CONCURRENT_STREAMS=7).session.limit == 7
-    assert Pair(hello=False).session.limit > 1_000_000
+async def test_the_peers_limit_of_concurrent_calls_is_known():
+    assert Pair(MAX_CONCURRENT_STREAMS=7).session.max_calls == 7
+    assert Pair(settings_sent=False).session.max_calls > 1_000_000
 
 
 # ------------------------------------------------------------------ how a connection ends
 
 
-async def test_goaway_lets_those_it_names_go_on_and_fails_the_others(caplog):
+async def test_goaway_lets_the_calls_it_includes_go_on_and_fails_the_others(caplog):
     pair = Pair()
     first, one = pair.answered()
     second, _ = pair.answered()
     pair.raw(GoAwayFrame(0, last_stream_id=one))
     assert (await ended(second)).code == "UNAVAILABLE"
-    assert pair.session.leaving
+    assert pair.session.going_away
     with pytest.raises(CallEnded):
-        pair.session.call(PATH, b"", ())
+        pair.session.start_call(PATH, b"", ())
     pair.say(one, b"still here")
     assert await first.read() == b"still here"
-    assert not pair.over
+    assert not pair.closings
     pair.end(one)
     assert await drain(first) == []
-    assert pair.over == 1
+    assert pair.closings == 1
     assert not caplog.records
 
 
-async def test_a_goaway_in_two_steps_is_how_servers_leave():
+async def test_a_graceful_goaway_comes_in_two_steps():
     pair = Pair()
     first, one = pair.answered()
     pair.raw(GoAwayFrame(0, last_stream_id=2**31 - 1))
@@ -433,16 +435,16 @@ async def test_a_goaway_in_two_steps_is_how_servers_leave():
     pair.say(one, b"x")
     assert await first.read() == b"x"
     first.cancel()
-    assert pair.over == 1
+    assert pair.closings == 1
 
 
-async def test_the_end_is_the_end_of_every_call():
+async def test_closing_the_session_fails_every_call_once():
     pair = Pair()
     calls = [pair.answered()[0] for _ in range(3)]
-    pair.session.end("lost")
-    pair.session.end("again")
+    pair.session.close("lost")
+    pair.session.close("again")
     assert [(await ended(call)).code for call in calls] == ["UNAVAILABLE"] * 3
-    assert pair.over == 1
+    assert pair.closings == 1
     for call in calls:
         call.cancel()
 
@@ -464,27 +466,27 @@ VIOLATIONS = {
 
 
 @pytest.mark.parametrize("name", VIOLATIONS)
-async def test_what_breaks_the_rules_ends_the_connection_without_a_traceback(name, caplog):
+async def test_a_protocol_violation_closes_the_connection_without_a_traceback(name, caplog):
     caplog.set_level(logging.DEBUG)
     pair = Pair()
     call, _ = pair.answered()
     pair.to_server.clear()
-    pair.session.feed(VIOLATIONS[name])
+    pair.session.receive_data(VIOLATIONS[name])
     if name == "zero":  # settings of nothing, data of stream 0: harmless
-        assert not pair.over
+        assert not pair.closings
         return
     assert (await ended(call)).code == "UNAVAILABLE"
-    assert pair.over == 1
+    assert pair.closings == 1
     assert b"\x00\x00\x08\x07\x00" in b"".join(pair.to_server)  # GOAWAY
     assert not [record for record in caplog.records if record.exc_info]
     told = len(caplog.records)
-    pair.session.feed(VIOLATIONS[name])
+    pair.session.receive_data(VIOLATIONS[name])
     assert len(caplog.records) == told, "once"
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_no_bytes_whatever_raise_and_every_call_ends_or_goes_on(data):
+def test_no_bytes_make_the_session_raise_and_every_call_ends_or_goes_on(data):
     async def run():
         pair = Pair()
         call, stream = pair.answered()
@@ -495,18 +497,18 @@ def test_no_bytes_whatever_raise_and_every_call_ends_or_goes_on(data):
         for _ in range(data.draw(st.integers(0, 4))):
             wire[data.draw(st.integers(0, len(wire) - 1))] = data.draw(st.integers(0, 255))
         wire += data.draw(st.binary(max_size=60))
-        pair.session.feed(bytes(wire))
-        pair.session.end("done")
+        pair.session.receive_data(bytes(wire))
+        pair.session.close("done")
         with contextlib.suppress(CallEnded):
             await drain(call)
-        assert not pair.session.calls
+        assert not pair.session.open_calls
 
     asyncio.run(run())
 
 
 @pytest.mark.parametrize("cleaned", [False, True])
 @pytest.mark.parametrize("cancelled", [False, True])
-async def test_frames_that_follow_a_streams_end_harm_no_other(cancelled, cleaned):
+async def test_frames_after_a_streams_end_harm_no_other_stream(cancelled, cleaned):
     pair = Pair()
     call, stream = pair.answered()
     other, second = pair.answered()
@@ -523,7 +525,7 @@ async def test_frames_that_follow_a_streams_end_harm_no_other(cancelled, cleaned
     if cancelled:
         pair.raw(HeadersFrame(stream, b"\x88", flags=["END_HEADERS"]))
         pair.raw(HeadersFrame(stream, b"\x88", flags=["END_HEADERS", "END_STREAM"]))
-    assert not pair.over
+    assert not pair.closings
     pair.server.send_data(second, frame_message(b"untouched"))
-    pair.session.feed(pair.server.data_to_send())
+    pair.session.receive_data(pair.server.data_to_send())
     assert await other.read() == b"untouched"

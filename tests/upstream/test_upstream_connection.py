@@ -1,4 +1,4 @@
-"""What connections do to calls: aging, dead peers, peers that accept and say nothing."""
+"""What connections do to calls: age limits, dead peers, peers that accept and send nothing."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from scripted_tier import scripted_process
 from waiting import until
 
 
-async def test_a_connection_that_ends_for_its_age_is_a_loss_that_a_new_one_mends(
+async def test_a_call_lost_to_a_connections_age_limit_can_be_opened_again(
     replica, bridge_to, opened, caplog
 ):
     caplog.set_level(logging.INFO, "bridge.upstream")
@@ -34,12 +34,12 @@ async def test_a_connection_that_ends_for_its_age_is_a_loss_that_a_new_one_mends
     again = await backend.subscribe(QUERY, NOBODY, again=True)
     opened.append(again)
     assert len(set(tier.peers)) == 2
-    # It is routine: nobody is told of a replica lost.
+    # Age limits are normal: no lost replica is logged.
     await until(lambda: endpoints.snapshot()[0].state == "ready")
     assert [r.message for r in caplog.records] == [f"tier {tier.address}: ready"]
 
 
-async def test_streams_opened_all_through_an_aging_connections_life_all_open(
+async def test_streams_open_at_any_moment_of_connections_with_an_age_limit(
     replica, bridge_to, opened
 ):
     tier = await replica(
@@ -59,16 +59,16 @@ async def test_streams_opened_all_through_an_aging_connections_life_all_open(
 
 
 @contextlib.contextmanager
-def mute():
-    """A port that takes connections and never says a word."""
+def silent_port():
+    """A port that accepts connections and never sends a byte."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
-async def test_a_peer_that_accepts_and_says_nothing_is_given_up_in_a_few_seconds(
+async def test_a_peer_that_accepts_and_sends_nothing_fails_the_open_in_a_few_seconds(
     replica, bridge_to, opened
 ):
-    with mute() as address:
+    with silent_port() as address:
         _, backend = bridge_to(address)
         began = time.monotonic()
         with pytest.raises(Failed) as failed:
@@ -77,16 +77,16 @@ async def test_a_peer_that_accepts_and_says_nothing_is_given_up_in_a_few_seconds
         assert time.monotonic() - began < 3.5
 
 
-async def test_it_is_avoided_once_it_is_known(replica, bridge_to, opened):
+async def test_a_peer_that_sends_nothing_gets_no_more_opens(replica, bridge_to, opened):
     tier = await replica()
-    with mute() as address:
+    with silent_port() as address:
         endpoints, backend = bridge_to(address, tier)
         async with asyncio.timeout(4.5):
             opened += await asyncio.gather(*(backend.subscribe(QUERY, NOBODY) for _ in range(10)))
         assert len(tier.open) == 10
         async with asyncio.timeout(0.5):
             opened += await asyncio.gather(*(backend.subscribe(QUERY, NOBODY) for _ in range(10)))
-        assert endpoints.troubles()[0].startswith(f"tier {address}: ")
+        assert next(r.state for r in endpoints.snapshot() if r.address == address) != "ready"
 
 
 SERVER = """
@@ -124,9 +124,7 @@ async def test_a_replica_that_is_killed_is_noticed_at_once(bridge_to, opened):
 @pytest.mark.soak
 @pytest.mark.parametrize("quiet", [0, 45])
 @pytest.mark.timeout(90)
-async def test_a_replica_that_stands_still_is_noticed_in_15_s_in_fast_mode(
-    bridge_to, opened, quiet
-):
+async def test_a_replica_that_hangs_is_noticed_in_15_s_in_fast_mode(bridge_to, opened, quiet):
     """Streams by a client of our own, health by grpc's, which takes 2 s more to say so."""
     async with scripted_process(SERVER) as (child, address):
         endpoints, backend = bridge_to(address, keepalive="fast")

@@ -1,4 +1,4 @@
-"""The watch over a replica's health: what is news."""
+"""The health watch: which changes are reported."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ SERVES = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SE
 
 
 class Channel:
-    """Ready whenever it is looked at. Who is asked knows no health, or serves and breaks off."""
+    """Always ready. Its replica has no health service, or says that it serves and breaks the call."""
 
     def __init__(self, *codes) -> None:
         self.codes = list(codes)
@@ -62,7 +62,7 @@ async def watch():
         task.cancel()
 
 
-async def test_back_before_it_was_missed_is_news(watch):
+async def test_a_replica_back_before_its_loss_was_reported_is_reported(watch):
     """Or a circuit that opened meanwhile would wait out its time."""
     channel = Channel()
     told = watch(channel)
@@ -72,7 +72,7 @@ async def test_back_before_it_was_missed_is_news(watch):
     assert told == [ReplicaHealth.SERVING] * 2
 
 
-async def test_a_call_that_broke_and_is_answered_again_is_news(watch):
+async def test_serving_again_after_a_broken_watch_is_reported(watch):
     channel = Channel(grpc.StatusCode.UNAVAILABLE)
     told = watch(channel)
     await until(lambda: len(told) == 2)
@@ -80,8 +80,8 @@ async def test_a_call_that_broke_and_is_answered_again_is_news(watch):
     assert told == [ReplicaHealth.SERVING] * 2
 
 
-async def test_the_same_answer_is_none(watch, monkeypatch):
-    monkeypatch.setattr("bridge.upstream.health.ASK_AGAIN", 0.01)
+async def test_the_same_answer_is_not_reported_again(watch, monkeypatch):
+    monkeypatch.setattr("bridge.upstream.health.RETRY_INTERVAL", 0.01)
     channel = Channel()
     told = watch(channel)
     await until(lambda: channel.calls > 5)

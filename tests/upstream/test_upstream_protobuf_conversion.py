@@ -10,7 +10,7 @@ from livequery.v1 import livequery_pb2 as pb
 
 
 @pytest.mark.parametrize(("value", "golden"), VALUES, ids=[repr(v)[:24] for v, _ in VALUES])
-def test_a_value_is_spelled_by_its_kind_and_comes_back_as_it_was(value, golden):
+def test_a_value_is_converted_by_its_kind_and_back(value, golden):
     spelled = protobuf_conversion.value_to_pb(value)
     assert spelled.SerializeToString().hex() == golden
     back = value_from_pb(pb.Value.FromString(bytes.fromhex(golden)))
@@ -18,7 +18,7 @@ def test_a_value_is_spelled_by_its_kind_and_comes_back_as_it_was(value, golden):
     assert repr(back) == repr(value)
 
 
-def test_a_query_is_spelled_whole():
+def test_every_field_of_a_query_is_converted():
     query = LiveQuery(
         "flights",
         (

@@ -1,4 +1,4 @@
-"""What the tier says, read from its bytes."""
+"""The tier's messages, parsed from bytes."""
 
 import itertools
 
@@ -28,7 +28,7 @@ def delta_of(delta):
     return read_back
 
 
-def test_a_delta_is_read_whole():
+def test_every_field_of_a_delta_is_parsed():
     message = pb.LiveDelta(
         op=pb.DELTA_OP_MOVE,
         agg_id="é",
@@ -47,13 +47,13 @@ def test_a_delta_is_read_whole():
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_cursor_is_read_whole_whatever_its_values(count):
+def test_cursors_of_any_values_are_parsed(count):
     for values in itertools.product([value for value, _ in VALUES], repeat=count):
         message = pb.LiveDelta(cursor=cursor_to_pb(values))
         assert delta_of(message).cursor == encode(0, cursor=values).cursor
 
 
-def test_a_delta_that_cannot_be_read_is_one_among_the_others():
+def test_an_invalid_delta_leaves_the_others_as_they_are():
     bad, good = pb.LiveDelta(op=4, row=b"{"), pb.LiveDelta(op=4, row=b"{}")
     deltas = batch_of(pb.DeltaBatch(deltas=[good, bad, good])).deltas
     assert [bool(delta.data) for delta in deltas] == [True, False, True]
@@ -79,7 +79,7 @@ RESETS = [
 
 
 @pytest.mark.parametrize(("reason", "reanchor"), RESETS)
-def test_a_batch_tells_of_its_reset(reason, reanchor):
+def test_a_batch_has_the_fields_of_its_reset(reason, reanchor):
     reset = pb.LiveDelta(
         op=pb.DELTA_OP_RESET,
         reset=pb.ResetInfo(reason=reason, bare=True, request_id="r"),
@@ -108,14 +108,14 @@ def test_a_heartbeat_is_read():
     assert beat == Heartbeat(epoch=3, last_seq=2**63)
 
 
-def test_what_the_tier_says_first_is_read_whole():
+def test_every_field_of_started_is_parsed():
     started = pb.Started(subscription_id="s", route=b"r", effective_query=pb.LiveQuery(limit=3))
     started.heartbeat_interval.seconds = 7
     assert parse_response(pb.SubscribeResponse(started=started).SerializeToString()) == started
 
 
 @pytest.mark.parametrize("message", ["", "2200", "7801"])
-def test_a_message_of_no_kind_known_here_is_nothing(message):
+def test_a_message_of_an_unknown_kind_is_none(message):
     assert parse_response(bytes.fromhex(message)) is None
 
 
@@ -127,7 +127,7 @@ def test_each_delta_has_its_own_time():
     assert [frame.at for frame in batch_of(pb.DeltaBatch(deltas=deltas)).deltas] == [7, 7, 0, 8, 7]
 
 
-def test_a_cursor_that_was_seen_before_prints_as_it_did():
+def test_a_cached_cursor_is_encoded_as_before():
     for text in ("<a>", "x" * 1000, "<a>"):
         for values in ((text,), (float("nan"), text)):
             delta = delta_of(pb.LiveDelta(op=4, cursor=cursor_to_pb(values)))
@@ -157,7 +157,7 @@ def nested(*tags_and_bytes):
         b"\x12\x08\x1a\x06\x08\x05\x52\x02\x0a\x05",  # what is said of its reset
     ],
 )
-def test_what_is_no_message_at_any_depth_is_refused(wire):
+def test_bytes_that_are_no_message_are_refused_at_any_depth(wire):
     for parse in (pb.SubscribeResponse.FromString, parse_response):
         with pytest.raises(DecodeError):
             parse(wire)
@@ -167,7 +167,7 @@ def shapes(message):
     return [(field.number, field.name, field.is_repeated) for field in message.fields]
 
 
-def test_the_narrow_message_has_the_fields_of_the_contract():
+def test_the_lazy_messages_have_the_fields_of_the_contract():
     batch = LazyResponse.DESCRIPTOR.fields_by_name["batch"].message_type
     delta = batch.fields_by_name["deltas"].message_type
     assert shapes(LazyResponse.DESCRIPTOR) == shapes(pb.SubscribeResponse.DESCRIPTOR)
@@ -179,7 +179,7 @@ int32s, texts = st.integers(-(2**31), 2**31 - 1), st.text(st.characters(exclude_
 
 
 @given(int32s, texts, st.integers(-(2**63), 2**63 - 1), st.binary(), int32s, int32s, texts)
-def test_any_delta_is_read_as_it_was_written(op, agg_id, version, row, old, new, stream_id):
+def test_any_delta_is_parsed_as_it_was_serialized(op, agg_id, version, row, old, new, stream_id):
     spelled = pb.LiveDelta(
         op=op, agg_id=agg_id, version=version, row=row, old_index=old, new_index=new,
         stream_id=stream_id,

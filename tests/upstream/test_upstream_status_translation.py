@@ -63,7 +63,7 @@ def test_garbage_details_are_no_details(raw):
     assert failed.field is None
 
 
-def test_a_detail_that_is_not_what_its_type_says_is_passed_over():
+def test_a_detail_that_does_not_match_its_type_is_ignored():
     status = status_pb2.Status(code=5)
     for kind in ("ErrorInfo", "RetryInfo", "LocalizedMessage"):
         status.details.add(type_url=f"type.googleapis.com/google.rpc.{kind}", value=b"\xff\xff")
@@ -85,19 +85,19 @@ def test_no_trailing_metadata_at_all_is_fine():
 @pytest.mark.parametrize(
     ("seconds", "nanos", "told"), [(7, 0, 7), (0, 500_000_000, 0.5), (-3, 0, 0)]
 )
-def test_retry_info_is_when_to_come_back(seconds, nanos, told):
+def test_retry_info_is_the_retry_time(seconds, nanos, told):
     retry = error_details_pb2.RetryInfo()
     retry.retry_delay.seconds, retry.retry_delay.nanos = seconds, nanos
     assert failure_of_status(error(grpc.StatusCode.UNAVAILABLE, retry)).retry_after == told
 
 
-def test_where_the_tier_does_not_say_when_to_come_back_neither_do_we():
+def test_without_retry_info_there_is_no_retry_time():
     # The feed would take our guess for the tier's wish and wait for it.
     assert failure_of_status(error(grpc.StatusCode.UNAVAILABLE)).retry_after is None
     assert failure_of_status(error(grpc.StatusCode.RESOURCE_EXHAUSTED)).retry_after is None
 
 
-def test_a_localized_message_is_told_in_one_line_without_control_characters():
+def test_a_localized_message_is_passed_on_in_one_line_without_control_characters():
     text = error_details_pb2.LocalizedMessage(
         locale="en", message="no\r\nsuch\x00\x1b[31m\u2028day" + "x" * 999
     )
@@ -107,7 +107,7 @@ def test_a_localized_message_is_told_in_one_line_without_control_characters():
     assert len(failed.message) <= 300
 
 
-def test_a_field_is_told_without_control_characters():
+def test_a_field_is_passed_on_without_control_characters():
     failed = failure_of_status(error(grpc.StatusCode.INVALID_ARGUMENT, info(field="a\nb")))
     assert failed.field == "a b"
 
@@ -127,12 +127,12 @@ def test_too_large_is_by_reason_or_by_our_own_limit():
     assert failure_of_status(by_reason).kind is failure_of_status(ours).kind is Kind.TOO_LARGE
 
 
-def test_a_reason_that_is_no_word_is_not_told():
+def test_a_reason_that_is_not_an_identifier_is_not_passed_on():
     failed = failure_of_status(error(grpc.StatusCode.NOT_FOUND, info("<script>tier-7</script>")))
     assert "tier-7" not in failed.message
 
 
-def test_what_only_a_tier_says_is_told_apart_from_a_lost_connection():
+def test_errors_of_the_tier_are_told_from_those_of_a_lost_connection():
     for code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNAUTHENTICATED):
         assert is_from_tier(error(code))
     for code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN):

@@ -1,4 +1,4 @@
-"""One Subscribe call: what is asked, what comes back, and that every path out of it cancels."""
+"""One Subscribe call: its request, its messages, and that every way out of it cancels."""
 
 import asyncio
 import base64
@@ -21,7 +21,7 @@ ROUTE = bytes(range(256))
 
 @pytest.fixture
 async def one(replica, bridge_to):
-    """A replica whose every word is the test's, and a backend before it."""
+    """A replica whose messages the test writes, and a backend connected to it."""
     tier = await replica(started=False)
     _, backend = bridge_to(tier)
     return tier, backend
@@ -40,7 +40,7 @@ async def ended(call):
         await call.over.wait()
 
 
-async def test_what_is_asked_and_what_comes_back(one):
+async def test_the_request_and_the_messages_of_a_call(one):
     tier, backend = one
     sub, call = await begin(backend, tier, Identity((("authorization", "Bearer x"), ("x-a", "1"))))
     assert sub.id == call.id
@@ -67,7 +67,7 @@ async def test_what_is_asked_and_what_comes_back(one):
     await sub.close()
 
 
-async def test_the_tiers_limit_and_heartbeat_are_told(one):
+async def test_the_tiers_limit_and_heartbeat_are_known(one):
     tier, backend = one
     started = pb.Started(effective_query=pb.LiveQuery(limit=2))
     started.heartbeat_interval.FromMilliseconds(1500)
@@ -82,7 +82,7 @@ async def test_the_tiers_limit_and_heartbeat_are_told(one):
     await sub.close()
 
 
-async def test_a_position_is_offered_and_its_answer_told(one):
+async def test_a_resume_position_is_offered_and_its_answer_known(one):
     tier, backend = one
     sub, call = await begin(backend, tier, route=ROUTE)
     assert (sub.route, sub.resumed) == (ROUTE, False)
@@ -101,7 +101,7 @@ async def test_a_position_is_offered_and_its_answer_told(one):
     await again.close()
 
 
-async def test_another_replica_that_is_tried_is_offered_the_same_under_another_request_id(
+async def test_a_second_replica_is_offered_the_same_position_under_another_request_id(
     replica, bridge_to
 ):
     tiers = [await replica(started=False), await replica(started=False)]
@@ -165,7 +165,7 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("first", UNREADABLE, ids=["batch", "heartbeat", "nothing"])
-async def test_a_start_that_is_none_is_broken_and_ends_the_call(one, first):
+async def test_a_first_message_that_is_not_started_is_broken_and_ends_the_call(one, first):
     tier, backend = one
     opening = asyncio.create_task(backend.subscribe(QUERY, NOBODY))
     call = await tier.next_call()
@@ -185,7 +185,7 @@ async def test_a_stream_that_ends_before_it_begins_is_unavailable(one):
     assert failed.value.kind is Kind.UNAVAILABLE
 
 
-async def test_a_refusal_is_told_as_it_was_meant(one):
+async def test_a_refusal_keeps_its_kind_and_field(one):
     tier, backend = one
     opening = asyncio.create_task(backend.subscribe(QUERY, NOBODY))
     call = await tier.next_call()
@@ -253,7 +253,7 @@ async def test_reanchor_carries_route_query_and_anchor(one):
     await sub.close()
 
 
-async def test_the_route_travels_as_base64url_metadata_and_so_does_who_asks(one):
+async def test_a_reanchor_sends_the_route_as_base64url_metadata_and_the_clients_metadata(one):
     tier, backend = one
     tier.reanchored = lambda *_: pb.ReanchorResponse(effective_query=pb.LiveQuery(limit=2))
     sub, _ = await begin(backend, tier, Identity((("authorization", "Bearer x"),)), route=ROUTE)

@@ -1,4 +1,4 @@
-"""TLS to the tier: whom it trusts, who it says it is, and files that change under it."""
+"""TLS to the tier: which certificates are trusted and shown, and files that change."""
 
 import asyncio
 import contextlib
@@ -106,7 +106,7 @@ async def test_a_tier_of_our_ca_is_served_over_tls(replica, bridge_to, opened, p
     assert await endpoints.reachable()
 
 
-async def test_a_stranger_a_wrong_name_and_clear_text_are_out_of_reach(replica, bridge_to, pki):
+async def test_another_ca_a_wrong_name_and_clear_text_are_unavailable(replica, bridge_to, pki):
     tier = await replica(credentials=serve_as(pki))
     for options in (
         {"tls": files(pki, ca=str(pki / "stranger.pem"))},
@@ -162,7 +162,7 @@ def test_verify_flags_do_not_depend_on_the_python_version(pki):
     assert load_server(mutual(pki)).context.verify_flags == ssl.VERIFY_X509_TRUSTED_FIRST
 
 
-async def test_a_server_that_agrees_on_no_http2_is_out_of_reach(bridge_to, pki):
+async def test_a_server_that_does_not_negotiate_http2_is_unavailable(bridge_to, pki):
     handlers = []
 
     async def serve(reader, writer):
@@ -184,7 +184,9 @@ async def test_a_server_that_agrees_on_no_http2_is_out_of_reach(bridge_to, pki):
             await asyncio.gather(*handlers)
 
 
-async def test_the_server_name_stands_in_for_the_address(replica, bridge_to, opened, pki):
+async def test_the_server_name_replaces_the_address_in_certificate_checks(
+    replica, bridge_to, opened, pki
+):
     tier = await replica(credentials=serve_as(pki, "named"))
     _, backend = bridge_to(tier, tls=files(pki))
     assert await refused(backend)
@@ -205,7 +207,7 @@ async def test_a_name_found_by_dns_is_what_the_certificate_must_hold(
     assert await refused(backend)
 
 
-async def test_the_tier_learns_who_we_are(replica, bridge_to, opened, pki):
+async def test_the_tier_gets_our_client_certificate(replica, bridge_to, opened, pki):
     tier = await replica(credentials=serve_as(pki, ask=True))
     _, backend = bridge_to(tier, tls=files(pki))
     assert await refused(backend)
@@ -217,7 +219,7 @@ async def test_the_tier_learns_who_we_are(replica, bridge_to, opened, pki):
     assert await sub.reanchor(QUERY, QUERY, "r") is None
 
 
-async def test_files_rotated_under_load(replica, bridge_to, opened, pki, caplog):
+async def test_files_are_reloaded_while_streams_go_on(replica, bridge_to, opened, pki, caplog):
     caplog.set_level(logging.INFO, "bridge")
     tier = await replica(credentials=serve_as(pki, ask=True))
     endpoints, backend = bridge_to(tier, tls=mutual(pki))
@@ -241,19 +243,19 @@ async def test_files_rotated_under_load(replica, bridge_to, opened, pki, caplog)
     assert len([text for text in told if "read again" in text]) == 1
     assert not [text for text in told if "connecting" in text]
     # Once the old streams have ended, their channels are closed.
-    (endpoint,) = endpoints._all.values()
-    assert endpoint.lanes == 2
+    (endpoint,) = endpoints._endpoints.values()
+    assert len(endpoint.pool) == 2
     for sub in old:
         await sub.close()
-    await until(lambda: endpoint.lanes == 1)
+    await until(lambda: len(endpoint.pool) == 1)
 
 
-async def test_files_are_looked_at_every_now_and_then(replica, bridge_to, opened, pki, monkeypatch):
-    monkeypatch.setattr("bridge.upstream.endpoints.UPKEEP", 0.02)
+async def test_files_are_checked_periodically(replica, bridge_to, opened, pki, monkeypatch):
+    monkeypatch.setattr("bridge.upstream.endpoints.UPKEEP_INTERVAL", 0.02)
     tier = await replica(credentials=serve_as(pki, ask=True))
     endpoints, backend = bridge_to(tier, tls=mutual(pki))
     await until(lambda: endpoints.snapshot()[0].state == "ready")
-    (endpoint,) = endpoints._all.values()
+    (endpoint,) = endpoints._endpoints.values()
     before = endpoint.control
     put(pki, "two")
     await until(lambda: endpoint.control is not before)
@@ -261,8 +263,8 @@ async def test_files_are_looked_at_every_now_and_then(replica, bridge_to, opened
     assert tier.names == ["two"]
 
 
-async def test_files_are_looked_at_however_busy_the_bridge_is(replica, bridge_to, pki, monkeypatch):
-    monkeypatch.setattr("bridge.upstream.endpoints.UPKEEP", 0.05)
+async def test_files_are_checked_however_busy_the_bridge_is(replica, bridge_to, pki, monkeypatch):
+    monkeypatch.setattr("bridge.upstream.endpoints.UPKEEP_INTERVAL", 0.05)
     tier = await replica(credentials=serve_as(pki, ask=True))
     endpoints, backend = bridge_to(tier, tls=mutual(pki))
     put(pki, "two")
@@ -270,7 +272,7 @@ async def test_files_are_looked_at_however_busy_the_bridge_is(replica, bridge_to
     async def busy():
         while "two" not in tier.names:
             sub = await backend.subscribe(QUERY, NOBODY)
-            endpoints._stir()
+            endpoints._on_change()
             await sub.close()
 
     async with asyncio.timeout(5):

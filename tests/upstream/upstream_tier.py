@@ -18,7 +18,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class _TakenError(Exception):
-    """A message, and no more for now."""
+    """Carries one message out of a handler."""
 
 
 async def read(sub):
@@ -95,7 +95,7 @@ class Replica(ScriptedTier):
 
 
 class FakeTime:
-    """A clock that stands until it is told, and what was to be called later on it."""
+    """A clock that the test advances, with timers."""
 
     def __init__(self):
         self.now = 1000.0

@@ -444,7 +444,7 @@ class SeqNotFromOne(Messages):
             message.batch.first_seq += 6
 
 
-@plant("heartbeat-position")
+@plant("heartbeat-position", heartbeat_wish=0.2)
 class HeartbeatAhead(ModelTier):
     promise = True
 

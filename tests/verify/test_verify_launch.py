@@ -71,3 +71,4 @@ async def test_a_tier_that_wants_client_certificates_is_reached(start, authority
     assert verdicts(report) == ALL_OK
     plain = await judge(VerifyOptions(**options))
     assert verdicts(plain)["service"] == "failed"
+    assert "TLS on one side" in "\n".join(plain.text())

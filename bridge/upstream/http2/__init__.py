@@ -1,1 +1,1 @@
-"""A gRPC client's read path: server-streaming calls over HTTP/2, as cheap as Python lets it be."""
+"""The read path: server-streaming gRPC calls over HTTP/2, with little work for each message."""

@@ -1,7 +1,7 @@
-"""Outcome: how a call ended, read from what HTTP/2 says of its stream.
+"""Call status from HTTP/2: trailers, response headers and resets.
 
-The tables are gRPC's own: "gRPC over HTTP2" (errors of RST_STREAM) and "HTTP to gRPC Status Code
-Mapping" (answers of proxies that know no gRPC).
+The tables are gRPC's: "gRPC over HTTP2" (error codes of RST_STREAM) and "HTTP to gRPC Status Code
+Mapping" (responses of proxies that are not gRPC).
 """
 
 import base64
@@ -49,12 +49,12 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 def decode_headers(headers: Headers) -> dict[str, str]:
-    """Read headers or trailers; of those that come twice the last counts."""
+    """Decode headers or trailers; of repeated names the last value counts."""
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
 
 
 def status_of_response(headers: dict[str, str]) -> CallStatus | None:
-    """Tell what an answer's first headers already decide: None for gRPC that goes on."""
+    """Return the status if a response is not gRPC; None if the call goes on."""
     http = headers.get(":status", "")
     if http == "200" and headers.get("content-type", "").startswith("application/grpc"):
         return None
@@ -62,7 +62,7 @@ def status_of_response(headers: dict[str, str]) -> CallStatus | None:
 
 
 def status_of_trailers(trailers: dict[str, str]) -> CallStatus | None:
-    """Read the status that a peer gave its call; None where it gave none."""
+    """Return the status in a call's trailers; None if there is none."""
     number = trailers.get("grpc-status")
     if number is None:
         return None
@@ -74,18 +74,18 @@ def status_of_trailers(trailers: dict[str, str]) -> CallStatus | None:
 
 
 def status_of_reset(error: int) -> CallStatus:
-    """Translate the error code of a RST_STREAM."""
+    """Return the status for the error code of a RST_STREAM."""
     code = _RESET.get(ErrorCodes(error), "UNKNOWN") if error in set(ErrorCodes) else "UNKNOWN"
     return CallStatus(code, f"the stream was reset with HTTP/2 error {error}")
 
 
 def connection_lost_status(cause: str) -> CallStatus:
-    """Say that a connection, and with it a call, is gone."""
+    """Return the status of calls on a lost connection."""
     return CallStatus("UNAVAILABLE", cause)
 
 
 def _details(text: str) -> bytes:
-    # Senders leave the padding out or not, as they like.
+    # Senders may leave out the padding ("gRPC over HTTP2", Binary-Header).
     try:
         return base64.b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4))
     except (binascii.Error, ValueError):

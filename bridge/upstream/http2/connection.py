@@ -1,7 +1,7 @@
-"""Connection: one HTTP/2 connection to a replica. What is said on it is the session's business.
+"""Connection: one HTTP/2 connection to a replica, on asyncio. The session has the protocol.
 
-Laws: it connects from the start, once; where that fails, or it ends, another one is made. It has a
-deadline to connect, and one to say goodbye.
+Invariants: it connects once, from the start; if that fails or the connection ends, the owner makes
+another one. Connecting has a deadline, and so has closing.
 """
 
 import asyncio
@@ -9,29 +9,31 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, cast
 
-from .call import Call, CallEnded, Metadata
+from .call import Call, CallEnded
 from .keepalive import Keepalive, KeepaliveTimer
 from .read_coalescing import ReadCoalescing
+from .request import Metadata
 from .session import Http2Session
 
 CONNECT_TIMEOUT: Final = 2.0
 """Seconds to connect: TCP, TLS and the peer's first settings."""
 CLOSE_TIMEOUT: Final = 1.0
-"""Seconds a closed connection may take to say goodbye."""
+"""Seconds until a connection that is closing is aborted."""
 
 Dial = Callable[[Callable[[], asyncio.Protocol]], Coroutine[Any, Any, None]]
-"""Connects a protocol. Raises OSError (ssl.SSLError is one) and UnicodeError (a bad name)."""
+"""Connects a protocol. Raises OSError (as is ssl.SSLError) and UnicodeError (a bad name)."""
 
 
 class Http2Connection(asyncio.Protocol):
-    """One to a replica.
+    """A connection to a replica.
 
     Args:
         dial: connects it.
-        authority: what requests are addressed with, as is `scheme`.
-        name: whom the log calls the peer.
+        authority: the `:authority` of requests.
+        scheme: the `:scheme` of requests.
+        name: the peer's name in the log.
         keepalive: after how long a silent peer is gone.
-        gather: seconds that reads may be apart while it is busy.
+        read_interval: seconds between two reads while it is busy; 0 for no wait.
 
     """
 
@@ -43,156 +45,156 @@ class Http2Connection(asyncio.Protocol):
         scheme: str,
         name: str,
         keepalive: Keepalive,
-        gather: float,
+        read_interval: float,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._keepalive = keepalive
         self._transport: asyncio.Transport | None = None
-        self._settled = self._loop.create_future()
-        self._gone = asyncio.Event()
-        self._dead = False
-        self._mute = False
-        self._farewell: asyncio.TimerHandle | None = None
-        self._heard = 0.0
-        self._gather = ReadCoalescing(gather, self._loop)
+        self._connected = self._loop.create_future()
+        self._transport_lost = asyncio.Event()
+        self._unwritable = False
+        self._timed_out = False
+        self._abort_timer: asyncio.TimerHandle | None = None
+        self._last_received = 0.0
+        self._coalescing = ReadCoalescing(read_interval, self._loop)
         self._session = Http2Session(
             authority=authority,
             scheme=scheme,
             name=name,
             write=self._write,
-            on_settings=self._settle,
-            on_end=self._leave,
+            on_settings=self._on_settings,
+            on_close=self._on_session_closed,
         )
-        self._feed = self._session.feed
-        self._pulse = KeepaliveTimer(
+        self._receive_data = self._session.receive_data
+        self._keepalive_timer = KeepaliveTimer(
             keepalive,
-            heard=lambda: self._heard,
-            busy=lambda: bool(self._session.calls),
+            last_received=lambda: self._last_received,
+            has_calls=lambda: bool(self._session.open_calls),
             ping=self._session.ping,
-            gone=lambda: self._give_up("the peer does not answer"),
+            on_timeout=lambda: self._fail_by_timeout("the peer does not answer"),
         )
         self._connecting = self._loop.create_task(self._connect(dial), name=f"connect to {name}")
 
     @property
-    def leaving(self) -> bool:
-        """Whether the peer has said GOAWAY, and calls go on until it ends them."""
-        return self._session.leaving
+    def going_away(self) -> bool:
+        """Whether the peer has sent GOAWAY; open calls go on until it ends them."""
+        return self._session.going_away
 
     @property
-    def mute(self) -> bool:
-        """Whether it was given up for the peer's silence, which a new one may meet as well."""
-        return self._mute
+    def timed_out(self) -> bool:
+        """Whether it was closed because the peer was silent; a new connection may fail as well."""
+        return self._timed_out
 
     @property
     def usable(self) -> bool:
-        """Whether calls can begin, or will be able to once it is connected."""
-        return self._session.ended is None and not self._session.leaving
+        """Whether calls can start, now or once it is connected."""
+        return self._session.closed is None and not self._session.going_away
 
     @property
     def full(self) -> bool:
         """Whether the peer allows no more calls."""
-        return self._session.calls >= self._session.limit
+        return self._session.open_calls >= self._session.max_calls
 
     @property
-    def limit(self) -> int:
-        """How many calls at once the peer allows; many, as long as it has not said."""
-        return self._session.limit
+    def max_calls(self) -> int:
+        """Number of concurrent calls that the peer allows; very high until it has said."""
+        return self._session.max_calls
 
-    async def ready(self) -> None:
-        """Wait until calls can begin. Raises CallEnded (UNAVAILABLE) where they never will."""
+    async def wait_ready(self) -> None:
+        """Wait until calls can start. Raises CallEnded (UNAVAILABLE) if they never will."""
         if not self._connecting.done():
             await asyncio.wait([self._connecting])
-        if self._session.ended is not None:
-            raise CallEnded(self._session.ended)
+        if self._session.closed is not None:
+            raise CallEnded(self._session.closed)
 
-    def call(self, path: str, message: bytes, metadata: Metadata) -> Call:
-        """Begin a call; the connection must be ready. Raises CallEnded where none can begin."""
-        return self._session.call(path, message, metadata)
+    def start_call(self, path: str, message: bytes, metadata: Metadata) -> Call:
+        """Start a call on a ready connection. Raises CallEnded if none can start."""
+        return self._session.start_call(path, message, metadata)
 
     async def close(self) -> None:
-        """End it, and every call on it. Idempotent."""
-        self._session.end("the call was cut")
+        """Fail every call and close the transport. Idempotent."""
+        self._session.close("the call was cut")
         self._connecting.cancel()
         await asyncio.wait([self._connecting])
         if self._transport is not None:
-            await self._gone.wait()
+            await self._transport_lost.wait()
 
     async def _connect(self, dial: Dial) -> None:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await dial(lambda: self)
-                await self._settled
+                await self._connected
         except TimeoutError:
-            self._give_up("no connection in time")
+            self._fail_by_timeout("no connection in time")
         except (OSError, UnicodeError) as error:
-            self._cut(f"no connection: {error}")
+            self._fail(f"no connection: {error}")
 
     # ------------------------------------------------------------ asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Say hello."""
-        # uvloop's are no asyncio.Transport by descent.
+        """Start the session."""
+        # uvloop's transports are not instances of asyncio.Transport.
         self._transport = cast("asyncio.Transport", transport)
-        self._heard = self._loop.time()
-        if self._session.ended is not None:  # closed in the moment it was made
+        self._last_received = self._loop.time()
+        if self._session.closed is not None:  # `close` came first
             self._transport.abort()
             return
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != "h2":
-            self._cut("the peer speaks no HTTP/2")
+            self._fail("the peer speaks no HTTP/2")
             return
-        self._notice_loss(transport.get_extra_info("socket"))
-        self._session.hello()
+        self._set_user_timeout(transport.get_extra_info("socket"))
+        self._session.start()
 
     def data_received(self, data: bytes) -> None:
-        """Take what has arrived."""
-        self._heard = self._loop.time()
-        messages = self._feed(data)
+        """Process received bytes."""
+        self._last_received = self._loop.time()
+        messages = self._receive_data(data)
         if self._transport is not None:
-            self._gather.read(self._transport, messages)
+            self._coalescing.on_read(self._transport, messages)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take note of the end."""
-        self._dead = True
-        self._session.end(f"the connection was lost: {exc or 'closed by the peer'}")
-        if self._farewell is not None:
-            self._farewell.cancel()
-        self._gone.set()
+        """Fail every call."""
+        self._unwritable = True
+        self._session.close(f"the connection was lost: {exc or 'closed by the peer'}")
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
+        self._transport_lost.set()
 
-    def _notice_loss(self, sock: Any) -> None:
-        """Have the kernel, too, give up on a peer that takes nothing in."""
+    def _set_user_timeout(self, sock: Any) -> None:
+        """Have the kernel close the connection if the peer acknowledges nothing (tcp(7))."""
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            patience = int(self._keepalive.patience * 1000)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience)
+            milliseconds = int(self._keepalive.timeout * 1000)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
-    # ------------------------------------------------------------ what the session wants
+    # ------------------------------------------------------------ callbacks of the session
 
     def _write(self, data: bytes) -> None:
-        if self._transport is not None and not self._dead:
+        if self._transport is not None and not self._unwritable:
             self._transport.write(data)
 
-    def _settle(self) -> None:
-        if not self._settled.done():
-            self._settled.set_result(None)
-            self._pulse.begin()
+    def _on_settings(self) -> None:
+        if not self._connected.done():
+            self._connected.set_result(None)
+            self._keepalive_timer.start()
 
-    def _give_up(self, cause: str) -> None:
-        self._mute = True
-        self._cut(cause)
+    def _fail_by_timeout(self, cause: str) -> None:
+        self._timed_out = True
+        self._fail(cause)
 
-    def _cut(self, cause: str) -> None:
-        """End without a goodbye: nobody would hear it."""
-        self._dead = True
-        self._session.end(cause)
+    def _fail(self, cause: str) -> None:
+        """Close without GOAWAY: the peer would not read it."""
+        self._unwritable = True
+        self._session.close(cause)
 
-    def _leave(self) -> None:
-        self._pulse.stop()
-        if not self._settled.done():
-            self._settled.set_result(None)
+    def _on_session_closed(self) -> None:
+        self._keepalive_timer.stop()
+        if not self._connected.done():
+            self._connected.set_result(None)
         if self._transport is None:
             return
-        if self._dead:
+        if self._unwritable:
             self._transport.abort()
         else:
             self._transport.close()
-            self._farewell = self._loop.call_later(CLOSE_TIMEOUT, self._transport.abort)
+            self._abort_timer = self._loop.call_later(CLOSE_TIMEOUT, self._transport.abort)

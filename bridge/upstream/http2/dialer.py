@@ -1,4 +1,4 @@
-"""Dial: how a replica is connected to for streams, over TCP, TLS or a Unix socket."""
+"""Dialer: connects to a replica for streams, over TCP, TLS or a Unix socket."""
 
 import asyncio
 import ssl
@@ -14,47 +14,51 @@ from .keepalive import Keepalive
 class Dialer:
     """Makes connections.
 
-    `context` tells what TLS to make one with; where it is None, they are in clear text.
-    `server_name` is what the tier's certificate must hold, None for the name it is reached by.
-    `gather` is how many seconds reads of a busy one may be apart.
+    Args:
+        keepalive: after how long a silent peer is gone.
+        read_interval: seconds between two reads of a busy connection; 0 for no wait.
+        ssl_context: returns the context for the next connection; None for clear text.
+        server_name: the name that the replica's certificate must hold; None for the name that the
+            replica is reached by.
+
     """
 
     def __init__(
         self,
         *,
         keepalive: Keepalive,
-        gather: float = 0.0,
-        context: Callable[[], ssl.SSLContext] | None = None,
+        read_interval: float = 0.0,
+        ssl_context: Callable[[], ssl.SSLContext] | None = None,
         server_name: str | None = None,
     ) -> None:
         self._keepalive = keepalive
-        self._gather = gather
-        self._context = context
+        self._read_interval = read_interval
+        self._ssl_context = ssl_context
         self._server_name = server_name
 
-    def dial(self, place: ReplicaAddress) -> Http2Connection:
-        """Begin to connect, with the TLS context there is now."""
-        context = self._context() if self._context else None
-        name = self._server_name or place.host
+    def dial(self, replica: ReplicaAddress) -> Http2Connection:
+        """Begin to connect; return the connection."""
+        context = self._ssl_context() if self._ssl_context else None
+        name = self._server_name or replica.host
         return Http2Connection(
-            lambda protocol: _connect(place, protocol, context, name),
-            authority=_authority(place, name if context else ""),
+            lambda protocol: _connect(replica, protocol, context, name),
+            authority=_authority(replica, name if context else ""),
             scheme="https" if context else "http",
             keepalive=self._keepalive,
-            gather=self._gather,
-            name=place.address,
+            read_interval=self._read_interval,
+            name=replica.address,
         )
 
 
 async def _connect(
-    place: ReplicaAddress,
+    replica: ReplicaAddress,
     protocol: Callable[[], asyncio.Protocol],
     context: ssl.SSLContext | None,
     name: str,
 ) -> None:
     loop = asyncio.get_running_loop()
     tls: dict[str, Any] = {}
-    host, port = _target(place)
+    host, port = _host_and_port(replica)
     if context is not None:
         tls = {
             "ssl": context,
@@ -67,16 +71,16 @@ async def _connect(
         await loop.create_connection(protocol, host, port, **tls)
 
 
-def _target(place: ReplicaAddress) -> tuple[str, int | None]:
-    """Return host and port, or the path of a Unix socket and None."""
-    if place.address.startswith("unix:"):
-        return place.address.removeprefix("unix:").removeprefix("//"), None
-    host, _, port = place.address.rpartition(":")
+def _host_and_port(replica: ReplicaAddress) -> tuple[str, int | None]:
+    """Return host and port; for a Unix socket, its path and None."""
+    if replica.address.startswith("unix:"):
+        return replica.address.removeprefix("unix:").removeprefix("//"), None
+    host, _, port = replica.address.rpartition(":")
     return host.strip("[]"), int(port)
 
 
-def _authority(place: ReplicaAddress, name: str) -> str:
-    """Return what a replica is asked as: as gRPC would."""
-    if place.host:
-        return f"{place.host}:{place.port}"
-    return name or ("localhost" if place.address.startswith("unix:") else place.address)
+def _authority(replica: ReplicaAddress, name: str) -> str:
+    """Return the `:authority` that gRPC would send to a replica."""
+    if replica.host:
+        return f"{replica.host}:{replica.port}"
+    return name or ("localhost" if replica.address.startswith("unix:") else replica.address)

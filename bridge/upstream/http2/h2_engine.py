@@ -1,4 +1,4 @@
-"""Engine: h2, set up for what we ask of it."""
+"""Engine: h2's connection state, set up for this client."""
 
 from typing import Final
 
@@ -8,22 +8,23 @@ from h2.settings import SettingCodes, Settings
 
 from .stream_buffer import WINDOW
 
-_MAX_HEADERS: Final = 64 * 1024
+_MAX_HEADER_LIST: Final = 64 * 1024
 
 
 class H2Engine(H2Connection):
-    """A client that wants no pushes, and headers as bytes."""
+    """A client without server push, with headers as bytes."""
 
-    # h2 remembers how streams ended, for frames that cross a reset: a few thousand are enough.
+    # h2 remembers how streams ended, for frames that arrive after a reset. A few thousand are
+    # enough; h2's default is 65,536.
     MAX_CLOSED_STREAMS = 4096
 
     def __init__(self) -> None:
-        # A header that is odd is its call's trouble and not the connection's.
+        # An invalid header must fail its call and not the connection.
         super().__init__(H2Configuration(header_encoding=None, validate_inbound_headers=False))
         self.local_settings = Settings(
             initial_values={
                 SettingCodes.ENABLE_PUSH: 0,
                 SettingCodes.INITIAL_WINDOW_SIZE: WINDOW,
-                SettingCodes.MAX_HEADER_LIST_SIZE: _MAX_HEADERS,
+                SettingCodes.MAX_HEADER_LIST_SIZE: _MAX_HEADER_LIST,
             }
         )

@@ -1,31 +1,35 @@
-"""Keepalive: finds a peer that is gone and whose connection does not know it.
+"""Keepalive: finds a peer that is gone while the connection looks open.
 
-Laws: a ping goes out only after a silence, and only while there are calls: servers punish more.
-Whatever is heard after it is an answer.
+Invariants: a ping is sent only after a silence and only while there are calls, because servers
+close connections with more pings. Any received byte after the ping is an answer.
 """
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
+
+_ROUNDING: Final = 0.001
+"""Seconds by which a timer may fire early."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keepalive:
-    """Seconds of silence until a ping, and from the ping until the peer counts as gone."""
+    """Seconds of silence until a ping, and seconds from the ping until the peer is gone."""
 
-    silence: float
-    patience: float
+    ping_after: float
+    timeout: float
 
 
 class KeepaliveTimer:
-    """One connection's, from `begin` to `stop`.
+    """The timer of one connection, from `start` to `stop`.
 
     Args:
-        keepalive: how long is how long.
-        heard: tells when the peer was heard last, in loop.time.
-        busy: tells whether there are calls.
+        keepalive: the times.
+        last_received: returns the loop time of the last received byte.
+        has_calls: returns whether calls are open.
         ping: sends a ping.
-        gone: is told once that the peer is gone.
+        on_timeout: is called once, when the peer is gone.
 
     """
 
@@ -33,49 +37,46 @@ class KeepaliveTimer:
         self,
         keepalive: Keepalive,
         *,
-        heard: Callable[[], float],
-        busy: Callable[[], bool],
+        last_received: Callable[[], float],
+        has_calls: Callable[[], bool],
         ping: Callable[[], None],
-        gone: Callable[[], None],
+        on_timeout: Callable[[], None],
     ) -> None:
         self._keepalive = keepalive
-        self._heard = heard
-        self._busy = busy
+        self._last_received = last_received
+        self._has_calls = has_calls
         self._ping = ping
-        self._gone = gone
+        self._on_timeout = on_timeout
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self) -> None:
-        """Listen."""
-        self._again(self._keepalive.silence)
+    def start(self) -> None:
+        """Start the timer."""
+        self._schedule_check(self._keepalive.ping_after)
 
     def stop(self) -> None:
-        """Listen no more. Idempotent."""
+        """Stop the timer. Idempotent."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _again(self, delay: float) -> None:
-        self._timer = self._loop.call_later(delay, self._look)
+    def _schedule_check(self, delay: float) -> None:
+        self._timer = self._loop.call_later(delay, self._check_silence)
 
-    def _look(self) -> None:
-        silence = self._loop.time() - self._heard()
-        left = self._keepalive.silence - silence
+    def _check_silence(self) -> None:
+        silence = self._loop.time() - self._last_received()
+        left = self._keepalive.ping_after - silence
         if left > _ROUNDING:
-            self._again(left)
-        elif self._busy():
+            self._schedule_check(left)
+        elif self._has_calls():
             self._ping()
             self._timer = self._loop.call_later(
-                self._keepalive.patience, self._judge, self._loop.time()
+                self._keepalive.timeout, self._check_answer, self._loop.time()
             )
         else:
-            self._again(self._keepalive.silence)
+            self._schedule_check(self._keepalive.ping_after)
 
-    def _judge(self, pinged: float) -> None:
-        if self._heard() >= pinged:
-            self._look()
+    def _check_answer(self, pinged: float) -> None:
+        if self._last_received() >= pinged:
+            self._check_silence()
         else:
-            self._gone()
-
-
-_ROUNDING = 0.001
+            self._on_timeout()

@@ -1,39 +1,39 @@
-"""Gather: reads of a busy connection together, a few milliseconds apart.
+"""Read coalescing: a busy connection is read every few milliseconds, several messages at once.
 
-To wake up for a message costs more than to take it in. Where messages of many calls come one by
-one all the time, they may wait for each other that long. A connection that says something now and
-then is read at once, and so is one that is flooded, whose reads are full anyway.
+A wake-up costs more than the parsing of a message. On a connection where messages of many calls
+arrive one by one all the time, they may wait for each other that long. A connection with few
+messages is read at once. So is one with a flood of them, whose reads are full anyway.
 """
 
 import asyncio
 from typing import Final
 
-BUSY: Final = 500
-"""Messages a second from which on they are gathered."""
-FULL: Final = 64
-"""Messages in one read that need not be more."""
+BUSY_RATE: Final = 500
+"""Messages a second from which on a connection is busy."""
+FULL_READ: Final = 64
+"""Messages in one read from which on a longer wait gains nothing."""
 
 
 class ReadCoalescing:
-    """One connection's. `interval` is how far apart reads may be, in seconds; 0 is never."""
+    """Spaces the reads of one connection. `interval`: seconds between two reads; 0 turns it off."""
 
-    __slots__ = ("_at", "_clock", "_interval")
+    __slots__ = ("_interval", "_last_read", "_loop")
 
-    def __init__(self, interval: float, clock: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, interval: float, loop: asyncio.AbstractEventLoop) -> None:
         self._interval = interval
-        self._clock = clock
-        self._at = 0.0
+        self._loop = loop
+        self._last_read = 0.0
 
-    def read(self, transport: asyncio.ReadTransport, messages: int) -> None:
-        """Take note that so many messages have been read; puts off the next read if it is due."""
+    def on_read(self, transport: asyncio.ReadTransport, messages: int) -> None:
+        """Count a read of so many messages; pause reading if the connection is busy."""
         if not self._interval:
             return
-        now = self._clock.time()
-        since, self._at = now - self._at, now
-        if BUSY * since <= messages < FULL:
+        now = self._loop.time()
+        since, self._last_read = now - self._last_read, now
+        if BUSY_RATE * since <= messages < FULL_READ:
             transport.pause_reading()
-            # At moments that all connections share: one turn of the loop for all of them.
+            # Multiples of the interval: one turn of the loop then reads all busy connections.
             moment = (now // self._interval + 1) * self._interval
-            if moment - now < self._interval / 4:  # a timer may ring a little early
+            if moment - now < self._interval / 4:  # a timer may fire a little early
                 moment += self._interval
-            self._clock.call_at(moment, transport.resume_reading)
+            self._loop.call_at(moment, transport.resume_reading)

@@ -1,14 +1,14 @@
-"""Status: how a call ended, as a value."""
+"""Call status: how a call ended, as a value."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class CallStatus:
-    """How a call ended, whoever carried it.
+    """How a call ended, on either transport.
 
-    `code` is gRPC's name. `text` is for whoever debugs. `details` is a serialized
-    google.rpc.Status, empty where there is none.
+    `code` is the name of a gRPC status code. `text` is for debugging. `details` is a serialized
+    google.rpc.Status; empty if there is none.
     """
 
     code: str

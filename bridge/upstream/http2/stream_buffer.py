@@ -1,9 +1,12 @@
-"""Inbox: the messages of one stream between the network and its reader.
+"""Stream buffer: the messages of one stream, between the network and the reader.
 
-Laws: the peer may send as much as its window allows, and is granted more only for what the reader
-has taken: what is kept is bounded by WINDOW. A message larger than what is left is lent the rest,
-once and on its own, and the loan is paid back before anything else is granted. What came before
-the end is read before the end. A follower is handed messages as they come, without a task between.
+Invariants:
+- The peer's window is widened only for bytes that were read: a buffer holds at most WINDOW bytes
+  of messages, or one larger message.
+- If a message is larger than the rest of the window, the missing bytes are granted in advance,
+  once. They are subtracted from the next grants.
+- Messages that arrived before the end of the call are read before the end.
+- A handler is called for each message as it arrives; no task runs in between.
 """
 
 import asyncio
@@ -15,71 +18,71 @@ from typing import Final, TypeAlias
 from .status import CallStatus
 
 MAX_MESSAGE: Final = 4 * 1024 * 1024
-"""Bytes of the largest message, either way."""
+"""Bytes of the largest message, in both directions."""
 WINDOW: Final = 64 * 1024
-"""Bytes that a stream may have under way and unread: bounds how far a fast tier may run ahead."""
-_HALF: Final = WINDOW // 2
+"""Bytes of a stream that may be on the way or unread: how far a fast tier can run ahead."""
+_GRANT_THRESHOLD: Final = WINDOW // 2
 _PREFIX: Final = struct.Struct(">BI")
 PREFIX_SIZE: Final = _PREFIX.size
 
 
 def frame_message(message: bytes) -> bytes:
-    """Put gRPC's prefix before a message: not compressed, so long."""
+    """Prepend gRPC's prefix to a message: the compressed flag, which is 0, and the length."""
     return _PREFIX.pack(0, len(message)) + message
 
 
-class ViolationError(Exception):
-    """The peer breaks HTTP/2's rules: the connection can't go on."""
+class ProtocolViolationError(Exception):
+    """The peer broke the rules of HTTP/2: the connection can't go on."""
 
 
 class MessageRefusedError(Exception):
-    """A message we don't take: its call can't go on, the connection can."""
+    """A message that is not accepted: its call can't go on, the connection can."""
 
     def __init__(self, status: CallStatus) -> None:
         super().__init__(status)
         self.status = status
 
 
-Follower: TypeAlias = Callable[[bytes], None]
-"""Who takes messages as they come."""
+MessageHandler: TypeAlias = Callable[[bytes], None]
+"""Is called with each message as it arrives."""
 
 
 class StreamBuffer:
-    """One stream's. `grant` is told by how many bytes to widen the peer's window."""
+    """The buffer of one stream. `grant` widens the peer's window by so many bytes."""
 
     __slots__ = (
-        "_consumed",
-        "_follower",
+        "_advance",
         "_grant",
-        "_lent",
-        "_part",
+        "_handler",
+        "_partial",
+        "_read_bytes",
         "_waiter",
         "_window",
-        "end",
         "messages",
+        "status",
     )
 
     def __init__(self, grant: Callable[[int], None]) -> None:
         self.messages: deque[bytes] = deque()
-        """Whole messages, not read yet."""
-        self.end: CallStatus | None = None
+        """Whole messages that were not read yet."""
+        self.status: CallStatus | None = None
         """How the call ended; None while it runs."""
         self._grant = grant
-        self._part = bytearray()  # of a message, its prefix included
+        self._partial = bytearray()  # the beginning of a message, with its prefix
         self._window = WINDOW
-        self._consumed = 0
-        self._lent = 0
+        self._read_bytes = 0  # read and not granted again yet
+        self._advance = 0  # granted in advance
         self._waiter: asyncio.Future[None] | None = None
-        self._follower: Follower | None = None
+        self._handler: MessageHandler | None = None
 
     # ------------------------------------------------------------ the network's side
 
-    def put(self, data: bytes, start: int, end: int) -> None:
-        """Take bytes of the stream's. Raises Refused, ViolationError."""
+    def receive(self, data: bytes, start: int, end: int) -> None:
+        """Add the stream's bytes. Raises MessageRefusedError, ProtocolViolationError."""
         self._window -= end - start
         if self._window < 0:
-            raise ViolationError("more than the window")
-        if not self._part:
+            raise ProtocolViolationError("more than the window")
+        if not self._partial:
             while end - start >= PREFIX_SIZE:
                 flag, length = _PREFIX.unpack_from(data, start)
                 stop = start + PREFIX_SIZE + length
@@ -88,32 +91,32 @@ class StreamBuffer:
                 self.messages.append(data[start + PREFIX_SIZE : stop])
                 start = stop
         if start < end:
-            self._gather(data[start:end])
+            self._receive_partial(data[start:end])
         if self.messages:
-            if self._follower is not None:
-                self._hand_over()
+            if self._handler is not None:
+                self._deliver()
             elif self._waiter is not None:
-                self._wake()
+                self._wake_waiter()
 
-    def pad(self, size: int) -> None:
-        """Take note of padding: it counts, and nobody will read it. Raises ViolationError."""
+    def receive_padding(self, size: int) -> None:
+        """Count padding: it uses the window and is never read. Raises ProtocolViolationError."""
         self._window -= size
         if self._window < 0:
-            raise ViolationError("more than the window")
-        self._consume(size)
+            raise ProtocolViolationError("more than the window")
+        self._count_read(size)
 
     def finish(self, status: CallStatus) -> None:
-        """End: nothing more will come. The first to say so is right."""
-        if self.end is None:
-            self.end = status
-            self._part.clear()
-            self._wake()
+        """End the call: nothing more will arrive. Only the first status counts."""
+        if self.status is None:
+            self.status = status
+            self._partial.clear()
+            self._wake_waiter()
 
-    def _gather(self, piece: bytes) -> None:
-        part = self._part
-        part += piece
-        while len(part) >= PREFIX_SIZE:
-            flag, length = _PREFIX.unpack_from(part)
+    def _receive_partial(self, piece: bytes) -> None:
+        partial = self._partial
+        partial += piece
+        while len(partial) >= PREFIX_SIZE:
+            flag, length = _PREFIX.unpack_from(partial)
             if flag:
                 raise MessageRefusedError(
                     CallStatus("INTERNAL", "a compressed message, which nobody asked for")
@@ -122,71 +125,73 @@ class StreamBuffer:
                 text = f"Received message larger than max ({length} vs. {MAX_MESSAGE})"
                 raise MessageRefusedError(CallStatus("RESOURCE_EXHAUSTED", text))
             stop = PREFIX_SIZE + length
-            if len(part) < stop:
-                self._lend(stop - len(part) - self._window)
+            if len(partial) < stop:
+                self._grant_in_advance(stop - len(partial) - self._window)
                 return
-            self.messages.append(bytes(part[PREFIX_SIZE:stop]))
-            del part[:stop]
+            self.messages.append(bytes(partial[PREFIX_SIZE:stop]))
+            del partial[:stop]
 
-    def _lend(self, size: int) -> None:
+    def _grant_in_advance(self, size: int) -> None:
         if size > 0:
-            self._lent += size
+            self._advance += size
             self._window += size
             self._grant(size)
 
-    def _wake(self) -> None:
+    def _wake_waiter(self) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     # ------------------------------------------------------------ the reader's side
 
-    def take(self) -> bytes:
-        """Take the next message; there must be one."""
+    def pop(self) -> bytes:
+        """Remove and return the next message; there must be one."""
         message = self.messages.popleft()
-        self._consumed += len(message) + PREFIX_SIZE
-        if self._consumed >= _HALF:
-            self._consume(0)
+        self._read_bytes += len(message) + PREFIX_SIZE
+        if self._read_bytes >= _GRANT_THRESHOLD:
+            self._count_read(0)
         return message
 
-    def news(self) -> asyncio.Future[None]:
-        """Return what is done with the next message or the end. One reader at a time."""
+    def when_readable(self) -> asyncio.Future[None]:
+        """Return a future that is done at the next message or the end. One reader at a time."""
         self._waiter = asyncio.get_running_loop().create_future()
         return self._waiter
 
-    def follow(self, take: Follower) -> asyncio.Future[None]:
-        """Hand messages over until the end, when what is returned is done, or `leave`.
+    def start_delivery(self, handler: MessageHandler) -> asyncio.Future[None]:
+        """Call a handler with each message; return a future that is done at the end.
 
-        What `take` raises goes to the future, and messages stay here again. One at a time.
+        If the handler raises, the future gets the exception and delivery stops: later messages
+        stay in the buffer. One reader at a time.
         """
-        done = self.news()
-        self._follower = take
-        if self.end is not None:
-            self._wake()
-        self._hand_over()
+        done = self.when_readable()
+        self._handler = handler
+        if self.status is not None:
+            self._wake_waiter()
+        self._deliver()
         return done
 
-    def leave(self) -> None:
-        """Keep messages here from now on. Idempotent."""
-        self._follower = None
+    def stop_delivery(self) -> None:
+        """Keep messages in the buffer from now on. Idempotent."""
+        self._handler = None
 
-    def _hand_over(self) -> None:
-        while self.messages and self._follower is not None:
+    def _deliver(self) -> None:
+        while self.messages and self._handler is not None:
             try:
-                self._follower(self.take())
-            except Exception as error:  # noqa: BLE001 - it is the reader's own
-                self._follower = None
+                self._handler(self.pop())
+            except Exception as error:  # noqa: BLE001 - the reader's own error
+                self._handler = None
                 if self._waiter is not None and not self._waiter.done():
                     self._waiter.set_exception(error)
 
-    def _consume(self, size: int) -> None:
-        self._consumed += size
-        if self._consumed < _HALF or self.end is not None:
+    def _count_read(self, size: int) -> None:
+        """Count bytes as read. From half a window on, grant them again."""
+        self._read_bytes += size
+        if self._read_bytes < _GRANT_THRESHOLD or self.status is not None:
             return
-        paid = min(self._lent, self._consumed)
-        grant = self._consumed - paid
-        self._lent -= paid
-        self._consumed = 0
+        settled = min(self._advance, self._read_bytes)
+        grant = self._read_bytes - settled
+        self._advance -= settled
+        self._read_bytes = 0
         if grant:
             self._window += grant
             self._grant(grant)

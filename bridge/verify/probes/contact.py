@@ -57,7 +57,8 @@ def _judge_answer(session: VerifySession, call: RawCall, end: CallEnd | None) ->
         raise NoServiceError
     lost = end is not None and end.code == "UNAVAILABLE" and not call.headers
     if end is not None and (end.code == "UNIMPLEMENTED" or lost):
-        ledger.find(rules.SERVICE, "livequery.v1.LiveQueryService", str(end))
+        hint = ": not HTTP/2, or TLS on one side only" if lost else ""
+        ledger.find(rules.SERVICE, "livequery.v1.LiveQueryService", f"{end}{hint}")
         raise NoServiceError
     ledger.ok(rules.SERVICE)
     ledger.check(

@@ -42,8 +42,10 @@ async def slow_reading(session: VerifySession) -> None:
         else:
             await session.compare(rules.SLOW_READER, stream, session.query)
     finally:
-        await stream.close()
-        await call.close()
+        try:
+            await stream.close()
+        finally:
+            await call.close()
 
 
 async def _pause(session: VerifySession) -> None:

@@ -1,18 +1,13 @@
-"""ConnectionRegistry: the connections of a listener, and what they share.
+"""ConnectionRegistry: the connections of a listener that aiohttp does not serve.
 
 Invariant: a connection on which no request comes for `IDLE_TIMEOUT` seconds is closed.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from typing import Final, Protocol
 
-from bridge.web.context import WebContext
 from bridge.web.idle_timers import TIMER_RESOLUTION
-
-from .aiohttp_connection import AiohttpConnection
-from .request_parser import RequestParser
 
 IDLE_TIMEOUT: Final = 10.0
 CLOSE_GRACE: Final = 0.5
@@ -30,20 +25,9 @@ class RegisteredConnection(Protocol):
 
 
 class ConnectionRegistry:
-    """The connections that aiohttp does not serve.
+    """Knows its connections, and closes those that idle."""
 
-    `make_aiohttp_connection` makes the protocol of one that it shall serve; None: it serves no
-    more.
-    """
-
-    def __init__(
-        self,
-        context: WebContext,
-        make_aiohttp_connection: Callable[[], AiohttpConnection | None],
-    ) -> None:
-        self.context = context
-        self.make_aiohttp_connection = make_aiohttp_connection
-        self.request_parser = RequestParser(context.settings)
+    def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._connections: dict[RegisteredConnection, None] = {}
         self._idle: dict[RegisteredConnection, float] = {}

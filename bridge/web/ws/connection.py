@@ -18,7 +18,7 @@ from aiohttp.http import WS_CLOSED_MESSAGE
 
 from bridge.live.send_buffer import SendBuffer
 from bridge.live.stream_end import End, EndReason
-from bridge.web.context import StreamSlot
+from bridge.web.context import StreamSlot, WebContext
 from bridge.web.http.registry import ConnectionRegistry
 from bridge.web.session_end import GRACE, SessionEnd
 from bridge.web.stream_request import StreamRequest
@@ -46,6 +46,7 @@ class WebSocketConnection(asyncio.Protocol):
     __slots__ = (
         "_abort_timer",
         "_arrived",
+        "_context",
         "_messages",
         "_queued",
         "_reader",
@@ -62,9 +63,14 @@ class WebSocketConnection(asyncio.Protocol):
     )
 
     def __init__(
-        self, registry: ConnectionRegistry, transport: asyncio.Transport, session_end: SessionEnd
+        self,
+        registry: ConnectionRegistry,
+        context: WebContext,
+        transport: asyncio.Transport,
+        session_end: SessionEnd,
     ) -> None:
         self._registry = registry
+        self._context = context
         self._transport: asyncio.Transport | None = transport
         self._session_end = session_end
         self._reader = MessageReader()
@@ -93,7 +99,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._registry.add(self)
         self._registry.stop_idle_timeout(self)
         transport.set_protocol(self)
-        transport.write(upgrade_head(request, self._registry.context.settings))
+        transport.write(upgrade_head(request, self._context.settings))
         sink = TransportSink(transport, self)
         self._task = asyncio.get_running_loop().create_task(
             self._serve(request, slot, sink), name="serving a WebSocket"
@@ -101,7 +107,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     async def _serve(self, request: StreamRequest, slot: StreamSlot, sink: TransportSink) -> None:
         try:
-            await serve_websocket(self._registry.context, request, self, sink, self._session_end)
+            await serve_websocket(self._context, request, self, sink, self._session_end)
         except Exception:
             logger.exception("a WebSocket session failed")
         finally:

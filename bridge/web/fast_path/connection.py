@@ -20,7 +20,7 @@ from bridge.web.stream_request import StreamRequest
 from bridge.web.transport_sink import TransportSink
 from bridge.web.ws.connection import WebSocketConnection
 
-from .registry import ConnectionRegistry
+from .fast_path import FastPath
 
 MAX_PIPELINED: Final = 64 * 1024
 """Bytes that a client may send behind its request."""
@@ -31,8 +31,8 @@ class HttpConnection(asyncio.Protocol):
 
     __slots__ = (
         "_abort_timer",
+        "_fast_path",
         "_pipelined",
-        "_registry",
         "_request",
         "_stream",
         "_transport",
@@ -40,8 +40,8 @@ class HttpConnection(asyncio.Protocol):
         "send_buffer",
     )
 
-    def __init__(self, registry: ConnectionRegistry) -> None:
-        self._registry = registry
+    def __init__(self, fast_path: FastPath) -> None:
+        self._fast_path = fast_path
         self._transport: asyncio.Transport | None = None
         self._request: StreamRequest | None = None
         """The request for a stream, while it is not answered."""
@@ -59,11 +59,11 @@ class HttpConnection(asyncio.Protocol):
         """Wait for a request."""
         # No isinstance: uvloop's transports are none of asyncio's classes.
         self._transport = transport  # type: ignore[assignment]
-        self._registry.add(self)
+        self._fast_path.registry.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Serve a stream or a WebSocket, or hand the connection to aiohttp."""
-        transport, registry = self._transport, self._registry
+        transport, fast_path = self._transport, self._fast_path
         if self._stream is not None:
             self._pipelined += data
             if len(self._pipelined) > MAX_PIPELINED and transport is not None:
@@ -72,21 +72,22 @@ class HttpConnection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         peer = transport.get_extra_info("peername")
-        request = registry.request_parser.parse(data, peer[0] if peer else "")
+        request = fast_path.request_parser.parse(data, peer[0] if peer else "")
         if request is None:
             self._hand_to_aiohttp(transport, data)
         elif request.protocol.transport == "ws":
             self._upgrade(transport, request)
         else:
-            registry.stop_idle_timeout(self)
+            fast_path.registry.stop_idle_timeout(self)
             self._request = request
-            self._stream = SseStream(registry.context, request, TransportSink(transport, self))
+            self._stream = SseStream(fast_path.context, request, TransportSink(transport, self))
             self._stream.start(self)
 
     def _upgrade(self, transport: asyncio.Transport, request: StreamRequest) -> None:
         """Turn the connection into a WebSocket, unless it is over a limit."""
-        registry, session_end = self._registry, SessionEnd()
-        slot = registry.context.slot(request.remote, request.protocol, session_end.drain)
+        fast_path, session_end = self._fast_path, SessionEnd()
+        context = fast_path.context
+        slot = context.slot(request.remote, request.protocol, session_end.drain)
         try:
             slot.acquire()
         except Failed as failure:
@@ -94,16 +95,16 @@ class HttpConnection(asyncio.Protocol):
             self.on_refused(failure)
             return
         self._transport = None
-        registry.remove(self)
-        connection = WebSocketConnection(registry, transport, session_end)
+        fast_path.registry.remove(self)
+        connection = WebSocketConnection(fast_path.registry, context, transport, session_end)
         if self._writing_paused:
             connection.pause_writing()
         connection.start(request, slot)
 
     def _hand_to_aiohttp(self, transport: asyncio.Transport, data: bytes) -> None:
         self._transport = None
-        self._registry.remove(self)
-        connection = self._registry.make_aiohttp_connection()
+        self._fast_path.registry.remove(self)
+        connection = self._fast_path.make_aiohttp_connection()
         if connection is None:
             transport.abort()
             return
@@ -129,7 +130,7 @@ class HttpConnection(asyncio.Protocol):
         del exc
         send_buffer, stream = self.send_buffer, self._stream
         self._transport = self.send_buffer = self._stream = self._request = None
-        self._registry.remove(self)
+        self._fast_path.registry.remove(self)
         if self._abort_timer is not None:
             self._abort_timer.cancel()
         if send_buffer is not None:
@@ -145,7 +146,7 @@ class HttpConnection(asyncio.Protocol):
 
     def on_refused(self, failure: Failed) -> None:
         """Answer with the refusal."""
-        context, request = self._registry.context, self._request
+        context, request = self._fast_path.context, self._request
         if request is None or self._transport is None:
             return
         response = context.refuse(request.request_id, failure, soft=request.parameters.soft)
@@ -156,10 +157,10 @@ class HttpConnection(asyncio.Protocol):
     def on_finished(self, *, keep_alive: bool) -> None:
         """Wait for another request, or close."""
         pipelined = self._reset()
-        if not keep_alive or self._registry.context.hub.draining:
+        if not keep_alive or self._fast_path.context.hub.draining:
             self.close_after_flush()
             return
-        self._registry.start_idle_timeout(self)
+        self._fast_path.registry.start_idle_timeout(self)
         if pipelined:
             self.data_received(pipelined)
         if self._writing_paused and self._stream is None and self._transport is not None:
