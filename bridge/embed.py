@@ -12,30 +12,53 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from bridge.config.loader import resolve
+from bridge.config.loader import ConfigError, resolve
 from bridge.web.context import CONTEXT
 from bridge.web.routes import stream_application
 
 from .app import Bridge
 
+NOT_OURS = frozenset(
+    [
+        "listen",
+        "admin_listen",
+        "tls_cert",
+        "tls_key",
+        "tls_client_ca",
+        "wait_for_tier",
+        "workers",
+        "base_path",
+        "explorer",
+        "log_format",
+        "log_level",
+    ]
+)
+"""Options of `serve` that a mounted bridge does not have."""
 BRIDGE = web.AppKey("bridge", Bridge)
 """The running bridge, in the sub-application that `mount` returns. Its `metrics` print themselves;
 `unready_reasons()` returns why it can't serve now."""
 
 
-def mount(app: web.Application, prefix: str, **options: str) -> web.Application:
+def mount(
+    app: web.Application, prefix: str, **options: str | float | bool | list[str]
+) -> web.Application:
     """Serve live queries below `prefix`, a path such as `/live`; returns the sub-application.
 
-    `options` are those of `serve`, as text, with underscores: `upstream`, which is needed,
-    `max_rows`, `allowed_origins` and so on. Options of the listener (`listen`, `tls_*`, `workers`,
-    `base_path`, `explorer`, `admin_listen`, `wait_for_tier`) have no effect. The environment is not
-    read, and no file. Call it before the application starts.
+    `options` are those of `serve`, with underscores, as text or as a TOML file has them:
+    `upstream`, which is needed, `max_rows`, `allowed_origins` and so on. Those of the listener, of
+    the process and of its log are the application's own, and refused. The environment is not read,
+    and no file. Call it before the application starts. It raises the process's limit of open files.
 
     Raises:
-        ConfigError: an option is unknown or wrong.
+        ConfigError: an option is unknown, wrong, or the application's own; there is no `upstream`.
 
     """
+    for name in options:
+        if name in NOT_OURS:
+            raise ConfigError(f"{name}: a mounted bridge leaves that to its application")
     config, _ = resolve(options, environ={})
+    if not config.upstream:
+        raise ConfigError("upstream: the address of the tier is needed")
     mounted = stream_application()
 
     async def run(mounted: web.Application) -> AsyncIterator[None]:

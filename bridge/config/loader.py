@@ -32,14 +32,14 @@ class Setting:
 
 
 def resolve(
-    flags: Mapping[str, str | None],
+    flags: Mapping[str, Any],
     environ: Mapping[str, str],
     file: str | None = None,
 ) -> tuple[Config, dict[str, Setting]]:
     """Build the configuration; returns it with the text and source of every option.
 
     Args:
-        flags: option key → text; None for a flag that was not given.
+        flags: option key → text, or a value as a TOML file has it; None for one not given.
         environ: the environment of the process; every BRIDGE_ variable in it must be an option.
         file: path of a TOML file; None takes BRIDGE_CONFIG from `environ`, if it is there.
 
@@ -52,11 +52,7 @@ def resolve(
     if file:
         settings.update(_from_file(file))
     settings.update(_from_environ(environ))
-    settings.update(
-        (key, Setting(text, f"--{BY_KEY[key].name}"))
-        for key, text in flags.items()
-        if text is not None
-    )
+    settings.update(_from_flags(flags))
     return build(settings), settings
 
 
@@ -73,6 +69,17 @@ def _parse(option: Option, setting: Setting) -> Any:
     except ValueError as error:
         where = "" if setting.source == f"--{option.name}" else f" (from {setting.source})"
         raise ConfigError(f"--{option.name} {setting.text!r}{where}: {error}") from None
+
+
+def _from_flags(flags: Mapping[str, Any]) -> dict[str, Setting]:
+    found = {}
+    for key, value in flags.items():
+        option = BY_KEY.get(key)
+        if option is None:
+            raise ConfigError(f"unknown option {key!r}{_nearest(key, BY_KEY)}")
+        if value is not None:
+            found[key] = Setting(_to_text(value, f"--{option.name}"), f"--{option.name}")
+    return found
 
 
 def _from_environ(environ: Mapping[str, str]) -> dict[str, Setting]:

@@ -100,5 +100,7 @@ def run_event_loop(main: Coroutine[Any, Any, T]) -> T:
     try:
         import uvloop  # noqa: PLC0415 - not built everywhere
     except ImportError:
-        return asyncio.run(main)
-    return uvloop.run(main)
+        run = asyncio.run
+    else:
+        run = uvloop.run
+    return run(main)

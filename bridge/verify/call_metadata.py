@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from bridge.core.metadata import METADATA_VALUE, check_name
+
 from .calls import Metadata
 
 SHORTEST = 4
@@ -11,14 +13,20 @@ SHORTEST = 4
 def parse_metadata(texts: Iterable[str]) -> Metadata:
     """Read NAME=VALUE pairs.
 
-    Raises ValueError for another form; its message names the pair without the value.
+    Raises ValueError for another form; its message quotes nothing that may be a secret.
     """
     pairs = []
-    for text in texts:
+    for number, text in enumerate(texts, 1):
         name, equals, value = text.partition("=")
         name = name.strip().lower()
-        if not equals or not name or not value.isascii() or name.startswith(("grpc-", ":")):
-            raise ValueError(f"{name or 'a pair without a name'}: NAME=VALUE in ASCII is needed")
+        if not equals:  # the whole text may be a value
+            raise ValueError(f"number {number}: NAME=VALUE is needed")
+        try:
+            check_name(name)
+        except ValueError:
+            raise ValueError(f"number {number}: its name can't be metadata") from None
+        if not METADATA_VALUE.fullmatch(value):
+            raise ValueError(f"{name}: a value of visible ASCII is needed")
         pairs.append((name, value))
     return tuple(pairs)
 

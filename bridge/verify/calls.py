@@ -47,7 +47,7 @@ class CallEnd:
     info: error_details_pb2.ErrorInfo | None = None
 
     def __str__(self) -> str:
-        return f"{self.code} ({printable(self.text[:160])})" if self.text else self.code
+        return f"{self.code} ({printable(self.text)})" if self.text else self.code
 
 
 class CallFailedError(Exception):

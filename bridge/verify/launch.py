@@ -1,6 +1,5 @@
 """From the command's options to a report: addresses, TLS, the query, the user's commands."""
 
-import asyncio
 import time
 from dataclasses import dataclass
 
@@ -18,10 +17,10 @@ from .describe import describe, query_for
 from .report import Report
 from .rules import BY_ID, Rule
 from .runner import verify
-from .session import Hook, RefusedError
+from .session import RefusedError
+from .shell_hook import HookFailedError, shell_hook
 
 EXAMPLE = '{"entity":"flights","sort":[{"column":"est_dep"}],"limit":10}'
-COMMAND_SECONDS = 30.0
 DESCRIBE_SECONDS = 5.0
 
 
@@ -59,9 +58,11 @@ async def judge(options: VerifyOptions) -> Report:
             query,
             only=only,
             mask=mask,
-            write=_hook("--write-command", options.write_command),
-            stop=_hook("--stop-command", options.stop_command),
+            write=shell_hook("--write-command", options.write_command),
+            stop=shell_hook("--stop-command", options.stop_command),
         )
+    except HookFailedError as failed:
+        raise LaunchError(mask(str(failed))) from None
     except RefusedError as refused:
         hint = " or --metadata" if refused.end.code == "UNAUTHENTICATED" else ""
         raise LaunchError(mask(f"{refused}; give another --query{hint}")) from None
@@ -120,35 +121,3 @@ async def _described_query(target: Target) -> pb.LiveQuery:
     if query is None:
         raise LaunchError("--query is needed: the tier's Describe names no entity")
     return query
-
-
-def _hook(option: str, command: str | None) -> Hook | None:
-    if command is None:
-        return None
-
-    async def run() -> None:
-        await _run_shell(option, command)
-
-    return run
-
-
-async def _run_shell(option: str, command: str) -> None:
-    """Run a user's command; raises LaunchError if it fails or takes too long."""
-    process = await asyncio.create_subprocess_shell(
-        command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(COMMAND_SECONDS):
-            _, errors = await process.communicate()
-    except TimeoutError:
-        raise LaunchError(f"{option} took over {COMMAND_SECONDS:g} s") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        said = errors.decode(errors="replace").strip()[-300:]
-        raise LaunchError(f"{option} ended with {process.returncode}: {said}")

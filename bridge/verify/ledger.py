@@ -64,6 +64,7 @@ class Outcome:
 
 
 MOST_FINDINGS = 5
+MOST_CHARACTERS = 400
 """Different findings that are kept per rule; more are counted with the last."""
 
 
@@ -128,8 +129,12 @@ class Ledger:
         """Return one rule's outcome."""
         return self._outcomes[rule]
 
+    def _clip(self, text: str) -> str:
+        """Mask, then cut: half a secret at the cut would not be found."""
+        return self._mask(text)[:MOST_CHARACTERS]
+
     def _find(self, rule: Rule, expected: str, got: str, *, warning: bool) -> None:
-        finding = Finding(self._mask(expected), self._mask(got), warning)
+        finding = Finding(self._clip(expected), self._clip(got), warning)
         outcome = self._outcomes[rule]
         outcome.judged += 1
         for known in outcome.findings:

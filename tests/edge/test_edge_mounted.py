@@ -7,6 +7,7 @@ import json
 import pytest
 from aiohttp import web
 
+from bridge.config.loader import ConfigError
 from bridge.embed import BRIDGE, mount
 from clients import SseClient
 from examples.mounted import build
@@ -104,3 +105,27 @@ async def closed(ws):
     async for _ in ws:
         pass
     return ws.close_code
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"upstream": "127.0.0.1:1", "max_row": "5"},
+            "unknown option 'max_row'; did you mean max_rows",
+        ),
+        ({"upstream": "127.0.0.1:1", "max_rows": object()}, "--max-rows: a text"),
+        ({"upstream": "127.0.0.1:1", "max_rows": -1}, "--max-rows '-1'"),
+        ({}, "upstream: the address of the tier is needed"),
+        ({"upstream": "127.0.0.1:1", "tls_cert": "missing.pem"}, "tls_cert: a mounted bridge"),
+    ],
+)
+def test_a_mount_says_what_is_wrong_with_its_options(options, message):
+    with pytest.raises(ConfigError) as refused:
+        mount(web.Application(), "/live", **options)
+    assert str(refused.value).startswith(message)
+
+
+def test_options_of_a_mount_may_be_numbers_booleans_and_lists():
+    options = {"max_rows": 5, "sharing": False, "allowed_origins": ["https://app.example"]}
+    mount(web.Application(), "/live", upstream="127.0.0.1:1", **options)

@@ -2,6 +2,7 @@
 
 from bridge.verify import rules
 from bridge.verify.session import VerifySession
+from bridge.verify.shell_hook import HookFailedError
 
 INTERVALS = 3
 
@@ -48,7 +49,11 @@ async def graceful_end(session: VerifySession) -> None:
         ledger.skip("the stream had ended before", rules.GRACEFUL_END)
         return
     session.stopping = True
-    await session.stop()
+    try:
+        await session.stop()
+    except HookFailedError as failed:
+        ledger.not_judged(str(failed), rules.GRACEFUL_END)
+        return
     await session.until(lambda: main.end, session.times.ending)
     if main.end is None:
         got = f"an open stream {session.times.ending:g} s later"

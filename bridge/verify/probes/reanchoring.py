@@ -81,9 +81,13 @@ async def _judge_window(
 ) -> None:
     ledger, (request, response) = session.ledger, answer
     window = stream.judge.window
-    came = await session.until(
-        lambda: (window.snapshots > 1 and window.complete) or stream.end, session.times.snapshot
-    )
+
+    def answered() -> bool:
+        """Whether the window is the one asked for: a tier may reset for reasons of its own."""
+        return window.complete and window.last_reset.request_id == request.request_id
+
+    await session.until(lambda: answered() or stream.end, session.times.snapshot)
+    came = window.snapshots > 1 and window.complete
     if not came or stream.end:
         if await session.slow():
             ledger.not_judged("answers were slow", rules.REANCHOR_WINDOW)

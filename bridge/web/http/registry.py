@@ -56,6 +56,7 @@ class ConnectionRegistry:
 
     def start_idle_timeout(self, connection: RegisteredConnection) -> None:
         """Close a connection on which nothing comes for `IDLE_TIMEOUT` seconds."""
+        self._idle.pop(connection, None)  # a key that stays keeps its place in the order
         due = self._idle[connection] = self._loop.time() + IDLE_TIMEOUT
         if self._timer is None:
             self._timer = self._loop.call_at(due, self._close_idle)
