@@ -3,11 +3,13 @@
 import asyncio
 import json
 import re
+from urllib.parse import quote
 
 import grpc
 import pytest
 
 from clients import QUERY, SseClient, parse_sse
+from raw_client import BOTH_WAYS
 from scripted_tier import enter, leave, reset, update
 
 ENTERS = ["a", "b", "c"]
@@ -138,6 +140,43 @@ async def test_a_returning_client_has_its_id_cleared_before_a_snapshot(start_bri
     assert (await client.event())["id"] == ""
     assert (await client.event())["event"] == "reset"
     client.close()
+
+
+async def resumed_at(bridge, wire, cut, parameter, header):
+    """Return op and id of the first event that a client is sent in answer to this request."""
+    client = await wire(bridge)
+    target = f"/api/v1/live?query={quote(json.dumps(QUERY))}{parameter}"
+    request = f"GET {target} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n".encode()
+    if cut:
+        client.send(request[:cut])
+        await asyncio.sleep(0.02)
+    client.send(request[cut:])
+    assert "200 OK" in await client.head()
+    event = await client.until(b'"cursor"')
+    named = re.search(rb"\nid: (\S+)\n", event)
+    return re.search(rb"event: (\w+)", event)[1], named and named[1]
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize(
+    ("parameter", "header", "first"),
+    [
+        ("&last_event_id=5-0", "Last-Event-ID: 7-0\r\n", (b"update", b"7-0")),
+        ("&last_event_id=5-0", "", (b"update", b"5-0")),
+        ("", "Last-Event-ID: 6-0\r\n", (b"update", b"6-0")),
+        ("&last_event_id=", "Last-Event-ID: 7-0\r\n", (b"reset", None)),
+        ("&last_event_id=5-0", "Last-Event-ID:\r\n", (b"reset", None)),
+    ],
+)
+async def test_the_header_beats_the_position_in_an_old_url_unless_that_is_empty(
+    start_bridge, open_sse, wire, cut, parameter, header, first
+):
+    bridge = await start_bridge()
+    client, call = await open_sse(bridge, "a")
+    for number in (5, 6, 7):
+        call.send(update("a", 0, version=number, stream_id=f"{number}-0"))
+    await client.frames(3)
+    assert await resumed_at(bridge, wire, cut, parameter, header) == first
 
 
 async def test_the_tiers_ok_ends_the_stream(start_bridge, tier, http):
