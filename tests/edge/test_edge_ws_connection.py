@@ -158,6 +158,23 @@ async def test_a_header_that_is_no_utf_8_does_no_harm_beside_an_offered_protocol
 # ---------------------------------------------------------------- messages
 
 
+@BOTH_WAYS
+@pytest.mark.parametrize("fragments", [1, 2])
+@pytest.mark.parametrize(("size", "answer"), [(65_536, TEXT), (65_537, 1009)])
+async def test_a_message_may_have_64_kib_and_not_a_byte_more(
+    start_bridge, wire, cut, fragments, size, answer
+):
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    await open_websocket(client, UPGRADE + b"Sec-WebSocket-Protocol: livequery.v1\r\n\r\n", cut)
+    payload = b'{"action":"ping"}'.ljust(size)
+    if fragments == 1:
+        client.send(message(payload))
+    else:
+        client.send(message(payload[:40_000], 0x01) + message(payload[40_000:], 0x80))
+    assert await read_message(client) == answer
+
+
 async def test_a_message_may_come_in_any_parts(start_bridge, tier, wire, aiohttp_connections):
     bridge = await start_bridge()
     client = await wire(bridge)
