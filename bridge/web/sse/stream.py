@@ -145,7 +145,7 @@ class SseStream:
             self._sink.abort()
 
     def _start_response(self) -> None:
-        """Write the head and the retry line, then show the window."""
+        """Write the head and the first line, then show the window."""
         context, request = self._context, self._request
         self._started_at = asyncio.get_running_loop().time()
         self._keep_alive = request.chunked and request.keep_alive and not context.hub.draining
