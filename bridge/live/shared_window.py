@@ -35,7 +35,7 @@ class SharedWindow:
         """The times of changes that viewers have not been written yet, seconds since the epoch."""
         self._now = now
         self._mirror = _make_mirror(query)
-        self._snapshot_cache = SnapshotCache(streamed=query.streamed)
+        self._snapshot_cache = SnapshotCache()
         self._snapshot: Bundle | None = None
         self._digest: str | None = None
 
