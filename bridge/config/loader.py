@@ -17,6 +17,8 @@ from .options import BY_KEY, OPTIONS, Config, Option
 PREFIX = "BRIDGE_"
 # Kubernetes sets these in every pod of a namespace with a Service called `bridge`: not options.
 _SERVICE_LINK = re.compile(r"BRIDGE_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT|PORT_\d+_[A-Z]+(_.+)?)")
+# The pages of `--explorer on`, beside `/`, which is no base path.
+_PAGE_PATH = re.compile(r"/explorer(/.+)?|/client/livequery\.js")
 
 
 class ConfigError(ValueError):
@@ -145,6 +147,11 @@ def _check(config: Config) -> None:
         raise ConfigError("--tls-client-ca needs --tls-cert: only TLS has client certificates")
     if config.admin_listen == config.listen and config.listen.port:
         raise ConfigError("--admin-listen: a port other than --listen's is needed")
+    if config.explorer and _PAGE_PATH.fullmatch(config.base_path):
+        raise ConfigError(
+            f"--base-path {config.base_path}: --explorer on serves its pages there. "
+            "Another path is needed, as in /api/v1/live"
+        )
     if not config.open_timeout:
         raise ConfigError("--open-timeout 0: a request must get its answer some time")
 

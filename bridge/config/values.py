@@ -20,6 +20,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 _SIZE = re.compile(r"(\d+)(B|KiB|MiB|GiB)?")
 _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, None: 1}
 _PORTS = 1 << 16
+_OPERATORS_PATHS = ("/healthz", "/readyz", "/metrics")
 
 
 class ListenAddress(NamedTuple):
@@ -142,4 +143,8 @@ def base_path(text: str) -> str:
     """Parse a URL path such as `/api/v1/live`."""
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text):
         raise ValueError("a path begins with / and does not end with it, as in /api/v1/live")
+    if {".", ".."} & set(text.split("/")):
+        raise ValueError("a path has no . and no .. in it, as in /api/v1/live")
+    if text in _OPERATORS_PATHS:
+        raise ValueError("this path is for operators: another one is needed, as in /api/v1/live")
     return text

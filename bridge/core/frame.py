@@ -160,31 +160,25 @@ _NO_FRAME = Frame(0, "", 0, b"", 0, 0, "", b"")
 
 
 def enter_frames(
-    rows: Iterable[Frame], *, ordered: bool, cached: Iterable[tuple[Frame, Frame]] = ()
+    rows: Iterable[Frame], *, cached: Iterable[tuple[Frame, Frame]] = ()
 ) -> list[Frame]:
-    """Encode the rows of a window as enters; in an unordered set every index is 0.
+    """Encode the rows of a window, or of a streamed page, as enters.
 
     `cached` are the (row, enter) pairs of an earlier call. Where the same row stands at the same
     index, its enter is used again.
     """
-    old, indexes = -1 if ordered else 0, count() if ordered else repeat(0)
     return [
-        enter if row is cached_row else _enter_frame(row, old, at)
+        enter if row is cached_row else _enter_frame(row, at)
         for row, (cached_row, enter), at in zip(
-            rows, chain(cached, repeat((_NO_FRAME, _NO_FRAME))), indexes, strict=False
+            rows, chain(cached, repeat((_NO_FRAME, _NO_FRAME))), count(), strict=False
         )
     ]
 
 
-def _enter_frame(row: Frame, old_index: int, new_index: int) -> Frame:
-    if (
-        row.new_index == new_index
-        and row.old_index == old_index
-        and row.op == _ENTER
-        and not row.stream_id
-    ):
+def _enter_frame(row: Frame, index: int) -> Frame:
+    if row.new_index == index and row.old_index == -1 and row.op == _ENTER and not row.stream_id:
         return row  # an enter of a snapshot, still at its index
-    return reencode(_ENTER, row, old_index, new_index)
+    return reencode(_ENTER, row, -1, index)
 
 
 def leave_frame(agg_id: str, old_index: int, stream_id: str) -> Frame:

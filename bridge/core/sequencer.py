@@ -84,7 +84,8 @@ class Sequencer:
         self._snapshot_count = 1 if after else 0
         self._dropped = 0
         self._delivered_before = self._next_seq  # lower numbers are handed over; 0 is unknown
-        self._stream_id = after.stream_id if after else ""
+        self.last_delta: Frame | None = None
+        """The last delta that was new, None before the first."""
 
     def raise_limit(self, limit: int) -> None:
         """Allow snapshots of up to `limit` rows from now on: a reanchor may ask for more."""
@@ -101,7 +102,9 @@ class Sequencer:
         """Where another call may continue; None if that is not known exactly."""
         if self.awaiting_snapshot or not 0 < self._delivered_before <= _SEQ_LIMIT:
             return None
-        return CallPosition(self._epoch, self._delivered_before - 1, self._stream_id)
+        last = self.last_delta or self._after
+        stream_id = last.stream_id if last else ""
+        return CallPosition(self._epoch, self._delivered_before - 1, stream_id)
 
     def take_dropped(self) -> int:
         """Return how many deltas were dropped, as old or repeated, since the last call."""
@@ -150,7 +153,7 @@ class Sequencer:
             yield self._snapshot()
         if deltas:
             self._delivered_before = self._next_seq if batch.first_seq else 0
-            self._stream_id = deltas[-1].stream_id
+            self.last_delta = deltas[-1]
 
     def _snapshot(self) -> Snapshot:
         reset = self._reset_batch or Batch()

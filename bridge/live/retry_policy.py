@@ -1,7 +1,8 @@
 """RetryPolicy: when a session's lost call is opened again, and how long that is tried.
 
 Invariants: before the first `started` the deadline is `open_timeout` after the session's begin;
-later it is `max_staleness` after the loss of the window, however many calls are tried meanwhile.
+later it is `max_staleness` after the loss of the window, however many calls are tried meanwhile;
+a call in doubt is replaced `DOUBT_INTERVAL` after it was opened at the earliest.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,9 @@ STABLE_AFTER = 1.0
 After a Resync, which costs the tier a snapshot, it is the longest backoff instead.
 """
 
+DOUBT_INTERVAL = 1.0
+"""Least seconds from the opening of a call to its replacement because of doubt."""
+
 
 class RetryPolicy:
     """Deadlines and waits of one session. `now` returns seconds."""
@@ -31,6 +35,8 @@ class RetryPolicy:
         self._current_since = 0.0
         self._loss_backoff = self._make_backoff()
         self._resync_backoff = self._make_backoff()
+        self._doubt_backoff = self._make_backoff()
+        self._opened_at = 0.0
 
     def _make_backoff(self) -> Backoff:
         settings = self._settings
@@ -41,6 +47,10 @@ class RetryPolicy:
         )
 
     # ------------------------------------------------------------ what happens
+
+    def on_opening(self) -> None:
+        """Note that a call is being opened."""
+        self._opened_at = self._now()
 
     def on_current(self) -> None:
         """Note that the window is current (again)."""
@@ -66,6 +76,15 @@ class RetryPolicy:
     def wait_after_resync(self, *, live: bool) -> float:
         """Return seconds to wait after a call whose content can't be continued."""
         return self._wait(self._resync_backoff, self._settings.backoff_most, live=live)
+
+    def wait_after_doubt(self) -> float:
+        """Return seconds for which a call in doubt goes on, before another one replaces it.
+
+        A call that was stable before its doubt is replaced soon: the replacement of the last one
+        helped.
+        """
+        left = self._opened_at + DOUBT_INTERVAL - self._now()
+        return max(left, self._wait(self._doubt_backoff, STABLE_AFTER, live=True))
 
     def _wait(self, backoff: Backoff, stable_after: float, *, live: bool) -> float:
         if live and self._now() - self._current_since > stable_after:

@@ -39,5 +39,5 @@ class SessionTarget(Protocol):
     def replace(self, snapshot: Snapshot) -> None:
         """Replace the window."""
 
-    def publish(self, groups: list[Change]) -> bool:
-        """Apply source changes. Return whether they fitted the window, as far as it can tell."""
+    def publish(self, groups: list[Change]) -> tuple[str, ...]:
+        """Apply source changes. Return the repairs that it took: none if they fitted the window."""

@@ -35,7 +35,7 @@ class SharedWindow:
         """The times of changes that viewers have not been written yet, seconds since the epoch."""
         self._now = now
         self._mirror = _make_mirror(query)
-        self._snapshot_cache = SnapshotCache(streamed=query.streamed)
+        self._snapshot_cache = SnapshotCache()
         self._snapshot: Bundle | None = None
         self._digest: str | None = None
 
@@ -63,20 +63,17 @@ class SharedWindow:
             self._digest = digest(self.rows())
         return self._digest
 
-    def apply(self, groups: Iterable[Change]) -> bool:
-        """Apply source changes, and log them, repaired where necessary. Return whether they fitted.
-
-        A missing leave still fits: its repair is unambiguous, so the rows are the tier's.
-        """
+    def apply(self, groups: Iterable[Change]) -> tuple[str, ...]:
+        """Apply source changes, and log them, repaired where necessary. Return the repairs."""
         mirror, log = self._mirror, self.log
         before = log.head
-        fitted = True
+        repairs: tuple[str, ...] = ()
         for group in groups:
             applied = mirror.apply(group)
             if applied.repairs:
                 for cause in applied.repairs:
                     self.observer.repaired(cause)
-                fitted = fitted and set(applied.repairs) == {"missing_leave"}
+                repairs += applied.repairs
             if applied.group is not None:
                 log.append(applied.group, mirror.snapshot)
                 if applied.group.at:
@@ -84,7 +81,7 @@ class SharedWindow:
         if log.head > before:
             self._snapshot = self._digest = None
             self.changed_at = self._now()
-        return fitted
+        return repairs
 
     def set_limit(self, limit: int) -> None:
         """Change the limit. Rows beyond it leave."""

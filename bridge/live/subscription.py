@@ -187,11 +187,11 @@ class Subscription:
         if not self.opened.done():
             self.opened.set_result(None)
 
-    def publish(self, groups: Iterable[Change]) -> bool:
-        """Apply source changes, and write them to viewers. Return whether they fitted."""
-        fitted = self.window.apply(groups)
+    def publish(self, groups: Iterable[Change]) -> tuple[str, ...]:
+        """Apply source changes, and write them to viewers. Return the repairs that it took."""
+        repairs = self.window.apply(groups)
         self._fan_out.schedule_flush()
-        return fitted
+        return repairs
 
     def on_resumed(self) -> None:
         """Report the tier as back: nothing was missed, and history goes on."""

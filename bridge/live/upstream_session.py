@@ -1,9 +1,9 @@
 """UpstreamSession: keeps one query's upstream call open, and reads it.
 
 Invariants: there is one call at a time, and it is closed before the next is opened; every wait has
-a deadline; a call whose content can't be continued (Resync) is replaced by a new one; after any
-other loss the next call may resume, if the tier can; only the tier's OK, a permanent refusal
-(close codes 45xx) or a deadline ends the session.
+a deadline; a call whose content can't be continued (Resync) is replaced by a new one; so is a call
+in doubt, after a while in which it goes on; after any other loss the next call may resume, if the
+tier can; only the tier's OK, a permanent refusal (close codes 45xx) or a deadline ends the session.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from bridge.core.batch import Batch
 from bridge.core.errors import Failed, Kind
+from bridge.core.frame import Frame
 from bridge.core.group import Change
 from bridge.core.query import LiveQuery
 from bridge.core.sequencer import Heartbeat, Resync, Sequencer, Snapshot
@@ -30,8 +31,15 @@ from .stream_end import End, EndReason
 logger = logging.getLogger(__name__)
 
 
-ANNOUNCED_LOSS_GRACE = 1.0
-"""Seconds that a loss which the tier announced may last before viewers are told of it."""
+EXPECTED_LOSS_GRACE = 1.0
+"""Seconds that an expected loss may last before viewers are told of it: one that the tier
+announced, or the replacement of a call in doubt."""
+OLD_NEWS_TIMEOUT = 10.0
+"""Seconds for which a call may bring nothing but deltas that are old, or were seen before."""
+_DOUBT = "splice"
+"""The repair which proves that mirror and tier may differ, and the cause of what follows."""
+_HARMLESS_REPAIR = "missing_leave"
+"""The repair after which the rows are the tier's for certain."""
 
 
 class UpstreamSession:
@@ -51,6 +59,10 @@ class UpstreamSession:
         self._sequencer: Sequencer | None = None
         self._identity: Identity | None = None  # of the last call
         self._received_at = 0.0
+        self._deadline: asyncio.Timeout | None = None  # of the call that is read
+        self._in_doubt = False  # the deadline is the call's end, unless a snapshot comes before
+        self._last_news: Frame | None = None  # when a delta was dropped
+        self._old_news_since: float | None = None  # None: no delta of this call was dropped yet
         self._loss_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -97,7 +109,7 @@ class UpstreamSession:
         retry = self._retry
         previous_failure: Failed | None = None
         while True:
-            announced = False
+            expected = False
             reason: Resync | Failed
             try:
                 await self._open()
@@ -106,11 +118,12 @@ class UpstreamSession:
             except Resync as resync:
                 reason, cause = resync, resync.cause
                 failure = Failed(Kind.BROKEN, "what the tier sends can't be shown")
-                wait = retry.wait_after_resync(live=self.live)
+                expected = cause == _DOUBT
+                wait = 0.0 if expected else retry.wait_after_resync(live=self.live)
             except Failed as failed:
                 reason, cause = failed, failed.code.lower()
                 failure = failed
-                announced = self._call is not None and self._call.leaving
+                expected = self._call is not None and self._call.leaving
                 wait = retry.wait_after_loss(live=self.live)
             finally:
                 await self._close_call()
@@ -127,7 +140,7 @@ class UpstreamSession:
             previous_failure = failure
             logger.info("subscription to %s lost: %s", self._target.query.entity, cause)
             self._observer.resubscribed(cause)
-            self._report_loss(cause, announced=announced)
+            self._report_loss(cause, expected=expected)
             wait = max(wait, failure.retry_after or 0.0)
             await self._backend.pause(min(wait, left))
 
@@ -137,12 +150,12 @@ class UpstreamSession:
             return self._identity is None or not self._target.reject_identity(self._identity)
         return not self._resume_point.offer_pending
 
-    def _report_loss(self, cause: str, *, announced: bool) -> None:
-        """Report a loss. An announced one only if it lasts: connections age and are replaced."""
+    def _report_loss(self, cause: str, *, expected: bool) -> None:
+        """Report a loss. An expected one only if it lasts: connections age and are replaced."""
         self._cancel_loss_timer()
-        if announced:
+        if expected:
             self._loss_timer = self._loop.call_later(
-                ANNOUNCED_LOSS_GRACE, self._target.on_lost, cause
+                EXPECTED_LOSS_GRACE, self._target.on_lost, cause
             )
         else:
             self._target.on_lost(cause)
@@ -154,6 +167,7 @@ class UpstreamSession:
 
     async def _open(self) -> None:
         target, retry = self._target, self._retry
+        retry.on_opening()
         timeout = retry.started_timeout()
         query, self._identity = target.query, target.identity
         offer = self._resume_point.offer(query)
@@ -170,6 +184,7 @@ class UpstreamSession:
         self._sequencer = Sequencer(
             StreamedSet() if query.streamed else Window(query.limit), position
         )
+        self._old_news_since = None
         retry.started = True
         target.on_started()
         if offer is not None:
@@ -181,7 +196,8 @@ class UpstreamSession:
 
     async def _close_call(self) -> None:
         call, sequencer = self._call, self._sequencer
-        self._call = self._sequencer = None
+        self._call = self._sequencer = self._deadline = None
+        self._in_doubt = False
         if call is not None:
             if sequencer is not None:
                 self._resume_point.save(call, sequencer)
@@ -199,10 +215,12 @@ class UpstreamSession:
         heartbeat_timeout = HeartbeatTimeout(call.heartbeat, lambda: self._received_at)
         try:
             async with asyncio.timeout(timeout) as deadline:
+                self._deadline = deadline
                 heartbeat_timeout.start(deadline)
                 await call.follow(lambda message: self._receive(message, sequencer, deadline))
         except TimeoutError:
-            raise Resync("silence" if heartbeat_timeout.expired else "snapshot_timeout") from None
+            cause = _DOUBT if self._in_doubt else "snapshot_timeout"
+            raise Resync("silence" if heartbeat_timeout.expired else cause) from None
         finally:
             heartbeat_timeout.stop()
 
@@ -214,13 +232,26 @@ class UpstreamSession:
             sequencer.check_heartbeat(message)
             return
         self._deliver(sequencer.feed(message))
-        for _ in range(sequencer.take_dropped()):
-            self._observer.repaired("repeated")
+        if dropped := sequencer.take_dropped():
+            self._on_dropped(dropped, sequencer)
         has_deadline = deadline.when() is not None
         # A deadline that expired as the message came can't be moved, and the call ends.
         if sequencer.awaiting_snapshot is not has_deadline and not deadline.expired():
             timeout = self._settings.snapshot_timeout
-            deadline.reschedule(None if has_deadline else self._received_at + timeout)
+            if not has_deadline:
+                deadline.reschedule(self._received_at + timeout)
+            elif not self._in_doubt:
+                deadline.reschedule(None)
+
+    def _on_dropped(self, dropped: int, sequencer: Sequencer) -> None:
+        """Count deltas that are old news. Raise Resync if the call has long brought no other."""
+        for _ in range(dropped):
+            self._observer.repaired("repeated")
+        since, news = self._old_news_since, sequencer.last_delta
+        if since is None or news is not self._last_news:
+            self._last_news, self._old_news_since = news, self._received_at
+        elif self._received_at - since >= OLD_NEWS_TIMEOUT:
+            raise Resync("gap")
 
     def _deliver(self, events: Iterable[Snapshot | Change]) -> None:
         """Pass on what a message contained: snapshots one by one, adjacent changes together."""
@@ -240,11 +271,23 @@ class UpstreamSession:
                 self._publish(groups)
 
     def _publish(self, groups: list[Change]) -> None:
-        if not self._target.publish(groups):
+        repairs = self._target.publish(groups)
+        if repairs:
+            self._on_repairs(frozenset(repairs))
+
+    def _on_repairs(self, repairs: frozenset[str]) -> None:
+        """Trust the window less; after a splice, have the call replaced in a while."""
+        if repairs != {_HARMLESS_REPAIR}:
             self._resume_point.invalidate()
+        deadline = self._deadline
+        # One that is set is a snapshot's, which will take the doubt away, or that of a doubt.
+        if _DOUBT in repairs and deadline is not None and deadline.when() is None:
+            self._in_doubt = True
+            deadline.reschedule(self._loop.time() + self._retry.wait_after_doubt())
 
     def _replace(self, snapshot: Snapshot) -> None:
         self._cancel_loss_timer()
+        self._in_doubt = False
         self._retry.on_snapshot()
         self._target.replace(snapshot)
         self._resume_point.on_snapshot(snapshot, self._target.query)

@@ -69,7 +69,8 @@ def sse_protocol(parameters: StreamParameters) -> ClientProtocol:
 
 def ws_protocol(headers: CIMultiDictProxy[str]) -> ClientProtocol:
     """Choose the protocol of a WebSocket: v1 where the client offers its subprotocol."""
-    offered = headers.get("Sec-WebSocket-Protocol", "").split(",")
+    # The lines of the field are one list (RFC 6455 §11.3.4).
+    offered = ",".join(headers.getall("Sec-WebSocket-Protocol", ())).split(",")
     return V1_WS if SUBPROTOCOL in [name.strip() for name in offered] else CORE_WS
 
 

@@ -70,8 +70,11 @@ class SseEncoder(_CoreEncoder):
         self._chunked = chunked
 
     def retry(self, milliseconds: int) -> bytes:
-        """Encode the first line of a stream: after how long EventSource comes back."""
-        line = b"retry: %d\n\n" % milliseconds
+        """Encode the first line of a stream: after how long EventSource comes back.
+
+        It is a part of the first event: some clients hand over every block, also one without data.
+        """
+        line = b"retry: %d\n" % milliseconds
         return http_chunk(line) if self._chunked else line
 
     def ping(self) -> bytes:
@@ -104,11 +107,21 @@ class CoreSseEncoder(SseEncoder):
     `holds_id`: the client has a last event id, which must be cleared before frames without one.
     """
 
-    __slots__ = ("_holds_id",)
+    __slots__ = ("_holds_id", "_retry")
 
     def __init__(self, *, chunked: bool, holds_id: bool) -> None:
         super().__init__(chunked=chunked)
         self._holds_id = holds_id
+        self._retry = b""
+        """The first line, where it waits for the first event."""
+
+    def retry(self, milliseconds: int) -> bytes:
+        """Encode the first line; b"" if a block that clears the id may have to come before it."""
+        line = super().retry(milliseconds)
+        if not self._holds_id:
+            return line
+        self._retry = line
+        return b""
 
     @property
     def shared(self) -> SharedEncoding | None:
@@ -117,6 +130,8 @@ class CoreSseEncoder(SseEncoder):
 
     def frames(self, bundle: Bundle) -> bytes:
         """Encode groups. Before one without stream_id, clear the id that the client holds."""
+        if self._retry:
+            return self._first_frames(bundle)
         encoding: Encoding = core_sse_chunked if self._chunked else core_sse
         with_ids = bundle.has_stream_ids
         if with_ids or (with_ids is False and not self._holds_id):
@@ -130,6 +145,18 @@ class CoreSseEncoder(SseEncoder):
             self._holds_id = with_id
             parts.append(part.encoded(encoding))
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _first_frames(self, bundle: Bundle) -> bytes:
+        """Encode groups, `retry:` in the first event, behind the block that clears the id."""
+        retry, self._retry = self._retry, b""
+        if bundle.groups[0].stream_id:
+            return retry + self.frames(bundle)
+        self._holds_id = False
+        return (_CLEAR_ID_CHUNK if self._chunked else _CLEAR_ID) + retry + self.frames(bundle)
+
+    def end(self) -> bytes:
+        """Encode the end of the body; before it the first line, if no event came."""
+        return self._retry + super().end()
 
 
 class V1WsEncoder:

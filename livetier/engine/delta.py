@@ -47,7 +47,7 @@ def snapshot_batches(
     info = pb.ResetInfo(reason=reset.reason, row_count=len(rows), request_id=reset.request_id)
     waiting = [pb.LiveDelta(op=pb.DELTA_OP_RESET, reset=info)]
     size = 0
-    for change in snapshot(rows, streamed=subscription.view.plan.streamed):
+    for change in snapshot(rows):
         size += len(change.row.json) if change.row else 0
         if len(waiting) >= at_most or size > BATCH_BYTES:
             yield subscription.next_batch(waiting)

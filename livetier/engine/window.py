@@ -156,8 +156,6 @@ def membership(
     return changes
 
 
-def snapshot(rows: Iterable[Row], *, streamed: bool) -> Sequence[Change]:
-    """Return the enters of a whole window (of a page, where indexes mean nothing)."""
-    if streamed:
-        return [Change(pb.DELTA_OP_ENTER, row.key, row.version, row, 0, 0) for row in rows]
+def snapshot(rows: Iterable[Row]) -> Sequence[Change]:
+    """Return the enters of a whole window, or of the page of streamed mode."""
     return [enter(row, index) for index, row in enumerate(rows)]

@@ -25,16 +25,16 @@ def fields(group):
 
 
 @quick
-@given(st.booleans(), st.lists(windows(), max_size=4), st.lists(wild_frames(), max_size=6))
-def test_a_cached_snapshot_equals_a_fresh_one_whatever_came_before(streamed, earlier, changes):
-    cache, window = SnapshotCache(streamed=streamed), Window(5)
+@given(st.lists(windows(), max_size=4), st.lists(wild_frames(), max_size=6))
+def test_a_cached_snapshot_equals_a_fresh_one_whatever_came_before(earlier, changes):
+    cache, window = SnapshotCache(), Window(5)
     for rows in earlier:
         window = Window(5, rows[:5])
-        assert fields(cache.group(rows)) == fields(snapshot_group(rows, streamed=streamed))
+        assert fields(cache.group(rows)) == fields(snapshot_group(rows))
     for change in changes:
         window.apply(Group([change]))
         rows = window.snapshot()
-        assert fields(cache.group(rows)) == fields(snapshot_group(rows, streamed=streamed))
+        assert fields(cache.group(rows)) == fields(snapshot_group(rows))
 
 
 def enters_after(before, after):
@@ -87,8 +87,3 @@ def test_a_snapshot_is_a_reset_and_enters_without_holes_or_stream_id(rows):
     ]
     assert shown(enters) == shown(rows)
     assert {e.stream_id for e in enters} <= {""}
-
-
-def test_a_streamed_snapshot_has_no_indexes():
-    _, *enters = snapshot_group(window_of("ab"), streamed=True).frames
-    assert {(e.old_index, e.new_index) for e in enters} == {(0, 0)}

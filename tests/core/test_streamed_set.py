@@ -60,7 +60,7 @@ def test_a_streamed_set_beyond_its_maximum_keeps_nothing_and_lets_all_pass():
 
 def test_a_snapshot_applied_twice_is_the_same_set():
     members = StreamedSet(window_of(IDS))
-    members.reduce(snapshot_group(window_of(IDS), streamed=True).frames)
+    members.reduce(snapshot_group(window_of(IDS)).frames)
     assert shown(members.snapshot()) == shown(window_of(IDS))
 
 

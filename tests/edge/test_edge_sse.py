@@ -3,11 +3,13 @@
 import asyncio
 import json
 import re
+from urllib.parse import quote
 
 import grpc
 import pytest
 
 from clients import QUERY, SseClient, parse_sse
+from raw_client import BOTH_WAYS, STREAM_REQUEST
 from scripted_tier import enter, leave, reset, update
 
 ENTERS = ["a", "b", "c"]
@@ -32,12 +34,12 @@ async def test_answer_waits_for_started_then_streams_reset_enters_and_groups(
     assert response.headers["Cache-Control"] == "no-cache, no-transform"
     assert response.headers["X-Accel-Buffering"] == "no"
     client = SseClient(response)
-    first = await client.event()
-    assert 2000 <= int(first["retry"]) <= 4000
     call.snapshot(*ENTERS)
-    frames = await client.frames(4)
-    assert [f["op"] for f in frames] == ["reset", "enter", "enter", "enter"]
-    assert [f["new_index"] for f in frames[1:]] == [0, 1, 2]
+    first = await client.event()
+    assert (first["event"], json.loads(first["data"])["op"]) == ("reset", "reset")
+    assert 2000 <= int(first["retry"]) <= 4000
+    frames = await client.frames(3)
+    assert [(f["op"], f["new_index"]) for f in frames] == [("enter", at) for at in range(3)]
     call.send(update("b", 1, stream_id="7-0"))
     assert await client.frame() == {
         "op": "update",
@@ -57,9 +59,10 @@ async def test_the_bytes_of_a_snapshot_are_exactly_those_of_the_contract(start_b
     tier.rows = ["a"]
     response = await post(http, bridge.base)
     body = b""
-    while body.count(b"\n\n") < 3:
+    while body.count(b"\n\n") < 2:
         body += await response.content.readany()
-    assert re.sub(rb"^retry: \d{4}\n\n", b"", body) == (
+    assert re.sub(rb"^retry: \d{4}\n", b"retry: 3413\n", body) == (
+        b"retry: 3413\n"
         b"event: reset\n"
         b'data: {"op":"reset","old_index":0,"new_index":0,"cursor":{"values":null}}\n\n'
         b"event: enter\n"
@@ -89,11 +92,12 @@ async def test_http_1_0_is_served_without_chunks(start_bridge, tier):
     head = await reader.readuntil(b"\r\n\r\n")
     assert b"chunked" not in head.lower()
     data = b""
-    while data.count(b"\n\n") < 3:
+    while data.count(b"\n\n") < 2:
         data += await reader.read(4096)
     events, rest = parse_sse(data)
     assert not rest
-    assert [e["event"] for e in events] == [None, "reset", "enter"]
+    assert [e["event"] for e in events] == ["reset", "enter"]
+    assert [bool(e["retry"]) for e in events] == [True, False]
     writer.close()
     await writer.wait_closed()
 
@@ -102,7 +106,6 @@ async def test_a_silent_stream_gets_comments(start_bridge, tier, http):
     bridge = await start_bridge(heartbeat_interval="100ms")
     tier.rows = []
     client = SseClient(await post(http, bridge.base))
-    assert (await client.event())["retry"]
     assert (await client.event())["event"] == "reset"
     assert (await client.event())["comments"] == ["ping"]
     assert (await client.event())["comments"] == ["ping"]
@@ -116,8 +119,8 @@ async def test_an_id_is_cleared_before_a_nameless_group_only_once_held(start_bri
     call.start()
     call.snapshot("a")
     client = SseClient(await asking)
-    events = [await client.event() for _ in range(3)]
-    assert [e["id"] for e in events] == [None, None, None]
+    events = [await client.event() for _ in range(2)]
+    assert [e["id"] for e in events] == [None, None]
     call.send(update("a", 0, stream_id="5-0"))
     assert (await client.event())["id"] == "5-0"
     call.send(update("a", 0, version=3))
@@ -134,10 +137,66 @@ async def test_a_returning_client_has_its_id_cleared_before_a_snapshot(start_bri
     bridge = await start_bridge()
     tier.rows = ["a"]
     client = SseClient(await post(http, bridge.base, headers={"Last-Event-ID": "9-9"}))
-    assert (await client.event())["retry"]
-    assert (await client.event())["id"] == ""
-    assert (await client.event())["event"] == "reset"
+    cleared = await client.event()
+    assert [name for name, value in cleared.items() if value not in (None, [])] == ["id"]
+    assert cleared["id"] == ""
+    first = await client.event()
+    assert first["event"] == "reset"
+    assert 2000 <= int(first["retry"]) <= 4000
     client.close()
+
+
+async def resumed_at(bridge, wire, cut, parameter, header):
+    """Return op and id of the first event that a client is sent in answer to this request."""
+    client = await wire(bridge)
+    target = f"/api/v1/live?query={quote(json.dumps(QUERY))}{parameter}"
+    request = f"GET {target} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n".encode()
+    if cut:
+        client.send(request[:cut])
+        await asyncio.sleep(0.02)
+    client.send(request[cut:])
+    assert "200 OK" in await client.head()
+    event = await client.until(b'"cursor"')
+    named = re.search(rb"\nid: (\S+)\n", event)
+    return re.search(rb"event: (\w+)", event)[1], named and named[1]
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize(
+    ("parameter", "header", "first"),
+    [
+        ("&last_event_id=5-0", "Last-Event-ID: 7-0\r\n", (b"update", b"7-0")),
+        ("&last_event_id=5-0", "", (b"update", b"5-0")),
+        ("", "Last-Event-ID: 6-0\r\n", (b"update", b"6-0")),
+        ("&last_event_id=", "Last-Event-ID: 7-0\r\n", (b"reset", None)),
+        ("&last_event_id=5-0", "Last-Event-ID:\r\n", (b"reset", None)),
+    ],
+)
+async def test_the_header_beats_the_position_in_an_old_url_unless_that_is_empty(
+    start_bridge, open_sse, wire, cut, parameter, header, first
+):
+    bridge = await start_bridge()
+    client, call = await open_sse(bridge, "a")
+    for number in (5, 6, 7):
+        call.send(update("a", 0, version=number, stream_id=f"{number}-0"))
+    await client.frames(3)
+    assert await resumed_at(bridge, wire, cut, parameter, header) == first
+
+
+@BOTH_WAYS
+async def test_a_replay_begins_with_retry_in_its_first_event(start_bridge, open_sse, wire, cut):
+    bridge = await start_bridge()
+    client, call = await open_sse(bridge, "a")
+    call.send(update("a", 0, stream_id="5-0"))
+    await client.frames(1)
+    back = await wire(bridge)
+    request = STREAM_REQUEST.replace(b"\r\n\r\n", b"\r\nLast-Event-ID: 5-0\r\n\r\n")
+    back.send(request[:cut])
+    await asyncio.sleep(0.02)
+    back.send(request[cut:])
+    await back.head()
+    body = await back.until(b'"cursor"')
+    assert re.search(rb"\nretry: \d{4}\n(\r\n[0-9a-f]+\r\n)?id: 5-0\nevent: update\n", body)
 
 
 async def test_the_tiers_ok_ends_the_stream(start_bridge, tier, http):

@@ -50,6 +50,34 @@ async def test_a_close_frame_is_answered_and_nothing_follows_it(start_bridge, ti
 
 
 @BOTH_WAYS
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        *((code, 1002) for code in (0, 999, 1004, 1005, 1006, 1015, 2999, 5000, 65_535)),
+        *((code, 1000) for code in (1000, 1001, 1003, 1011, 1014, 3000, 4999)),
+    ],
+)
+async def test_a_close_code_that_no_client_may_send_is_a_protocol_error(
+    start_bridge, wire, cut, sent, answer
+):
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    await open_websocket(client, cut=cut)
+    client.send(message(struct.pack(">H", sent), CLOSE))
+    assert await read_message(client) == answer
+    await read_rest(client)
+
+
+@BOTH_WAYS
+async def test_a_close_frame_without_a_code_is_answered_as_a_normal_end(start_bridge, wire, cut):
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    await open_websocket(client, cut=cut)
+    client.send(message(b"", CLOSE))
+    assert await read_message(client) == 1000
+
+
+@BOTH_WAYS
 async def test_a_client_that_leaves_during_a_reanchor_leaves_nothing(start_bridge, tier, wire, cut):
     bridge = await start_bridge(linger="0")
     client = await wire(bridge)

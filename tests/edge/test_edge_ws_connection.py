@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import re
 import struct
 
@@ -117,7 +118,61 @@ async def test_the_protocol_of_the_answer_is_the_one_that_is_served(
     assert ("Sec-WebSocket-Protocol: livequery.v1" in head, spoken) == (v1, v1)
 
 
+@BOTH_WAYS
+@pytest.mark.parametrize(
+    ("offered", "v1"),
+    [
+        ((b"graphql-ws", b"livequery.v1"), True),
+        ((b"livequery.v1", b"graphql-ws"), True),
+        ((b"a, b", b"c,livequery.v1"), True),
+        ((b"graphql-ws",), False),
+        ((b"graphql-ws", b"soap"), False),
+    ],
+)
+async def test_the_lines_of_offered_protocols_are_one_list_and_no_reason_for_a_warning(
+    start_bridge, wire, caplog, cut, offered, v1
+):
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    lines = b"".join(b"Sec-WebSocket-Protocol: %b\r\n" % line for line in offered)
+    head = await open_websocket(client, UPGRADE + lines + b"\r\n", cut)
+    client.send(message(b'{"action":"ping"}'))
+    spoken = await read_message(client) == TEXT  # a pong; else a code
+    assert (head.count("Sec-WebSocket-Protocol: livequery.v1"), spoken) == (int(v1), v1)
+    assert head.count("Sec-WebSocket-Protocol") == int(v1)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@BOTH_WAYS
+async def test_a_header_that_is_no_utf_8_does_no_harm_beside_an_offered_protocol(
+    start_bridge, wire, caplog, cut
+):
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    lines = b"X-Note: \xff\r\nSec-WebSocket-Protocol: livequery.v1\r\n\r\n"
+    head = await open_websocket(client, UPGRADE + lines, cut)
+    assert "Sec-WebSocket-Protocol: livequery.v1\r\n" in head
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
 # ---------------------------------------------------------------- messages
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("fragments", [1, 2])
+@pytest.mark.parametrize(("size", "answer"), [(65_536, TEXT), (65_537, 1009)])
+async def test_a_message_may_have_64_kib_and_not_a_byte_more(
+    start_bridge, wire, cut, fragments, size, answer
+):
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    await open_websocket(client, UPGRADE + b"Sec-WebSocket-Protocol: livequery.v1\r\n\r\n", cut)
+    payload = b'{"action":"ping"}'.ljust(size)
+    if fragments == 1:
+        client.send(message(payload))
+    else:
+        client.send(message(payload[:40_000], 0x01) + message(payload[40_000:], 0x80))
+    assert await read_message(client) == answer
 
 
 async def test_a_message_may_come_in_any_parts(start_bridge, tier, wire, aiohttp_connections):

@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.core.errors import Failed, Kind
-from bridge.live.retry_policy import STABLE_AFTER, RetryPolicy
+from bridge.live.retry_policy import DOUBT_INTERVAL, STABLE_AFTER, RetryPolicy
 from bridge.live.settings import LiveSettings
 
 FOREVER = float("inf")
@@ -71,6 +71,28 @@ def test_a_call_that_was_stable_starts_the_backoff_anew(wait, stable_after):
     clock.now += 0.1
     assert max(getattr(retry, wait)(live=False) for _ in range(50)) > 1, "its window was incomplete"
     assert getattr(retry, wait)(live=True) <= 0.001
+
+
+def test_a_call_in_doubt_is_replaced_a_second_after_it_was_opened_at_the_earliest():
+    retry, clock = policy()
+    retry.on_opening()
+    retry.on_snapshot()
+    clock.now += 0.3
+    assert retry.wait_after_doubt() == pytest.approx(DOUBT_INTERVAL - 0.3)
+    clock.now += STABLE_AFTER
+    assert 0 <= retry.wait_after_doubt() <= 0.1, "it was stable"
+
+
+def test_doubts_that_replacements_do_not_cure_are_acted_upon_ever_more_rarely():
+    retry, clock = policy(backoff_first=0.001, backoff_factor=10, backoff_most=10.0)
+    waits = []
+    for _ in range(50):
+        retry.on_opening()
+        retry.on_snapshot()
+        clock.now += 0.05
+        waits.append(retry.wait_after_doubt())
+    assert min(waits) >= DOUBT_INTERVAL - 0.06
+    assert max(waits) > 2
 
 
 def test_a_snapshot_starts_the_backoff_after_losses_anew():

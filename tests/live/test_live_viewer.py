@@ -496,6 +496,20 @@ async def test_streamed_changes_pass_through_and_newcomers_get_the_known_set():
 
 
 @virtually
+async def test_a_streamed_page_is_numbered_and_its_changes_are_not():
+    async with make_bridge() as bridge:
+        first = await bridge.joined(PAGE)
+        bridge.tier.sub.send([streamed(bridge, "MATCH", "x"), streamed(bridge, "UPDATE", "b")])
+        await turns()
+        late = await bridge.joined(PAGE)
+        reset, *page = [(f["op"], f["old_index"], f["new_index"]) for f in first.frames]
+        assert reset == ("reset", 0, 0)
+        numbered = [("enter", -1, at) for at in range(4)]
+        assert page == [*numbered[:3], ("match", 0, 0), ("update", 0, 0)]
+        assert [(f["op"], f["old_index"], f["new_index"]) for f in late.frames[1:]] == numbered
+
+
+@virtually
 async def test_a_loss_right_behind_a_change_is_told_right_behind_it():
     async with make_bridge() as bridge:
         client = await bridge.joined(query(), v1=True)

@@ -209,7 +209,8 @@ class Live:
         elif streamed and name == "unmatch":
             self.members.pop(delta.agg_id, None)
         elif streamed:
-            assert (delta.old_index, delta.new_index) == (0, 0)
+            indexes = (-1, len(self.members)) if name == "enter" else (0, 0)
+            assert (delta.old_index, delta.new_index) == indexes
             self.members[delta.agg_id] = row
         else:
             if delta.old_index >= 0:

@@ -86,6 +86,29 @@ def test_a_text_outside_the_grammar_is_refused(parse, text):
         parse(text)
 
 
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/healthz", "/readyz", "/", "", "/a/", "/..", "/a/./b", "a"]
+)
+def test_a_base_path_that_cannot_be_served_ends_the_start_with_a_sentence(path):
+    run = CliRunner().invoke(cli, ["serve", "--upstream", "a:1", "--base-path", path])
+    assert run.exit_code == 2
+    assert f"--base-path '{path}'" in run.output
+    assert "as in /api/v1/live" in " ".join(run.output.split())
+
+
+@pytest.mark.parametrize("path", ["/explorer", "/explorer/x", "/client/livequery.js"])
+def test_a_base_path_where_the_pages_are_is_refused_with_the_explorer_only(path):
+    flags = {"base_path": path}
+    with pytest.raises(ConfigError, match="--explorer"):
+        resolve({**flags, "explorer": "on"}, environ={})
+    assert resolve(flags, environ={})[0].base_path == path
+
+
+@pytest.mark.parametrize("path", ["/metrics/live", "/live", "/explorers", "/a.b/c..d"])
+def test_a_base_path_beside_the_others_is_served(path):
+    assert resolve({"base_path": path, "explorer": "on"}, environ={})[0].base_path == path
+
+
 @pytest.mark.parametrize("text", ["127.0.0.1:80", "[::1]:80", "localhost:0"])
 def test_a_listen_address_prints_as_it_is_parsed(text):
     assert str(listen_address(text)) == text

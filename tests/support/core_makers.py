@@ -21,9 +21,9 @@ quick = settings(deadline=None, max_examples=100)
 thorough = settings(deadline=None, max_examples=250)
 
 
-def snapshot_group(rows, *, streamed=False):
+def snapshot_group(rows):
     """The snapshot that the first newcomer to a window is sent."""
-    return SnapshotCache(streamed=streamed).group(rows)
+    return SnapshotCache().group(rows)
 
 
 # ---------------------------------------------------------------- golden vectors

@@ -302,10 +302,8 @@ class FakeCall:
         """Send reset + page, the page in chunks."""
         self.epoch += 1
         rows = self.tier._rows(self.query)
-        streamed = self.query.streamed
         deltas = [RESET] + [
-            self.tier._delta(Op.ENTER, row, *((0, 0) if streamed else (-1, at)), "")
-            for at, row in enumerate(rows)
+            self.tier._delta(Op.ENTER, row, -1, at, "") for at, row in enumerate(rows)
         ]
         if self.cut_at is not None:
             cut, self.cut_at = self.cut_at, None

@@ -67,7 +67,12 @@ BOTH_WAYS = pytest.mark.parametrize("cut", [0, 30], ids=["plain", "in parts"])
 def message(payload, first=TEXT):
     """What a client sends: masked, with the mask that changes nothing."""
     size = len(payload)
-    head = bytes([first, 0x80 | size]) if size < 126 else struct.pack(">BBH", first, 0xFE, size)
+    if size < 126:
+        head = bytes([first, 0x80 | size])
+    elif size < 1 << 16:
+        head = struct.pack(">BBH", first, 0xFE, size)
+    else:
+        head = struct.pack(">BBQ", first, 0xFF, size)
     return head + bytes(4) + payload
 
 

@@ -167,5 +167,24 @@ def test_a_stream_begins_with_retry_and_ends_with_the_last_chunk_where_it_has_ch
     for chunked in (False, True):
         encoder = V1SseEncoder(chunked=chunked)
         retry = encoder.retry(2500)
-        assert (dechunk(retry) if chunked else retry) == b"retry: 2500\n\n"
+        assert (dechunk(retry) if chunked else retry) == b"retry: 2500\n"
         assert encoder.end() == (b"0\r\n\r\n" if chunked else b"")
+
+
+@quick
+@given(st.booleans(), st.booleans(), several_bundles)
+def test_retry_is_in_the_first_event_behind_a_block_that_clears_the_id(chunked, holds_id, several):
+    encoder = CoreSseEncoder(chunked=chunked, holds_id=holds_id)
+    plain = CoreSseEncoder(chunked=False, holds_id=holds_id)
+    stream = encoder.retry(2500) + b"".join(map(encoder.frames, several))
+    expected = b"".join(map(plain.frames, several))
+    clear = b"id:\n\n" if expected.startswith(b"id:\n") else b""
+    expected = clear + b"retry: 2500\n" + expected.removeprefix(clear)
+    assert (dechunk(stream) if chunked else stream) == expected
+    assert encoder.end() == (b"0\r\n\r\n" if chunked else b"")
+
+
+@pytest.mark.parametrize("holds_id", [False, True])
+def test_a_stream_without_events_says_retry_all_the_same(holds_id):
+    encoder = CoreSseEncoder(chunked=False, holds_id=holds_id)
+    assert encoder.retry(2500) + encoder.end() == b"retry: 2500\n"

@@ -145,7 +145,7 @@ class SseStream:
             self._sink.abort()
 
     def _start_response(self) -> None:
-        """Write the head and the retry line, then show the window."""
+        """Write the head and the first line, then show the window."""
         context, request = self._context, self._request
         self._started_at = asyncio.get_running_loop().time()
         self._keep_alive = request.chunked and request.keep_alive and not context.hub.draining
@@ -229,11 +229,12 @@ class SseStream:
 def _encoder(request: StreamRequest) -> tuple[CoreSseEncoder | V1SseEncoder, Resume | None]:
     """Return the request's encoder, and the position that the client was at.
 
-    The parameter `last_event_id` beats the header.
+    EventSource repeats the URL of its first request, so the header is the newer one: it beats the
+    parameter `last_event_id`. An empty parameter beats both: its client wants no replay.
     """
-    header = request.headers.get("Last-Event-ID", "")
+    header = request.headers.get("Last-Event-ID")
     parameter = request.parameters.last_event_id
-    last = header if parameter is None else parameter
+    last = parameter if header is None or parameter == "" else header
     if request.protocol is V1_SSE:
         return V1SseEncoder(chunked=request.chunked), Resume(pos=last) if last else None
     encoder = CoreSseEncoder(chunked=request.chunked, holds_id=bool(header or last))

@@ -1,16 +1,26 @@
 """WebSockets whose upgrade aiohttp reads: in parts, or where the bridge is mounted."""
 
+from typing import Final
+
 from aiohttp import web
+from multidict import CIMultiDict
+from websockets.frames import CloseCode
 
 from bridge.web.context import CONTEXT
 from bridge.web.http.aiohttp_connection import AiohttpConnection
 from bridge.web.session_end import SessionEnd
+from bridge.web.stream_log import V1_WS
 from bridge.web.stream_request import StreamRequest
 from bridge.web.transport_sink import TransportSink
 from bridge.wire.v1_commands import SUBPROTOCOL
+from bridge.wire.websocket import CLOSE_NORMAL
 
 from .message_reader import MAX_MESSAGE
 from .serving import CLOSE_TIMEOUT, serve_websocket
+
+_PROTOCOL: Final = "Sec-WebSocket-Protocol"
+_CODES_END: Final = 5000
+"""Close codes are below this (RFC 6455 §7.4.2)."""
 
 
 async def websocket_handler(request: web.Request) -> web.StreamResponse:
@@ -19,15 +29,46 @@ async def websocket_handler(request: web.Request) -> web.StreamResponse:
     connection, session_end = AiohttpConnection.of(request), SessionEnd()
     stream_request = StreamRequest.from_aiohttp(request, websocket=True)
     with context.slot(stream_request.remote, stream_request.protocol, session_end.drain):
-        websocket = web.WebSocketResponse(
+        websocket = StrictWebSocketResponse(
             autoping=False,
             compress=False,  # it would encode again for each client what is encoded once
             max_msg_size=MAX_MESSAGE + 1,  # aiohttp refuses a message of this size, too
             timeout=CLOSE_TIMEOUT,
             protocols=(SUBPROTOCOL,),
         )
-        await websocket.prepare(request)
+        await websocket.prepare(_with_chosen_protocol(request, stream_request))
         if request.transport is not None:
             sink = TransportSink(request.transport, connection)
             await serve_websocket(context, stream_request, websocket, sink, session_end)
     return websocket
+
+
+class StrictWebSocketResponse(web.WebSocketResponse):
+    """aiohttp's WebSocket, strict about the close codes that aiohttp lets pass."""
+
+    async def close(
+        self, *, code: int = CLOSE_NORMAL, message: bytes = b"", drain: bool = True
+    ) -> bool:
+        """Send a close frame; as a protocol error, if the client sent a code that none may send."""
+        received = self.close_code or 0
+        if received == CloseCode.ABNORMAL_CLOSURE or received >= _CODES_END:
+            code = CloseCode.PROTOCOL_ERROR
+        return await super().close(code=code, message=message, drain=drain)
+
+
+def _with_chosen_protocol(request: web.Request, stream_request: StreamRequest) -> web.Request:
+    """Return the request with the subprotocol that was chosen alone, or with none.
+
+    aiohttp reads the first line of the field only, and warns about each request of a client that
+    offers others.
+    """
+    if _PROTOCOL not in request.headers:
+        return request
+    # `clone` encodes the headers: bytes that are not UTF-8 would raise.
+    headers = CIMultiDict(
+        (name, value.encode(errors="replace").decode()) for name, value in request.headers.items()
+    )
+    headers.popall(_PROTOCOL)
+    if stream_request.protocol is V1_WS:
+        headers[_PROTOCOL] = SUBPROTOCOL
+    return request.clone(headers=headers)

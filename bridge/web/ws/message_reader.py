@@ -14,7 +14,7 @@ from aiohttp import WSMessage, WSMsgType
 from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Close, CloseCode, Frame, Opcode
 
-MAX_MESSAGE: Final = 64 * 1024 - 1
+MAX_MESSAGE: Final = 64 * 1024
 """Bytes of the largest message; a larger one ends the connection with 1009."""
 _CONTROL: Final = {
     Opcode.CLOSE: WSMsgType.CLOSE,
