@@ -17,7 +17,6 @@ SYNC = EXAMPLES[0]
 GO = EXAMPLES[2]
 
 
-@pytest.mark.xfail(strict=True, reason="the bridge gives up calls with compressed messages")
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 async def test_a_server_that_compresses_unasked_is_read(
     coding, matrix, start_tier, start_bridge, watch

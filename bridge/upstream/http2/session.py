@@ -29,11 +29,12 @@ from h2.exceptions import H2Error
 
 from . import call_status
 from .call import Call, CallEnded
+from .compression import IDENTITY
 from .frame_splitter import CONNECTION_WINDOW, GOAWAY, HEADER_SIZE, FrameSplitter, window_update
 from .h2_engine import H2Engine
 from .request import Metadata, RequestSender
-from .status import CallStatus
-from .stream_buffer import MessageRefusedError, ProtocolViolationError, StreamBuffer
+from .status import CallStatus, MessageRefusedError
+from .stream_buffer import ProtocolViolationError, StreamBuffer
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ class Http2Session:
         self._engine = H2Engine()
         self._requests = RequestSender(self._engine, authority=authority, scheme=scheme)
         self._buffers: dict[int, StreamBuffer] = {}
+        self._warned: set[str] = set()
         self._split = FrameSplitter(
             self._buffers,
             on_frame=self._on_frame,
@@ -179,10 +181,18 @@ class Http2Session:
         self._close_if_unused()
 
     def _on_refused(self, stream: int, refused: MessageRefusedError) -> None:
+        self._refuse(stream, refused.status)
+
+    def _refuse(self, stream: int, status: CallStatus) -> None:
+        """End a call that can't go on. The cause is logged once per connection and code."""
         buffer = self._buffers.get(stream)
-        if buffer is not None:
-            self._cancel(stream)
-            buffer.finish(refused.status)
+        if buffer is None:
+            return
+        self._cancel(stream)
+        buffer.finish(status)
+        if status.code not in self._warned:
+            self._warned.add(status.code)
+            logger.warning("tier %s: a call can't go on: %s", self._name, status.text)
 
     # ------------------------------------------------------------ calls, from the peer's side
 
@@ -238,7 +248,9 @@ class Http2Session:
         if event.stream_ended is not None:
             self._finish(event.stream_id, status or refusal or _NO_STATUS)
         elif refusal is not None:
-            self._on_refused(event.stream_id, MessageRefusedError(status or refusal))
+            self._refuse(event.stream_id, status or refusal)
+        elif (buffer := self._buffers.get(event.stream_id)) is not None:
+            buffer.coding = headers.get("grpc-encoding", IDENTITY)
 
     def _on_trailers(self, event: TrailersReceived) -> None:
         trailers = call_status.decode_headers(event.headers)

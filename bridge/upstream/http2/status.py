@@ -14,3 +14,11 @@ class CallStatus:
     code: str
     text: str = ""
     details: bytes = b""
+
+
+class MessageRefusedError(Exception):
+    """A message that is not accepted: its call can't go on, the connection can."""
+
+    def __init__(self, status: CallStatus) -> None:
+        super().__init__(status)
+        self.status = status
