@@ -42,7 +42,6 @@ _DEFAULT_WINDOW: Final = 65_535
 _GOAWAY: Final = struct.Struct(">II")
 _STREAM_MASK: Final = 0x7FFFFFFF
 _PING: Final = b"livequer"
-_NO_STATUS: Final = CallStatus("UNKNOWN", "the peer ended the stream without a status")
 
 
 class Http2Session:
@@ -246,7 +245,7 @@ class Http2Session:
         status = call_status.status_of_trailers(headers)
         refusal = call_status.status_of_response(headers)
         if event.stream_ended is not None:
-            self._finish(event.stream_id, status or refusal or _NO_STATUS)
+            self._finish(event.stream_id, status or refusal or call_status.NO_STATUS)
         elif refusal is not None:
             self._refuse(event.stream_id, status or refusal)
         elif (buffer := self._buffers.get(event.stream_id)) is not None:
@@ -254,13 +253,15 @@ class Http2Session:
 
     def _on_trailers(self, event: TrailersReceived) -> None:
         trailers = call_status.decode_headers(event.headers)
-        self._finish(event.stream_id, call_status.status_of_trailers(trailers) or _NO_STATUS)
+        self._finish(
+            event.stream_id, call_status.status_of_trailers(trailers) or call_status.NO_STATUS
+        )
 
     def _on_ended(self, event: StreamEnded) -> None:
-        self._finish(event.stream_id, _NO_STATUS)
+        self._finish(event.stream_id, call_status.NO_STATUS)
 
     def _on_data_end(self, stream: int) -> None:
-        self._finish(stream, _NO_STATUS)
+        self._finish(stream, call_status.NO_STATUS)
         self._reset(stream, ErrorCodes.NO_ERROR)  # h2 has not seen the END_STREAM
 
     def _on_reset(self, event: StreamReset) -> None:
