@@ -398,6 +398,56 @@ async def test_more_metadata_than_the_peer_accepts_is_not_sent():
     assert not pair.session.open_calls
 
 
+BIG = 64 * 1024
+"""Bytes of the largest header list; each header counts 32 more than its characters."""
+
+
+@pytest.mark.parametrize("size", [BIG, BIG + 1, 70_000, 500_000])
+@pytest.mark.parametrize("what", ["headers", "trailers", "trailers only"])
+async def test_headers_over_64_kib_end_their_call_and_no_other(what, size, caplog):
+    pair = Pair()
+    other, second = pair.answered()
+    call, stream = pair.call()
+    small = {"headers": ANSWER, "trailers": ok(), "trailers only": [*ANSWER, *ok()]}[what]
+    filling = size - sum(len(name) + len(value) + 32 for name, value in small) - len("x") - 32
+    big = [*small, ("x", "y" * filling)]
+    if what == "headers":
+        pair.server.send_headers(stream, big)
+        pair.pump()
+    elif what == "trailers":
+        pair.server.send_headers(stream, ANSWER)
+        pair.say(stream, b"before")
+        pair.end(stream, *big)
+        assert await call.read() == b"before"
+    else:
+        pair.end(stream, *big)
+    if size > BIG:
+        assert (await ended(call)).code == "INTERNAL"
+        (record,) = caplog.records
+        assert f"of {size} bytes" in record.getMessage()
+        assert pair.resets(stream) == ([ErrorCodes.CANCEL] if what == "headers" else [])
+    elif what == "headers":
+        pair.say(stream, b"fine")
+        assert await call.read() == b"fine"
+    else:
+        assert await drain(call) == []
+    for _ in range(2):
+        pair.say(second, b"untouched")
+        assert await other.read() == b"untouched"
+        other, second = pair.call()
+        pair.server.send_headers(second, [*ANSWER, ("x-new", "names are still compressed")])
+    assert not pair.closings
+
+
+async def test_headers_beyond_what_is_decoded_end_the_connection():
+    pair = Pair()
+    call, stream = pair.call()
+    pair.server.send_headers(stream, [*ANSWER, *([("x", "y" * 3_000)] * 400)])
+    pair.pump()
+    assert (await ended(call)).code == "UNAVAILABLE"
+    assert pair.closings == 1
+
+
 async def test_a_connection_out_of_stream_numbers_takes_no_more_calls_and_keeps_its_own():
     pair = Pair()
     call, stream = pair.answered()

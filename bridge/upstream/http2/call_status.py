@@ -15,6 +15,7 @@ from h2.errors import ErrorCodes
 
 from bridge.core.errors import StatusSource
 
+from .h2_engine import MAX_HEADER_LIST
 from .status import CallStatus
 
 _NAMES: Final = (
@@ -53,6 +54,15 @@ NO_STATUS: Final = CallStatus(
 )
 
 Headers = Iterable[tuple[bytes, bytes]]
+
+
+def status_of_size(headers: Headers) -> CallStatus | None:
+    """Return the status if headers or trailers are larger than was allowed (RFC 9113, 6.5.2)."""
+    size = sum(len(name) + len(value) + 32 for name, value in headers)
+    if size <= MAX_HEADER_LIST:
+        return None
+    text = f"headers or trailers of {size} bytes, {MAX_HEADER_LIST} are allowed"
+    return CallStatus("INTERNAL", text)
 
 
 def decode_headers(headers: Headers) -> dict[str, str]:

@@ -4,6 +4,7 @@ Invariants:
 - No call starts before the peer's first settings or after a GOAWAY.
 - Calls that a GOAWAY excludes, and all calls at the end, fail as UNAVAILABLE at once.
 - A cancelled call resets its stream at once.
+- A call that breaks a limit of ours, or answers no gRPC, ends alone: its neighbours go on.
 - h2 keeps settings, header compression, stream states and pings. It never sees DATA, which
   `frame_splitter` passes to the calls' buffers. It never sees GOAWAY, after which it would accept
   no frame of the calls that go on.
@@ -189,6 +190,9 @@ class Http2Session:
             return
         self._cancel(stream)
         buffer.finish(status)
+        self._warn_once(status)
+
+    def _warn_once(self, status: CallStatus) -> None:
         if status.code not in self._warned:
             self._warned.add(status.code)
             logger.warning("tier %s: a call can't go on: %s", self._name, status.text)
@@ -241,9 +245,10 @@ class Http2Session:
         self._requests.resume()
 
     def _on_response(self, event: ResponseReceived) -> None:
+        too_large = self._check_size(event.headers)
         headers = call_status.decode_headers(event.headers)
-        status = call_status.status_of_trailers(headers)
-        refusal = call_status.status_of_response(headers)
+        status = too_large or call_status.status_of_trailers(headers)
+        refusal = too_large or call_status.status_of_response(headers)
         if event.stream_ended is not None:
             self._finish(event.stream_id, status or refusal or call_status.NO_STATUS)
         elif refusal is not None:
@@ -252,10 +257,17 @@ class Http2Session:
             buffer.coding = headers.get("grpc-encoding", IDENTITY)
 
     def _on_trailers(self, event: TrailersReceived) -> None:
-        trailers = call_status.decode_headers(event.headers)
-        self._finish(
-            event.stream_id, call_status.status_of_trailers(trailers) or call_status.NO_STATUS
+        status = self._check_size(event.headers) or call_status.status_of_trailers(
+            call_status.decode_headers(event.headers)
         )
+        self._finish(event.stream_id, status or call_status.NO_STATUS)
+
+    def _check_size(self, headers: call_status.Headers) -> CallStatus | None:
+        """Return the status of the call if its headers or trailers are too large."""
+        status = call_status.status_of_size(headers)
+        if status is not None:
+            self._warn_once(status)
+        return status
 
     def _on_ended(self, event: StreamEnded) -> None:
         self._finish(event.stream_id, call_status.NO_STATUS)
