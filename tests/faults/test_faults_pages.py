@@ -10,6 +10,7 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import DataReceived, RequestReceived, StreamEnded
 
+from bridge.upstream.breaker import FAILURE_THRESHOLD
 from livequery.v1 import livequery_pb2 as pb
 from scripted_tier import enter, reset
 from waiting import until
@@ -32,6 +33,7 @@ class ProxiedTier:
     def __init__(self):
         self.rows = ["a", "b"]
         self.page = self.reanchor_page = None
+        self.refused = None  # an entity that gets pages; None: every one
         self.requests = []
         self.reanchors = 0
         self._open = []
@@ -82,6 +84,8 @@ class ProxiedTier:
             self.requests.append(pb.SubscribeRequest.FromString(body[5:]))
         self.reanchors += path == PATH + "Reanchor"
         page = self.reanchor_page if path == PATH + "Reanchor" else self.page
+        if self.refused and path == PATH + "Subscribe":
+            page = self.page if self.requests[-1].query.entity == self.refused else None
         if page is not None:
             h2.send_headers(stream, [(":status", str(page)), ("content-type", "text/html")])
             h2.send_data(stream, b"<html></html>", end_stream=True)
@@ -158,3 +162,17 @@ async def test_a_page_in_place_of_the_answer_to_a_reanchor_is_no_refusal(
     client.say(action="reanchor", cursor={"values": ["b"]})
     await client.shows("c", "d")
     assert tier.reanchors == 1
+
+
+@pytest.mark.parametrize("page", [429, 502, 503])
+async def test_pages_for_one_query_do_not_open_the_circuit_for_the_others(
+    page, tier, start_bridge, join
+):
+    tier.page, tier.refused = page, "refused"
+    bridge = await start_bridge(open_timeout="300ms")
+    for n in range(FAILURE_THRESHOLD + 1):
+        sse = await join(bridge.url, "sse", query("refused", n + 1))
+        assert await sse.until(lambda c: c.status) == 503
+    assert len(tier.requests) > FAILURE_THRESHOLD
+    client = await join(bridge.url, "sse", query())
+    await client.shows("a", "b")
