@@ -138,7 +138,8 @@ async def test_a_page_before_a_stream_has_begun_is_a_bad_gateway(page, tier, sta
     assert (await ws.ended()).code == 1011
     v1 = await join(bridge.url, "ws/v1")
     (error,) = await v1.until(lambda c: c.told("error"))
-    assert (error["code"], error["retryable"]) == ("INTERNAL", True)
+    assert error["code"] in ("INTERNAL", "UNKNOWN")
+    assert error["retryable"]
 
 
 @pytest.mark.parametrize("page", [429, 502, 503, 504])
@@ -159,7 +160,7 @@ async def test_a_page_in_place_of_the_answer_to_a_reanchor_is_no_refusal(
     client = await join(bridge.url, "ws", query())
     await client.shows("a", "b")
     tier.reanchor_page, tier.rows = page, ["c", "d"]
-    client.say(action="reanchor", cursor={"values": ["b"]})
+    client.say(action="reanchor", cursor={"values": ["1", "b"]})
     await client.shows("c", "d")
     assert tier.reanchors == 1
 

@@ -174,7 +174,7 @@ def test_a_derived_status_is_never_a_verdict_on_query_or_credential(code, source
     ],
 )
 def test_a_status_that_grpc_has_derived_is_known_by_its_text(text):
-    status = status_of_rpc_error(error(grpc.StatusCode.PERMISSION_DENIED, text=text))
+    status = error(grpc.StatusCode.PERMISSION_DENIED, text=text)
     assert status.source is StatusSource.TIER, "it has details"
     bare = grpc.aio.AioRpcError(grpc.StatusCode.PERMISSION_DENIED, None, None, text)
     assert failure_of_status(status_of_rpc_error(bare)).kind is Kind.BROKEN
