@@ -93,12 +93,26 @@ FROM_GRPC: dict[str, Kind] = {
 }
 
 
+class StatusSource(enum.Enum):
+    """Who said the status of an upstream call."""
+
+    TIER = enum.auto()  # the tier; or our side, about a limit or message of its own
+    RESPONSE = enum.auto()  # derived from a response that is not gRPC, as a proxy's page
+    STREAM = enum.auto()  # derived from a reset, or from an end without a status
+    CONNECTION = enum.auto()  # derived from a connection that was lost or could not be made
+
+    @property
+    def derived(self) -> bool:
+        """Whether no tier said it: it shows the way to the tier, and is always passing."""
+        return self is not StatusSource.TIER
+
+
 class Failed(Exception):  # noqa: N818 - reads as what happened: `except Failed`
     """A failure that is reported to a client.
 
     `message` is for the client: it names no host and quotes no internal text. `field` is the path
     of the offending member (`where[1].or[0].op`). `retry_after` is in seconds. `code` is the gRPC
-    name of the tier's status, where several share a row.
+    name of the tier's status, where several share a row. `source` is who said that status.
     """
 
     def __init__(
@@ -109,12 +123,14 @@ class Failed(Exception):  # noqa: N818 - reads as what happened: `except Failed`
         field: str | None = None,
         retry_after: float | None = None,
         code: str | None = None,
+        source: StatusSource = StatusSource.TIER,
     ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.field = field
         self.retry_after = retry_after
+        self.source = source
         self._code = code
 
     @property

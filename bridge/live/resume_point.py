@@ -5,14 +5,14 @@ nothing is offered after any doubt about the window, until the next snapshot. So
 an offer it can't serve, or that refuses all offers, is asked once more without one.
 """
 
-from bridge.core.errors import Failed, Kind
+from bridge.core.errors import Failed, Kind, StatusSource
 from bridge.core.query import LiveQuery
 from bridge.core.sequencer import CallPosition, Resync, Sequencer, Snapshot
 
 from .backend import ResumeOffer, UpstreamCall
 
-# These end a call without doubt about what it has brought. BROKEN is not among them: a message
-# that can't be read would come again.
+# These end a call without doubt about what it has brought, and so does every derived status.
+# The tier's own BROKEN is not among them: a message that can't be read would come again.
 _HARMLESS = frozenset([Kind.UNAVAILABLE, Kind.DEADLINE, Kind.QUOTA, Kind.UNAUTHENTICATED])
 
 
@@ -77,9 +77,18 @@ class ResumePoint:
         if isinstance(reason, Resync):
             harmless = reason.cause == "silence" and not self._resumed
         else:
-            # A tier that was slow to answer an offer may be quicker without one.
-            slow = self.offer_pending and reason.kind is Kind.DEADLINE
-            harmless = reason.kind in _HARMLESS and not slow
+            harmless = reason.source.derived or reason.kind in _HARMLESS
+            if self.offer_pending and self._may_be_the_offers(reason):
+                harmless = False
         if not harmless:
             self.invalidate()
         self._offered, self._resumed = None, False
+
+    @staticmethod
+    def _may_be_the_offers(failure: Failed) -> bool:
+        """Return whether a call that was offered a position may have failed for it.
+
+        A tier that was slow, or that broke off, may do better without one.
+        """
+        broke_off = failure.kind is Kind.BROKEN and failure.source is StatusSource.STREAM
+        return broke_off or failure.kind is Kind.DEADLINE

@@ -3,7 +3,8 @@
 Invariants: a record is one line. Foreign text can't start a line: control characters are escaped;
 the lines of a traceback are indented (text) or part of the object (JSON). Credentials and tickets
 are redacted. The `fields` of a record (`extra={"fields": {…}}`) are printed as `key=value` in text
-and as members in JSON.
+and as members in JSON. Libraries log warnings and errors only: hpack's debug lines hold every
+header that is sent to the tier, in clear and encoded.
 """
 
 import json
@@ -26,6 +27,7 @@ _SECRETS = (
     ),
 )
 _PLAIN = re.compile(r"[!#-~]+")
+_OWN_LOGGERS = ("bridge", "livetier")
 
 
 def redact(text: str) -> str:
@@ -100,9 +102,14 @@ def _value(value: Any) -> str:
 
 
 def set_up_logging(*, log_format: str, level: str, worker: str = "") -> None:
-    """Log to stderr, as `text` or `json`; called once, by a command. `worker`: its name."""
+    """Log to stderr, as `text` or `json`; called once, by a command. `worker`: its name.
+
+    `level` is the lowest level of our own loggers. For all others it is WARNING at least.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(worker) if log_format == "json" else TextFormatter(worker))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    root.setLevel(max(logging.getLevelNamesMapping()[level.upper()], logging.WARNING))
+    for name in _OWN_LOGGERS:
+        logging.getLogger(name).setLevel(level.upper())

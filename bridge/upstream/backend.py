@@ -13,7 +13,7 @@ from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 
-from bridge.core.errors import Failed, Kind
+from bridge.core.errors import Failed, Kind, StatusSource
 from bridge.core.query import LiveQuery
 from bridge.live.backend import Identity, ResumeOffer
 from livequery.v1 import livequery_pb2 as pb
@@ -32,6 +32,8 @@ ANSWER_TIMEOUT: Final = 2.0
 attempt ends then. A caller that gave up earlier shows nothing about the replica."""
 MAX_WAIT: Final = 4.0
 """Seconds an open waits in the queue at most; less than live/ allows for `started`."""
+_OF_ONE_CALL: Final = (StatusSource.RESPONSE, StatusSource.STREAM)
+"""Failures that show nothing about the replica: a page or a reset may be for one query alone."""
 _HEARTBEAT: Final = Duration(seconds=15)
 
 
@@ -149,7 +151,11 @@ class GrpcBackend:
         seconds: float,
     ) -> None:
         """Record in the replica's circuit that a call did not start, after so many seconds."""
-        lost = isinstance(error, Failed) and error.kind in (Kind.UNAVAILABLE, Kind.DEADLINE)
+        lost = (
+            isinstance(error, Failed)
+            and error.kind in (Kind.UNAVAILABLE, Kind.DEADLINE)
+            and error.source not in _OF_ONE_CALL
+        )
         silent = not isinstance(error, Failed) and seconds >= ANSWER_TIMEOUT
         if call.answered:
             endpoint.breaker.record_success()

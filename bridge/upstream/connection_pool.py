@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bridge.upstream.http2.call import CallEnded
+from bridge.upstream.http2.call_status import connection_lost_status
 from bridge.upstream.http2.connection import Http2Connection
-from bridge.upstream.http2.status import CallStatus
 
 
 @dataclass(slots=True, eq=False)
@@ -87,7 +87,7 @@ class ConnectionPool:
             self._max_streams = max(min(self._max_streams, pooled.connection.max_calls), 1)
             self.release(pooled)
             if not pooled.connection.max_calls:
-                raise CallEnded(CallStatus("UNAVAILABLE", "the tier takes no streams"))
+                raise CallEnded(connection_lost_status("the tier takes no streams"))
 
     def _occupy(self) -> PooledConnection:
         for pooled in self._connections:

@@ -3,6 +3,9 @@
 A client gets the status code, the field (ErrorInfo.metadata["field"]), the reason (ErrorInfo) and
 LocalizedMessage, which is written for people. The status text is the tier's debug text: it may name
 hosts or internals, and goes only to the log.
+
+A derived status, which no tier said, is UNAVAILABLE or BROKEN: never a verdict on query or
+credential.
 """
 
 import logging
@@ -13,7 +16,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from bridge.core.errors import FROM_GRPC, Failed, Kind
+from bridge.core.errors import FROM_GRPC, Failed, Kind, StatusSource
 from bridge.upstream.http2.status import CallStatus
 
 logger = logging.getLogger(__name__)
@@ -21,8 +24,11 @@ logger = logging.getLogger(__name__)
 DOMAIN = "livequery.v1"
 _DETAILS_KEY = "grpc-status-details-bin"
 _REASON = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
+# What grpc writes where it derives a status itself.
+_GRPC_DERIVED = re.compile(r"(RST_STREAM \()?Received (http2 header with status|RST_STREAM)")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 _MAX_TEXT = 300
+_PASSING = (Kind.UNAVAILABLE, Kind.DEADLINE, Kind.QUOTA)
 # Statuses that may also come from a connection or a proxy.
 _AMBIGUOUS = ("UNAVAILABLE", "CANCELLED", "INTERNAL", "UNKNOWN", "DEADLINE_EXCEEDED")
 _MESSAGES = {
@@ -38,14 +44,17 @@ _MESSAGES = {
     Kind.DEADLINE: "the tier did not answer in time",
     Kind.BROKEN: "the tier failed",
 }
+_CUT = "the call to the tier was cut or refused on its way"
 
 
 def status_of_rpc_error(error: grpc.aio.AioRpcError) -> CallStatus:
     """Return the status of a call that grpc made."""
+    code, text = error.code().name, error.details() or ""
     for key, value in error.trailing_metadata() or ():
         if key == _DETAILS_KEY and isinstance(value, bytes):
-            return CallStatus(error.code().name, error.details() or "", value)
-    return CallStatus(error.code().name, error.details() or "")
+            return CallStatus(code, text, value)
+    derived = _GRPC_DERIVED.match(text) is not None
+    return CallStatus(code, text, source=StatusSource.RESPONSE if derived else StatusSource.TIER)
 
 
 def failure_of_status(status: CallStatus) -> Failed:
@@ -53,10 +62,13 @@ def failure_of_status(status: CallStatus) -> Failed:
     code = status.code
     info, retry, localized = _details(status)
     kind = FROM_GRPC.get(code, Kind.BROKEN)
-    if code == "RESOURCE_EXHAUSTED" and (info.reason == "TOO_LARGE" or _own_limit(status)):
+    if status.source.derived:
+        kind = Kind.UNAVAILABLE if kind in _PASSING else Kind.BROKEN
+    elif code == "RESOURCE_EXHAUSTED" and (info.reason == "TOO_LARGE" or _own_limit(status)):
         kind = Kind.TOO_LARGE
-    logger.debug("tier answered %s: %s", code, _clean(status.text))
-    message = _clean(localized) or _MESSAGES[kind]
+    logger.debug("call to the tier ended with %s: %s", code, _clean(status.text))
+    cut = status.source.derived and kind is Kind.BROKEN
+    message = _clean(localized) or (_CUT if cut else _MESSAGES[kind])
     if not localized and _REASON.fullmatch(info.reason):
         message = f"{message}: {info.reason.lower().replace('_', ' ')}"
     return Failed(
@@ -64,12 +76,15 @@ def failure_of_status(status: CallStatus) -> Failed:
         message,
         field=_clean(info.metadata["field"]) or None if "field" in info.metadata else None,
         retry_after=retry,
-        code=code if code in FROM_GRPC else None,
+        code=code if FROM_GRPC.get(code) is kind else None,
+        source=status.source,
     )
 
 
 def is_from_tier(status: CallStatus) -> bool:
     """Return whether the tier itself sent a status, and not a connection or a proxy."""
+    if status.source.derived:
+        return False
     return status.code not in _AMBIGUOUS or _details(status)[0].domain == DOMAIN
 
 

@@ -10,14 +10,10 @@ from test_interop_tiers import QUERY, agree, stir
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
-TAKEN_FOR_THE_TIERS = pytest.mark.xfail(
-    strict=True, reason="the bridge takes a proxy's page for the tier's word"
-)
 SYNC = EXAMPLES[0]
 GO = EXAMPLES[2]
 
 
-@pytest.mark.xfail(strict=True, reason="the bridge gives up calls with compressed messages")
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 async def test_a_server_that_compresses_unasked_is_read(
     coding, matrix, start_tier, start_bridge, watch
@@ -100,9 +96,7 @@ async def test_a_proxy_reloads_under_changes(
     assert not cell.failed, cell.failed
 
 
-@pytest.mark.parametrize(
-    "status", [*(pytest.param(n, marks=TAKEN_FOR_THE_TIERS) for n in (401, 403, 404)), 503]
-)
+@pytest.mark.parametrize("status", [401, 403, 404, 503])
 async def test_a_page_of_a_proxy_is_not_the_tiers_word(
     status, matrix, start_tier, start_proxy, start_bridge, watch
 ):

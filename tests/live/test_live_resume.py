@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.core.batch import Batch
-from bridge.core.errors import Failed, Kind
+from bridge.core.errors import Failed, Kind, StatusSource
 from bridge.core.frame import RESET, encode
 from bridge.core.op import Op
 from bridge.core.sequencer import CallPosition, Heartbeat
@@ -104,6 +104,36 @@ async def test_a_resume_offer_is_the_position_where_the_call_ended():
         await lose(bridge)
         assert offered(bridge).position == CallPosition(2, 10, f"{1_700_000_000_006}-0")
         assert offered(bridge).route == b"to sub-2", "of the call that was lost"
+
+
+CUT = Failed(Kind.BROKEN, "cut", source=StatusSource.STREAM)
+PAGE = Failed(Kind.BROKEN, "a page", source=StatusSource.RESPONSE)
+
+
+@virtually
+async def test_after_a_derived_status_the_position_is_offered_again_and_again():
+    async with make_bridge() as bridge:
+        client = await bridge.joined(query(), v1=True)
+        bridge.tier.refuse.extend([PAGE, PAGE])
+        await lose(bridge, CUT)
+        await asyncio.sleep(10)
+        assert bridge.tier.offers == [None, *[offered(bridge)] * 3]
+        assert offered(bridge).id == "sub-1"
+        await lose(bridge, CUT)
+        assert bridge.counts.granted == [True, True]
+        assert client.resets == 1
+        assert client.end is None
+
+
+@virtually
+async def test_a_tier_that_breaks_off_at_an_offer_is_asked_without_one():
+    async with make_bridge() as bridge:
+        await bridge.joined(query())
+        bridge.tier.refuse.append(CUT)
+        await lose(bridge, CUT)
+        await asyncio.sleep(10)
+        first, offer, last = bridge.tier.offers
+        assert (first, offer.id, last) == (None, "sub-1", None)
 
 
 @virtually

@@ -5,6 +5,8 @@ import logging
 import sys
 
 import pytest
+from hpack.huffman import HuffmanEncoder
+from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 
 from bridge.telemetry.logs import JsonFormatter, TextFormatter, redact
 from clients import QUERY, SseClient
@@ -129,6 +131,31 @@ async def test_a_streams_end_is_one_line_with_the_clients_request_id(serve, http
     assert [line["reason"] for line in lines] == ["unsubscribed", "client_gone"]
     await program.stop()
     assert not any("hush" in line for line in program.err)
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
+async def test_a_forwarded_secret_is_in_no_line_of_any_level_in_clear_or_encoded(
+    level, serve, http, tier
+):
+    forwarded = ("--forward-metadata", "authorization,x-api-key")
+    program = await serve("--log-format", "json", "--log-level", level, *forwarded)
+    url = await program.listening()
+    sent = {"authorization": "Bearer hush-4711", "x-api-key": "hush-4712"}
+    client = SseClient(await http.post(url + "/api/v1/live", data=json.dumps(QUERY), headers=sent))
+    await client.frames(3)
+    (call,) = tier.open.values()
+    assert {name: call.metadata[name] for name in sent} == sent
+    client.close()
+    await program.stop()
+    lines = [json.loads(line) for line in program.err]
+    huffman = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH)
+    for text in ("hush-47", *(repr(huffman.encode(v.encode()))[2:-1] for v in sent.values())):
+        assert [line for line in lines if text in line["message"]] == []
+    assert not any("hush-47" in line for line in program.err)
+    loud = ("warning", "error", "critical")
+    foreign = [line for line in lines if line["logger"].split(".")[0] not in ("bridge", "livetier")]
+    assert [line for line in foreign if line["level"] not in loud] == []
+    assert any(line["level"] == "debug" for line in lines) is (level == "debug")
 
 
 @pytest.mark.parametrize("asked", ["", "with space", "x" * 129, "ümlaut", "x\ty"])

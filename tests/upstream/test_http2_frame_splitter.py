@@ -16,10 +16,10 @@ from bridge.upstream.http2.frame_splitter import (
     FrameSplitter,
     window_update,
 )
+from bridge.upstream.http2.status import MessageRefusedError
 from bridge.upstream.http2.stream_buffer import (
     MAX_MESSAGE,
     WINDOW,
-    MessageRefusedError,
     ProtocolViolationError,
     StreamBuffer,
     frame_message,

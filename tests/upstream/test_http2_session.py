@@ -20,6 +20,7 @@ from hyperframe.frame import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridge.core.errors import StatusSource
 from bridge.upstream.http2.call import MAX_READS_IN_A_ROW, CallEnded
 from bridge.upstream.http2.stream_buffer import MAX_MESSAGE, WINDOW, frame_message
 
@@ -220,6 +221,8 @@ async def test_trailers_are_the_status(trailers, code, text, details):
     assert await call.read() == b"before"
     status = await ended(call)
     assert (status.code, status.text, status.details) == (code, text, details)
+    said = StatusSource.TIER if trailers[0][0] == "grpc-status" else StatusSource.STREAM
+    assert status.source is said
     only, stream = pair.call()
     pair.end(stream, *ANSWER, *trailers)  # trailers alone
     assert (await ended(only)).code == code
@@ -231,7 +234,8 @@ async def test_a_stream_that_ends_with_data_and_no_trailers_is_unknown():
     pair.server.send_data(stream, frame_message(b"last"), end_stream=True)
     pair.session.receive_data(pair.server.data_to_send())
     assert await call.read() == b"last"
-    assert (await ended(call)).code == "UNKNOWN"
+    status = await ended(call)
+    assert (status.code, status.source) == ("UNKNOWN", StatusSource.STREAM)
     assert pair.session.open_calls == 0
     other, stream = pair.answered()
     pair.say(stream, b"fine")
@@ -258,7 +262,11 @@ async def test_a_response_that_is_not_grpc_ends_the_call_by_its_http_status(http
     pair.server.send_headers(stream, [(":status", str(http)), ("content-type", "text/html")])
     pair.server.send_data(stream, b"<html>sorry</html>", end_stream=True)
     pair.pump()
-    assert (await ended(call)).code == code
+    status = await ended(call)
+    assert (status.code, status.source) == (code, StatusSource.RESPONSE)
+    only, stream = pair.call()
+    pair.end(stream, (":status", str(http)))
+    assert (await ended(only)).source is StatusSource.RESPONSE
     other, stream = pair.answered()
     pair.say(stream, b"fine")
     assert await other.read() == b"fine"
@@ -269,7 +277,8 @@ async def test_html_with_status_200_is_unknown():
     call, stream = pair.call()
     pair.server.send_headers(stream, [(":status", "200"), ("content-type", "text/html")])
     pair.pump()
-    assert (await ended(call)).code == "UNKNOWN"
+    status = await ended(call)
+    assert (status.code, status.source) == ("UNKNOWN", StatusSource.RESPONSE)
     assert pair.resets(stream) == [ErrorCodes.CANCEL]
 
 
@@ -293,7 +302,8 @@ async def test_a_reset_is_translated_after_the_messages_before_it(error, code):
     pair.server.reset_stream(stream, error)
     pair.pump()
     assert await call.read() == b"before"
-    assert (await ended(call)).code == code
+    status = await ended(call)
+    assert (status.code, status.source) == (code, StatusSource.STREAM)
 
 
 async def test_early_hints_are_ignored_and_continuation_frames_are_joined():
@@ -388,6 +398,56 @@ async def test_more_metadata_than_the_peer_accepts_is_not_sent():
     assert not pair.session.open_calls
 
 
+BIG = 64 * 1024
+"""Bytes of the largest header list; each header counts 32 more than its characters."""
+
+
+@pytest.mark.parametrize("size", [BIG, BIG + 1, 70_000, 500_000])
+@pytest.mark.parametrize("what", ["headers", "trailers", "trailers only"])
+async def test_headers_over_64_kib_end_their_call_and_no_other(what, size, caplog):
+    pair = Pair()
+    other, second = pair.answered()
+    call, stream = pair.call()
+    small = {"headers": ANSWER, "trailers": ok(), "trailers only": [*ANSWER, *ok()]}[what]
+    filling = size - sum(len(name) + len(value) + 32 for name, value in small) - len("x") - 32
+    big = [*small, ("x", "y" * filling)]
+    if what == "headers":
+        pair.server.send_headers(stream, big)
+        pair.pump()
+    elif what == "trailers":
+        pair.server.send_headers(stream, ANSWER)
+        pair.say(stream, b"before")
+        pair.end(stream, *big)
+        assert await call.read() == b"before"
+    else:
+        pair.end(stream, *big)
+    if size > BIG:
+        assert (await ended(call)).code == "INTERNAL"
+        (record,) = caplog.records
+        assert f"of {size} bytes" in record.getMessage()
+        assert pair.resets(stream) == ([ErrorCodes.CANCEL] if what == "headers" else [])
+    elif what == "headers":
+        pair.say(stream, b"fine")
+        assert await call.read() == b"fine"
+    else:
+        assert await drain(call) == []
+    for _ in range(2):
+        pair.say(second, b"untouched")
+        assert await other.read() == b"untouched"
+        other, second = pair.call()
+        pair.server.send_headers(second, [*ANSWER, ("x-new", "names are still compressed")])
+    assert not pair.closings
+
+
+async def test_headers_beyond_what_is_decoded_end_the_connection():
+    pair = Pair()
+    call, stream = pair.call()
+    pair.server.send_headers(stream, [*ANSWER, *([("x", "y" * 3_000)] * 400)])
+    pair.pump()
+    assert (await ended(call)).code == "UNAVAILABLE"
+    assert pair.closings == 1
+
+
 async def test_a_connection_out_of_stream_numbers_takes_no_more_calls_and_keeps_its_own():
     pair = Pair()
     call, stream = pair.answered()
@@ -443,7 +503,9 @@ async def test_closing_the_session_fails_every_call_once():
     calls = [pair.answered()[0] for _ in range(3)]
     pair.session.close("lost")
     pair.session.close("again")
-    assert [(await ended(call)).code for call in calls] == ["UNAVAILABLE"] * 3
+    for call in calls:
+        status = await ended(call)
+        assert (status.code, status.source) == ("UNAVAILABLE", StatusSource.CONNECTION)
     assert pair.closings == 1
     for call in calls:
         call.cancel()

@@ -5,7 +5,8 @@ import pytest
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from bridge.core.errors import Kind
+from bridge.core.errors import Kind, StatusSource
+from bridge.upstream.http2.status import CallStatus
 from bridge.upstream.status_translation import failure_of_status, is_from_tier, status_of_rpc_error
 
 SECRET = "panic at tier-7.internal:5000"
@@ -138,3 +139,44 @@ def test_errors_of_the_tier_are_told_from_those_of_a_lost_connection():
     for code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN):
         assert not is_from_tier(error(code))
         assert is_from_tier(error(code, info("STOPPING")))
+
+
+DERIVED = {
+    "UNAVAILABLE": (Kind.UNAVAILABLE, "UNAVAILABLE"),
+    "CANCELLED": (Kind.UNAVAILABLE, "CANCELLED"),
+    "RESOURCE_EXHAUSTED": (Kind.UNAVAILABLE, "UNAVAILABLE"),
+    "INTERNAL": (Kind.BROKEN, "INTERNAL"),
+    "UNKNOWN": (Kind.BROKEN, "UNKNOWN"),
+    "UNAUTHENTICATED": (Kind.BROKEN, "INTERNAL"),
+    "PERMISSION_DENIED": (Kind.BROKEN, "INTERNAL"),
+    "UNIMPLEMENTED": (Kind.BROKEN, "INTERNAL"),
+}
+
+
+@pytest.mark.parametrize("source", [source for source in StatusSource if source.derived])
+@pytest.mark.parametrize("code", DERIVED)
+def test_a_derived_status_is_never_a_verdict_on_query_or_credential(code, source):
+    status = CallStatus(code, "HTTP status 403, and no gRPC", source=source)
+    failed = failure_of_status(status)
+    assert (failed.kind, failed.code) == DERIVED[code]
+    assert failed.source is source
+    assert not failed.final
+    assert failed.row.retryable
+    assert "403" not in failed.message
+    assert not is_from_tier(status)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Received http2 header with status: 403",
+        "RST_STREAM (Received RST_STREAM with error code 12)",
+    ],
+)
+def test_a_status_that_grpc_has_derived_is_known_by_its_text(text):
+    status = error(grpc.StatusCode.PERMISSION_DENIED, text=text)
+    assert status.source is StatusSource.TIER, "it has details"
+    bare = grpc.aio.AioRpcError(grpc.StatusCode.PERMISSION_DENIED, None, None, text)
+    assert failure_of_status(status_of_rpc_error(bare)).kind is Kind.BROKEN
+    told = grpc.aio.AioRpcError(grpc.StatusCode.PERMISSION_DENIED, None, None, "Received no token")
+    assert failure_of_status(status_of_rpc_error(told)).kind is Kind.DENIED

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from .status import CallStatus
-from .stream_buffer import MessageHandler, StreamBuffer
+from .compression import IDENTITY, decompress
+from .status import CallStatus, MessageRefusedError
+from .stream_buffer import MAX_MESSAGE, MessageHandler, StreamBuffer
 
 MAX_READS_IN_A_ROW: Final = 16
 """Reads without suspending: a reader of a full buffer must let other tasks run."""
@@ -47,7 +48,10 @@ class Call:
                 raise CallEnded(status)
             self._reads = 0
             await buffer.when_readable()
-        return buffer.pop()
+        try:
+            return decompress(buffer.pop(), MAX_MESSAGE)
+        except MessageRefusedError as refused:
+            raise CallEnded(refused.status) from None
 
     async def follow(self, handler: MessageHandler) -> None:
         """Call a handler with each message as it arrives, until the end. Raises CallEnded.
@@ -57,7 +61,13 @@ class Call:
         """
         buffer = self._buffer
         try:
-            await buffer.start_delivery(handler)
+            await buffer.start_delivery(
+                handler
+                if buffer.coding == IDENTITY
+                else lambda message: handler(decompress(message, MAX_MESSAGE))
+            )
+        except MessageRefusedError as refused:
+            raise CallEnded(refused.status) from None
         finally:
             buffer.stop_delivery()
         if buffer.status is not None and buffer.status.code != "OK":

@@ -1,7 +1,8 @@
 """Call status from HTTP/2: trailers, response headers and resets.
 
 The tables are gRPC's: "gRPC over HTTP2" (error codes of RST_STREAM) and "HTTP to gRPC Status Code
-Mapping" (responses of proxies that are not gRPC).
+Mapping" (responses of proxies that are not gRPC). A status by these tables is derived: no tier said
+it. So is that of a stream without a status, and of a lost connection.
 """
 
 import base64
@@ -12,6 +13,9 @@ from urllib.parse import unquote
 
 from h2.errors import ErrorCodes
 
+from bridge.core.errors import StatusSource
+
+from .h2_engine import MAX_HEADER_LIST
 from .status import CallStatus
 
 _NAMES: Final = (
@@ -45,7 +49,20 @@ _RESET: Final = {
     ErrorCodes.INADEQUATE_SECURITY: "PERMISSION_DENIED",
 }
 
+NO_STATUS: Final = CallStatus(
+    "UNKNOWN", "the peer ended the stream without a status", source=StatusSource.STREAM
+)
+
 Headers = Iterable[tuple[bytes, bytes]]
+
+
+def status_of_size(headers: Headers) -> CallStatus | None:
+    """Return the status if headers or trailers are larger than was allowed (RFC 9113, 6.5.2)."""
+    size = sum(len(name) + len(value) + 32 for name, value in headers)
+    if size <= MAX_HEADER_LIST:
+        return None
+    text = f"headers or trailers of {size} bytes, {MAX_HEADER_LIST} are allowed"
+    return CallStatus("INTERNAL", text)
 
 
 def decode_headers(headers: Headers) -> dict[str, str]:
@@ -58,7 +75,8 @@ def status_of_response(headers: dict[str, str]) -> CallStatus | None:
     http = headers.get(":status", "")
     if http == "200" and headers.get("content-type", "").startswith("application/grpc"):
         return None
-    return CallStatus(_HTTP.get(http, "UNKNOWN"), f"HTTP status {http}, and no gRPC")
+    text = f"HTTP status {http}, and no gRPC"
+    return CallStatus(_HTTP.get(http, "UNKNOWN"), text, source=StatusSource.RESPONSE)
 
 
 def status_of_trailers(trailers: dict[str, str]) -> CallStatus | None:
@@ -76,12 +94,13 @@ def status_of_trailers(trailers: dict[str, str]) -> CallStatus | None:
 def status_of_reset(error: int) -> CallStatus:
     """Return the status for the error code of a RST_STREAM."""
     code = _RESET.get(ErrorCodes(error), "UNKNOWN") if error in set(ErrorCodes) else "UNKNOWN"
-    return CallStatus(code, f"the stream was reset with HTTP/2 error {error}")
+    text = f"the stream was reset with HTTP/2 error {error}"
+    return CallStatus(code, text, source=StatusSource.STREAM)
 
 
 def connection_lost_status(cause: str) -> CallStatus:
     """Return the status of calls on a lost connection."""
-    return CallStatus("UNAVAILABLE", cause)
+    return CallStatus("UNAVAILABLE", cause, source=StatusSource.CONNECTION)
 
 
 def _details(text: str) -> bytes:

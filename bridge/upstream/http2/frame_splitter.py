@@ -11,7 +11,8 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from .stream_buffer import MessageRefusedError, ProtocolViolationError, StreamBuffer
+from .status import MessageRefusedError
+from .stream_buffer import ProtocolViolationError, StreamBuffer
 
 PING, GOAWAY, WINDOW_UPDATE = 6, 7, 8
 END_STREAM, PADDED = 0x1, 0x8

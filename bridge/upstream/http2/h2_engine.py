@@ -8,11 +8,17 @@ from h2.settings import SettingCodes, Settings
 
 from .stream_buffer import WINDOW
 
-_MAX_HEADER_LIST: Final = 64 * 1024
+MAX_HEADER_LIST: Final = 64 * 1024
+"""Bytes of the largest header list or trailers of a call, as RFC 9113, section 6.5.2 counts."""
 
 
 class H2Engine(H2Connection):
     """A client without server push, with headers as bytes."""
+
+    # h2's own limit ends the connection, because a header list that is not decoded to its end
+    # leaves the compression state of all calls undefined. So it is well above MAX_HEADER_LIST,
+    # which the session checks for each call.
+    DEFAULT_MAX_HEADER_LIST_SIZE = 1024 * 1024
 
     # h2 remembers how streams ended, for frames that arrive after a reset. A few thousand are
     # enough; h2's default is 65,536.
@@ -25,6 +31,6 @@ class H2Engine(H2Connection):
             initial_values={
                 SettingCodes.ENABLE_PUSH: 0,
                 SettingCodes.INITIAL_WINDOW_SIZE: WINDOW,
-                SettingCodes.MAX_HEADER_LIST_SIZE: _MAX_HEADER_LIST,
+                SettingCodes.MAX_HEADER_LIST_SIZE: MAX_HEADER_LIST,
             }
         )

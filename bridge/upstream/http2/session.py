@@ -4,6 +4,7 @@ Invariants:
 - No call starts before the peer's first settings or after a GOAWAY.
 - Calls that a GOAWAY excludes, and all calls at the end, fail as UNAVAILABLE at once.
 - A cancelled call resets its stream at once.
+- A call that breaks a limit of ours, or answers no gRPC, ends alone: its neighbours go on.
 - h2 keeps settings, header compression, stream states and pings. It never sees DATA, which
   `frame_splitter` passes to the calls' buffers. It never sees GOAWAY, after which it would accept
   no frame of the calls that go on.
@@ -29,11 +30,12 @@ from h2.exceptions import H2Error
 
 from . import call_status
 from .call import Call, CallEnded
+from .compression import IDENTITY
 from .frame_splitter import CONNECTION_WINDOW, GOAWAY, HEADER_SIZE, FrameSplitter, window_update
 from .h2_engine import H2Engine
 from .request import Metadata, RequestSender
-from .status import CallStatus
-from .stream_buffer import MessageRefusedError, ProtocolViolationError, StreamBuffer
+from .status import CallStatus, MessageRefusedError
+from .stream_buffer import ProtocolViolationError, StreamBuffer
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +43,6 @@ _DEFAULT_WINDOW: Final = 65_535
 _GOAWAY: Final = struct.Struct(">II")
 _STREAM_MASK: Final = 0x7FFFFFFF
 _PING: Final = b"livequer"
-_NO_STATUS: Final = CallStatus("UNKNOWN", "the peer ended the stream without a status")
 
 
 class Http2Session:
@@ -78,6 +79,7 @@ class Http2Session:
         self._engine = H2Engine()
         self._requests = RequestSender(self._engine, authority=authority, scheme=scheme)
         self._buffers: dict[int, StreamBuffer] = {}
+        self._warned: set[str] = set()
         self._split = FrameSplitter(
             self._buffers,
             on_frame=self._on_frame,
@@ -179,10 +181,21 @@ class Http2Session:
         self._close_if_unused()
 
     def _on_refused(self, stream: int, refused: MessageRefusedError) -> None:
+        self._refuse(stream, refused.status)
+
+    def _refuse(self, stream: int, status: CallStatus) -> None:
+        """End a call that can't go on. The cause is logged once per connection and code."""
         buffer = self._buffers.get(stream)
-        if buffer is not None:
-            self._cancel(stream)
-            buffer.finish(refused.status)
+        if buffer is None:
+            return
+        self._cancel(stream)
+        buffer.finish(status)
+        self._warn_once(status)
+
+    def _warn_once(self, status: CallStatus) -> None:
+        if status.code not in self._warned:
+            self._warned.add(status.code)
+            logger.warning("tier %s: a call can't go on: %s", self._name, status.text)
 
     # ------------------------------------------------------------ calls, from the peer's side
 
@@ -232,23 +245,35 @@ class Http2Session:
         self._requests.resume()
 
     def _on_response(self, event: ResponseReceived) -> None:
+        too_large = self._check_size(event.headers)
         headers = call_status.decode_headers(event.headers)
-        status = call_status.status_of_trailers(headers)
-        refusal = call_status.status_of_response(headers)
+        status = too_large or call_status.status_of_trailers(headers)
+        refusal = too_large or call_status.status_of_response(headers)
         if event.stream_ended is not None:
-            self._finish(event.stream_id, status or refusal or _NO_STATUS)
+            self._finish(event.stream_id, status or refusal or call_status.NO_STATUS)
         elif refusal is not None:
-            self._on_refused(event.stream_id, MessageRefusedError(status or refusal))
+            self._refuse(event.stream_id, status or refusal)
+        elif (buffer := self._buffers.get(event.stream_id)) is not None:
+            buffer.coding = headers.get("grpc-encoding", IDENTITY)
 
     def _on_trailers(self, event: TrailersReceived) -> None:
-        trailers = call_status.decode_headers(event.headers)
-        self._finish(event.stream_id, call_status.status_of_trailers(trailers) or _NO_STATUS)
+        status = self._check_size(event.headers) or call_status.status_of_trailers(
+            call_status.decode_headers(event.headers)
+        )
+        self._finish(event.stream_id, status or call_status.NO_STATUS)
+
+    def _check_size(self, headers: call_status.Headers) -> CallStatus | None:
+        """Return the status of the call if its headers or trailers are too large."""
+        status = call_status.status_of_size(headers)
+        if status is not None:
+            self._warn_once(status)
+        return status
 
     def _on_ended(self, event: StreamEnded) -> None:
-        self._finish(event.stream_id, _NO_STATUS)
+        self._finish(event.stream_id, call_status.NO_STATUS)
 
     def _on_data_end(self, stream: int) -> None:
-        self._finish(stream, _NO_STATUS)
+        self._finish(stream, call_status.NO_STATUS)
         self._reset(stream, ErrorCodes.NO_ERROR)  # h2 has not seen the END_STREAM
 
     def _on_reset(self, event: StreamReset) -> None:

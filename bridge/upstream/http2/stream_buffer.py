@@ -15,7 +15,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from .status import CallStatus
+from .compression import IDENTITY, coding_of
+from .status import CallStatus, MessageRefusedError
 
 MAX_MESSAGE: Final = 4 * 1024 * 1024
 """Bytes of the largest message, in both directions."""
@@ -35,14 +36,6 @@ class ProtocolViolationError(Exception):
     """The peer broke the rules of HTTP/2: the connection can't go on."""
 
 
-class MessageRefusedError(Exception):
-    """A message that is not accepted: its call can't go on, the connection can."""
-
-    def __init__(self, status: CallStatus) -> None:
-        super().__init__(status)
-        self.status = status
-
-
 MessageHandler: TypeAlias = Callable[[bytes], None]
 """Is called with each message as it arrives."""
 
@@ -58,13 +51,16 @@ class StreamBuffer:
         "_read_bytes",
         "_waiter",
         "_window",
+        "coding",
         "messages",
         "status",
     )
 
     def __init__(self, grant: Callable[[int], None]) -> None:
         self.messages: deque[bytes] = deque()
-        """Whole messages that were not read yet."""
+        """Whole messages that were not read yet; some may be CompressedMessage."""
+        self.coding: str | None = None
+        """The coding of compressed messages; None until the response's headers have arrived."""
         self.status: CallStatus | None = None
         """How the call ended; None while it runs."""
         self._grant = grant
@@ -117,10 +113,7 @@ class StreamBuffer:
         partial += piece
         while len(partial) >= PREFIX_SIZE:
             flag, length = _PREFIX.unpack_from(partial)
-            if flag:
-                raise MessageRefusedError(
-                    CallStatus("INTERNAL", "a compressed message, which nobody asked for")
-                )
+            kind = coding_of(flag, self.coding or IDENTITY) if flag else bytes
             if length > MAX_MESSAGE:
                 text = f"Received message larger than max ({length} vs. {MAX_MESSAGE})"
                 raise MessageRefusedError(CallStatus("RESOURCE_EXHAUSTED", text))
@@ -128,7 +121,7 @@ class StreamBuffer:
             if len(partial) < stop:
                 self._grant_in_advance(stop - len(partial) - self._window)
                 return
-            self.messages.append(bytes(partial[PREFIX_SIZE:stop]))
+            self.messages.append(kind(partial[PREFIX_SIZE:stop]))
             del partial[:stop]
 
     def _grant_in_advance(self, size: int) -> None:
@@ -165,9 +158,9 @@ class StreamBuffer:
         """
         done = self.when_readable()
         self._handler = handler
+        self._deliver()
         if self.status is not None:
             self._wake_waiter()
-        self._deliver()
         return done
 
     def stop_delivery(self) -> None:
