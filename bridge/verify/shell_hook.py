@@ -1,6 +1,7 @@
 """Shell hooks: the user's commands that change a row or stop the tier."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import tempfile
@@ -47,7 +48,8 @@ async def _run_shell(option: str, command: str) -> None:
             raise HookFailedError(f"{option} took over {COMMAND_SECONDS:g} s") from None
         finally:
             if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it ended in this moment
+                    os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
         if process.returncode:
             errors.seek(0)

@@ -62,11 +62,6 @@ class Subscription(Generic[ViewT]):
         self.reset(pb.RESET_REASON_INITIAL)
 
     @property
-    def end_seq(self) -> int:
-        """The number of the last delta when all that waits is sent, without a due reset."""
-        return self.seq + self._waiting
-
-    @property
     def reset_due(self) -> bool:
         """Whether the next thing to send is a reset and the window of that moment."""
         return self._due is not None

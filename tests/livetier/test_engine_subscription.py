@@ -2,6 +2,7 @@ from livequery.v1 import livequery_pb2 as pb
 from livetier.engine import subscription as module
 from livetier.engine.store import View
 from livetier.engine.subscription import Subscription
+from tier_client import end_seq
 
 GROUP = [pb.LiveDelta(op=pb.DELTA_OP_UPDATE)] * 2
 
@@ -16,7 +17,7 @@ async def test_groups_wait_in_order_and_are_numbered_as_they_are_sent():
     subscription = opened()
     subscription.offer(GROUP)
     subscription.offer(GROUP[:1])
-    assert subscription.end_seq == 3
+    assert end_seq(subscription) == 3
     batch = subscription.next_batch(subscription.take_group())
     assert (batch.epoch, batch.first_seq, len(batch.deltas)) == (1, 1, 2)
     assert subscription.next_batch(subscription.take_group()).first_seq == 3
@@ -27,7 +28,7 @@ async def test_a_backlog_over_its_bound_becomes_one_reset_of_the_next_epoch():
     subscription = opened()
     for _ in range(module.BACKLOG):
         subscription.offer(GROUP)
-    assert subscription.end_seq == 0
+    assert end_seq(subscription) == 0
     reset = subscription.take_reset()
     assert (reset.reason, reset.epoch) == (pb.RESET_REASON_OVERFLOW, 2)
 

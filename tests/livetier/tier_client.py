@@ -88,6 +88,11 @@ def refusal(error):
     return error.code(), info.metadata.get("field"), text.message
 
 
+def end_seq(subscription):
+    """The number of the last delta once all that waits in an outbox is sent."""
+    return subscription.seq + subscription._waiting
+
+
 class Live:
     """An open subscription that is read in the background; every law of the stream is asserted."""
 
@@ -139,7 +144,7 @@ class Live:
         subscription = self.tier.watcher.find(self.started.subscription_id)
         await self.until(
             lambda: (
-                not subscription.reset_due and self.complete and self.seq == subscription.end_seq
+                not subscription.reset_due and self.complete and self.seq == end_seq(subscription)
             )
         )
 
