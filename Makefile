@@ -1,6 +1,7 @@
 # `make` alone lists the targets.
 PYTHON ?= python3
 LISTEN ?= 127.0.0.1:8080
+TEST_WORKERS ?= 4
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -16,7 +17,7 @@ demo: $(VENV)/.runtime ## embedded tier + bridge + departures board (LISTEN=127.
 	@exec $(BIN)/python -m bridge demo --listen $(LISTEN)
 
 test: $(VENV)/.dev browser ## the whole suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
 
 test-lowest: $(VENV)/.dev ## the fast part of the suite with the lowest versions that pyproject.toml allows
 	@BIN=$(BIN) tools/test-resolution lowest

@@ -53,6 +53,19 @@ class ResetReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RESET_REASON_FAILOVER: _ClassVar[ResetReason]
     RESET_REASON_OVERFLOW: _ClassVar[ResetReason]
     RESET_REASON_RECONCILE: _ClassVar[ResetReason]
+
+class ColumnType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    COLUMN_TYPE_UNSPECIFIED: _ClassVar[ColumnType]
+    COLUMN_TYPE_BOOL: _ClassVar[ColumnType]
+    COLUMN_TYPE_INT: _ClassVar[ColumnType]
+    COLUMN_TYPE_DOUBLE: _ClassVar[ColumnType]
+    COLUMN_TYPE_DECIMAL: _ClassVar[ColumnType]
+    COLUMN_TYPE_STRING: _ClassVar[ColumnType]
+    COLUMN_TYPE_TIMESTAMP: _ClassVar[ColumnType]
+    COLUMN_TYPE_DATE: _ClassVar[ColumnType]
+    COLUMN_TYPE_BYTES: _ClassVar[ColumnType]
+    COLUMN_TYPE_JSON: _ClassVar[ColumnType]
 MODE_UNSPECIFIED: Mode
 MODE_MAINTAINED: Mode
 MODE_STREAMED: Mode
@@ -83,6 +96,16 @@ RESET_REASON_REANCHOR: ResetReason
 RESET_REASON_FAILOVER: ResetReason
 RESET_REASON_OVERFLOW: ResetReason
 RESET_REASON_RECONCILE: ResetReason
+COLUMN_TYPE_UNSPECIFIED: ColumnType
+COLUMN_TYPE_BOOL: ColumnType
+COLUMN_TYPE_INT: ColumnType
+COLUMN_TYPE_DOUBLE: ColumnType
+COLUMN_TYPE_DECIMAL: ColumnType
+COLUMN_TYPE_STRING: ColumnType
+COLUMN_TYPE_TIMESTAMP: ColumnType
+COLUMN_TYPE_DATE: ColumnType
+COLUMN_TYPE_BYTES: ColumnType
+COLUMN_TYPE_JSON: ColumnType
 
 class Value(_message.Message):
     __slots__ = ("null_value", "bool_value", "int_value", "uint_value", "double_value", "string_value", "json_value")
@@ -299,3 +322,43 @@ class ReanchorResponse(_message.Message):
     epoch: int
     effective_query: LiveQuery
     def __init__(self, epoch: _Optional[int] = ..., effective_query: _Optional[_Union[LiveQuery, _Mapping]] = ...) -> None: ...
+
+class DescribeRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class DescribeResponse(_message.Message):
+    __slots__ = ("entities",)
+    ENTITIES_FIELD_NUMBER: _ClassVar[int]
+    entities: _containers.RepeatedCompositeFieldContainer[Entity]
+    def __init__(self, entities: _Optional[_Iterable[_Union[Entity, _Mapping]]] = ...) -> None: ...
+
+class Entity(_message.Message):
+    __slots__ = ("name", "columns", "key", "description", "max_limit")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    MAX_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    columns: _containers.RepeatedCompositeFieldContainer[Column]
+    key: _containers.RepeatedScalarFieldContainer[str]
+    description: str
+    max_limit: int
+    def __init__(self, name: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ..., key: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., max_limit: _Optional[int] = ...) -> None: ...
+
+class Column(_message.Message):
+    __slots__ = ("name", "type", "nullable", "sortable", "operators", "description")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    NULLABLE_FIELD_NUMBER: _ClassVar[int]
+    SORTABLE_FIELD_NUMBER: _ClassVar[int]
+    OPERATORS_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    type: ColumnType
+    nullable: bool
+    sortable: bool
+    operators: _containers.RepeatedScalarFieldContainer[Operator]
+    description: str
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[ColumnType, str]] = ..., nullable: _Optional[bool] = ..., sortable: _Optional[bool] = ..., operators: _Optional[_Iterable[_Union[Operator, str]]] = ..., description: _Optional[str] = ...) -> None: ...

@@ -45,6 +45,11 @@ class LiveQueryServiceStub:
                 request_serializer=livequery_dot_v1_dot_livequery__pb2.ReanchorRequest.SerializeToString,
                 response_deserializer=livequery_dot_v1_dot_livequery__pb2.ReanchorResponse.FromString,
                 _registered_method=True)
+        self.Describe = channel.unary_unary(
+                '/livequery.v1.LiveQueryService/Describe',
+                request_serializer=livequery_dot_v1_dot_livequery__pb2.DescribeRequest.SerializeToString,
+                response_deserializer=livequery_dot_v1_dot_livequery__pb2.DescribeResponse.FromString,
+                _registered_method=True)
 
 
 class LiveQueryServiceServicer:
@@ -72,6 +77,14 @@ class LiveQueryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Describe(self, request, context):
+        """Describe tells what can be asked for by this caller. Optional: a server
+        without it answers UNIMPLEMENTED, and nothing else changes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LiveQueryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -84,6 +97,11 @@ def add_LiveQueryServiceServicer_to_server(servicer, server):
                     servicer.Reanchor,
                     request_deserializer=livequery_dot_v1_dot_livequery__pb2.ReanchorRequest.FromString,
                     response_serializer=livequery_dot_v1_dot_livequery__pb2.ReanchorResponse.SerializeToString,
+            ),
+            'Describe': grpc.unary_unary_rpc_method_handler(
+                    servicer.Describe,
+                    request_deserializer=livequery_dot_v1_dot_livequery__pb2.DescribeRequest.FromString,
+                    response_serializer=livequery_dot_v1_dot_livequery__pb2.DescribeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -141,6 +159,33 @@ class LiveQueryService:
             '/livequery.v1.LiveQueryService/Reanchor',
             livequery_dot_v1_dot_livequery__pb2.ReanchorRequest.SerializeToString,
             livequery_dot_v1_dot_livequery__pb2.ReanchorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Describe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/livequery.v1.LiveQueryService/Describe',
+            livequery_dot_v1_dot_livequery__pb2.DescribeRequest.SerializeToString,
+            livequery_dot_v1_dot_livequery__pb2.DescribeResponse.FromString,
             options,
             channel_credentials,
             insecure,
