@@ -35,7 +35,7 @@ async def demo(listen: str, *, speed: float, on_listening: Callable[[str], None]
 
 def demo_config(listen: str, upstream: str) -> Config:
     """Return the configuration of the demo's bridge: defaults, and the page."""
-    flags = {"listen": listen, "upstream": upstream, "explorer": "on"}
+    flags = {"listen": listen, "upstream": upstream, "explorer": "on", "auth": "none"}
     return resolve(flags, environ={})[0]
 
 

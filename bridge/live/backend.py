@@ -5,7 +5,7 @@ another.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bridge.core.batch import Batch
@@ -23,6 +23,10 @@ class Identity:
 
     metadata: tuple[tuple[str, str], ...] = ()
     scope: tuple[tuple[str, str], ...] = ()
+    expires_at: float | None = None
+    """When the credential in `metadata` expires, in seconds since the epoch; None: never."""
+    credential: object = field(default=None, compare=False)
+    """What it was made from, for the floor above."""
 
 
 @dataclass(frozen=True, slots=True)

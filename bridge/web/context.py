@@ -4,10 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from aiohttp import web
-from multidict import CIMultiDictProxy
 
 from bridge.core.errors import Failed, Kind
-from bridge.live.backend import Identity
 from bridge.live.encoder import Encoder
 from bridge.live.hub import Hub
 from bridge.live.resume import Resume
@@ -17,8 +15,8 @@ from bridge.live.stream_end import End, EndReason
 from bridge.live.viewer import Viewer
 
 from .admission import Admission
+from .auth.authenticator import Authenticator
 from .http.problem import Refusal, refusal
-from .identity import identify
 from .idle_timers import IdleTimers
 from .settings import WebSettings
 from .stream_log import ClientProtocol, StreamLog
@@ -35,14 +33,11 @@ class WebContext:
     stall_monitor: StallMonitor
     admission: Admission
     settings: WebSettings
+    authenticator: Authenticator
     idle_timers: IdleTimers = field(default_factory=IdleTimers)
     stream_log: StreamLog = field(default_factory=StreamLog)
     clients: dict[Callable[[], None], None] = field(default_factory=dict)
     """The callback by which each open stream learns that the bridge drains."""
-
-    def identity(self, headers: CIMultiDictProxy[str]) -> Identity:
-        """Read on whose behalf a request asks. Raises Failed."""
-        return identify(headers, self.settings.forward, self.settings.scope)
 
     def refuse(self, request_id: str, failure: Failed, *, soft: bool = False) -> Refusal:
         """Count and log a failure over HTTP; return the response."""

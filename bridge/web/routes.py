@@ -18,6 +18,7 @@ from .pages import handlers
 from .probes import ProbeHandlers
 from .stream_log import request_id
 from .stream_request import FOREIGN_ORIGIN
+from .ticket_handler import TICKET_PATH, ticket_handler
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -42,13 +43,22 @@ def application(
 
 
 def admin_application(
-    context: WebContext, probes: ProbeHandlers, *, loopback: bool
+    context: WebContext,
+    probes: ProbeHandlers,
+    *,
+    loopback: bool,
+    commands: dict[str, Handler] | None = None,
 ) -> web.Application:
-    """Build the operators' application. `loopback`: its port is on a loopback address."""
+    """Build the operators' application. `loopback`: its port is on a loopback address.
+
+    `commands`: handlers of POST below `/admin/`, by name, guarded already.
+    """
     app = _application(replace(context, settings=replace(context.settings, loopback=loopback)))
     app.router.add_get("/healthz", probes.healthz)
     app.router.add_get("/readyz", probes.readyz_with_replicas)
     app.router.add_get("/metrics", probes.metrics)
+    for name, handler in (commands or {}).items():
+        app.router.add_post(f"/admin/{name}", handler)
     return app
 
 
@@ -65,6 +75,8 @@ def add_stream_routes(app: web.Application, base_path: str) -> None:
     app.router.add_post(base_path, sse_handler)
     app.router.add_options(base_path, preflight)
     app.router.add_get(base_path + "/ws", websocket_handler, allow_head=False)
+    app.router.add_options(base_path + TICKET_PATH, preflight)
+    app.router.add_route("*", base_path + TICKET_PATH, ticket_handler)
 
 
 def _application(context: WebContext | None) -> web.Application:
