@@ -25,6 +25,7 @@ from bridge.web.context import WebContext
 from bridge.web.listener import Listener, bind
 from bridge.web.probes import ProbeHandlers
 from bridge.web.routes import admin_application, application
+from bridge.web.schema_cache import SchemaCache
 
 from .factories import endpoints, listener_certificate, live_settings, web_settings
 from .metric_bindings import bind_metrics
@@ -51,8 +52,9 @@ class Bridge:
         self.metrics = Metrics()
         self._loop_lag = LoopLag()
         self._endpoints = endpoints(config)
+        backend = GrpcBackend(self._endpoints, resubscribe_rate=config.resubscribe_rate)
         self._hub = Hub(
-            backend=GrpcBackend(self._endpoints, resubscribe_rate=config.resubscribe_rate),
+            backend=backend,
             settings=live_settings(config),
             observer=self.metrics,
         )
@@ -71,6 +73,7 @@ class Bridge:
             stall_monitor=stall_monitor,
             admission=self._admission,
             settings=web_settings(config),
+            schemas=SchemaCache(backend),
         )
         self._probes = ProbeHandlers(
             reasons=self.unready_reasons, replicas=self._replicas, exposition=self._exposition
@@ -205,6 +208,7 @@ class Bridge:
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._hub.close()
+        await self.context.schemas.close()
         for listener in (self._listener, self._admin):
             if listener is not None:
                 await listener.close()

@@ -15,9 +15,11 @@ from google.protobuf.duration_pb2 import Duration
 
 from bridge.core.errors import Failed, Kind, StatusSource
 from bridge.core.query import LiveQuery
+from bridge.core.schema import Schema
 from bridge.live.backend import Identity, ResumeOffer
 from livequery.v1 import livequery_pb2 as pb
 
+from .describe_call import describe
 from .endpoint import Endpoint
 from .endpoints import Endpoints
 from .protobuf_conversion import offer_to_pb, query_to_pb
@@ -32,6 +34,8 @@ ANSWER_TIMEOUT: Final = 2.0
 attempt ends then. A caller that gave up earlier shows nothing about the replica."""
 MAX_WAIT: Final = 4.0
 """Seconds an open waits in the queue at most; less than live/ allows for `started`."""
+DESCRIBE_TIMEOUT: Final = 5.0
+"""Seconds that a Describe may take, at all replicas that are asked."""
 _OF_ONE_CALL: Final = (StatusSource.RESPONSE, StatusSource.STREAM)
 """Failures that show nothing about the replica: a page or a reset may be for one query alone."""
 _HEARTBEAT: Final = Duration(seconds=15)
@@ -112,6 +116,27 @@ class GrpcBackend:
                 if failed.kind is not Kind.UNAVAILABLE or len(tried) == MAX_ATTEMPTS:
                     raise
                 failure = failed
+
+    async def describe(self, identity: Identity) -> Schema:
+        """Ask what this caller may ask for; see `Backend.describe`.
+
+        If a replica can't be reached, another one is tried.
+        """
+        tried: list[Endpoint] = []
+        try:
+            async with asyncio.timeout(DESCRIBE_TIMEOUT):
+                await self._open_limiter.acquire()
+                while True:
+                    endpoint = await self._endpoints.pick(tried)
+                    try:
+                        return await describe(endpoint, identity)
+                    except Failed as failed:
+                        tried.append(endpoint)
+                        alternative = self._endpoints.has_alternative(endpoint, tried)
+                        if failed.kind is not Kind.UNAVAILABLE or not alternative:
+                            raise
+        except TimeoutError:
+            raise Failed(Kind.DEADLINE, "the tier did not answer in time") from None
 
     async def _open(
         self,

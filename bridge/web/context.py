@@ -20,6 +20,7 @@ from .admission import Admission
 from .http.problem import Refusal, refusal
 from .identity import identify
 from .idle_timers import IdleTimers
+from .schema_cache import SchemaCache
 from .settings import WebSettings
 from .stream_log import ClientProtocol, StreamLog
 from .transport_sink import TransportSink
@@ -35,6 +36,7 @@ class WebContext:
     stall_monitor: StallMonitor
     admission: Admission
     settings: WebSettings
+    schemas: SchemaCache
     idle_timers: IdleTimers = field(default_factory=IdleTimers)
     stream_log: StreamLog = field(default_factory=StreamLog)
     clients: dict[Callable[[], None], None] = field(default_factory=dict)
