@@ -47,7 +47,7 @@ MISSED_HEARTBEATS: Final = 2
 class SubscribeCall:
     """A Subscribe call on a connection of an endpoint; `close` gives its place back.
 
-    `clock`: seconds, as loop.time.
+    `message` is the serialized SubscribeRequest. `clock`: seconds, as loop.time.
     """
 
     def __init__(
@@ -56,9 +56,11 @@ class SubscribeCall:
         endpoint: Endpoint,
         query: LiveQuery,
         identity: Identity,
+        message: bytes,
         clock: Callable[[], float],
     ) -> None:
         self._clock = clock
+        self._message = message
         self._endpoint = endpoint
         self._call: Call | None = None
         self.pooled: PooledConnection | None = None
@@ -109,15 +111,14 @@ class SubscribeCall:
         silence = self._clock() - self._last_received
         return 0 < MISSED_HEARTBEATS * self.heartbeat <= silence
 
-    async def start(self, request: pb.SubscribeRequest) -> None:
+    async def start(self) -> None:
         """Send the request and wait for `started`. Raises Failed."""
-        message = request.SerializeToString()
-        if len(message) > MAX_MESSAGE:
+        if len(self._message) > MAX_MESSAGE:
             raise self._failed(CallStatus("RESOURCE_EXHAUSTED", "Sent message larger than max"))
         try:
             self.pooled = await self._endpoint.pool.acquire()
             self._call = self.pooled.connection.start_call(
-                _SUBSCRIBE, message, self._identity.metadata
+                _SUBSCRIBE, self._message, self._identity.metadata
             )
         except CallEnded as ended:
             raise self._failed(ended.status) from None
