@@ -340,7 +340,9 @@ async def held_by_both(replicas, bridge_to, opened, clock, **started):
 
 def asked_of(sub, replicas):
     """Find the replica that a call was sent to."""
-    return next(tier for tier in replicas if tier.address == sub.pooled_call.endpoint.replica.address)
+    return next(
+        tier for tier in replicas if tier.address == sub.pooled_call.endpoint.replica.address
+    )
 
 
 @pytest.mark.parametrize(("silence", "asked"), [(45, 1), (20, 2)])
