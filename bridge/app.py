@@ -19,7 +19,6 @@ from bridge.process.metrics_federation import MetricsFederation
 from bridge.telemetry.loop_lag import LoopLag
 from bridge.telemetry.metrics import Metrics
 from bridge.telemetry.version import bridge_version
-from bridge.upstream.backend import GrpcBackend
 from bridge.web.admission import Admission
 from bridge.web.context import WebContext
 from bridge.web.listener import Listener, bind
@@ -27,7 +26,7 @@ from bridge.web.probes import ProbeHandlers
 from bridge.web.routes import admin_application, application
 from bridge.web.schema_cache import SchemaCache
 
-from .factories import endpoints, listener_certificate, live_settings, web_settings
+from .factories import backend, endpoints, listener_certificate, live_settings, web_settings
 from .metric_bindings import bind_metrics
 
 logger = logging.getLogger(__name__)
@@ -52,9 +51,9 @@ class Bridge:
         self.metrics = Metrics()
         self._loop_lag = LoopLag()
         self._endpoints = endpoints(config)
-        backend = GrpcBackend(self._endpoints, resubscribe_rate=config.resubscribe_rate)
+        tier = backend(config, self._endpoints)
         self._hub = Hub(
-            backend=backend,
+            backend=tier,
             settings=live_settings(config),
             observer=self.metrics,
         )
@@ -73,7 +72,7 @@ class Bridge:
             stall_monitor=stall_monitor,
             admission=self._admission,
             settings=web_settings(config),
-            schemas=SchemaCache(backend),
+            schemas=SchemaCache(tier),
         )
         self._probes = ProbeHandlers(
             reasons=self.unready_reasons, replicas=self._replicas, exposition=self._exposition

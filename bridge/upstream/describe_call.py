@@ -4,15 +4,14 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 
-from bridge.core.errors import Failed
 from bridge.core.schema import Schema, SchemaColumn, SchemaEntity
 from bridge.live.backend import Identity
-from bridge.upstream.http2.call import CallEnded
 from bridge.upstream.http2.status import CallStatus
 from livequery.v1 import livequery_pb2 as pb
 
 from .endpoint import Endpoint
 from .health import SERVICE
+from .pooled_call import PooledCall
 from .protobuf_conversion import OPERATOR_NAMES
 from .status_translation import failure_of_status
 
@@ -20,41 +19,34 @@ _DESCRIBE: Final = f"/{SERVICE}/Describe"
 _TYPE_PREFIX: Final = "COLUMN_TYPE_"
 
 
-async def describe(endpoint: Endpoint, identity: Identity) -> Schema:
-    """Ask a replica what this caller may ask for.
+class DescribeCall:
+    """A Describe at an endpoint. Once it has started it is over, and `schema` is the answer."""
 
-    Raises:
-        Failed: UNIMPLEMENTED where the tier has no Describe.
+    def __init__(self, *, endpoint: Endpoint, identity: Identity) -> None:
+        self.pooled_call = PooledCall(endpoint)
+        self.schema = Schema()
+        self._identity = identity
 
-    """
-    try:
-        pooled = await endpoint.pool.acquire()
+    async def start(self) -> None:
+        """Ask, and wait for the answer. Raises Failed, UNIMPLEMENTED without Describe."""
+        call = self.pooled_call
+        await call.start(_DESCRIBE, b"", self._identity.metadata)
+        message = await call.read_first()
+        # A unary call has one message; its status comes behind.
+        await call.follow(_ignore)
         try:
-            call = pooled.connection.start_call(_DESCRIBE, b"", identity.metadata)
-            try:
-                message = await call.read()
-                while await call.read() is not None:
-                    pass  # a unary call has one message; its status comes behind
-            finally:
-                call.cancel()
-        finally:
-            endpoint.pool.release(pooled)
-    except CallEnded as ended:
-        raise failure_of_status(ended.status) from None
-    return _parse(message)
+            self.schema = schema_from_pb(pb.DescribeResponse.FromString(message))
+        except DecodeError:
+            status = CallStatus("INTERNAL", "an unreadable DescribeResponse")
+            raise failure_of_status(status) from None
+
+    async def close(self) -> None:
+        """End it. Idempotent."""
+        self.pooled_call.close()
 
 
-def _parse(message: bytes | None) -> Schema:
-    try:
-        if message is not None:
-            return schema_from_pb(pb.DescribeResponse.FromString(message))
-    except DecodeError:
-        pass
-    raise _unreadable()
-
-
-def _unreadable() -> Failed:
-    return failure_of_status(CallStatus("INTERNAL", "a Describe without a readable answer"))
+def _ignore(_: bytes) -> None:
+    """Pass over a second message."""
 
 
 def schema_from_pb(response: pb.DescribeResponse) -> Schema:

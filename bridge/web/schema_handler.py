@@ -14,10 +14,11 @@ METHODS = ("GET", "HEAD")
 async def schema_handler(request: web.Request) -> web.Response:
     """Answer with the schema of the caller's scope, or 304 where the client has it."""
     context = request.app[CONTEXT]
-    check_cookie(StreamRequest.from_aiohttp(request))
+    stream_request = StreamRequest.from_aiohttp(request)
+    check_cookie(stream_request)
     if context.hub.draining:
         raise Failed(Kind.UNAVAILABLE, "the bridge is draining", retry_after=1)
-    schema = await context.schemas.get(context.identity(request.headers))
+    schema = await context.schemas.get(context.identity(stream_request))
     fields = {"Cache-Control": "private, no-cache", "ETag": format_tag(schema.tag)}
     present = parse_if_none_match(request.headers.getall("If-None-Match", ()))
     if schema.tag in present or "*" in present:

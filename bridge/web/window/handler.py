@@ -32,9 +32,9 @@ async def window_handler(request: web.Request) -> web.StreamResponse:
     """Serve `{base}/window`."""
     context = request.app[CONTEXT]
     asked = await read_window_request(request, max_rows=context.settings.max_rows)
-    identity = context.identity(request.headers)
-    reader = WindowReader(context.hub, context.stall_monitor, asked.resume)
     stream_request = asked.stream_request
+    identity = context.identity(stream_request)
+    reader = WindowReader(context.hub, context.stall_monitor, asked.resume)
 
     def drain() -> None:
         delay = random_delay_ms(*RETRY_SECONDS)
