@@ -21,7 +21,9 @@ from bridge.telemetry.metrics import Metrics
 from bridge.telemetry.version import bridge_version
 from bridge.web.admission import Admission
 from bridge.web.context import WebContext
-from bridge.web.listener import Listener, bind
+from bridge.web.listener import Listener
+from bridge.web.listeners import Listeners, bind_listeners
+from bridge.web.listening_sockets import bind
 from bridge.web.probes import ProbeHandlers
 from bridge.web.routes import admin_application, application
 
@@ -74,7 +76,7 @@ class Bridge:
         self._probes = ProbeHandlers(
             reasons=self.unready_reasons, replicas=self._replicas, exposition=self._exposition
         )
-        self._listener: Listener | None = None
+        self._listener: Listeners | None = None
         self._admin: Listener | None = None
         self._tasks: list[asyncio.Task[None]] = []
         bind_metrics(
@@ -91,20 +93,22 @@ class Bridge:
     # ------------------------------------------------------------ start
 
     async def start(self) -> str:
-        """Listen; returns the URL. Raises OSError where the address can't be had.
+        """Listen; returns the URLs. Raises OSError where an address can't be had.
 
         With `wait_for_tier` only the admin port answers until a tier is reachable. May be
         cancelled; `close` then releases what was opened.
         """
         config = self._config
         shared = self._federation is not None
-        sockets = await bind(*config.listen, reuse_port=shared)
-        self._listener = listener = Listener(
-            application(self.context, self._probes, metrics=config.admin_listen is None),
-            sockets,
+        self._listener = listener = await bind_listeners(
+            config.listen,
             context=self.context,
+            application=lambda context: application(
+                context, self._probes, metrics=config.admin_listen is None
+            ),
             certificate=self._certificate,
             limit=self._max_sockets,
+            reuse_port=shared,
         )
         if self._federation is not None:
             await self._federation.join(self.metrics.exposition)
