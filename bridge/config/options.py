@@ -55,7 +55,7 @@ class Option:
         return f"BRIDGE_{self.key.upper()}"
 
 
-def option(  # noqa: PLR0913 - one call is one row of the table
+def option(
     group: OptionGroup,
     parse: Callable[[str], T],
     metavar: str,

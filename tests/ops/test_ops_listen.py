@@ -101,7 +101,7 @@ async def test_an_address_in_use_ends_the_start_and_is_named(run, tier):
 async def test_the_limit_of_sockets_is_for_all_addresses_together(start_bridge, tier, http):
     bridge = await start_bridge(listen="127.0.0.1:0,0.0.0.0:0")
     first, second = bridge.url.split()
-    for url in (first, second.replace("0.0.0.0", "127.0.0.1")):
+    for url in (first, f"http://127.0.0.1:{port_of(second)}"):
         await http.get(f"{url}/healthz")
     assert bridge._listener.connections == 2
     assert len(bridge._listener._listeners) == 2
