@@ -103,10 +103,9 @@ class Listener:
         await self._runner.setup()
         await self._serve()
 
-    async def reload_certificate(self) -> None:
-        """Serve with the certificate as its files are now, if they have changed."""
-        certificate = self._certificate
-        if certificate is not None and await certificate.reload_if_changed() and self._servers:
+    async def renew_certificate(self) -> None:
+        """Serve with the certificate that is current now."""
+        if self._servers:
             await self._serve()
 
     async def _serve(self) -> None:

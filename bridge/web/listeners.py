@@ -26,12 +26,18 @@ logger = logging.getLogger(__name__)
 class Listeners:
     """One listener for the loopback addresses, and one for all others. Made by `bind_listeners`.
 
-    `urls` are those of the addresses, in their order.
+    `all` are the listeners; `urls` those of the addresses, in their order.
     """
 
-    def __init__(self, listeners: list[Listener], urls: list[str]) -> None:
-        self._listeners = listeners
+    def __init__(
+        self,
+        listeners: list[Listener],
+        urls: list[str],
+        certificate: ReloadableFiles[ssl.SSLContext] | None,
+    ) -> None:
+        self.all = listeners
         self.urls = urls
+        self._certificate = certificate
 
     @property
     def url(self) -> str:
@@ -41,23 +47,24 @@ class Listeners:
     @property
     def connections(self) -> int:
         """The connections that are open, idle ones included."""
-        return sum(listener.connections for listener in self._listeners)
+        return sum(listener.connections for listener in self.all)
 
     async def open(self) -> None:
         """Serve. Raises OSError if another process listens there by now."""
-        for listener in self._listeners:
+        for listener in self.all:
             await listener.open()
 
     async def reload_certificate(self) -> None:
         """Serve with the certificate as its files are now, if they have changed."""
-        for listener in self._listeners:
-            await listener.reload_certificate()
+        if self._certificate is not None and await self._certificate.reload_if_changed():
+            for listener in self.all:
+                await listener.renew_certificate()
 
     async def close(self) -> None:
         """Close the port and all connections."""
-        for listener in self._listeners:
+        for listener in self.all:
             listener.stop_accepting()
-        for listener in self._listeners:
+        for listener in self.all:
             await listener.close()
 
 
@@ -103,4 +110,4 @@ async def bind_listeners(
                 application(own), sockets, context=own, certificate=certificate, limiter=limiter
             )
         )
-    return Listeners(listeners, urls)
+    return Listeners(listeners, urls, certificate)

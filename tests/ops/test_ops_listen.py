@@ -3,6 +3,7 @@
 import asyncio
 import re
 import socket
+import ssl
 
 import pytest
 
@@ -21,6 +22,16 @@ async def urls(program):
 
 def port_of(url):
     return url.rpartition(":")[2]
+
+
+def serial(port, authority):
+    """Return the serial number of the certificate at a port."""
+    context = ssl.create_default_context(cafile=authority.ca)
+    with (
+        socket.create_connection(("127.0.0.1", port)) as sock,
+        context.wrap_socket(sock, server_hostname="localhost") as secure,
+    ):
+        return secure.getpeercert()["serialNumber"]
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -103,6 +114,16 @@ async def test_the_limit_of_sockets_is_for_all_addresses_together(start_bridge, 
     first, second = bridge.url.split()
     for url in (first, f"http://127.0.0.1:{port_of(second)}"):
         await http.get(f"{url}/healthz")
-    assert bridge._listener.connections == 2
-    assert len(bridge._listener._listeners) == 2
-    assert bridge._listener._listeners[0]._limiter is bridge._listener._listeners[1]._limiter
+    assert bridge._listeners.connections == 2
+    assert len(bridge._listeners.all) == 2
+    assert bridge._listeners.all[0]._limiter is bridge._listeners.all[1]._limiter
+
+
+async def test_a_new_certificate_is_used_at_every_address(start_bridge, tier, authority):
+    cert, key = authority.issue("server", 1)
+    bridge = await start_bridge(listen="127.0.0.1:0,0.0.0.0:0", tls_cert=cert, tls_key=key)
+    ports = [int(port_of(url)) for url in bridge.url.split()]
+    assert {await asyncio.to_thread(serial, port, authority) for port in ports} == {"01"}
+    authority.issue("server", 2)
+    await bridge.reload()
+    assert {await asyncio.to_thread(serial, port, authority) for port in ports} == {"02"}
