@@ -12,9 +12,9 @@ from typing import Final, Protocol, TypeVar
 
 from bridge.core.errors import Failed, Kind, StatusSource
 
-from .connection_pool import PooledConnection
 from .endpoint import Endpoint
 from .endpoints import Endpoints
+from .pooled_call import PooledCall
 from .rate_limiter import RateLimiter
 
 MAX_ATTEMPTS: Final = 3
@@ -31,9 +31,7 @@ _OF_ONE_CALL: Final = (StatusSource.RESPONSE, StatusSource.STREAM)
 class OpeningCall(Protocol):
     """A call that is made, and can be started once."""
 
-    pooled: PooledConnection | None
-    answered: bool
-    """Whether the tier itself has sent anything, even if only an error."""
+    pooled_call: PooledCall
 
     async def start(self) -> None:
         """Send the request and wait until the tier has started the call. Raises Failed."""
@@ -118,7 +116,7 @@ class CallOpener:
             await call.close()
             # Not a failure for the circuit: it would cut off a tier that is slow everywhere.
             endpoint.breaker.record_abandoned(ticket)
-            endpoint.suspect(call.pooled)
+            endpoint.suspect(call.pooled_call.pooled)
             raise Failed(Kind.UNAVAILABLE, "the tier did not answer in time") from None
         except BaseException as error:
             await call.close()
@@ -143,12 +141,12 @@ class CallOpener:
             and error.source not in _OF_ONE_CALL
         )
         silent = not isinstance(error, Failed) and seconds >= ANSWER_TIMEOUT
-        if call.answered:
+        if call.pooled_call.answered:
             endpoint.breaker.record_success()
         elif lost or silent:
             endpoint.breaker.record_failure(ticket)
             if silent:
-                endpoint.suspect(call.pooled)
+                endpoint.suspect(call.pooled_call.pooled)
             self._endpoints.resolve_soon()
         else:
             endpoint.breaker.record_abandoned(ticket)

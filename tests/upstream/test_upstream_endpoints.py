@@ -340,7 +340,9 @@ async def held_by_both(replicas, bridge_to, opened, clock, **started):
 
 def asked_of(sub, replicas):
     """Find the replica that a call was sent to."""
-    return next(tier for tier in replicas if tier.address == sub._endpoint.replica.address)
+    return next(
+        tier for tier in replicas if tier.address == sub.pooled_call.endpoint.replica.address
+    )
 
 
 @pytest.mark.parametrize(("silence", "asked"), [(45, 1), (20, 2)])
@@ -380,7 +382,7 @@ async def test_a_replica_whose_connection_timed_out_is_avoided(replica, bridge_t
     await all_ready(endpoints)
     await open_many(backend, opened, 2)
     silent = asked_of(opened[0], replicas)
-    opened[0].pooled.connection._keepalive_timer._on_timeout()
+    opened[0].pooled_call.pooled.connection._keepalive_timer._on_timeout()
     with pytest.raises(Failed):
         await read(opened[0])
     await opened[0].close()
