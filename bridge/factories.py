@@ -5,12 +5,15 @@ import ssl
 import time
 from pathlib import Path
 
-from bridge.config.auth_rules import is_on_loopback, issuers
+from bridge.config.auth_rules import issuers
 from bridge.config.loader import ConfigError
 from bridge.config.options import Config
+from bridge.live.backend import Backend
 from bridge.live.settings import LiveSettings
 from bridge.tls.contexts import TlsFiles, load_server
 from bridge.tls.reloading import ReloadableFiles
+from bridge.upstream.backend import GrpcBackend
+from bridge.upstream.call_opener import CallOpener
 from bridge.upstream.endpoints import Endpoints
 from bridge.web.admin.admin_token import AdminToken
 from bridge.web.auth.authenticator import Authenticator
@@ -120,6 +123,11 @@ def operator_token(config: Config) -> AdminToken | None:
     return AdminToken(read_secret(config.admin_token, "--admin-token", least=MIN_ADMIN_TOKEN))
 
 
+def backend(config: Config, endpoints: Endpoints) -> Backend:
+    """Make what opens subscriptions at the tier, in a running loop."""
+    return GrpcBackend(CallOpener(endpoints, resubscribe_rate=config.resubscribe_rate))
+
+
 def live_settings(config: Config) -> LiveSettings:
     """Return the settings of `bridge.live`."""
     return LiveSettings(
@@ -135,7 +143,6 @@ def web_settings(config: Config) -> WebSettings:
     return WebSettings(
         base_path=config.base_path,
         allowed_origins=config.allowed_origins,
-        loopback=is_on_loopback(config.listen),
         forward=config.forward_metadata,
         scope=config.scope or None,
         max_rows=config.max_rows,

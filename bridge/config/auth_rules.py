@@ -18,9 +18,10 @@ _OF_JWT: Final = (
 
 def broken_auth_rule(config: Config) -> str | None:
     """Return which rule the options break, for the operator; None: none."""
-    if config.auth is None and not is_on_loopback(config.listen):
+    reachable = [address for address in config.listen if not is_on_loopback(address)]
+    if config.auth is None and reachable:
         return (
-            f"--listen {config.listen}: others can reach it, so say who may come in. "
+            f"--listen {reachable[0]}: others can reach it, so say who may come in. "
             "--auth forward: the tier judges credentials; --auth jwt: the bridge verifies tokens; "
             "--auth none: everybody"
         )

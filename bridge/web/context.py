@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from bridge.core.client_address import counted_address
 from bridge.core.errors import Failed, Kind
 from bridge.live.encoder import Encoder
 from bridge.live.hub import Hub
@@ -18,6 +19,7 @@ from .admission import Admission
 from .auth.authenticator import Authenticator
 from .http.problem import Refusal, refusal
 from .idle_timers import IdleTimers
+from .schema_cache import SchemaCache
 from .settings import WebSettings
 from .stream_log import ClientProtocol, StreamLog
 from .transport_sink import TransportSink
@@ -34,6 +36,7 @@ class WebContext:
     admission: Admission
     settings: WebSettings
     authenticator: Authenticator
+    schemas: SchemaCache
     idle_timers: IdleTimers = field(default_factory=IdleTimers)
     stream_log: StreamLog = field(default_factory=StreamLog)
     clients: dict[Callable[[], None], None] = field(default_factory=dict)
@@ -79,7 +82,7 @@ class StreamSlot:
         self, context: WebContext, ip: str, protocol: ClientProtocol, drain: Callable[[], None]
     ) -> None:
         self._context = context
-        self._ip = ip
+        self._ip = counted_address(ip)
         self._protocol = protocol
         self._drain = drain
         self._acquired = False

@@ -40,7 +40,7 @@ def parse_parameters(query_string: str) -> StreamParameters:
 def _parse(query_string: str) -> StreamParameters:
     parameters = URL.build(query_string=query_string, encoded=True).query
     return StreamParameters(
-        query=_parameter(query_string, b"query"),
+        query=read_parameter(query_string, b"query"),
         last_event_id=parameters.get("last_event_id"),
         v1=parameters.get("v") == "1",
         soft=parameters.get("soft") == "1",
@@ -52,7 +52,8 @@ def _parse(query_string: str) -> StreamParameters:
 _parse_cached: Final = parse_cached(_parse)
 
 
-def _parameter(query_string: str, name: bytes) -> bytes | None:
+def read_parameter(query_string: str, name: bytes) -> bytes | None:
+    """Return the first value of a parameter, as bytes; None where it is missing."""
     for pair in query_string.split("&"):
         key, _, value = pair.partition("=")
         if unquote_to_bytes(key.replace("+", " ")) == name:

@@ -7,10 +7,9 @@ judge. Only the first uses a ticket up.
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from typing import Final
+from dataclasses import replace
 
-from multidict import CIMultiDictProxy
-
+from bridge.core.client_address import counted_address
 from bridge.core.errors import Failed, Kind
 from bridge.core.metadata import TRACE_HEADER
 from bridge.web.stream_request import StreamRequest
@@ -25,8 +24,6 @@ from .settings import AuthMode, AuthSettings
 from .tickets import Tickets
 from .token_parser import bad_token
 from .token_verifier import TokenVerifier
-
-_OWNER_CLAIMS: Final = ("iss", "sub")
 
 
 class Authenticator:
@@ -64,7 +61,7 @@ class Authenticator:
     def find(self, request: StreamRequest) -> Presented:
         """Find what a request came with; a ticket is used up. Raises Failed."""
         if self._settings.mode is AuthMode.NONE:
-            return Presented(request.headers)
+            return Presented(request.headers, request.remote)
         if self.required and request.parameters.token is not None:
             raise Failed(
                 Kind.UNAUTHENTICATED,
@@ -94,7 +91,6 @@ class Authenticator:
             raise bad_token("the token was revoked")
         return Credential(
             identity=self._identities.of_token(presented.headers, token),
-            owner=tuple((name, token.claims[name]) for name in _OWNER_CLAIMS),
             claims=token.claims,
             expires_at=token.expires_at,
             ends_at=token.expires_at + self._settings.leeway,
@@ -104,7 +100,8 @@ class Authenticator:
         """Take what the tier will judge."""
         token = presented.token if presented.replaces else None
         identity = self._identities.of_headers(presented.headers, token)
-        return Credential(identity=identity, owner=tuple(_lasting(identity.metadata)))
+        # Nobody has verified it: limits count the address, too.
+        return Credential(replace(identity, address=counted_address(presented.remote)))
 
     # ------------------------------------------------------------ all of them
 
@@ -119,9 +116,9 @@ class Authenticator:
             await asyncio.wait([keys])
         return self.judge(presented)
 
-    async def accept_token(self, headers: CIMultiDictProxy[str], token: str) -> Credential:
-        """Judge a token that a client sent later, beside the headers of its request."""
-        return await self.accept(Presented(headers, token, found=True, replaces=True))
+    async def accept_token(self, presented: Presented, token: str) -> Credential:
+        """Judge a token that a client sent later, in place of what its request came with."""
+        return await self.accept(presented._replace(token=token, found=True, replaces=True))
 
     # ------------------------------------------------------------ tickets
 

@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from bridge.live.backend import Identity
-
-Owner: TypeAlias = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -14,10 +12,7 @@ class Credential:
     """What a request, or a v1 `authenticate`, was accepted with."""
 
     identity: Identity
-    """What the tier is sent, and the scope of sharing."""
-    owner: Owner = ()
-    """Whose it is, as limits per identity count: issuer and subject of a token, else what is
-    forwarded. Empty: nobody in particular."""
+    """What the tier is sent, the scope of sharing, and whom limits count."""
     claims: Mapping[str, Any] = field(default_factory=dict)
     """The claims of a verified token; empty where the bridge verifies none."""
     expires_at: float | None = None

@@ -72,7 +72,8 @@ class CredentialWatch:
     ) -> Lease:
         """Have `on_end` called when the credential expires or is revoked, until it is released.
 
-        `on_expiring` is called with `expires_at` some time before.
+        `on_expiring` is called with `expires_at` some time before. Neither is for a credential
+        that the bridge has not verified.
         """
         lease = Lease(self, credential, on_end, on_expiring)
         self._insert(lease)
@@ -116,9 +117,10 @@ class CredentialWatch:
 
     def _insert(self, lease: Lease) -> None:
         credential, now = lease.credential, self._clock()
-        ends_at = credential.ends_at if credential.ends_at is not None else now
-        lease.due = ends_at
-        if not lease.warned and credential.expires_at is not None:
+        if credential.ends_at is None or credential.expires_at is None:
+            return
+        lease.due = credential.ends_at
+        if not lease.warned:
             left = credential.expires_at - now
             lease.due = credential.expires_at - (WARNING if left >= 2 * WARNING else left / 2)
         self._keep(lease, now)

@@ -15,6 +15,7 @@ from .token_verifier import VerifiedToken, fits_metadata
 ANONYMOUS: Final = Identity()
 MAX_CLAIM: Final = 4096
 """Characters of a claim that goes to the tier."""
+_HOLDER_CLAIMS: Final = ("iss", "sub")
 _AUTHORIZATION: Final = "authorization"
 
 
@@ -60,7 +61,8 @@ class Identities:
         metadata = self.forwarded(headers)
         if not metadata and not self._scope:
             return ANONYMOUS
-        return Identity(tuple(metadata), self._scope_of(metadata))
+        holder = _lasting(metadata) or None
+        return Identity(tuple(metadata), self._scope_of(metadata), holder)
 
     def of_token(self, headers: CIMultiDictProxy[str], token: VerifiedToken) -> Identity:
         """Return the identity of a request whose token was verified.
@@ -76,23 +78,33 @@ class Identities:
             if value is not None:
                 metadata.append((name, value))
         pairs = self._scope_of(metadata)
+        holder = tuple((name, token.claims[name]) for name in _HOLDER_CLAIMS)
         if _AUTHORIZATION not in self._forward:
-            return Identity(tuple(metadata), pairs)
+            return Identity(tuple(metadata), pairs, holder)
         pairs = tuple(
             (name, token.lasting if name == _AUTHORIZATION else value) for name, value in pairs
         )
         return Identity(
-            tuple(metadata), pairs, expires_at=token.expires_at, credential=token.claims
+            tuple(metadata),
+            pairs,
+            holder,
+            expires_at=token.expires_at,
+            credential=token.claims,
         )
 
     def _scope_of(self, metadata: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
         if self._scope is None:
-            return tuple(pair for pair in metadata if not TRACE_HEADER.fullmatch(pair[0]))
+            return _lasting(metadata)
         present = {name for name, _ in metadata}
         for name in self._scope:
             if name not in present:
                 raise Failed(Kind.UNAUTHENTICATED, "this header is needed", field=name)
         return tuple(pair for pair in metadata if pair[0] in self._scope)
+
+
+def _lasting(metadata: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Leave out what differs from request to request."""
+    return tuple(pair for pair in metadata if not TRACE_HEADER.fullmatch(pair[0]))
 
 
 def claim_text(claims: Mapping[str, Any], name: str) -> str | None:

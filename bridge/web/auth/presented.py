@@ -22,6 +22,8 @@ class Presented(NamedTuple):
     """
 
     headers: CIMultiDictProxy[str]
+    remote: str
+    """The client's address."""
     token: str | None = None
     found: bool = False
     replaces: bool = False
@@ -38,7 +40,7 @@ def find_credential(
         Failed: MALFORMED for two of one source; UNAUTHENTICATED for a ticket that is not good.
 
     """
-    headers, sent = request.headers, request.parameters.tickets
+    headers, remote, sent = request.headers, request.remote, request.parameters.tickets
     authorizations = headers.getall("Authorization", ())
     if len(authorizations) > 1:
         raise Failed(Kind.MALFORMED, "one Authorization is enough", field="authorization")
@@ -48,16 +50,16 @@ def find_credential(
     if authorizations:
         token = bearer_token(authorizations[0])
         if token is not None or not bearer_only:
-            return Presented(headers, token, found=True)
+            return Presented(headers, remote, token, found=True)
     if sent and tickets is not None:
         content = tickets.redeem(sent[0], request.foreign_origin)
         # What the ticket was asked with, and nothing else that authorisation may depend on.
         carried = [pair for pair in headers.items() if TRACE_HEADER.fullmatch(pair[0].lower())]
         carried += content.headers
-        return Presented(CIMultiDictProxy(CIMultiDict(carried)), content.token, found=True)
+        return Presented(CIMultiDictProxy(CIMultiDict(carried)), remote, content.token, found=True)
     if value is not None:
-        return Presented(headers, value, found=True, replaces=True)
-    return Presented(headers)
+        return Presented(headers, remote, value, found=True, replaces=True)
+    return Presented(headers, remote)
 
 
 def bearer_token(authorization: str) -> str | None:

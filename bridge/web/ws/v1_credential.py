@@ -12,6 +12,7 @@ from bridge.live.backend import Identity
 from bridge.live.stream_end import End, EndReason
 from bridge.web.auth.credential import Credential
 from bridge.web.auth.credential_watch import Lease
+from bridge.web.auth.presented import Presented
 from bridge.web.context import WebContext
 from bridge.web.stream_request import StreamRequest
 
@@ -30,7 +31,7 @@ class V1Credential:
         self._authenticator = context.authenticator
         self._timeout = context.settings.first_message_timeout
         self._request = request
-        self._headers = request.headers
+        self._presented = Presented(request.headers, request.remote)
         self._end = end
         self._on_expiring = on_expiring
         self._current: Credential | None = None
@@ -45,7 +46,7 @@ class V1Credential:
     async def begin(self) -> None:
         """Judge what the request came with, if there was something. Raises Failed."""
         presented = self._authenticator.find(self._request)
-        self._headers = presented.headers
+        self._presented = presented
         if presented.found and (self._authenticator.required or self._request.parameters.tickets):
             self._use(await self._authenticator.accept(presented))
 
@@ -59,8 +60,7 @@ class V1Credential:
             if self.missing:
                 raise Failed(Kind.UNAUTHENTICATED, "`authenticate` comes first", field="token")
             # Of the request, whose headers the tier judges.
-            presented = self._authenticator.find(self._request)
-            self._current = self._authenticator.judge(presented)
+            self._current = self._authenticator.judge(self._presented)
         return self._current
 
     async def authenticate(self, token: str, *, in_use: bool) -> Credential:
@@ -70,7 +70,7 @@ class V1Credential:
             Failed: EXPIRED for a token of another scope; else the old one stands.
 
         """
-        credential = await self._authenticator.accept_token(self._headers, token)
+        credential = await self._authenticator.accept_token(self._presented, token)
         stands = in_use or (self._authenticator.required and self._current is not None)
         if stands and credential.identity.scope != self.identity().scope:
             raise Failed(Kind.EXPIRED, "a credential of another scope", field="token")
