@@ -96,7 +96,7 @@ class Config:
     upstream_ca: str | None = _file(
         OptionGroup.TIER,
         help="Require a tier certificate signed by this CA (PEM file). "
-        "Default: the system's CAs; for Reanchor and health, gRPC's own.",
+        "Default: the system's CAs.",
     )
     upstream_cert: str | None = _file(
         OptionGroup.TIER, help="Client certificate for the tier, with its chain (PEM file)."

@@ -5,8 +5,6 @@ Invariants:
 - Messages are passed on as they arrive, without a task in between. Timeouts are the caller's.
 - If a call is closed while heartbeats are missing, its replica is suspect: it has the fewest
   streams by then, and would get the next one.
-- grpc reports a call that our side has cut (its channel was closed) as CancelledError, as if the
-  task had been cancelled. Only a task that really is cancelled sees that error.
 """
 
 import asyncio
@@ -16,7 +14,6 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Final
 
-import grpc
 from google.protobuf.message import DecodeError
 
 from bridge.core.batch import Batch
@@ -34,7 +31,8 @@ from .endpoint import Endpoint
 from .health import SERVICE
 from .protobuf_conversion import cursor_to_pb, effective_query, query_to_pb
 from .response_parser import parse_response
-from .status_translation import failure_of_status, is_from_tier, status_of_rpc_error
+from .status_translation import failure_of_status, is_from_tier
+from .unary_call import call_unary
 
 _SUBSCRIBE: Final = f"/{SERVICE}/Subscribe"
 _REANCHOR: Final = f"/{SERVICE}/Reanchor"
@@ -42,6 +40,8 @@ REANCHOR_ATTEMPTS: Final = 3
 REANCHOR_TIMEOUT: Final = 3.0
 MISSED_HEARTBEATS: Final = 2
 """Heartbeats missing at the close of a call that make its replica suspect."""
+
+_UNREADABLE: Final = CallStatus("INTERNAL", "a message that is none")
 
 
 class SubscribeCall:
@@ -158,7 +158,7 @@ class SubscribeCall:
         except CallEnded as ended:
             raise self._failed(ended.status) from None
         except DecodeError:
-            raise self._failed(CallStatus("INTERNAL", "a message that is none")) from None
+            raise self._failed(_UNREADABLE) from None
 
     def _failed(self, status: CallStatus) -> Failed:
         self.answered = self.answered or is_from_tier(status)
@@ -184,9 +184,11 @@ class SubscribeCall:
             attempts_left -= 1
             try:
                 response = await self._reanchor(request, deadline - clock())
-            except grpc.aio.AioRpcError as error:
-                if not attempts_left or error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise failure_of_status(status_of_rpc_error(error)) from None
+            except CallEnded as ended:
+                if not attempts_left or ended.status.code != "UNAVAILABLE":
+                    raise failure_of_status(ended.status) from None
+            except DecodeError:
+                raise failure_of_status(_UNREADABLE) from None
             else:
                 if not response.HasField("effective_query"):
                     return None
@@ -194,21 +196,16 @@ class SubscribeCall:
             await asyncio.sleep(random.uniform(0.05, 0.25))  # noqa: S311 - a spread
 
     async def _reanchor(self, request: pb.ReanchorRequest, timeout: float) -> pb.ReanchorResponse:  # noqa: ASYNC109 - gRPC's deadline, which the tier gets as well
-        method = self._endpoint.control.unary_unary(
-            _REANCHOR,
-            request_serializer=pb.ReanchorRequest.SerializeToString,
-            response_deserializer=pb.ReanchorResponse.FromString,
-        )
         route = base64.urlsafe_b64encode(request.route).decode().rstrip("=")
         metadata = (*self._identity.metadata, *((("livequery-route", route),) if route else ()))
-        call = method(request, metadata=metadata, timeout=max(timeout, 0.001))
-        try:
-            return await call
-        except asyncio.CancelledError:
-            raise_if_cancelled()
-            raise Failed(Kind.UNAVAILABLE, "the call was cut") from None
-        finally:
-            call.cancel()
+        answer = await call_unary(
+            self._endpoint.control,
+            _REANCHOR,
+            request.SerializeToString(),
+            metadata,
+            max(timeout, 0.001),
+        )
+        return pb.ReanchorResponse.FromString(answer)
 
     async def close(self) -> None:
         """Cancel the call, which ends the subscription. Idempotent."""
@@ -219,10 +216,3 @@ class SubscribeCall:
                 self._endpoint.suspect(self.pooled)
             self._endpoint.pool.release(self.pooled)
         self._closed = True
-
-
-def raise_if_cancelled() -> None:
-    """Raise CancelledError if the current task was cancelled."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
