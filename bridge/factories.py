@@ -3,10 +3,12 @@
 import ssl
 
 from bridge.config.options import Config
-from bridge.core.origin import is_loopback
+from bridge.live.backend import Backend
 from bridge.live.settings import LiveSettings
 from bridge.tls.contexts import TlsFiles, load_server
 from bridge.tls.reloading import ReloadableFiles
+from bridge.upstream.backend import GrpcBackend
+from bridge.upstream.call_opener import CallOpener
 from bridge.upstream.endpoints import Endpoints
 from bridge.web.settings import WebSettings
 
@@ -32,6 +34,11 @@ def endpoints(config: Config) -> Endpoints:
     )
 
 
+def backend(config: Config, endpoints: Endpoints) -> Backend:
+    """Make what opens subscriptions at the tier, in a running loop."""
+    return GrpcBackend(CallOpener(endpoints, resubscribe_rate=config.resubscribe_rate))
+
+
 def live_settings(config: Config) -> LiveSettings:
     """Return the settings of `bridge.live`."""
     return LiveSettings(
@@ -44,11 +51,9 @@ def live_settings(config: Config) -> LiveSettings:
 
 def web_settings(config: Config) -> WebSettings:
     """Return the settings of `bridge.web`."""
-    host = config.listen.host
     return WebSettings(
         base_path=config.base_path,
         allowed_origins=config.allowed_origins,
-        loopback=host == "localhost" or is_loopback(host),
         forward=config.forward_metadata,
         scope=config.scope or None,
         max_rows=config.max_rows,

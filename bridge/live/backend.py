@@ -4,12 +4,13 @@ An adapter opens calls, which yield values of the core. gRPC is one adapter, a f
 another.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bridge.core.batch import Batch
 from bridge.core.query import LiveQuery
+from bridge.core.schema import Schema
 from bridge.core.sequencer import CallPosition, Heartbeat
 
 
@@ -19,10 +20,21 @@ class Identity:
 
     `metadata` are the name-value pairs sent to the tier. `scope` is the part of them that
     authorisation may depend on: subscriptions are shared within a scope, never across scopes.
+
+    Limits count by `holder`, whoever the credential names, and by `address`, the client's. None and
+    "" are not counted: a verified credential needs no address beside it. Both make no difference
+    to equality.
     """
 
     metadata: tuple[tuple[str, str], ...] = ()
     scope: tuple[tuple[str, str], ...] = ()
+    holder: Hashable = field(default=None, compare=False)
+    address: str = field(default="", compare=False)
+
+    @property
+    def counted_as(self) -> tuple[Hashable, ...]:
+        """The keys under which limits count it."""
+        return tuple(key for key in (self.holder, self.address) if key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +92,7 @@ class UpstreamCall(Protocol):
 
 
 class Backend(Protocol):
-    """Opens calls."""
+    """Opens calls, and asks what can be asked for."""
 
     async def subscribe(
         self,
@@ -96,6 +108,9 @@ class Backend(Protocol):
         rate-limited. `resume`: where to continue, if the tier can. If not, it sends a snapshot.
         Cancelling leaves nothing open.
         """
+
+    async def describe(self, identity: Identity) -> Schema:
+        """Return what this caller may ask for. Raise Failed, UNIMPLEMENTED where none is told."""
 
     async def pause(self, seconds: float) -> None:
         """Wait between two attempts. May return early when the tier is reachable again."""

@@ -24,7 +24,7 @@ def with_token(
 def identify(
     headers: CIMultiDictProxy[str], forward: tuple[str, ...], scope: tuple[str, ...] | None
 ) -> Identity:
-    """Read on whose behalf a client asks.
+    """Read on whose behalf a client asks. Its `holder` is what it forwards, trace headers excepted.
 
     Raises:
         Failed: MALFORMED for a value that gRPC can't carry; UNAUTHENTICATED without a header that
@@ -39,12 +39,12 @@ def identify(
             metadata.append((name, value))
     if not metadata and not scope:
         return ANONYMOUS
-    if scope is None:
-        pairs = tuple(pair for pair in metadata if not TRACE_HEADER.fullmatch(pair[0]))
-    else:
+    pairs = tuple(pair for pair in metadata if not TRACE_HEADER.fullmatch(pair[0]))
+    holder = pairs or None
+    if scope is not None:
         present = {name for name, _ in metadata}
         for name in scope:
             if name not in present:
                 raise Failed(Kind.UNAUTHENTICATED, "this header is needed", field=name)
         pairs = tuple(pair for pair in metadata if pair[0] in scope)
-    return Identity(tuple(metadata), pairs)
+    return Identity(tuple(metadata), pairs, holder)

@@ -14,7 +14,7 @@ from .connect_failure import NO_ANSWER, NO_HTTP2, explain, explain_end, explain_
 from .keepalive import KeepaliveTimer
 from .peer import Peer
 from .read_coalescing import ReadCoalescing
-from .request import Metadata
+from .request import ONE_MESSAGE, Metadata, RequestForm
 from .session import Http2Session
 
 CONNECT_TIMEOUT: Final = 2.0
@@ -125,9 +125,11 @@ class Http2Connection(asyncio.Protocol):
         if self.usable:
             await self._changed.wait()
 
-    def start_call(self, path: str, message: bytes, metadata: Metadata) -> Call:
+    def start_call(
+        self, path: str, message: bytes, metadata: Metadata, form: RequestForm = ONE_MESSAGE
+    ) -> Call:
         """Start a call on a ready connection. Raises CallEnded if none can start."""
-        return self._session.start_call(path, message, metadata)
+        return self._session.start_call(path, message, metadata, form)
 
     async def close(self) -> None:
         """Fail every call and close the transport. Idempotent."""
