@@ -132,10 +132,11 @@ async def test_a_reanchor_is_asked_on_the_same_stream(tier, fabriq_bridge, join)
         client.say(action="reanchor", cursor={"values": [1.5, "b"]}, limit=2, **named)
         assert await call.reanchored() == ({"values": [1.5, "b"]}, 2)
         call.delta(UPDATE, "b", 1, 1, stream_id="10-0")  # of the old window still
+        await client.until(lambda c: c.frames[-1]["op"] == "update")
         call.snapshot(row("b", 2), row("c"))
         await client.shows("b", "c")
-        resets = [frame["op"] for frame in client.frames[seen:]].count("reset")
-        assert resets == (0 if client.v1 else 1)
+        ops = [frame["op"] for frame in client.frames[seen:]]
+        assert ops.count("reset") == (0 if client.v1 else 1)
         client.say(action="reanchor", cursor=None, limit=3, **named)
         assert await call.reanchored() == (HEAD, 3)
         call.snapshot("a", "b", "c")
@@ -177,6 +178,20 @@ async def test_a_server_that_ends_with_ok_is_subscribed_to_again(tier, seen_by_a
         assert [f["op"] for f in client.frames].count("reset") == 1
         assert not client.closed.done()
         assert not client.told("ended")
+
+
+async def test_an_error_that_answers_nothing_ends_the_call(tier, seen_by_all):
+    _, call, clients = await seen_by_all()
+    call.error("internal", "the engine has failed")
+    again = await tier.next_call()
+    again.snapshot("b")
+    await all_show(clients, "b")
+    again.error("no_tenant", "tenant: none in context")
+    by_kind = dict(zip(KINDS, clients, strict=True))
+    assert (await by_kind["ws"].ended()).code == 4501
+    [ended] = await by_kind["ws/v1"].until(lambda c: c.told("ended"))
+    assert ended["reason"] == "denied"
+    assert tier.opened == 2
 
 
 async def test_deltas_that_were_dropped_are_healed_by_a_fresh_call(tier, seen_by_all, http):
