@@ -6,6 +6,7 @@ from multidict import CIMultiDictProxy
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.origin import check_loopback_host, check_origin
+from bridge.core.origin_list import OriginList
 
 from .settings import WebSettings
 from .stream_request import StreamRequest
@@ -28,7 +29,7 @@ def check_request_origin(headers: CIMultiDictProxy[str], settings: WebSettings) 
 def _foreign_origin(
     hosts: tuple[str, ...],
     origins: tuple[str, ...],
-    allowed: frozenset[str],
+    allowed: OriginList,
     loopback: bool,  # noqa: FBT001 - a key of the cache
 ) -> str | None:
     """Check; cached, for clients use few names."""

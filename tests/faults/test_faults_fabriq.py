@@ -393,6 +393,19 @@ async def test_bearer_tokens_travel_and_readiness_needs_no_health_service(
     (await asking).close()
 
 
+async def test_what_can_be_asked_for_is_not_told(fabriq_bridge, http):
+    bridge = await fabriq_bridge()
+    async with http.get(bridge.base + "/schema") as response:
+        assert response.status == 501
+
+
+async def test_a_window_over_plain_http_is_that_of_the_shared_call(tier, fabriq_bridge, http):
+    tier.rows = ("a", "b")
+    bridge = await fabriq_bridge()
+    async with http.post(bridge.base + "/window", json=query()) as response:
+        assert [row["agg_id"] for row in (await response.json())["rows"]] == ["a", "b"]
+
+
 async def test_check_and_serve_work_over_tls_with_a_client_certificate(run, http, authority, join):
     cert, key = authority.issue("tier", 1)
     ours = authority.issue("bridge", 2)

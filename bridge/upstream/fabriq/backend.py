@@ -1,6 +1,8 @@
 """FabriqBackend: opens subscriptions at a fabriq server; implements `Backend` of bridge/live."""
 
+from bridge.core.errors import Failed, Kind
 from bridge.core.query import LiveQuery
+from bridge.core.schema import Schema
 from bridge.live.backend import Identity, ResumeOffer
 from bridge.upstream.call_opener import CallOpener
 
@@ -30,3 +32,7 @@ class FabriqBackend:
             lambda endpoint: FabriqCall(endpoint=endpoint, query=query, identity=identity),
             again=again,
         )
+
+    async def describe(self, identity: Identity) -> Schema:  # noqa: ARG002 - it tells nobody
+        """Raise Failed (UNIMPLEMENTED): fabriq does not say what can be asked for."""
+        raise Failed(Kind.UNIMPLEMENTED, "the tier does not implement this")
