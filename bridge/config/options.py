@@ -104,9 +104,9 @@ class Config:
     upstream_protocol: Literal["livequery.v1", "fabriq.v1"] = option(
         OptionGroup.TIER,
         values.choice("livequery.v1", "fabriq.v1"),
-        "livequery.v1|fabriq.v1",
+        "PROTOCOL",
         default="livequery.v1",
-        help="Protocol of the tier: livequery.v1 is the contract's, fabriq.v1 that of fabriq's "
+        help="Protocol of the tier: livequery.v1, the contract's, or fabriq.v1, that of fabriq's "
         "own server.",
     )
     upstream_tls: bool = _switch(

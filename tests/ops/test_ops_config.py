@@ -28,7 +28,7 @@ SAMPLES = {
     "TIME": "1.5m",
     "SIZE": "64KiB",
     "compatible|fast": "fast",
-    "livequery.v1|fabriq.v1": "fabriq.v1",
+    "PROTOCOL": "fabriq.v1",
     "text|json": "json",
     "LEVEL": "debug",
     "forward|jwt|none": "none",
