@@ -49,6 +49,7 @@ def web_settings(config: Config) -> WebSettings:
         base_path=config.base_path,
         allowed_origins=config.allowed_origins,
         loopback=host == "localhost" or is_loopback(host),
+        tls=config.tls_cert is not None,
         forward=config.forward_metadata,
         scope=config.scope or None,
         max_rows=config.max_rows,

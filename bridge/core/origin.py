@@ -5,11 +5,14 @@ loopback listener checks Host, too, against DNS rebinding: a page whose name res
 """
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 from .errors import Failed, Kind
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_VISIBLE = re.compile(r"[!-~]*")
+"""Parsers of URLs drop tabs and line breaks: what is compared must be what was sent."""
 
 
 def normalize_origin(origin: str) -> str:
@@ -19,6 +22,8 @@ def normalize_origin(origin: str) -> str:
         ValueError: it has another scheme, no host, or more than scheme, host and port.
 
     """
+    if not _VISIBLE.fullmatch(origin):
+        raise ValueError(f"{origin!r} is not visible ASCII")
     parts = urlsplit(origin)
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
         raise ValueError(f"{origin!r} is no http(s) origin")
@@ -28,8 +33,13 @@ def normalize_origin(origin: str) -> str:
     return f"{parts.scheme}://{_bracket(parts.hostname)}:{port}"
 
 
-def check_origin(origins: list[str], host: str, allowed: frozenset[str]) -> str | None:
+def check_origin(
+    origins: list[str], host: str, allowed: frozenset[str], *, tls: bool = False
+) -> str | None:
     """Check the Origin headers of a request; return a foreign origin that is allowed, else None.
+
+    `tls`: the listener speaks TLS itself, so its own origin is `https`. Without, it may be either:
+    a proxy may have taken the TLS away.
 
     Raises:
         Failed: DENIED for an origin that is neither the listener's own nor listed.
@@ -43,15 +53,17 @@ def check_origin(origins: list[str], host: str, allowed: frozenset[str]) -> str 
     except ValueError:
         raise _denied() from None
     if name in allowed:
-        return None if _is_own(name, host) else origin
-    if _is_own(name, host):
+        return None if _is_own(name, host, tls=tls) else origin
+    if _is_own(name, host, tls=tls):
         return None
     raise _denied()
 
 
-def _is_own(origin: str, host: str) -> bool:
+def _is_own(origin: str, host: str, *, tls: bool) -> bool:
     """Return whether an origin has the host and port of Host; without a port, the scheme's."""
     scheme = origin.partition(":")[0]
+    if tls and scheme != "https":
+        return False
     try:
         return normalize_origin(f"{scheme}://{host}") == origin
     except ValueError:
@@ -62,18 +74,24 @@ def check_loopback_host(host: str, allowed: frozenset[str]) -> None:
     """Check the Host header of a request on a loopback listener.
 
     Raises:
-        Failed: DENIED unless it is localhost, a loopback address or a listed origin's host.
+        Failed: DENIED unless it is localhost or below it, a loopback address or a listed origin's
+            host.
 
     """
     try:
-        name = urlsplit(f"//{host}").hostname or ""
+        name = (urlsplit(f"//{host}").hostname or "") if _VISIBLE.fullmatch(host) else ""
     except ValueError:
         name = ""
-    if name == "localhost" or is_loopback(name):
+    if is_localhost(name) or is_loopback(name):
         return
     if any(urlsplit(origin).hostname == name for origin in allowed):
         return
     raise Failed(Kind.DENIED, "this listener is for localhost; list the page in --allowed-origins")
+
+
+def is_localhost(name: str) -> bool:
+    """Return whether a name is `localhost` or below it, which is loopback (RFC 6761 §6.3)."""
+    return f".{name.removesuffix('.')}".endswith(".localhost")
 
 
 def is_loopback(host: str) -> bool:

@@ -26,25 +26,39 @@ def identify(
 ) -> Identity:
     """Read on whose behalf a client asks.
 
+    An empty header counts as a missing one.
+
     Raises:
-        Failed: MALFORMED for a value that gRPC can't carry; UNAUTHENTICATED without a header that
-            `scope` names, for windows must not be shared by clients of unknown scope.
+        Failed: MALFORMED for a value that gRPC can't carry, and for a header of the scope, or a
+            credential, that is there twice: which of them is meant?; UNAUTHENTICATED without a
+            header that `scope` names, for windows must not be shared by clients of unknown scope.
 
     """
+    if len(headers.getall("Authorization", ())) > 1:
+        raise _twice("authorization")
     metadata: list[tuple[str, str]] = []
     for name in forward:
-        for value in headers.getall(name, ()):
+        values = [value for value in headers.getall(name, ()) if value.strip(" \t")]
+        if len(values) > 1 and _limits_sharing(name, scope):
+            raise _twice(name)
+        for value in values:
             if not METADATA_VALUE.fullmatch(value):
                 raise Failed(Kind.MALFORMED, "a header of visible ASCII is needed", field=name)
             metadata.append((name, value))
     if not metadata and not scope:
         return ANONYMOUS
-    if scope is None:
-        pairs = tuple(pair for pair in metadata if not TRACE_HEADER.fullmatch(pair[0]))
-    else:
+    pairs = tuple(pair for pair in metadata if _limits_sharing(pair[0], scope))
+    if scope is not None:
         present = {name for name, _ in metadata}
         for name in scope:
             if name not in present:
                 raise Failed(Kind.UNAUTHENTICATED, "this header is needed", field=name)
-        pairs = tuple(pair for pair in metadata if pair[0] in scope)
     return Identity(tuple(metadata), pairs)
+
+
+def _limits_sharing(name: str, scope: tuple[str, ...] | None) -> bool:
+    return name in scope if scope is not None else not TRACE_HEADER.fullmatch(name)
+
+
+def _twice(name: str) -> Failed:
+    return Failed(Kind.MALFORMED, "this header is there twice", field=name)

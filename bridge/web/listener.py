@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import cast
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from bridge.tls.reloading import ReloadableFiles
 from bridge.web.fast_path.connection import HttpConnection
@@ -23,7 +22,9 @@ from bridge.web.fast_path.request_parser import MAX_HEADER, MAX_HEADERS, MAX_LIN
 from bridge.web.http.aiohttp_connection import AiohttpConnection
 from bridge.web.http.registry import IDLE_TIMEOUT
 
-from .context import WebContext
+from .context import CONTEXT, WebContext
+
+logger = logging.getLogger("bridge.http")
 
 BACKLOG = 1024
 SEND_BUFFER = 64 * 1024
@@ -79,25 +80,6 @@ def url_of(sock: socket.socket, *, tls: bool = False) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-class _NoTraceback(logging.Filter):
-    """Logs a malformed request or a lost connection in one line, without a traceback."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, HttpProcessingError | ConnectionError):
-            record.exc_info = None
-            record.levelno, record.levelname = logging.INFO, "INFO"
-            record.msg = f"{record.msg}: {type(error).__name__}"
-        return True
-
-
-def _logger() -> logging.Logger:
-    logger = logging.getLogger("bridge.http")
-    if not logger.filters:
-        logger.addFilter(_NoTraceback())
-    return logger
-
-
 class _Refused(asyncio.Protocol):
     """Aborts a connection over the limit."""
 
@@ -128,6 +110,7 @@ class Listener:
             FastPath(context, self._aiohttp_connection) if context is not None else None
         )
         self._certificate = certificate
+        self._context = app[CONTEXT]
         self._limit = limit
         self._room = limit
         self._servers: list[asyncio.Server] = []
@@ -196,13 +179,16 @@ class Listener:
         return AiohttpConnection(
             server,
             loop=asyncio.get_running_loop(),
-            access_log=None,  # type: ignore[arg-type]
-            logger=_logger(),
+            access_log=None,
+            logger=logger,
             keepalive_timeout=IDLE_TIMEOUT,
             lingering_time=LINGER,
             max_line_size=MAX_LINE,
             max_field_size=MAX_HEADER,
             max_headers=MAX_HEADERS,
+            auto_decompress=False,
+            settings=self._context.settings,
+            refuse=self._context.refuse,
         )
 
     def stop_accepting(self) -> None:

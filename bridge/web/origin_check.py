@@ -1,6 +1,7 @@
 """Origin check: whether a request is meant for this listener, and whether its page may ask."""
 
 from functools import lru_cache
+from typing import Final
 
 from multidict import CIMultiDictProxy
 
@@ -9,6 +10,8 @@ from bridge.core.origin import check_loopback_host, check_origin
 
 from .settings import WebSettings
 from .stream_request import StreamRequest
+
+_OWN_SITES: Final = frozenset(["same-origin", "none"])
 
 
 def check_request_origin(headers: CIMultiDictProxy[str], settings: WebSettings) -> str | None:
@@ -20,7 +23,7 @@ def check_request_origin(headers: CIMultiDictProxy[str], settings: WebSettings) 
     """
     hosts, origins = headers.getall("Host", ()), headers.getall("Origin", ())
     return _foreign_origin(
-        tuple(hosts), tuple(origins), settings.allowed_origins, settings.loopback
+        tuple(hosts), tuple(origins), settings.allowed_origins, settings.loopback, settings.tls
     )
 
 
@@ -29,7 +32,8 @@ def _foreign_origin(
     hosts: tuple[str, ...],
     origins: tuple[str, ...],
     allowed: frozenset[str],
-    loopback: bool,  # noqa: FBT001 - a key of the cache
+    loopback: bool,  # noqa: FBT001 - keys of the cache
+    tls: bool,  # noqa: FBT001
 ) -> str | None:
     """Check; cached, for clients use few names."""
     if len(hosts) > 1:
@@ -37,7 +41,7 @@ def _foreign_origin(
     host = hosts[0] if hosts else ""
     if loopback and hosts:
         check_loopback_host(host, allowed)
-    return check_origin(list(origins), host, allowed)
+    return check_origin(list(origins), host, allowed, tls=tls)
 
 
 def check_cookie(request: StreamRequest) -> None:
@@ -46,7 +50,8 @@ def check_cookie(request: StreamRequest) -> None:
     if "Cookie" not in headers:
         return
     # A same-origin GET carries no Origin; newer browsers send Sec-Fetch-Site (Fetch Metadata).
-    if "Origin" not in headers and headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+    # `none` is no page at all: the user typed the address.
+    if "Origin" not in headers and not _OWN_SITES.issuperset(headers.getall("Sec-Fetch-Site", ())):
         raise Failed(Kind.DENIED, "a cookie is not taken from another site", field="cookie")
     # A plain form of a foreign page could send a cookie, but not this type.
     if request.body is not None and request.content_type != "application/json":

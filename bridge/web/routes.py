@@ -1,14 +1,19 @@
 """Routes, and what holds for every request that aiohttp serves."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeAlias
 
-from aiohttp import web
+from aiohttp import HttpVersion10, web
 
-from bridge.core.errors import Failed
+from bridge.core.errors import Failed, Kind
+from bridge.web.http.aiohttp_connection import AiohttpConnection
+from bridge.web.http.preflight import is_preflight, preflight_fields
 from bridge.web.http.problem import http_error_refusal
+from bridge.web.http.request_fields import check_steering_fields
 from bridge.web.http.response_headers import response_headers
+from bridge.web.http.written_response import WrittenResponse
 from bridge.web.sse.handler import sse_handler
 from bridge.web.ws.handler import websocket_handler
 
@@ -18,6 +23,8 @@ from .pages import handlers
 from .probes import ProbeHandlers
 from .stream_log import request_id
 from .stream_request import FOREIGN_ORIGIN
+
+logger = logging.getLogger(__name__)
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -45,7 +52,8 @@ def admin_application(
     context: WebContext, probes: ProbeHandlers, *, loopback: bool
 ) -> web.Application:
     """Build the operators' application. `loopback`: its port is on a loopback address."""
-    app = _application(replace(context, settings=replace(context.settings, loopback=loopback)))
+    settings = replace(context.settings, loopback=loopback, tls=False)
+    app = _application(replace(context, settings=settings))
     app.router.add_get("/healthz", probes.healthz)
     app.router.add_get("/readyz", probes.readyz_with_replicas)
     app.router.add_get("/metrics", probes.metrics)
@@ -63,7 +71,7 @@ def add_stream_routes(app: web.Application, base_path: str) -> None:
     """Add the routes of event streams and WebSockets."""
     app.router.add_get(base_path, sse_handler, allow_head=False)
     app.router.add_post(base_path, sse_handler)
-    app.router.add_options(base_path, preflight)
+    app.router.add_options(base_path, options)
     app.router.add_get(base_path + "/ws", websocket_handler, allow_head=False)
 
 
@@ -77,25 +85,53 @@ def _application(context: WebContext | None) -> web.Application:
 
 @web.middleware
 async def failure_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Check Host and Origin before anything else; answer every failure with a problem."""
+    """Check fields, Host and Origin before anything else; answer every failure with a problem.
+
+    Whatever is raised below is translated here, once.
+    """
     context = request.app[CONTEXT]
     try:
+        _check_request_line(request)
+        check_steering_fields(request.headers)
         foreign_origin = check_request_origin(request.headers, context.settings)
         if foreign_origin is not None:
             request[FOREIGN_ORIGIN] = foreign_origin
+        if is_preflight(request.method, request.headers):
+            return _preflight(request)
         return await handler(request)
     except Failed as failure:
-        return context.refuse(request_id(request), failure).to_aiohttp()
+        answer = context.refuse(request_id(request), failure)
     except web.HTTPException as error:
         if error.status < 400:  # noqa: PLR2004 - a redirect is no failure
             raise
-        return http_error_refusal(error).to_aiohttp()
+        answer = http_error_refusal(error)
+    except ConnectionError:
+        return WrittenResponse(keep_alive=False)  # the client is gone
+    except Exception:
+        logger.exception("a request failed")
+        answer = http_error_refusal(web.HTTPInternalServerError())
+    connection = AiohttpConnection.of(request)
+    if connection is not None and request.version.major != 1:
+        return connection.answer(request, answer)  # aiohttp would repeat the version
+    return answer.to_aiohttp()
+
+
+def _check_request_line(request: web.Request) -> None:
+    """Refuse other versions than HTTP/1 (RFC 9110 §15.6.6), and two hosts. Raises Failed."""
+    if request.version < HttpVersion10:
+        raise Failed(Kind.MALFORMED, "a request line ends with the version of HTTP")
+    if request.version.major != 1:
+        raise web.HTTPVersionNotSupported
+    host = request.headers.get("Host")
+    if host is not None and request.host != host and request.url.raw_authority != host.lower():
+        raise Failed(Kind.MALFORMED, "the request line names another host", field="host")
 
 
 async def add_response_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Add the common fields to a response of aiohttp's."""
     settings = request.app[CONTEXT].settings
     fields = response_headers(request_id(request), settings, request.get(FOREIGN_ORIGIN))
+    response.headers.popall("Server", None)  # aiohttp's banner
     response.headers.update(fields)
     if request.app[CONTEXT].hub.draining and response.status != 101:  # noqa: PLR2004 - an upgrade has its own
         # Or a client would keep this connection for its next request, which would be refused.
@@ -103,16 +139,12 @@ async def add_response_headers(request: web.Request, response: web.StreamRespons
         response.headers["Connection"] = "close"
 
 
-async def preflight(request: web.Request) -> web.Response:
-    """Answer the CORS preflight of a listed origin (Fetch standard)."""
+def _preflight(request: web.Request) -> web.Response:
+    """Answer the preflight of a page that may ask."""
     forward = request.app[CONTEXT].settings.forward
-    return web.Response(
-        status=204,
-        headers={
-            "Access-Control-Allow-Methods": "GET, POST",
-            "Access-Control-Allow-Headers": ", ".join(
-                dict.fromkeys(("content-type", "last-event-id", *forward))
-            ),
-            "Access-Control-Max-Age": "600",
-        },
-    )
+    return web.Response(status=204, headers=preflight_fields(request.headers, forward))
+
+
+async def options(request: web.Request) -> web.Response:
+    """Answer OPTIONS without a preflight's fields, as one with them."""
+    return _preflight(request)

@@ -24,7 +24,7 @@ _BASE = b'content="/api/v1/live"'
 
 async def home(_: web.Request) -> web.Response:
     """Redirect to the explorer."""
-    raise web.HTTPFound("/explorer/")
+    return web.Response(status=302, headers={"Location": "/explorer/", **_HEADERS})
 
 
 async def library(_: web.Request) -> web.Response:

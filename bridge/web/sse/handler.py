@@ -12,6 +12,8 @@ from bridge.core.errors import Failed, Kind
 from bridge.core.query_parser import MAX_BYTES
 from bridge.web.context import CONTEXT
 from bridge.web.http.aiohttp_connection import AiohttpConnection
+from bridge.web.http.request_body import read_body
+from bridge.web.http.written_response import WrittenResponse
 from bridge.web.session_end import GRACE
 from bridge.web.stream_log import request_id
 from bridge.web.stream_parameters import parse_parameters
@@ -33,25 +35,6 @@ async def sse_handler(request: web.Request) -> web.StreamResponse:
     except Failed as failure:
         soft = parse_parameters(request.rel_url.raw_query_string).soft
         return request.app[CONTEXT].refuse(request_id(request), failure, soft=soft).to_aiohttp()
-
-
-class WrittenResponse(web.StreamResponse):
-    """A response that is written already: aiohttp has nothing to add to it."""
-
-    def __init__(self, *, keep_alive: bool) -> None:
-        super().__init__()
-        self._may_keep_alive = keep_alive
-
-    @property
-    def keep_alive(self) -> bool:
-        """Whether the connection may carry another request."""
-        return self._may_keep_alive
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """Write no head."""
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Write no end."""
 
 
 class _HandlerOwner:
@@ -88,6 +71,8 @@ async def _serve(request: web.Request) -> web.StreamResponse:
     owner = _HandlerOwner(request.protocol)
     try:
         stream.start(owner)
+        if connection is not None:
+            connection.watch_half_close(stream.on_half_close)
         while connection is None and not owner.finished.done() and not transport.is_closing():
             await asyncio.wait([owner.finished], timeout=DISCONNECT_POLL)
         if connection is None and not owner.finished.done():
@@ -95,6 +80,8 @@ async def _serve(request: web.Request) -> web.StreamResponse:
         keep_alive = await owner.finished
     finally:
         stream.close()
+        if connection is not None:
+            connection.watch_half_close(None)
     try:
         async with asyncio.timeout(GRACE):
             await request.writer.drain()
@@ -108,22 +95,7 @@ async def _read_request(request: web.Request) -> StreamRequest:
     if request.method != "GET":
         try:
             async with asyncio.timeout(BODY_TIMEOUT):
-                body = await _read_body(request)
+                body = await read_body(request, MAX_BYTES)
         except TimeoutError:
             raise Failed(Kind.NO_FIRST_MESSAGE, "the query did not come in time") from None
     return StreamRequest.from_aiohttp(request, body)
-
-
-async def _read_body(request: web.Request) -> bytes:
-    if (request.content_length or 0) > MAX_BYTES:
-        raise _too_large()
-    body = await request.content.read(MAX_BYTES + 1)
-    while len(body) <= MAX_BYTES and not request.content.at_eof():
-        body += await request.content.read(MAX_BYTES + 1 - len(body))
-    if len(body) > MAX_BYTES:
-        raise _too_large()
-    return body
-
-
-def _too_large() -> Failed:
-    return Failed(Kind.MESSAGE_TOO_LARGE, f"a query may have {MAX_BYTES} bytes", field="query")

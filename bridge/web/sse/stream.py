@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 RETRY_MS = (2000, 4000)
 """Range of milliseconds after which clients come back."""
+PROBE_DELAYS = (0.1, 0.9)
+"""Seconds between writes to a client that closed its side: a reset takes one way there and back."""
 _CLIENT_GONE = End(EndReason.CLIENT_GONE)
 _BROKEN = "the bridge failed"
 
@@ -56,6 +58,7 @@ class SseStream:
         "_closed",
         "_context",
         "_encoder",
+        "_half_closed",
         "_keep_alive",
         "_opened",
         "_owner",
@@ -82,6 +85,7 @@ class SseStream:
         """Done when the tier has started the subscription."""
         self._started_at: float | None = None
         self._timers: list[IdleTimer] = []
+        self._half_closed = False
         self._keep_alive = False
         self._closed = False
 
@@ -158,6 +162,8 @@ class SseStream:
         self._viewer.ended.add_done_callback(self._on_viewer_ended)
         context.hub.attach(self._viewer)
         self._sink.release()
+        if self._half_closed:
+            self.on_half_close()
 
     # ------------------------------------------------------------ while it lasts
 
@@ -175,6 +181,22 @@ class SseStream:
         viewer = self._viewer
         if viewer.up_to_date:
             viewer.send_buffer.write(self._encoder.beat(viewer.digest()))
+
+    def on_half_close(self) -> None:
+        """Find out whether a client that closed its side is wholly gone.
+
+        A write to a socket that nobody has is answered by a reset, which the next write sees.
+        """
+        self._half_closed = True
+        if self._started_at is not None:
+            self._probe(*PROBE_DELAYS)
+
+    def _probe(self, *delays: float) -> None:
+        if self._closed:
+            return
+        self._send_ping()
+        if delays:
+            asyncio.get_running_loop().call_later(delays[0], self._probe, *delays[1:])
 
     # ------------------------------------------------------------ the end
 
