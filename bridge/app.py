@@ -19,14 +19,13 @@ from bridge.process.metrics_federation import MetricsFederation
 from bridge.telemetry.loop_lag import LoopLag
 from bridge.telemetry.metrics import Metrics
 from bridge.telemetry.version import bridge_version
-from bridge.upstream.backend import GrpcBackend
 from bridge.web.admission import Admission
 from bridge.web.context import WebContext
 from bridge.web.listener import Listener, bind
 from bridge.web.probes import ProbeHandlers
 from bridge.web.routes import admin_application, application
 
-from .factories import endpoints, listener_certificate, live_settings, web_settings
+from .factories import backend, endpoints, listener_certificate, live_settings, web_settings
 from .metric_bindings import bind_metrics
 
 logger = logging.getLogger(__name__)
@@ -52,7 +51,7 @@ class Bridge:
         self._loop_lag = LoopLag()
         self._endpoints = endpoints(config)
         self._hub = Hub(
-            backend=GrpcBackend(self._endpoints, resubscribe_rate=config.resubscribe_rate),
+            backend=backend(config, self._endpoints),
             settings=live_settings(config),
             observer=self.metrics,
         )

@@ -4,9 +4,12 @@ import ssl
 
 from bridge.config.options import Config
 from bridge.core.origin import is_loopback
+from bridge.live.backend import Backend
 from bridge.live.settings import LiveSettings
 from bridge.tls.contexts import TlsFiles, load_server
 from bridge.tls.reloading import ReloadableFiles
+from bridge.upstream.backend import GrpcBackend
+from bridge.upstream.call_opener import CallOpener
 from bridge.upstream.endpoints import Endpoints
 from bridge.web.settings import WebSettings
 
@@ -30,6 +33,11 @@ def endpoints(config: Config) -> Endpoints:
         tls=files if config.upstream_tls or files.paths or server_name else None,
         server_name=server_name,
     )
+
+
+def backend(config: Config, endpoints: Endpoints) -> Backend:
+    """Make what opens subscriptions at the tier, in a running loop."""
+    return GrpcBackend(CallOpener(endpoints, resubscribe_rate=config.resubscribe_rate))
 
 
 def live_settings(config: Config) -> LiveSettings:

@@ -4,8 +4,8 @@ An adapter opens calls, which yield values of the core. gRPC is one adapter, a f
 another.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bridge.core.batch import Batch
@@ -19,10 +19,21 @@ class Identity:
 
     `metadata` are the name-value pairs sent to the tier. `scope` is the part of them that
     authorisation may depend on: subscriptions are shared within a scope, never across scopes.
+
+    Limits count by `holder`, whoever the credential names, and by `address`, the client's. None and
+    "" are not counted: a verified credential needs no address beside it. Both make no difference
+    to equality.
     """
 
     metadata: tuple[tuple[str, str], ...] = ()
     scope: tuple[tuple[str, str], ...] = ()
+    holder: Hashable = field(default=None, compare=False)
+    address: str = field(default="", compare=False)
+
+    @property
+    def counted_as(self) -> tuple[Hashable, ...]:
+        """The keys under which limits count it."""
+        return tuple(key for key in (self.holder, self.address) if key)
 
 
 @dataclass(frozen=True, slots=True)

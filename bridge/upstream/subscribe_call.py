@@ -1,8 +1,6 @@
 """Subscribe call: one Subscribe stream, and the Reanchor calls for it.
 
 Invariants:
-- Every way out of here cancels the call.
-- Messages are passed on as they arrive, without a task in between. Timeouts are the caller's.
 - If a call is closed while heartbeats are missing, its replica is suspect: it has the fewest
   streams by then, and would get the next one.
 - grpc reports a call that our side has cut (its channel was closed) as CancelledError, as if the
@@ -11,9 +9,8 @@ Invariants:
 
 import asyncio
 import base64
-import contextlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import grpc
@@ -24,17 +21,14 @@ from bridge.core.errors import Failed, Kind
 from bridge.core.query import LiveQuery
 from bridge.core.sequencer import Heartbeat
 from bridge.live.backend import Identity
-from bridge.upstream.http2.call import Call, CallEnded
-from bridge.upstream.http2.status import CallStatus
-from bridge.upstream.http2.stream_buffer import MAX_MESSAGE
 from livequery.v1 import livequery_pb2 as pb
 
-from .connection_pool import PooledConnection
 from .endpoint import Endpoint
 from .health import SERVICE
+from .pooled_call import PooledCall
 from .protobuf_conversion import cursor_to_pb, effective_query, query_to_pb
 from .response_parser import parse_response
-from .status_translation import failure_of_status, is_from_tier, status_of_rpc_error
+from .status_translation import failure_of_status, status_of_rpc_error
 
 _SUBSCRIBE: Final = f"/{SERVICE}/Subscribe"
 _REANCHOR: Final = f"/{SERVICE}/Reanchor"
@@ -47,7 +41,7 @@ MISSED_HEARTBEATS: Final = 2
 class SubscribeCall:
     """A Subscribe call on a connection of an endpoint; `close` gives its place back.
 
-    `clock`: seconds, as loop.time.
+    `message` is the serialized SubscribeRequest. `clock`: seconds, as loop.time.
     """
 
     def __init__(
@@ -56,20 +50,16 @@ class SubscribeCall:
         endpoint: Endpoint,
         query: LiveQuery,
         identity: Identity,
+        message: bytes,
         clock: Callable[[], float],
     ) -> None:
+        self.pooled_call = PooledCall(endpoint)
         self._clock = clock
-        self._endpoint = endpoint
-        self._call: Call | None = None
-        self.pooled: PooledConnection | None = None
-        """The connection that it was sent on; kept after `close`."""
-        self._closed = False
+        self._message = message
         self._query = query
         self._identity = identity
         self._started = pb.Started()
         self._last_received = self._clock()
-        self.answered = False
-        """Whether the tier itself has sent anything, even if only an error."""
 
     @property
     def id(self) -> str:
@@ -102,34 +92,28 @@ class SubscribeCall:
     @property
     def leaving(self) -> bool:
         """Whether the tier has announced the end of the connection."""
-        return self.pooled is not None and self.pooled.connection.going_away
+        return self.pooled_call.leaving
 
     @property
     def _heartbeats_missing(self) -> bool:
         silence = self._clock() - self._last_received
         return 0 < MISSED_HEARTBEATS * self.heartbeat <= silence
 
-    async def start(self, request: pb.SubscribeRequest) -> None:
+    async def start(self) -> None:
         """Send the request and wait for `started`. Raises Failed."""
-        message = request.SerializeToString()
-        if len(message) > MAX_MESSAGE:
-            raise self._failed(CallStatus("RESOURCE_EXHAUSTED", "Sent message larger than max"))
+        await self.pooled_call.start(_SUBSCRIBE, self._message, self._identity.metadata)
+        message = await self.pooled_call.read_first()
+        self._last_received = self._clock()
         try:
-            self.pooled = await self._endpoint.pool.acquire()
-            self._call = self.pooled.connection.start_call(
-                _SUBSCRIBE, message, self._identity.metadata
-            )
-        except CallEnded as ended:
-            raise self._failed(ended.status) from None
-        started = await self._read_first()
+            started = parse_response(message)
+        except DecodeError:
+            started = None
         if not isinstance(started, pb.Started):
             raise Failed(Kind.BROKEN, "the tier did not begin with `started`")
         self._started = started
 
     async def follow(self, take: Callable[[Batch | Heartbeat], None]) -> None:
         """Call `take` with each batch and heartbeat until the stream ends. Raises Failed."""
-        if self._call is None:
-            raise Failed(Kind.UNAVAILABLE, "the call was cut")
 
         def on_message(message: bytes) -> None:
             self._last_received = self._clock()
@@ -137,32 +121,7 @@ class SubscribeCall:
             if isinstance(response, (Batch, Heartbeat)):
                 take(response)
 
-        with self._translated_errors():
-            await self._call.follow(on_message)
-
-    async def _read_first(self) -> Batch | Heartbeat | pb.Started | None:
-        if self._call is None:
-            raise Failed(Kind.UNAVAILABLE, "the call was cut")
-        with self._translated_errors():
-            message = await self._call.read()
-            if message is None:
-                raise Failed(Kind.UNAVAILABLE, "the tier ended the stream before it began")
-            self.answered = True
-            self._last_received = self._clock()
-            return parse_response(message)
-
-    @contextlib.contextmanager
-    def _translated_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except CallEnded as ended:
-            raise self._failed(ended.status) from None
-        except DecodeError:
-            raise self._failed(CallStatus("INTERNAL", "a message that is none")) from None
-
-    def _failed(self, status: CallStatus) -> Failed:
-        self.answered = self.answered or is_from_tier(status)
-        return failure_of_status(status)
+        await self.pooled_call.follow(on_message)
 
     async def reanchor(self, query: LiveQuery, was: LiveQuery, request_id: str) -> LiveQuery | None:
         """Slide the window; see `UpstreamCall.reanchor`.
@@ -194,7 +153,7 @@ class SubscribeCall:
             await asyncio.sleep(random.uniform(0.05, 0.25))  # noqa: S311 - a spread
 
     async def _reanchor(self, request: pb.ReanchorRequest, timeout: float) -> pb.ReanchorResponse:  # noqa: ASYNC109 - gRPC's deadline, which the tier gets as well
-        method = self._endpoint.control.unary_unary(
+        method = self.pooled_call.endpoint.control.unary_unary(
             _REANCHOR,
             request_serializer=pb.ReanchorRequest.SerializeToString,
             response_deserializer=pb.ReanchorResponse.FromString,
@@ -212,13 +171,7 @@ class SubscribeCall:
 
     async def close(self) -> None:
         """Cancel the call, which ends the subscription. Idempotent."""
-        if self._call is not None:
-            self._call.cancel()
-        if self.pooled is not None and not self._closed:
-            if self._heartbeats_missing:
-                self._endpoint.suspect(self.pooled)
-            self._endpoint.pool.release(self.pooled)
-        self._closed = True
+        self.pooled_call.close(suspect=self._heartbeats_missing)
 
 
 def raise_if_cancelled() -> None:

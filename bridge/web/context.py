@@ -1,11 +1,11 @@
 """WebContext: what all handlers share, built once by the composition root."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiohttp import web
-from multidict import CIMultiDictProxy
 
+from bridge.core.client_address import counted_address
 from bridge.core.errors import Failed, Kind
 from bridge.live.backend import Identity
 from bridge.live.encoder import Encoder
@@ -18,10 +18,11 @@ from bridge.live.viewer import Viewer
 
 from .admission import Admission
 from .http.problem import Refusal, refusal
-from .identity import identify
+from .identity import identify, with_token
 from .idle_timers import IdleTimers
 from .settings import WebSettings
 from .stream_log import ClientProtocol, StreamLog
+from .stream_request import StreamRequest
 from .transport_sink import TransportSink
 
 STALLED = End(EndReason.STALLED, Failed(Kind.TOO_SLOW, "read too slowly"))
@@ -40,9 +41,17 @@ class WebContext:
     clients: dict[Callable[[], None], None] = field(default_factory=dict)
     """The callback by which each open stream learns that the bridge drains."""
 
-    def identity(self, headers: CIMultiDictProxy[str]) -> Identity:
-        """Read on whose behalf a request asks. Raises Failed."""
-        return identify(headers, self.settings.forward, self.settings.scope)
+    def identity(self, request: StreamRequest, token: str | None = None) -> Identity:
+        """Read on whose behalf a client asks; `token` replaces its Authorization header.
+
+        Limits count it by its address too: no credential is verified here. Raises Failed.
+        """
+        forward, scope = self.settings.forward, self.settings.scope
+        if token is None:
+            identity = identify(request.headers, forward, scope)
+        else:
+            identity = with_token(request.headers, token, forward, scope)
+        return replace(identity, address=counted_address(request.remote))
 
     def refuse(self, request_id: str, failure: Failed, *, soft: bool = False) -> Refusal:
         """Count and log a failure over HTTP; return the response."""
@@ -84,7 +93,7 @@ class StreamSlot:
         self, context: WebContext, ip: str, protocol: ClientProtocol, drain: Callable[[], None]
     ) -> None:
         self._context = context
-        self._ip = ip
+        self._ip = counted_address(ip)
         self._protocol = protocol
         self._drain = drain
         self._acquired = False

@@ -24,7 +24,7 @@ def with_token(
 def identify(
     headers: CIMultiDictProxy[str], forward: tuple[str, ...], scope: tuple[str, ...] | None
 ) -> Identity:
-    """Read on whose behalf a client asks.
+    """Read on whose behalf a client asks. Its `holder` is what it forwards, trace headers excepted.
 
     An empty header counts as a missing one.
 
@@ -47,13 +47,15 @@ def identify(
             metadata.append((name, value))
     if not metadata and not scope:
         return ANONYMOUS
-    pairs = tuple(pair for pair in metadata if _limits_sharing(pair[0], scope))
+    pairs = tuple(pair for pair in metadata if not TRACE_HEADER.fullmatch(pair[0]))
+    holder = pairs or None
     if scope is not None:
         present = {name for name, _ in metadata}
         for name in scope:
             if name not in present:
                 raise Failed(Kind.UNAUTHENTICATED, "this header is needed", field=name)
-    return Identity(tuple(metadata), pairs)
+        pairs = tuple(pair for pair in metadata if pair[0] in scope)
+    return Identity(tuple(metadata), pairs, holder)
 
 
 def _limits_sharing(name: str, scope: tuple[str, ...] | None) -> bool:

@@ -16,7 +16,7 @@ Words:
   contains.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
@@ -69,6 +69,23 @@ class View:
 
 PlanT = TypeVar("PlanT", bound=Plan)
 ViewT = TypeVar("ViewT", bound=View)
+
+
+class Views(Generic[ViewT]):
+    """The latest view of each plan in use. The engine changes it between calls of the store."""
+
+    def __init__(self, views: Iterable[ViewT] = ()) -> None:
+        self._by_key: dict[Hashable, ViewT] = {view.plan.key: view for view in views}
+
+    def __iter__(self) -> Iterator[ViewT]:
+        return iter(self._by_key.values())
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def get(self, key: Hashable) -> ViewT | None:
+        """Return the view of the plan with that key, if it is in use."""
+        return self._by_key.get(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +152,19 @@ class Store(Protocol[PlanT, ViewT]):
         The next ``read`` reports what was committed since ``view``, also what this call has seen.
         """
 
-    async def read(self, views: Sequence[ViewT], /) -> Reading[ViewT]:
+    async def read(self, views: Views[ViewT], /) -> Reading[ViewT]:
         """Read again those of ``views`` that commits may have changed; report their steps.
 
-        ``views`` are the latest views of all plans in use: at least one, each once. What a view
-        contains is not reported again. A commit that cannot be read yet may be left to a later
-        call; ``changed`` then returns when there is something. A view that cannot be read has an
-        ``error`` in its step, which ends its streams; the others go on. A step without changes
-        only replaces the view.
+        ``views`` has at least one view. Views may join and go while this call waits. A store that
+        knows which of many views are touched looks these up by their key, and reads no others.
+        What a view contains is not reported again. A commit that cannot be read yet may be left to
+        a later call; ``changed`` then returns when there is something. A view that cannot be read
+        has an ``error`` in its step, which ends its streams; the others go on. A step without
+        changes only replaces the view.
         """
+
+    def release(self, view: ViewT, /) -> None:
+        """Forget ``view``: nobody uses its plan any more. Must not wait."""
 
     async def changed(self) -> None:
         """Return when ``read`` may have something to report; may return for nothing.

@@ -14,12 +14,13 @@ Laws:
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Hashable, Sequence
+from collections.abc import Awaitable
 from typing import Generic, TypeVar
 
 from livequery.v1 import livequery_pb2 as pb
 from livetier.engine.delta import encode_group
 from livetier.engine.errors import TierError, query_failed, unavailable
+from livetier.engine.shared_views import SharedViews
 from livetier.engine.store import Metadata, PlanT, Position, Step, Store, ViewT
 from livetier.engine.subscription import Reset, Subscription
 from livetier.engine.window import Window
@@ -38,6 +39,7 @@ class Watcher(Generic[PlanT, ViewT]):
         self._turn = asyncio.Lock()
         self._read_due = asyncio.Event()
         self._subscriptions: dict[str, Subscription[ViewT]] = {}
+        self._views: SharedViews[ViewT] = SharedViews(store.release)
         self._closing: TierError | None = None
         self.position = Position(0, 0)
 
@@ -61,6 +63,7 @@ class Watcher(Generic[PlanT, ViewT]):
         view = await self._view(query, metadata)
         subscription = Subscription(identifier, view, metadata)
         self._subscriptions[identifier] = subscription
+        self._views.join(subscription)
         self._read_due.set()
         return subscription
 
@@ -73,7 +76,8 @@ class Watcher(Generic[PlanT, ViewT]):
         when the query is refused; the subscription then continues unchanged.
         """
         async with subscription.reanchoring:
-            subscription.view = await self._view(query, subscription.metadata)
+            view = await self._view(query, subscription.metadata)
+            self._views.move(subscription, view)
             epoch = subscription.reset(pb.RESET_REASON_REANCHOR, tag)
             return epoch, subscription.view.plan.query
 
@@ -84,6 +88,7 @@ class Watcher(Generic[PlanT, ViewT]):
     def unsubscribe(self, subscription: Subscription[ViewT]) -> None:
         """Remove a subscription; idempotent."""
         self._subscriptions.pop(subscription.id, None)
+        self._views.leave(subscription)
         if not self._subscriptions:
             self._read_due.set()  # ``run`` stops waiting for commits
 
@@ -102,17 +107,11 @@ class Watcher(Generic[PlanT, ViewT]):
     async def _view(self, query: pb.LiveQuery, metadata: Metadata) -> ViewT:
         """Return the view of a query: the one in use if there is one, else a new one."""
         plan = await self._for_caller(self._store.compile(query, metadata))
-        view = self._view_in_use(plan.key)
+        view = self._views.get(plan.key)
         if view is not None:
             return view
         view = await self._for_caller(self._store.first(plan))
-        return self._view_in_use(plan.key) or view
-
-    def _view_in_use(self, key: Hashable) -> ViewT | None:
-        for subscription in self._subscriptions.values():
-            if subscription.view.plan.key == key and not subscription.failure:
-                return subscription.view
-        return None
+        return self._views.get(plan.key) or view
 
     async def _for_caller(self, call: Awaitable[_T]) -> _T:
         """Await a call for one caller: if the store cannot answer, only that caller is told."""
@@ -172,36 +171,26 @@ class Watcher(Generic[PlanT, ViewT]):
 
     async def _read(self) -> None:
         async with self._turn:
-            views = {
-                id(each.view): each.view
-                for each in self._subscriptions.values()
-                if each.failure is None
-            }
-            if not views:
+            if not self._views:
                 return
-            reading = await self._store.read(list(views.values()))
+            reading = await self._store.read(self._views)
             self.position = reading.position
-            sharing: dict[int, list[Subscription[ViewT]]] = {}
-            for subscription in self._subscriptions.values():
-                sharing.setdefault(id(subscription.view), []).append(subscription)
             for step in reading.steps:
-                _publish(step, reading.position, sharing.get(id(step.before), ()))
+                self._publish(step, reading.position)
+
+    def _publish(self, step: Step[ViewT], position: Position) -> None:
+        """Put a step into the outboxes of all who share its view; encode it once; never wait."""
+        subscriptions = self._views.succeed(step)
+        if step.error is not None:
+            for subscription in subscriptions:
+                subscription.fail(step.error)
+        elif step.changes and subscriptions:
+            group = encode_group(step.changes, position)
+            for subscription in subscriptions:
+                subscription.offer(group)
 
     def _fail_all(self, reason: TierError) -> None:
         for subscription in self._subscriptions.values():
             subscription.fail(reason)
-
-
-def _publish(
-    step: Step[ViewT], position: Position, subscriptions: Sequence[Subscription[ViewT]]
-) -> None:
-    """Put a step into the outboxes of all who share its view; encode it once and never wait."""
-    if step.error is not None:
-        for subscription in subscriptions:
-            subscription.fail(step.error)
-        return
-    group = encode_group(step.changes, position)
-    for subscription in subscriptions:
-        subscription.view = step.after
-        if group:
-            subscription.offer(group)
+        for view in list(self._views):
+            self._views.remove(view.plan.key)

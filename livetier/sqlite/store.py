@@ -10,13 +10,13 @@ Laws:
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from livequery.v1 import livequery_pb2 as pb
-from livetier.engine.store import Metadata, Reading
+from livetier.engine.store import Metadata, Reading, Views
 from livetier.engine.window import Window
 from livetier.sqlite import reader
 from livetier.sqlite.compile import SqlitePlan, compile_query
@@ -64,9 +64,12 @@ class SqliteStore:
         """Return the page of a streamed view."""
         return await self._on_thread(reader.page, self._database.connection, view.plan)
 
-    async def read(self, views: Sequence[SqliteView], /) -> Reading[SqliteView]:
+    async def read(self, views: Views[SqliteView], /) -> Reading[SqliteView]:
         """Read again, in one transaction, what the log says has changed."""
-        return await self._on_thread(reader.read, self._database, views)
+        return await self._on_thread(reader.read, self._database, list(views))
+
+    def release(self, _: SqliteView, /) -> None:
+        """Do nothing: nothing is kept for a view."""
 
     async def changed(self) -> None:
         """Poll until another connection has committed."""

@@ -83,6 +83,9 @@ class ListStore:
         position = Position(len(self.log), int(time.time() * 1000))
         return Reading(position, [self._step(view) for view in views])
 
+    def release(self, view, /):
+        pass
+
     async def changed(self):
         await self.committed.wait()
 

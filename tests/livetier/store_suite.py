@@ -12,6 +12,7 @@ import pytest
 
 from livequery.v1 import livequery_pb2 as pb
 from livetier.engine.errors import TierError
+from livetier.engine.store import Views
 from livetier.engine.watcher import Watcher
 from reducer import splice
 from tier_client import any_of, leaf, query, shape
@@ -34,7 +35,7 @@ async def ids(table, *where, **options):
 
 async def step(table, view):
     """Read one view again; return its successor and the changes between."""
-    reading = await table.store.read([view])
+    reading = await table.store.read(Views([view]))
     found = [each for each in reading.steps if each.before is view]
     assert len(found) <= 1
     return (found[0].after, list(found[0].changes)) if found else (view, [])
@@ -130,7 +131,7 @@ class StoreSuite:
         await table.put("a", "Ann", 1)
         new = await opened(table, query("thing", sort=["size"]))
         streamed = await opened(table, query("thing", streamed=True))
-        reading = await table.store.read([old, new, streamed])
+        reading = await table.store.read(Views([old, new, streamed]))
         changed = [each.before for each in reading.steps if each.changes]
         assert changed == [old]
 
@@ -139,7 +140,7 @@ class StoreSuite:
         positions, versions = [], []
         for size in range(3):
             await table.put("a", "Ann", size)
-            reading = await table.store.read([view])
+            reading = await table.store.read(Views([view]))
             view = reading.steps[0].after
             positions.append(reading.position.seq)
             versions.append(view.rows[0].version)
@@ -150,7 +151,7 @@ class StoreSuite:
         view = await opened(table, query("thing"))
         await table.put("a", "Ann", 1)
         for turns in range(4):
-            reading = asyncio.create_task(table.store.read([view]))
+            reading = asyncio.create_task(table.store.read(Views([view])))
             for _ in range(turns):
                 await asyncio.sleep(0)
             reading.cancel()
@@ -223,7 +224,7 @@ class StoreSuite:
                 else:
                     name = pick.choice(["a", "Ab", "b", None])
                     await table.put(key, name, pick.choice([None, *range(9)]))
-            reading = await table.store.read(views)
+            reading = await table.store.read(Views(views))
             steps = {id(each.before): each for each in reading.steps}
             for place, view in enumerate(views):
                 if (taken := steps.get(id(view))) is not None:

@@ -7,6 +7,7 @@ from upstream_tier import Replica
 
 from bridge.core.address import parse_address
 from bridge.upstream.backend import GrpcBackend
+from bridge.upstream.call_opener import CallOpener
 from bridge.upstream.endpoints import Endpoints
 from house_fixtures import no_leaked_tasks  # noqa: F401 - fixtures
 
@@ -35,7 +36,7 @@ async def bridge_to():
             texts = [tier if isinstance(tier, str) else tier.address for tier in tiers]
             endpoints = Endpoints(map(parse_address, texts), **more)
             stack.push_async_callback(endpoints.close)
-            return endpoints, GrpcBackend(endpoints, **(pace or {}))
+            return endpoints, GrpcBackend(CallOpener(endpoints, **(pace or {})))
 
         yield connect
 

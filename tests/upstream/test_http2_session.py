@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from bridge.core.errors import StatusSource
 from bridge.upstream.http2.call import MAX_READS_IN_A_ROW, CallEnded
+from bridge.upstream.http2.request import RequestForm
 from bridge.upstream.http2.stream_buffer import MAX_MESSAGE, WINDOW, frame_message
 
 
@@ -349,6 +350,73 @@ async def test_a_response_before_the_whole_request_was_sent_ends_both():
     assert (await ended(call)).code == "INVALID_ARGUMENT"
     assert pair.session.open_calls == 0
     assert not pair.session._requests._unsent
+
+
+OPEN = RequestForm("application/grpc+bytes", more_follow=True)
+
+
+def open_call(pair, message=b"one"):
+    call = pair.session.start_call(PATH, message, (), OPEN)
+    pair.pump()
+    stream = pair.server.highest_inbound_stream_id
+    pair.server.send_headers(stream, ANSWER)
+    pair.pump()
+    return call, stream
+
+
+def asked(pair):
+    return b"".join(e.data for e in pair.events if type(e).__name__ == "DataReceived")
+
+
+async def test_a_request_that_is_open_takes_more_messages_until_its_call_ends():
+    pair = Pair()
+    call, stream = open_call(pair)
+    assert pair.requests[stream]["content-type"] == "application/grpc+bytes"
+    pair.say(stream, b"answer")
+    call.send(b"two")
+    call.send(b"three")
+    pair.pump()
+    assert asked(pair) == b"".join(map(frame_message, (b"one", b"two", b"three")))
+    assert not [e for e in pair.events if type(e).__name__ == "StreamEnded"]
+    pair.end(stream)
+    assert await drain(call) == [b"answer"]
+    assert pair.resets(stream) == [ErrorCodes.NO_ERROR]
+    call.send(b"late")
+    pair.pump()
+    assert asked(pair).endswith(b"three")
+    assert pair.session.closed is None
+
+
+async def test_messages_of_an_open_request_wait_for_the_peers_window_in_their_order():
+    pair = Pair(INITIAL_WINDOW_SIZE=10)
+    call, stream = open_call(pair, b"x" * 20)
+    call.send(b"two")
+    pair.pump()
+    assert len(asked(pair)) == 10
+    pair.server.increment_flow_control_window(12, stream)
+    pair.pump()
+    assert len(asked(pair)) == 22
+    pair.server.increment_flow_control_window(100, stream)
+    pair.pump()
+    assert asked(pair) == frame_message(b"x" * 20) + frame_message(b"two")
+
+
+async def test_a_message_after_the_only_one_of_a_request_is_not_sent():
+    pair = Pair()
+    call, _ = pair.answered()
+    call.send(b"more")
+    pair.pump()
+    assert asked(pair) == frame_message(b"ask")
+
+
+async def test_cancelling_an_open_request_resets_it_and_sends_nothing_more():
+    pair = Pair()
+    call, stream = open_call(pair)
+    call.cancel()
+    call.send(b"late")
+    assert pair.resets(stream) == [ErrorCodes.CANCEL]
+    assert asked(pair) == frame_message(b"one")
+    assert pair.session.closed is None
 
 
 async def test_the_peers_window_stays_closed_until_messages_are_read():

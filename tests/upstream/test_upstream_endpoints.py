@@ -289,7 +289,7 @@ async def test_the_tiers_own_errors_do_not_open_its_circuit(replica, bridge_to, 
 
 
 async def test_a_tier_that_never_answers_opens_its_circuit(replica, bridge_to, monkeypatch):
-    monkeypatch.setattr("bridge.upstream.backend.ANSWER_TIMEOUT", 0.05)
+    monkeypatch.setattr("bridge.upstream.call_opener.ANSWER_TIMEOUT", 0.05)
     tier = await replica(started=False)
     endpoints, backend = bridge_to(tier)
     for _ in range(FAILURE_THRESHOLD):
@@ -302,12 +302,12 @@ async def test_a_tier_that_never_answers_opens_its_circuit(replica, bridge_to, m
 async def test_a_replica_that_left_a_call_without_an_answer_is_avoided_for_a_while(
     replica, bridge_to, opened, monkeypatch
 ):
-    monkeypatch.setattr("bridge.upstream.backend.ANSWER_TIMEOUT", 0.05)
+    monkeypatch.setattr("bridge.upstream.call_opener.ANSWER_TIMEOUT", 0.05)
     clock = FakeTime()
     silent, good = await replica(started=False), await replica(healthy={SERVICE: NOT_SERVING})
     endpoints, backend = bridge_to(silent, good, clock=clock)
     await until(lambda: sorted(states(endpoints).values()) == ["not serving", "ready"])
-    monkeypatch.setattr(backend, "_clock", asyncio.get_running_loop().time)
+    monkeypatch.setattr(backend.opener, "clock", asyncio.get_running_loop().time)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):  # there is no other to ask
             await backend.subscribe(QUERY, NOBODY)
@@ -340,7 +340,9 @@ async def held_by_both(replicas, bridge_to, opened, clock, **started):
 
 def asked_of(sub, replicas):
     """Find the replica that a call was sent to."""
-    return next(tier for tier in replicas if tier.address == sub._endpoint.replica.address)
+    return next(
+        tier for tier in replicas if tier.address == sub.pooled_call.endpoint.replica.address
+    )
 
 
 @pytest.mark.parametrize(("silence", "asked"), [(45, 1), (20, 2)])
@@ -380,7 +382,7 @@ async def test_a_replica_whose_connection_timed_out_is_avoided(replica, bridge_t
     await all_ready(endpoints)
     await open_many(backend, opened, 2)
     silent = asked_of(opened[0], replicas)
-    opened[0].pooled.connection._keepalive_timer._on_timeout()
+    opened[0].pooled_call.pooled.connection._keepalive_timer._on_timeout()
     with pytest.raises(Failed):
         await read(opened[0])
     await opened[0].close()
@@ -391,7 +393,7 @@ async def test_a_replica_whose_connection_timed_out_is_avoided(replica, bridge_t
 async def test_an_open_without_an_answer_is_tried_at_another_replica(
     replica, bridge_to, opened, monkeypatch
 ):
-    monkeypatch.setattr("bridge.upstream.backend.ANSWER_TIMEOUT", 0.05)
+    monkeypatch.setattr("bridge.upstream.call_opener.ANSWER_TIMEOUT", 0.05)
     silent, good = await replica(started=False), await replica()
     endpoints, backend = bridge_to(silent, good)
     await all_ready(endpoints)
@@ -410,7 +412,7 @@ async def test_the_last_healthy_replica_has_no_answer_timeout(
     replica, bridge_to, opened, monkeypatch
 ):
     """A tier that is slow everywhere answers, if late: only the first wait of each is cut."""
-    monkeypatch.setattr("bridge.upstream.backend.ANSWER_TIMEOUT", 0.05)
+    monkeypatch.setattr("bridge.upstream.call_opener.ANSWER_TIMEOUT", 0.05)
     replicas = [await replica(started=False) for _ in range(2)]
     endpoints, backend = bridge_to(*replicas)
     await all_ready(endpoints)
@@ -460,10 +462,10 @@ async def test_resubscribes_are_rate_limited_and_do_not_delay_first_opens(
     _, backend = bridge_to(tier, pace={"resubscribe_rate": 2})
     storm(backend, 5)
     await until(lambda: len(tier.open) == 2)
-    assert backend.waiting == 3
+    assert backend.opener.waiting == 3
     async with asyncio.timeout(0.4):
         await open_many(backend, opened, 5)
-    assert backend.waiting >= 2
+    assert backend.opener.waiting >= 2
 
 
 async def test_resubscribes_do_not_delay_a_first_opens_second_attempt_either(
@@ -475,7 +477,7 @@ async def test_resubscribes_do_not_delay_a_first_opens_second_attempt_either(
     _, backend = bridge_to(stopping, tier, pace={"resubscribe_rate": 2})
     await open_many(backend, opened, 2)
     storm(backend, 5)
-    await until(lambda: backend.waiting == 5)
+    await until(lambda: backend.opener.waiting == 5)
     async with asyncio.timeout(0.4):
         await open_many(backend, opened, 5)
     assert len(tier.open) == 7

@@ -1,1 +1,1 @@
-"""The read path: server-streaming gRPC calls over HTTP/2, with little work for each message."""
+"""The read path: streaming gRPC calls over HTTP/2, with little work for each message."""

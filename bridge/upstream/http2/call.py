@@ -1,4 +1,4 @@
-"""Call: one server-streaming call, as its reader sees it."""
+"""Call: one streaming call, as its reader sees it."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,13 +21,20 @@ class CallEnded(Exception):  # noqa: N818 - what has happened
 
 
 class Call:
-    """A call on a connection. `cancel` resets its stream, if the call still runs."""
+    """A call on a connection.
 
-    __slots__ = ("_buffer", "_cancel", "_reads")
+    `cancel` resets its stream, if the call still runs. `send` sends another message of its request,
+    if it still runs and more may follow.
+    """
 
-    def __init__(self, buffer: StreamBuffer, cancel: Callable[[], None]) -> None:
+    __slots__ = ("_buffer", "_cancel", "_reads", "send")
+
+    def __init__(
+        self, buffer: StreamBuffer, cancel: Callable[[], None], send: Callable[[bytes], None]
+    ) -> None:
         self._buffer = buffer
         self._cancel = cancel
+        self.send = send
         self._reads = 0
 
     async def read(self) -> bytes | None:

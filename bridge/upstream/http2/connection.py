@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 from .call import Call, CallEnded
 from .keepalive import Keepalive, KeepaliveTimer
 from .read_coalescing import ReadCoalescing
-from .request import Metadata
+from .request import ONE_MESSAGE, Metadata, RequestForm
 from .session import Http2Session
 
 CONNECT_TIMEOUT: Final = 2.0
@@ -107,9 +107,11 @@ class Http2Connection(asyncio.Protocol):
         if self._session.closed is not None:
             raise CallEnded(self._session.closed)
 
-    def start_call(self, path: str, message: bytes, metadata: Metadata) -> Call:
+    def start_call(
+        self, path: str, message: bytes, metadata: Metadata, form: RequestForm = ONE_MESSAGE
+    ) -> Call:
         """Start a call on a ready connection. Raises CallEnded if none can start."""
-        return self._session.start_call(path, message, metadata)
+        return self._session.start_call(path, message, metadata, form)
 
     async def close(self) -> None:
         """Fail every call and close the transport. Idempotent."""

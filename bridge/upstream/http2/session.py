@@ -33,7 +33,7 @@ from .call import Call, CallEnded
 from .compression import IDENTITY
 from .frame_splitter import CONNECTION_WINDOW, GOAWAY, HEADER_SIZE, FrameSplitter, window_update
 from .h2_engine import H2Engine
-from .request import Metadata, RequestSender
+from .request import ONE_MESSAGE, Metadata, RequestForm, RequestSender
 from .status import CallStatus, MessageRefusedError
 from .stream_buffer import ProtocolViolationError, StreamBuffer
 
@@ -150,7 +150,9 @@ class Http2Session:
 
     # ------------------------------------------------------------ calls, from our side
 
-    def start_call(self, path: str, message: bytes, metadata: Metadata) -> Call:
+    def start_call(
+        self, path: str, message: bytes, metadata: Metadata, form: RequestForm = ONE_MESSAGE
+    ) -> Call:
         """Send a request. Raises CallEnded if no call can start."""
         if self.closed is not None or self.going_away:
             raise CallEnded(
@@ -158,7 +160,7 @@ class Http2Session:
                 or call_status.connection_lost_status("the connection takes no more calls")
             )
         try:
-            stream = self._requests.send(path, message, metadata)
+            stream = self._requests.send(path, message, metadata, form)
         except H2Error as error:  # no stream identifier is left, for example
             self.going_away = True
             self._close_if_unused()
@@ -167,7 +169,11 @@ class Http2Session:
             ) from None
         buffer = self._buffers[stream] = StreamBuffer(lambda size: self._grant(stream, size))
         self._flush()
-        return Call(buffer, lambda: self._cancel(stream))
+        return Call(buffer, lambda: self._cancel(stream), lambda more: self._send(stream, more))
+
+    def _send(self, stream: int, message: bytes) -> None:
+        self._requests.send_more(stream, message)
+        self._flush()
 
     def _cancel(self, stream: int) -> None:
         if self._buffers.pop(stream, None) is not None:

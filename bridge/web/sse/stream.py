@@ -124,7 +124,7 @@ class SseStream:
         if text is None:
             raise Failed(Kind.MALFORMED, "the parameter is missing", field="query")
         self._query = query = _parse(text, context.settings.max_rows)
-        return context.hub.start_subscribe(self._viewer, query, context.identity(request.headers))
+        return context.hub.start_subscribe(self._viewer, query, context.identity(request))
 
     def _refuse(self, failure: Failed) -> None:
         owner = self._owner

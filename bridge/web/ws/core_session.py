@@ -76,7 +76,7 @@ class CoreSession:
                 return End(EndReason.CLIENT_GONE)
             query = _parse_first(text, settings.max_rows)
             self._entity = query.entity
-            identity = self._context.identity(self._request.headers)
+            identity = self._context.identity(self._request)
             self._opened = opened = self._context.hub.start_subscribe(self._viewer, query, identity)
             opened.add_done_callback(self._on_opened)
             while (text := await self._commands.read()) is not None:

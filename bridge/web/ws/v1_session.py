@@ -18,7 +18,6 @@ from bridge.live.send_buffer import SendBuffer
 from bridge.live.stream_end import End, EndReason
 from bridge.live.viewer import Viewer
 from bridge.web.context import STALLED, WebContext
-from bridge.web.identity import with_token
 from bridge.web.session_end import random_delay_ms
 from bridge.web.stream_log import V1_WS
 from bridge.web.stream_request import StreamRequest
@@ -145,14 +144,11 @@ class V1Session:
 
     def _current_identity(self) -> Identity:
         if self._identity is None:
-            self._identity = self._context.identity(self._request.headers)
+            self._identity = self._context.identity(self._request)
         return self._identity
 
     def _authenticate(self, command: V1Authenticate) -> None:
-        settings = self._context.settings
-        identity = with_token(
-            self._request.headers, command.token, settings.forward, settings.scope
-        )
+        identity = self._context.identity(self._request, command.token)
         if self._subscriptions and identity.scope != self._current_identity().scope:
             raise Failed(Kind.EXPIRED, "a credential of another scope", field="token")
         self._identity = identity
