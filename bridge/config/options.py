@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, TypeVar
 
 from bridge.core.address import TierAddress
+from bridge.core.origin_list import OriginList
 
-from . import values
+from . import hosts, values
 from .values import ListenAddress
 
 T = TypeVar("T")
@@ -40,6 +41,8 @@ class Option:
     metavar: str
     default: str
     help: str
+    repeatable: bool = False
+    """Whether it may be given again on the command line, and then adds to the list before."""
 
     @property
     def name(self) -> str:
@@ -53,7 +56,13 @@ class Option:
 
 
 def option(
-    group: OptionGroup, parse: Callable[[str], T], metavar: str, *, default: str = "", help: str
+    group: OptionGroup,
+    parse: Callable[[str], T],
+    metavar: str,
+    *,
+    default: str = "",
+    help: str,
+    repeatable: bool = False,
 ) -> T:
     """Declare a field of Config; the field's default is the parsed `default`."""
     metadata = {
@@ -62,6 +71,7 @@ def option(
         "metavar": metavar,
         "default": default,
         "help": help,
+        "repeatable": repeatable,
     }
     return field(default=parse(default), metadata=metadata)
 
@@ -117,12 +127,14 @@ class Config:
         default="50",
         help="Maximum number of lost subscriptions opened again per second. 0 is no limit.",
     )
-    listen: ListenAddress = option(
+    listen: tuple[ListenAddress, ...] = option(
         OptionGroup.LISTENER,
-        values.listen_address,
-        "HOST:PORT",
+        values.listen_addresses,
+        "HOST:PORT,…",
         default="127.0.0.1:8080",
-        help="Address for browsers. Port 0 picks a free port.",
+        help="Addresses for browsers. Port 0 picks a free port. "
+        "Without a host, and with [::], it is all interfaces, IPv6 and IPv4.",
+        repeatable=True,
     )
     admin_listen: ListenAddress | None = option(
         OptionGroup.LISTENER,
@@ -172,12 +184,12 @@ class Config:
         default="on",
         help="Share one upstream subscription between equal queries of one scope.",
     )
-    allowed_origins: frozenset[str] = option(
+    allowed_origins: OriginList = option(
         OptionGroup.BROWSERS,
-        values.origins,
+        hosts.origin_list,
         "ORIGIN,…",
         help="Origins of pages that may connect, besides the listener's own. "
-        "Example: https://app.example.",
+        "Example: https://app.example. https://*.app.example is all its subdomains.",
     )
     max_connections: int = option(
         OptionGroup.LIMITS,

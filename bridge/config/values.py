@@ -9,7 +9,6 @@ from typing import Final, NamedTuple, TypeVar
 
 from bridge.core.address import TierAddress, parse_address
 from bridge.core.metadata import check_name
-from bridge.core.origin import normalize_origin
 
 T = TypeVar("T", bound=str)
 
@@ -24,7 +23,7 @@ _OPERATORS_PATHS = ("/healthz", "/readyz", "/metrics")
 
 
 class ListenAddress(NamedTuple):
-    """Host and port to listen on. An IPv6 host is without brackets."""
+    """Host and port to listen on. An IPv6 host is without brackets; an empty one is all hosts."""
 
     host: str
     port: int
@@ -120,23 +119,29 @@ def tier_addresses(text: str) -> tuple[TierAddress, ...]:
 
 
 def listen_address(text: str) -> ListenAddress:
-    """Parse `HOST:PORT`. An empty host is all interfaces; port 0 picks a free port."""
+    """Parse `HOST:PORT`. An empty host and `::` are all interfaces; port 0 picks a free port."""
     host, colon, port = text.rpartition(":")
     if not colon or not re.fullmatch(r"\d{1,5}", port) or int(port) >= _PORTS:
         raise ValueError("an address is HOST:PORT, as in 127.0.0.1:8080")
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
         raise ValueError("an IPv6 host goes in brackets, as in [::1]:8080")
-    return ListenAddress(host.strip("[]") or "0.0.0.0", int(port))  # noqa: S104 - asked for by an empty host
+    return ListenAddress(host.strip("[]"), int(port))
+
+
+def listen_addresses(text: str) -> tuple[ListenAddress, ...]:
+    """Parse addresses to listen on, separated by commas: at least one, and none twice."""
+    found = tuple(map(listen_address, names(text)))
+    if not found:
+        raise ValueError("an address is needed, as in 127.0.0.1:8080")
+    for number, address in enumerate(found):
+        if address.port and address in found[:number]:
+            raise ValueError(f"{address} is listed twice")
+    return found
 
 
 def optional_listen_address(text: str) -> ListenAddress | None:
     """Parse `HOST:PORT`; returns None for an empty text."""
     return listen_address(text) if text else None
-
-
-def origins(text: str) -> frozenset[str]:
-    """Parse origins; returns them normalised, as `scheme://host:port`."""
-    return frozenset(map(normalize_origin, names(text)))
 
 
 def base_path(text: str) -> str:

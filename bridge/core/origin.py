@@ -9,32 +9,36 @@ import re
 from urllib.parse import urlsplit
 
 from .errors import Failed, Kind
+from .origin_list import OriginList
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _VISIBLE = re.compile(r"[!-~]*")
 """Parsers of URLs drop tabs and line breaks: what is compared must be what was sent."""
+NO_PAGES = frozenset(["file", "ftp", "ws", "wss"])
+"""The other special schemes of WHATWG URL: no page has such an origin."""
 
 
 def normalize_origin(origin: str) -> str:
-    """Return `scheme://host:port` in lower case, always with the port.
+    """Return `scheme://host:port` in lower case; for http and https always with the port.
 
     Raises:
-        ValueError: it has another scheme, no host, or more than scheme, host and port.
+        ValueError: it has no scheme, no host, or more than scheme, host and port.
 
     """
     if not _VISIBLE.fullmatch(origin):
         raise ValueError(f"{origin!r} is not visible ASCII")
     parts = urlsplit(origin)
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
-        raise ValueError(f"{origin!r} is no http(s) origin")
+    if not parts.scheme or parts.scheme in NO_PAGES or not parts.hostname:
+        raise ValueError(f"{origin!r} is no origin")
     if parts.path or parts.query or parts.fragment or parts.username is not None:
         raise ValueError(f"{origin!r} has more than scheme, host and port")
-    port = _DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
-    return f"{parts.scheme}://{_bracket(parts.hostname)}:{port}"
+    port = _DEFAULT_PORTS.get(parts.scheme) if parts.port is None else parts.port
+    site = f"{parts.scheme}://{_bracket(parts.hostname)}"
+    return site if port is None else f"{site}:{port}"
 
 
 def check_origin(
-    origins: list[str], host: str, allowed: frozenset[str], *, tls: bool = False
+    origins: list[str], host: str, allowed: OriginList, *, tls: bool = False
 ) -> str | None:
     """Check the Origin headers of a request; return a foreign origin that is allowed, else None.
 
@@ -62,6 +66,8 @@ def check_origin(
 def _is_own(origin: str, host: str, *, tls: bool) -> bool:
     """Return whether an origin has the host and port of Host; without a port, the scheme's."""
     scheme = origin.partition(":")[0]
+    if scheme not in _DEFAULT_PORTS:  # an app's page: it has no host of ours
+        return False
     if tls and scheme != "https":
         return False
     try:
@@ -70,7 +76,7 @@ def _is_own(origin: str, host: str, *, tls: bool) -> bool:
         return False
 
 
-def check_loopback_host(host: str, allowed: frozenset[str]) -> None:
+def check_loopback_host(host: str, allowed: OriginList) -> None:
     """Check the Host header of a request on a loopback listener.
 
     Raises:
@@ -84,7 +90,7 @@ def check_loopback_host(host: str, allowed: frozenset[str]) -> None:
         name = ""
     if is_localhost(name) or is_loopback(name):
         return
-    if any(urlsplit(origin).hostname == name for origin in allowed):
+    if allowed.has_host(name):
         return
     raise Failed(Kind.DENIED, "this listener is for localhost; list the page in --allowed-origins")
 

@@ -23,61 +23,15 @@ from bridge.web.http.aiohttp_connection import AiohttpConnection
 from bridge.web.http.registry import IDLE_TIMEOUT
 
 from .context import CONTEXT, WebContext
+from .listening_sockets import BACKLOG, url_of
+from .socket_limiter import SocketLimiter
 
 logger = logging.getLogger("bridge.http")
 
-BACKLOG = 1024
-SEND_BUFFER = 64 * 1024
-"""Bytes that the kernel may hold for one client: with more, a stalled client is noticed late."""
-USER_TIMEOUT = 30_000
-"""Milliseconds after which unacknowledged bytes end a connection (half-open peers)."""
+
 LINGER = 1.0
 """Seconds that the rest of a refused body is read, so that its sender can read the response."""
 TLS_SHUTDOWN = 2.0
-
-
-async def bind(host: str, port: int, *, reuse_port: bool = False) -> list[socket.socket]:
-    """Bind every address of a host, at one port. Port 0: the kernel picks it.
-
-    Raises:
-        OSError: the address is in use, or not this machine's; the message names it.
-
-    """
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    bound: list[socket.socket] = []
-    try:
-        for family, kind, number, _, address in dict.fromkeys(found):
-            sock = socket.socket(family, kind, number)
-            bound.append(sock)
-            sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # Connections are accepted with these.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
-            if reuse_port:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            bound_port = port or (bound[0].getsockname()[1] if len(bound) > 1 else 0)
-            try:
-                sock.bind((address[0], bound_port, *address[2:]))
-            except OSError as error:
-                message = f"can't listen on {host}:{bound_port}: {error.strerror}"
-                raise OSError(error.errno, message) from None
-    except BaseException:
-        for sock in bound:
-            sock.close()
-        raise
-    return bound
-
-
-def url_of(sock: socket.socket, *, tls: bool = False) -> str:
-    """Return the URL of a bound socket."""
-    scheme = "https" if tls else "http"
-    host, port = sock.getsockname()[:2]
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class _Refused(asyncio.Protocol):
@@ -91,9 +45,8 @@ class _Refused(asyncio.Protocol):
 class Listener:
     """Serves one application on sockets that are bound already, and closes them at the end.
 
-    `context`: of streams, where it serves any; aiohttp serves the rest. `limit`: connections that
-    may be open, streams or not; 0 is no limit. The hub ends all streams before the listener is
-    closed.
+    `context`: of streams, where it serves any; aiohttp serves the rest. `limiter`: how many
+    connections may be open, streams or not. The hub ends all streams before the listener is closed.
     """
 
     def __init__(
@@ -103,7 +56,7 @@ class Listener:
         *,
         context: WebContext | None = None,
         certificate: ReloadableFiles[ssl.SSLContext] | None = None,
-        limit: int = 0,
+        limiter: SocketLimiter | None = None,
     ) -> None:
         self._sockets = list(sockets)
         self._fast_path = (
@@ -111,8 +64,9 @@ class Listener:
         )
         self._certificate = certificate
         self._context = app[CONTEXT]
-        self._limit = limit
-        self._room = limit
+        self._limiter = limiter
+        if limiter is not None:
+            limiter.add(lambda: self.connections)
         self._servers: list[asyncio.Server] = []
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.5)
 
@@ -133,10 +87,9 @@ class Listener:
         await self._runner.setup()
         await self._serve()
 
-    async def reload_certificate(self) -> None:
-        """Serve with the certificate as its files are now, if they have changed."""
-        certificate = self._certificate
-        if certificate is not None and await certificate.reload_if_changed() and self._servers:
+    async def renew_certificate(self) -> None:
+        """Serve with the certificate that is current now."""
+        if self._servers:
             await self._serve()
 
     async def _serve(self) -> None:
@@ -158,13 +111,8 @@ class Listener:
             server.close()
 
     def _accept(self) -> asyncio.Protocol:
-        if self._limit:
-            # Connections are counted only when as many were accepted as there was room for.
-            if self._room <= 0:
-                self._room = self._limit - self.connections
-            if self._room <= 0:
-                return _Refused()
-            self._room -= 1
+        if self._limiter is not None and not self._limiter.admit():
+            return _Refused()
         return (
             HttpConnection(self._fast_path)
             if self._fast_path is not None

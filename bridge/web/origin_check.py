@@ -7,6 +7,7 @@ from multidict import CIMultiDictProxy
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.origin import check_loopback_host, check_origin
+from bridge.core.origin_list import OriginList
 
 from .settings import WebSettings
 from .stream_request import StreamRequest
@@ -31,7 +32,7 @@ def check_request_origin(headers: CIMultiDictProxy[str], settings: WebSettings) 
 def _foreign_origin(
     hosts: tuple[str, ...],
     origins: tuple[str, ...],
-    allowed: frozenset[str],
+    allowed: OriginList,
     loopback: bool,  # noqa: FBT001 - keys of the cache
     tls: bool,  # noqa: FBT001
 ) -> str | None:

@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 
+from bridge.core.origin_list import OriginList
+
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
     """Paths, origins, headers, and limits. 0 is no limit."""
 
     base_path: str = "/api/v1/live"
-    allowed_origins: frozenset[str] = frozenset()
-    """Normalised origins that are served beside the listener's own."""
+    allowed_origins: OriginList = OriginList()  # noqa: RUF009 - frozen
+    """Origins that are served beside the listener's own."""
     loopback: bool = True
     """Whether the listener is on a loopback address; Host must then be one, too."""
     tls: bool = False
