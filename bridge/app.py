@@ -26,6 +26,7 @@ from bridge.web.listeners import Listeners, bind_listeners
 from bridge.web.listening_sockets import bind
 from bridge.web.probes import ProbeHandlers
 from bridge.web.routes import admin_application, application
+from bridge.web.schema_cache import SchemaCache
 
 from .factories import backend, endpoints, listener_certificate, live_settings, web_settings
 from .metric_bindings import bind_metrics
@@ -52,8 +53,9 @@ class Bridge:
         self.metrics = Metrics()
         self._loop_lag = LoopLag()
         self._endpoints = endpoints(config)
+        tier = backend(config, self._endpoints)
         self._hub = Hub(
-            backend=backend(config, self._endpoints),
+            backend=tier,
             settings=live_settings(config),
             observer=self.metrics,
         )
@@ -72,6 +74,7 @@ class Bridge:
             stall_monitor=stall_monitor,
             admission=self._admission,
             settings=web_settings(config),
+            schemas=SchemaCache(tier),
         )
         self._probes = ProbeHandlers(
             reasons=self.unready_reasons, replicas=self._replicas, exposition=self._exposition
@@ -208,6 +211,7 @@ class Bridge:
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._hub.close()
+        await self.context.schemas.close()
         for listener in (self._listeners, self._admin):
             if listener is not None:
                 await listener.close()

@@ -15,12 +15,16 @@ from bridge.web.http.request_fields import check_steering_fields
 from bridge.web.http.response_headers import response_headers
 from bridge.web.http.written_response import WrittenResponse
 from bridge.web.sse.handler import sse_handler
+from bridge.web.window.handler import METHODS as WINDOW_METHODS
+from bridge.web.window.handler import window_handler
 from bridge.web.ws.handler import websocket_handler
 
 from .context import CONTEXT, WebContext
 from .origin_check import check_request_origin
 from .pages import handlers
 from .probes import ProbeHandlers
+from .schema_handler import METHODS as SCHEMA_METHODS
+from .schema_handler import schema_handler
 from .stream_log import request_id
 from .stream_request import FOREIGN_ORIGIN
 
@@ -73,6 +77,13 @@ def add_stream_routes(app: web.Application, base_path: str) -> None:
     app.router.add_post(base_path, sse_handler)
     app.router.add_options(base_path, options)
     app.router.add_get(base_path + "/ws", websocket_handler, allow_head=False)
+    for path, methods, handler in (
+        ("/window", WINDOW_METHODS, window_handler),
+        ("/schema", SCHEMA_METHODS, schema_handler),
+    ):
+        for method in methods:
+            app.router.add_route(method, base_path + path, handler)
+        app.router.add_options(base_path + path, options)
 
 
 def _application(context: WebContext | None) -> web.Application:

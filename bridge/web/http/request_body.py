@@ -4,6 +4,7 @@ aiohttp is told to decompress nothing on the bridge's own listener: a small body
 large one (RFC 9110 §8.4).
 """
 
+import asyncio
 import zlib
 from typing import Final
 
@@ -14,21 +15,28 @@ from bridge.core.errors import Failed, Kind
 
 from .aiohttp_connection import AiohttpConnection
 
+BODY_TIMEOUT = 10.0
+"""Seconds that the body of a request may take to come."""
 _WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """Formats as zlib names them (RFC 9110 §8.4.1): gzip is RFC 1952, deflate is RFC 1950."""
 _RAW: Final = -15
 """RFC 1951 without a header, as some clients send `deflate`."""
 
 
-async def read_body(request: web.Request, limit: int) -> bytes:
+async def read_body(request: web.Request, *, limit: int) -> bytes:
     """Read a body of at most `limit` bytes, compressed or not.
 
     Raises:
-        Failed: MESSAGE_TOO_LARGE; MALFORMED for a body that is not what its fields say.
+        Failed: MESSAGE_TOO_LARGE; MALFORMED for a body that is not what its fields say;
+            NO_FIRST_MESSAGE where it takes too long.
         HTTPUnsupportedMediaType: it has another coding than gzip and deflate.
 
     """
-    body = await _read(request, limit)
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            body = await _read(request, limit)
+    except TimeoutError:
+        raise Failed(Kind.NO_FIRST_MESSAGE, "the query did not come in time") from None
     if AiohttpConnection.of(request) is None:
         return body  # another server has decompressed it
     coding = request.headers.get("Content-Encoding", "").strip().lower()

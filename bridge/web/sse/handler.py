@@ -22,8 +22,6 @@ from bridge.web.transport_sink import TransportSink
 
 from .stream import SseStream
 
-BODY_TIMEOUT = 10.0
-"""Seconds that the query of a POST may take to come."""
 DISCONNECT_POLL = 1.0
 """Seconds between two checks whether the client is gone, where aiohttp does not cancel handlers."""
 
@@ -91,11 +89,5 @@ async def _serve(request: web.Request) -> web.StreamResponse:
 
 
 async def _read_request(request: web.Request) -> StreamRequest:
-    body = None
-    if request.method != "GET":
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT):
-                body = await read_body(request, MAX_BYTES)
-        except TimeoutError:
-            raise Failed(Kind.NO_FIRST_MESSAGE, "the query did not come in time") from None
+    body = None if request.method == "GET" else await read_body(request, limit=MAX_BYTES)
     return StreamRequest.from_aiohttp(request, body)
