@@ -4,6 +4,7 @@ It ends direct sends in time. What aiohttp can't read, or fails to handle, it an
 answers everything: with a problem (RFC 9457) that quotes nothing of the request.
 """
 
+import asyncio
 import logging
 import re
 from collections.abc import Callable
@@ -30,6 +31,8 @@ _DETAILS = (
     (InvalidHeader, "a header is malformed"),
 )
 """What is said of a request that can't be read; aiohttp's own texts quote it."""
+HALF_CLOSE_GRACE: Final = 2.0
+"""Seconds that an answer may take for a client that has closed its side; a stream may take more."""
 MAX_HEAD: Final = 128 * 1024
 """Bytes of a head that are looked at; aiohttp refuses longer ones."""
 _LAST: Final = re.compile(rb"(?im)^connection:[ \t]*close[ \t]*\r$")
@@ -130,7 +133,14 @@ class AiohttpConnection(web.RequestHandler):
         self._half_closed = True
         if self._on_half_close is not None:
             self._on_half_close()
+        elif self._unanswered:
+            asyncio.get_running_loop().call_later(HALF_CLOSE_GRACE, self._end_half_closed)
         return self._unanswered
+
+    def _end_half_closed(self) -> None:
+        """Close: nothing can be written before the answer to see whether the client is there."""
+        if self._on_half_close is None and self.transport is not None:
+            self.transport.close()
 
     def watch_half_close(self, callback: Callable[[], None] | None) -> None:
         """Call back when the client has closed its side; None: no more."""
