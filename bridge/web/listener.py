@@ -137,6 +137,7 @@ class Listener:
             auto_decompress=False,
             settings=self._context.settings,
             refuse=self._context.refuse,
+            registry=self._fast_path.registry if self._fast_path is not None else None,
         )
 
     def stop_accepting(self) -> None:

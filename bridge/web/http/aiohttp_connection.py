@@ -8,9 +8,10 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from aiohttp import web
+from aiohttp.http import WebSocketReader
 from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError, InvalidHeader, LineTooLong
 
 from bridge.core.errors import Failed, Kind
@@ -20,6 +21,7 @@ from bridge.web.stream_log import request_id
 from bridge.web.stream_request import FOREIGN_ORIGIN
 
 from .problem import Refusal, http_error_refusal
+from .registry import ConnectionRegistry
 from .request_fields import not_ascii, steering_field_at_fault
 from .written_response import WrittenResponse
 
@@ -31,8 +33,8 @@ _DETAILS = (
     (InvalidHeader, "a header is malformed"),
 )
 """What is said of a request that can't be read; aiohttp's own texts quote it."""
-HALF_CLOSE_GRACE: Final = 2.0
-"""Seconds that an answer may take for a client that has closed its side; a stream may take more."""
+HALF_CLOSE_GRACE: Final = 1.0
+"""Seconds that an answer may take for a client that has closed its side."""
 MAX_HEAD: Final = 128 * 1024
 """Bytes of a head that are looked at; aiohttp refuses longer ones."""
 _LAST: Final = re.compile(rb"(?im)^connection:[ \t]*close[ \t]*\r$")
@@ -52,7 +54,8 @@ class AiohttpConnection(web.RequestHandler):
     Transports call `connection_lost` before they close the descriptor (uvloop's and asyncio's
     alike); direct sends must end there, for the descriptor's number is soon another connection's.
 
-    `refuse`: counts and logs a failure, and makes the response. The other arguments are aiohttp's.
+    `refuse`: counts and logs a failure, and makes the response. `registry`: has the connections
+    that aiohttp does not serve. The other arguments are aiohttp's.
     """
 
     __slots__ = (
@@ -63,6 +66,7 @@ class AiohttpConnection(web.RequestHandler):
         "_refuse",
         "_settings",
         "_unanswered",
+        "registry",
         "send_buffer",
     )
 
@@ -73,9 +77,11 @@ class AiohttpConnection(web.RequestHandler):
         *arguments: Any,
         settings: WebSettings,
         refuse: Callable[[str, Failed], Refusal],
+        registry: ConnectionRegistry | None = None,
         **more: Any,
     ) -> None:
         super().__init__(*arguments, **more)
+        self.registry = registry
         self._settings = settings
         self._refuse = refuse
         self._on_half_close: Callable[[], None] | None = None
@@ -157,6 +163,20 @@ class AiohttpConnection(web.RequestHandler):
         self._on_half_close = None
         super().connection_lost(exc)
 
+    def give_away(self) -> tuple[asyncio.Transport, bytes] | None:
+        """Let another protocol have the transport; None: the client is gone.
+
+        Returns it with what came behind the request for an upgrade. To aiohttp the connection is
+        lost, so the handler that calls this is cancelled where it next waits.
+        """
+        transport, rest = self.transport, _Rest()
+        if transport is None or transport.is_closing():
+            return None
+        self.set_parser(cast("WebSocketReader", rest))
+        self.transport = None  # or aiohttp would close it
+        self.connection_lost(None)
+        return transport, bytes(rest.data)
+
     # ------------------------------------------------------------ called by aiohttp
 
     async def finish_response(
@@ -213,3 +233,17 @@ class AiohttpConnection(web.RequestHandler):
             )
             self.transport.write(answer_bytes)
         return WrittenResponse(keep_alive=False)
+
+
+class _Rest:
+    """Takes what aiohttp has read and not parsed, as its parsers of WebSockets do."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        self.data += data
+        return False, b""
+
+    def feed_eof(self) -> None:
+        pass

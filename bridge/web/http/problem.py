@@ -18,6 +18,8 @@ from bridge.web.settings import WebSettings
 from .response_headers import STREAM_FIELDS, http_date, response_headers
 
 CONTENT_TYPE = "application/problem+json"
+_SAID_WITH_ERRORS = ("Accept-Encoding", "Allow", "Sec-WebSocket-Version")
+"""Fields in which aiohttp's errors say what would be right."""
 _PASSING = (429, 503, 504)
 """Statuses of failures that pass: with `soft=1` they are reported as a stream that ends."""
 
@@ -98,7 +100,7 @@ def http_error_refusal(error: web.HTTPException) -> Refusal:
         "title": error.reason,
         "status": error.status,
     }
-    fields = {n: error.headers[n] for n in ("Accept-Encoding", "Allow") if n in error.headers}
+    fields = {name: error.headers[name] for name in _SAID_WITH_ERRORS if name in error.headers}
     return _problem(error.status, body, fields)
 
 

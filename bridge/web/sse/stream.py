@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 RETRY_MS = (2000, 4000)
 """Range of milliseconds after which clients come back."""
+HALF_CLOSE_GRACE = 1.0
+"""Seconds that a response may take to start for a client that closed its side."""
 PROBE_DELAYS = (0.1, 0.9)
 """Seconds between writes to a client that closed its side: a reset takes one way there and back."""
 _CLIENT_GONE = End(EndReason.CLIENT_GONE)
@@ -190,6 +192,12 @@ class SseStream:
         self._half_closed = True
         if self._started_at is not None:
             self._probe(*PROBE_DELAYS)
+        else:
+            asyncio.get_running_loop().call_later(HALF_CLOSE_GRACE, self._give_up)
+
+    def _give_up(self) -> None:
+        if self._started_at is None and not self._closed:
+            self._sink.abort()
 
     def _probe(self, *delays: float) -> None:
         if self._closed:

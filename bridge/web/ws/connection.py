@@ -15,7 +15,9 @@ from typing import Final
 
 from aiohttp import WSMessage, WSMsgType
 from aiohttp.http import WS_CLOSED_MESSAGE
+from websockets.frames import CloseCode
 
+from bridge.core.token_bucket import TokenBucket
 from bridge.live.send_buffer import SendBuffer
 from bridge.live.stream_end import End, EndReason
 from bridge.web.context import StreamSlot, WebContext
@@ -36,8 +38,13 @@ MAX_QUEUED: Final = 512 * 1024
 noticed only when something is written."""
 _MESSAGE_OVERHEAD: Final = 128
 """Bytes counted for each message beside its own, so that empty ones are counted too."""
-_PARSED_AT_ONCE: Final = 16 * 1024
-"""Bytes: one read may hold thousands of small messages, which are objects once they are parsed."""
+LINGER: Final = 1.0
+"""Seconds that a client which sent what is wrong has to read the close frame, and close."""
+FRAMES_PER_TURN: Final = 32
+"""Frames of one client that are read in a turn of the event loop: others have their turn, too."""
+FRAMES_PER_SECOND: Final = 100.0
+FRAME_BURST: Final = 1_000
+"""Frames at once: more than a message of 64 KiB in fragments of 128 bytes."""
 
 
 class WebSocketConnection(asyncio.Protocol):
@@ -48,6 +55,7 @@ class WebSocketConnection(asyncio.Protocol):
         "_arrived",
         "_context",
         "_messages",
+        "_next_turn",
         "_queued",
         "_reader",
         "_reading_paused",
@@ -55,7 +63,6 @@ class WebSocketConnection(asyncio.Protocol):
         "_session_end",
         "_task",
         "_transport",
-        "_unparsed",
         "_writable",
         "closed",
         "send_buffer",
@@ -73,8 +80,11 @@ class WebSocketConnection(asyncio.Protocol):
         self._context = context
         self._transport: asyncio.Transport | None = transport
         self._session_end = session_end
-        self._reader = MessageReader()
-        self._unparsed = b""
+        clock = asyncio.get_running_loop().time
+        allowance = TokenBucket(rate=FRAMES_PER_SECOND, burst=FRAME_BURST, clock=clock)
+        self._reader = MessageReader(allowance.take)
+        self._next_turn: asyncio.Handle | None = None
+        """Reads on in the loop's next turn, while more came than is read in one."""
         self._messages: deque[tuple[WSMessage, int]] = deque()
         """Messages that wait to be handled, each with the bytes counted for it."""
         self._queued = 0
@@ -120,8 +130,9 @@ class WebSocketConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Queue the messages that come."""
-        self._unparsed = self._unparsed + data if self._unparsed else data
-        self._parse()
+        self._reader.append(data)
+        if self._next_turn is None:
+            self._parse()
 
     def pause_writing(self) -> None:
         """Note that the transport is over its high-water mark."""
@@ -144,6 +155,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._session_end.set(End(EndReason.CLIENT_GONE))
         if self._abort_timer is not None:
             self._abort_timer.cancel()
+        if self._next_turn is not None:
+            self._next_turn.cancel()
         self._leave_when_over()
 
     def _leave_when_over(self) -> None:
@@ -155,16 +168,19 @@ class WebSocketConnection(asyncio.Protocol):
     # ------------------------------------------------------------ messages
 
     def _parse(self) -> None:
-        """Parse until all is parsed or too much is queued; pause or resume reading."""
-        data, at = self._unparsed, 0
-        while at < len(data) and self._queued <= MAX_QUEUED:
-            for message in self._reader.feed(data[at : at + _PARSED_AT_ONCE]):
+        """Read some frames; go on in the next turn, or once fewer messages are queued."""
+        self._next_turn = None
+        if self._queued <= MAX_QUEUED:
+            for message in self._reader.read(FRAMES_PER_TURN):
                 size = len(message.data) + _MESSAGE_OVERHEAD
                 self._messages.append((message, size))
                 self._queued += size
-            at += _PARSED_AT_ONCE
-        self._unparsed = data[at:]
-        self._pause_reading(paused=self._queued > MAX_QUEUED)
+            if self._reader.has_more and self._queued <= MAX_QUEUED:
+                self._next_turn = asyncio.get_running_loop().call_soon(self._parse)
+        if self._reader.error_code == CloseCode.POLICY_VIOLATION:
+            self._messages.clear()  # what waits for its turn would hold up the end
+            self._queued = 0
+        self._pause_reading(paused=self._reader.has_more or self._queued > MAX_QUEUED)
         if self._messages or self._reader.error_code is not None:
             _wake(self._arrived)
 
@@ -197,7 +213,7 @@ class WebSocketConnection(asyncio.Protocol):
                 self._arrived = None
         message, size = self._messages.popleft()
         self._queued -= size
-        if self._reading_paused and self._queued <= MAX_QUEUED:
+        if self._reading_paused and self._next_turn is None and self._queued <= MAX_QUEUED:
             self._parse()
         return message
 
@@ -226,7 +242,24 @@ class WebSocketConnection(asyncio.Protocol):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 while (await self._next()).type not in _LAST:
                     pass
+        if self._reader.error_code is not None:
+            await self._linger()
         self.close_after_flush()
+
+    async def _linger(self) -> None:
+        """Drop what still comes until the client closes, for `LINGER` seconds at most.
+
+        Closing a socket that has unread bytes resets it, and a reset overtakes the close frame.
+        """
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if transport.can_write_eof():
+            transport.write_eof()
+        self._writable = asyncio.get_running_loop().create_future()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                await self._writable
 
     async def _drain(self) -> None:
         """Wait until the transport has room or is lost."""
