@@ -6,7 +6,7 @@ from typing import Final
 from multidict import CIMultiDictProxy
 
 from bridge.core.errors import Failed, Kind
-from bridge.core.origin import check_loopback_host, check_origin
+from bridge.core.origin import check_allowed_host, check_loopback_host, check_origin
 from bridge.core.origin_list import OriginList
 
 from .settings import WebSettings
@@ -15,8 +15,12 @@ from .stream_request import StreamRequest
 _OWN_SITES: Final = frozenset(["same-origin", "none"])
 
 
-def check_request_origin(headers: CIMultiDictProxy[str], settings: WebSettings) -> str | None:
+def check_request_origin(
+    headers: CIMultiDictProxy[str], settings: WebSettings, *, any_host: bool = False
+) -> str | None:
     """Return the page's origin, if it is listed and not the listener's own.
+
+    `any_host`: Host may be one that `--allowed-hosts` does not list.
 
     Raises:
         Failed: the Host is not this listener's, or the origin is not listed.
@@ -24,15 +28,21 @@ def check_request_origin(headers: CIMultiDictProxy[str], settings: WebSettings) 
     """
     hosts, origins = headers.getall("Host", ()), headers.getall("Origin", ())
     return _foreign_origin(
-        tuple(hosts), tuple(origins), settings.allowed_origins, settings.loopback, settings.tls
+        tuple(hosts),
+        tuple(origins),
+        settings.allowed_origins,
+        () if any_host else settings.allowed_hosts,
+        settings.loopback,
+        settings.tls,
     )
 
 
 @lru_cache(64)
-def _foreign_origin(
+def _foreign_origin(  # noqa: PLR0917 - what decides, as keys of the cache
     hosts: tuple[str, ...],
     origins: tuple[str, ...],
     allowed: OriginList,
+    allowed_hosts: tuple[str, ...],
     loopback: bool,  # noqa: FBT001 - keys of the cache
     tls: bool,  # noqa: FBT001
 ) -> str | None:
@@ -41,7 +51,9 @@ def _foreign_origin(
         raise Failed(Kind.MALFORMED, "one Host is enough", field="host")
     host = hosts[0] if hosts else ""
     if loopback and hosts:
-        check_loopback_host(host, allowed)
+        check_loopback_host(host, allowed, allowed_hosts)
+    elif allowed_hosts:
+        check_allowed_host(host, allowed_hosts)
     return check_origin(list(origins), host, allowed, tls=tls)
 
 

@@ -19,6 +19,7 @@ from bridge.web.window.handler import METHODS as WINDOW_METHODS
 from bridge.web.window.handler import window_handler
 from bridge.web.ws.handler import websocket_handler
 
+from .client_address import client_address
 from .context import CONTEXT, WebContext
 from .origin_check import check_request_origin
 from .pages import handlers
@@ -26,7 +27,10 @@ from .probes import ProbeHandlers
 from .schema_handler import METHODS as SCHEMA_METHODS
 from .schema_handler import schema_handler
 from .stream_log import request_id
-from .stream_request import FOREIGN_ORIGIN
+from .stream_request import CLIENT_ADDRESS, FOREIGN_ORIGIN
+
+HEALTH = ("/healthz", "/readyz")
+"""Paths that are served whatever Host names: probes call a pod by its address."""
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +60,7 @@ def admin_application(
     context: WebContext, probes: ProbeHandlers, *, loopback: bool
 ) -> web.Application:
     """Build the operators' application. `loopback`: its port is on a loopback address."""
-    settings = replace(context.settings, loopback=loopback, tls=False)
+    settings = replace(context.settings, loopback=loopback, allowed_hosts=(), tls=False)
     app = _application(replace(context, settings=settings))
     app.router.add_get("/healthz", probes.healthz)
     app.router.add_get("/readyz", probes.readyz_with_replicas)
@@ -100,11 +104,19 @@ async def failure_middleware(request: web.Request, handler: Handler) -> web.Stre
 
     Whatever is raised below is translated here, once.
     """
-    context = request.app[CONTEXT]
+    context, connection = request.app[CONTEXT], AiohttpConnection.of(request)
+    settings = context.settings
     try:
         _check_request_line(request)
         check_steering_fields(request.headers)
-        foreign_origin = check_request_origin(request.headers, context.settings)
+        request[CLIENT_ADDRESS] = client_address(
+            (connection and connection.peer) or request.remote or "",
+            request.headers,
+            settings.trusted_proxies,
+        )
+        foreign_origin = check_request_origin(
+            request.headers, settings, any_host=request.path in HEALTH
+        )
         if foreign_origin is not None:
             request[FOREIGN_ORIGIN] = foreign_origin
         if is_preflight(request.method, request.headers):
@@ -121,7 +133,6 @@ async def failure_middleware(request: web.Request, handler: Handler) -> web.Stre
     except Exception:
         logger.exception("a request failed")
         answer = http_error_refusal(web.HTTPInternalServerError())
-    connection = AiohttpConnection.of(request)
     if connection is not None and request.version.major != 1:
         return connection.answer(request, answer)  # aiohttp would repeat the version
     return answer.to_aiohttp()

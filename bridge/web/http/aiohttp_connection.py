@@ -66,11 +66,14 @@ class AiohttpConnection(web.RequestHandler):
         "_refuse",
         "_settings",
         "_unanswered",
+        "peer",
         "registry",
         "send_buffer",
     )
 
     send_buffer: SendBuffer | None
+    peer: str | None
+    """The client's address, where a PROXY header named it."""
 
     def __init__(
         self,
@@ -81,6 +84,7 @@ class AiohttpConnection(web.RequestHandler):
         **more: Any,
     ) -> None:
         super().__init__(*arguments, **more)
+        self.peer = None
         self.registry = registry
         self._settings = settings
         self._refuse = refuse
