@@ -15,6 +15,7 @@ from typing import Final
 from bridge.core.errors import Failed
 from bridge.live.send_buffer import SendBuffer
 from bridge.web.session_end import GRACE, SessionEnd
+from bridge.web.sse.half_close import probe_half_closed
 from bridge.web.sse.stream import SseStream
 from bridge.web.stream_request import StreamRequest
 from bridge.web.transport_sink import TransportSink
@@ -146,7 +147,7 @@ class HttpConnection(asyncio.Protocol):
         if stream is None or transport is None or transport.get_extra_info("sslcontext"):
             return False
         self._half_closed = True
-        stream.on_half_close()
+        probe_half_closed(stream)
         return True
 
     def connection_lost(self, exc: BaseException | None) -> None:

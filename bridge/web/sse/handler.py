@@ -20,6 +20,7 @@ from bridge.web.stream_parameters import parse_parameters
 from bridge.web.stream_request import StreamRequest
 from bridge.web.transport_sink import TransportSink
 
+from .half_close import probe_half_closed
 from .stream import SseStream
 
 DISCONNECT_POLL = 1.0
@@ -70,7 +71,7 @@ async def _serve(request: web.Request) -> web.StreamResponse:
     try:
         stream.start(owner)
         if connection is not None:
-            connection.watch_half_close(stream.on_half_close)
+            connection.watch_half_close(lambda: probe_half_closed(stream))
         while connection is None and not owner.finished.done() and not transport.is_closing():
             await asyncio.wait([owner.finished], timeout=DISCONNECT_POLL)
         if connection is None and not owner.finished.done():

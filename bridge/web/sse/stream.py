@@ -9,33 +9,32 @@ Whatever ends the stream, its subscription is released.
 """
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import Iterator
 from typing import Protocol
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.query import LiveQuery
 from bridge.core.query_parser import parse_query
-from bridge.live.resume import Resume
 from bridge.live.stream_end import End, EndReason
+from bridge.web.auth.credential_watch import Lease
+from bridge.web.auth.presented import Presented
 from bridge.web.context import STALLED, WebContext
 from bridge.web.http.response_headers import stream_response_head
 from bridge.web.idle_timers import IdleTimer
 from bridge.web.origin_check import check_cookie
 from bridge.web.parse_cache import parse_cached
 from bridge.web.session_end import DRAINED, random_delay_ms
-from bridge.web.stream_log import V1_SSE
 from bridge.web.stream_request import StreamRequest
 from bridge.web.transport_sink import TransportSink
-from bridge.wire.encoders import CoreSseEncoder, V1SseEncoder
+
+from .encoder_choice import choose_encoder
 
 logger = logging.getLogger(__name__)
 
 RETRY_MS = (2000, 4000)
 """Range of milliseconds after which clients come back."""
-HALF_CLOSE_GRACE = 1.0
-"""Seconds that a response may take to start for a client that closed its side."""
-PROBE_DELAYS = (0.1, 0.9)
-"""Seconds between writes to a client that closed its side: a reset takes one way there and back."""
 _CLIENT_GONE = End(EndReason.CLIENT_GONE)
 _BROKEN = "the bridge failed"
 
@@ -57,11 +56,10 @@ class SseStream:
     """One response to one request."""
 
     __slots__ = (
-        "_closed",
         "_context",
         "_encoder",
-        "_half_closed",
         "_keep_alive",
+        "_lease",
         "_opened",
         "_owner",
         "_query",
@@ -71,6 +69,7 @@ class SseStream:
         "_started_at",
         "_timers",
         "_viewer",
+        "closed",
     )
 
     def __init__(self, context: WebContext, request: StreamRequest, sink: TransportSink) -> None:
@@ -78,18 +77,18 @@ class SseStream:
         self._request = request
         self._sink = sink
         self._owner: StreamOwner | None = None
-        self._encoder, resume = _encoder(request)
+        self._encoder, resume = choose_encoder(request)
         self._slot = context.slot(request.remote, request.protocol, self._drain)
         send_buffer = context.send_buffer(sink, self._stall)
         self._viewer = context.viewer(send_buffer, self._encoder, resume)
         self._query: LiveQuery | None = None
         self._opened: asyncio.Future[None] | None = None
         """Done when the tier has started the subscription."""
+        self._lease: Lease | None = None
         self._started_at: float | None = None
         self._timers: list[IdleTimer] = []
-        self._half_closed = False
         self._keep_alive = False
-        self._closed = False
+        self.closed = False
 
     def _stall(self) -> None:
         self._viewer.end(STALLED)
@@ -102,31 +101,70 @@ class SseStream:
     def start(self, owner: StreamOwner) -> None:
         """Subscribe. The owner is called back from here on, maybe before this returns."""
         self._owner = owner
+        with self._refusing():
+            presented = self._admit()
+            keys = self._context.authenticator.keys_needed(presented)
+            if keys is None:
+                self._subscribe(presented)
+            else:
+                keys.add_done_callback(lambda _: self._on_keys(presented))
+
+    @contextlib.contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Refuse with what goes wrong before the tier is asked."""
         try:
-            self._opened = opened = self._subscribe()
+            yield
         except Failed as failure:
             self._refuse(failure)
-            return
         except Exception:
             logger.exception("an event stream failed")
             self._refuse(Failed(Kind.BROKEN, _BROKEN))
-            return
-        if opened.done():
-            self._on_opened(opened)
-        else:
-            opened.add_done_callback(self._on_opened)
 
-    def _subscribe(self) -> asyncio.Future[None]:
+    def _admit(self) -> Presented:
+        """Count the stream, and find its credential."""
         context, request = self._context, self._request
         check_cookie(request)
         if context.hub.draining:
             raise Failed(Kind.UNAVAILABLE, "the bridge is draining", retry_after=1)
         self._slot.acquire()
+        return context.authenticator.find(request)
+
+    def _on_keys(self, presented: Presented) -> None:
+        """Go on after a key was read, unless the client has left."""
+        if not self.closed:
+            with self._refusing():
+                self._subscribe(presented)
+
+    def _subscribe(self, presented: Presented) -> None:
+        """Judge the credential, then the query; ask the tier."""
+        context, request = self._context, self._request
+        credential = context.authenticator.judge(presented)
+        if credential.verified:
+            self._lease = context.authenticator.watch.hold(
+                credential, self._on_credential_ended, self._on_credential_expiring
+            )
         text = request.parameters.query if request.body is None else request.body
         if text is None:
             raise Failed(Kind.MALFORMED, "the parameter is missing", field="query")
         self._query = query = _parse(text, context.settings.max_rows)
-        return context.hub.start_subscribe(self._viewer, query, context.identity(request))
+        opened = context.hub.start_subscribe(self._viewer, query, credential.identity)
+        self._opened = opened
+        if opened.done():
+            self._on_opened(opened)
+        else:
+            opened.add_done_callback(self._on_opened)
+
+    def _on_credential_ended(self, failure: Failed) -> None:
+        if self._started_at is None:
+            # Before the response has begun, it is 401 like any other.
+            self._refuse(Failed(Kind.UNAUTHENTICATED, failure.message, field=failure.field))
+        else:
+            self._viewer.end(End(EndReason.EXPIRED, failure))
+
+    def _on_credential_expiring(self, expires_at: float) -> None:
+        message = self._encoder.auth_expiring(expires_at)
+        if message and self._started_at is not None:
+            self._viewer.send_buffer.write(message)
 
     def _refuse(self, failure: Failed) -> None:
         owner = self._owner
@@ -136,7 +174,7 @@ class SseStream:
 
     def _on_opened(self, opened: asyncio.Future[None]) -> None:
         """Start the response once the tier has started the subscription; else refuse."""
-        if self._closed:  # after the future was done, before this call
+        if self.closed:  # after the future was done, before this call
             return
         failure = opened.exception()
         if failure is not None:
@@ -164,19 +202,18 @@ class SseStream:
         self._viewer.ended.add_done_callback(self._on_viewer_ended)
         context.hub.attach(self._viewer)
         self._sink.release()
-        if self._half_closed:
-            self.on_half_close()
 
     # ------------------------------------------------------------ while it lasts
 
     def _start_timers(self) -> None:
         settings, start = self._context.settings, self._context.idle_timers.start
-        ping = start(settings.heartbeat_interval, self._send_ping, unless_written=self._viewer)
+        ping = start(settings.heartbeat_interval, self.send_ping, unless_written=self._viewer)
         self._timers = [ping]
         if self._encoder.sends_beats:
             self._timers.append(start(settings.ping_interval, self._send_beat))
 
-    def _send_ping(self) -> None:
+    def send_ping(self) -> None:
+        """Write a comment."""
         self._viewer.send_buffer.write(self._encoder.ping())
 
     def _send_beat(self) -> None:
@@ -184,27 +221,14 @@ class SseStream:
         if viewer.up_to_date:
             viewer.send_buffer.write(self._encoder.beat(viewer.digest()))
 
-    def on_half_close(self) -> None:
-        """Find out whether a client that closed its side is wholly gone.
+    @property
+    def started(self) -> bool:
+        """Whether the response has begun."""
+        return self._started_at is not None
 
-        A write to a socket that nobody has is answered by a reset, which the next write sees.
-        """
-        self._half_closed = True
-        if self._started_at is not None:
-            self._probe(*PROBE_DELAYS)
-        else:
-            asyncio.get_running_loop().call_later(HALF_CLOSE_GRACE, self._give_up)
-
-    def _give_up(self) -> None:
-        if self._started_at is None and not self._closed:
-            self._sink.abort()
-
-    def _probe(self, *delays: float) -> None:
-        if self._closed:
-            return
-        self._send_ping()
-        if delays:
-            asyncio.get_running_loop().call_later(delays[0], self._probe, *delays[1:])
+    def abort(self) -> None:
+        """Drop the connection."""
+        self._sink.abort()
 
     # ------------------------------------------------------------ the end
 
@@ -228,9 +252,9 @@ class SseStream:
 
     def close(self, end: End = _CLIENT_GONE) -> None:
         """Release everything; the owner is called no more. Idempotent."""
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
+        self.closed = True
         self._owner = None
         viewer, context = self._viewer, self._context
         if self._opened is not None:
@@ -238,6 +262,8 @@ class SseStream:
         viewer.ended.remove_done_callback(self._on_viewer_ended)
         for timer in self._timers:
             timer.stop()
+        if self._lease is not None:
+            self._lease.release()
         context.hub.unsubscribe(viewer, end.reason)
         context.detach(viewer.send_buffer)
         self._slot.release()
@@ -254,21 +280,6 @@ class SseStream:
                 seconds=asyncio.get_running_loop().time() - self._started_at,
                 frames=self._viewer.frames_written,
             )
-
-
-def _encoder(request: StreamRequest) -> tuple[CoreSseEncoder | V1SseEncoder, Resume | None]:
-    """Return the request's encoder, and the position that the client was at.
-
-    EventSource repeats the URL of its first request, so the header is the newer one: it beats the
-    parameter `last_event_id`. An empty parameter beats both: its client wants no replay.
-    """
-    header = request.headers.get("Last-Event-ID")
-    parameter = request.parameters.last_event_id
-    last = parameter if header is None or parameter == "" else header
-    if request.protocol is V1_SSE:
-        return V1SseEncoder(chunked=request.chunked), Resume(pos=last) if last else None
-    encoder = CoreSseEncoder(chunked=request.chunked, holds_id=bool(header or last))
-    return encoder, Resume(stream_id=last) if last else None
 
 
 @parse_cached
