@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from bridge.web.ws.connection import FRAME_BURST, FRAMES_PER_TURN
+from bridge.web.ws.frame_limits import FRAME_BURST, FRAMES_PER_TURN
 from bridge.web.ws.message_reader import MessageReader
 from raw_client import (
     BOTH_WAYS,

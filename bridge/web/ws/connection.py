@@ -27,24 +27,20 @@ from bridge.web.stream_request import StreamRequest
 from bridge.web.transport_sink import TransportSink
 from bridge.wire.websocket import CLOSE_NORMAL, OPCODE_CLOSE, ws_frame_header
 
+from .frame_limits import (
+    FRAME_BURST,
+    FRAMES_PER_SECOND,
+    FRAMES_PER_TURN,
+    LINGER,
+    LINGER_BYTES,
+    MAX_QUEUED,
+    MESSAGE_OVERHEAD,
+)
 from .handshake import upgrade_head
 from .message_reader import MessageReader
 from .serving import CLOSE_TIMEOUT, serve_websocket
 
 logger = logging.getLogger(__name__)
-
-MAX_QUEUED: Final = 512 * 1024
-"""Bytes of messages that may wait to be handled. While reading is paused, the client's leaving is
-noticed only when something is written."""
-_MESSAGE_OVERHEAD: Final = 128
-"""Bytes counted for each message beside its own, so that empty ones are counted too."""
-LINGER: Final = 1.0
-"""Seconds that a client which sent what is wrong has to read the close frame, and close."""
-FRAMES_PER_TURN: Final = 32
-"""Frames of one client that are read in a turn of the event loop: others have their turn, too."""
-FRAMES_PER_SECOND: Final = 100.0
-FRAME_BURST: Final = 1_000
-"""Frames at once: more than a message of 64 KiB in fragments of 128 bytes."""
 
 
 class WebSocketConnection(asyncio.Protocol):
@@ -54,6 +50,7 @@ class WebSocketConnection(asyncio.Protocol):
         "_abort_timer",
         "_arrived",
         "_context",
+        "_lingering_bytes",
         "_messages",
         "_next_turn",
         "_queued",
@@ -88,6 +85,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._messages: deque[tuple[WSMessage, int]] = deque()
         """Messages that wait to be handled, each with the bytes counted for it."""
         self._queued = 0
+        self._lingering_bytes: int | None = None
+        """The bytes that may still be dropped, once the client sent what is wrong."""
         self._reading_paused = False
         self._arrived: asyncio.Future[None] | None = None
         """Done when a message, an error or the end of the connection comes."""
@@ -130,6 +129,11 @@ class WebSocketConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Queue the messages that come."""
+        if self._lingering_bytes is not None:
+            self._lingering_bytes -= len(data)
+            if self._lingering_bytes < 0:
+                self.abort()
+            return
         self._reader.append(data)
         if self._next_turn is None:
             self._parse()
@@ -172,7 +176,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._next_turn = None
         if self._queued <= MAX_QUEUED:
             for message in self._reader.read(FRAMES_PER_TURN):
-                size = len(message.data) + _MESSAGE_OVERHEAD
+                size = len(message.data) + MESSAGE_OVERHEAD
                 self._messages.append((message, size))
                 self._queued += size
             if self._reader.has_more and self._queued <= MAX_QUEUED:
@@ -254,6 +258,7 @@ class WebSocketConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
+        self._lingering_bytes = LINGER_BYTES
         if transport.can_write_eof():
             transport.write_eof()
         self._writable = asyncio.get_running_loop().create_future()

@@ -20,7 +20,8 @@ from bridge.web.transport_sink import TransportSink
 from bridge.wire.v1_commands import SUBPROTOCOL
 from bridge.wire.websocket import CLOSE_NORMAL
 
-from .connection import FRAME_BURST, FRAMES_PER_SECOND, WebSocketConnection
+from .connection import WebSocketConnection
+from .frame_limits import FRAME_BURST, FRAMES_PER_SECOND
 from .handshake import check_upgrade
 from .message_reader import MAX_MESSAGE
 from .serving import CLOSE_TIMEOUT, serve_websocket
