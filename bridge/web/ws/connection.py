@@ -17,7 +17,6 @@ from aiohttp import WSMessage, WSMsgType
 from aiohttp.http import WS_CLOSED_MESSAGE
 from websockets.frames import CloseCode
 
-from bridge.core.token_bucket import TokenBucket
 from bridge.live.send_buffer import SendBuffer
 from bridge.live.stream_end import End, EndReason
 from bridge.web.context import StreamSlot, WebContext
@@ -28,13 +27,12 @@ from bridge.web.transport_sink import TransportSink
 from bridge.wire.websocket import CLOSE_NORMAL, OPCODE_CLOSE, ws_frame_header
 
 from .frame_limits import (
-    FRAME_BURST,
-    FRAMES_PER_SECOND,
     FRAMES_PER_TURN,
     LINGER,
     LINGER_BYTES,
     MAX_QUEUED,
     MESSAGE_OVERHEAD,
+    frame_allowance,
 )
 from .handshake import upgrade_head
 from .message_reader import MessageReader
@@ -77,9 +75,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._context = context
         self._transport: asyncio.Transport | None = transport
         self._session_end = session_end
-        clock = asyncio.get_running_loop().time
-        allowance = TokenBucket(rate=FRAMES_PER_SECOND, burst=FRAME_BURST, clock=clock)
-        self._reader = MessageReader(allowance.take)
+        self._reader = MessageReader(frame_allowance().take)
         self._next_turn: asyncio.Handle | None = None
         """Reads on in the loop's next turn, while more came than is read in one."""
         self._messages: deque[tuple[WSMessage, int]] = deque()

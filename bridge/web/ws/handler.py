@@ -1,6 +1,5 @@
 """WebSockets whose upgrade aiohttp reads: in parts, or where the bridge is mounted."""
 
-import asyncio
 from typing import Final
 
 from aiohttp import WSMessage, web
@@ -21,7 +20,7 @@ from bridge.wire.v1_commands import SUBPROTOCOL
 from bridge.wire.websocket import CLOSE_NORMAL
 
 from .connection import WebSocketConnection
-from .frame_limits import FRAME_BURST, FRAMES_PER_SECOND
+from .frame_limits import frame_allowance
 from .handshake import check_upgrade
 from .message_reader import MAX_MESSAGE
 from .serving import CLOSE_TIMEOUT, serve_websocket
@@ -95,8 +94,7 @@ class StrictWebSocketResponse(web.WebSocketResponse):
         """Receive a message; a client that sends too many of any kind is sent away."""
         message = await super().receive(timeout)
         if self._allowance is None:
-            clock = asyncio.get_running_loop().time
-            self._allowance = TokenBucket(rate=FRAMES_PER_SECOND, burst=FRAME_BURST, clock=clock)
+            self._allowance = frame_allowance()
         if not self.closed and not self._allowance.take():
             await self.close(code=CloseCode.POLICY_VIOLATION)
             return WS_CLOSED_MESSAGE
