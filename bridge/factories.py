@@ -147,6 +147,7 @@ def web_settings(config: Config) -> WebSettings:
     return WebSettings(
         base_path=config.base_path,
         allowed_origins=config.allowed_origins,
+        tls=config.tls_cert is not None,
         allowed_hosts=config.allowed_hosts,
         trusted_proxies=config.trusted_proxies,
         forward=config.forward_metadata,
