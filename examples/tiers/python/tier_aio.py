@@ -53,6 +53,12 @@ class Tier(livequery_pb2_grpc.LiveQueryServiceServicer):  # Reanchor: UNIMPLEMEN
             self._table.unsubscribe(subscription)
 
 
+def credentials(options: argparse.Namespace) -> grpc.ServerCredentials:
+    cert, key = Path(options.cert).read_bytes(), Path(options.key).read_bytes()
+    ca = Path(options.client_ca).read_bytes() if options.client_ca else None
+    return grpc.ssl_server_credentials([(key, cert)], ca, require_client_auth=ca is not None)
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--listen", default="127.0.0.1:50051")
@@ -76,10 +82,7 @@ async def main() -> None:
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     if options.cert:
-        cert, key = Path(options.cert).read_bytes(), Path(options.key).read_bytes()
-        ca = Path(options.client_ca).read_bytes() if options.client_ca else None
-        credentials = grpc.ssl_server_credentials([(key, cert)], ca, require_client_auth=bool(ca))
-        port = server.add_secure_port(options.listen, credentials)
+        port = server.add_secure_port(options.listen, credentials(options))
     else:
         port = server.add_insecure_port(options.listen)
     stop = asyncio.Event()

@@ -57,6 +57,12 @@ class Tier(livequery_pb2_grpc.LiveQueryServiceServicer):  # Reanchor: UNIMPLEMEN
             self._table.unsubscribe(subscription)
 
 
+def credentials(options: argparse.Namespace) -> grpc.ServerCredentials:
+    cert, key = Path(options.cert).read_bytes(), Path(options.key).read_bytes()
+    ca = Path(options.client_ca).read_bytes() if options.client_ca else None
+    return grpc.ssl_server_credentials([(key, cert)], ca, require_client_auth=ca is not None)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--listen", default="127.0.0.1:50051")
@@ -85,10 +91,7 @@ def main() -> None:
     )
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     if options.cert:
-        cert, key = Path(options.cert).read_bytes(), Path(options.key).read_bytes()
-        ca = Path(options.client_ca).read_bytes() if options.client_ca else None
-        credentials = grpc.ssl_server_credentials([(key, cert)], ca, require_client_auth=bool(ca))
-        port = server.add_secure_port(options.listen, credentials)
+        port = server.add_secure_port(options.listen, credentials(options))
     else:
         port = server.add_insecure_port(options.listen)
     stop = threading.Event()
