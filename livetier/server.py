@@ -22,8 +22,8 @@ from livetier.engine.service import LiveQueryService
 from livetier.engine.watcher import Watcher
 from livetier.sqlite.compile import SqlitePlan
 from livetier.sqlite.database import path_of
-from livetier.sqlite.reader import SqliteView
 from livetier.sqlite.store import SqliteStore
+from livetier.sqlite.view import SqliteView
 
 SqliteWatcher: TypeAlias = Watcher[SqlitePlan, SqliteView]
 

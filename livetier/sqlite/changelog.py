@@ -120,7 +120,7 @@ def _trigger_statements(entity: str, key: str) -> dict[str, str]:
         steps = (
             f" INSERT INTO {INTERNAL}log (entity, id, at_ms)"
             f" SELECT {name}, {identifier}, {_NOW_MS};"
-            f" DELETE FROM {INTERNAL}row WHERE entity = {name} AND id = {identifier};"
+            f" DELETE FROM {INTERNAL}row WHERE entity = {name} AND id = +{identifier};"
         )
         if stays:
             steps += (

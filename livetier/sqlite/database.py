@@ -19,6 +19,8 @@ from livetier.sqlite.changelog import INTERNAL, quote
 
 # How long a statement waits for another process's write lock. Reads never wait in WAL mode.
 BUSY_SECONDS = 5.0
+# Statements that are kept prepared: a few for each window.
+STATEMENTS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Entity:
 
     ``{row}`` in ``key`` stands for the row's name in a statement. ``key_affinity`` is the affinity
     of that expression; BLOB means none. ``key_columns`` are none where the key is the rowid.
+    ``other_unique``: other columns than the key's are unique, too.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Entity:
     key: str
     key_affinity: str
     key_columns: tuple[str, ...] = ()
+    other_unique: bool = False
 
 
 def path_of(url: str) -> Path:
@@ -63,7 +67,11 @@ def path_of(url: str) -> Path:
 def connect(path: Path, script: str) -> sqlite3.Connection:
     """Open ``path`` in write-ahead mode with explicit transactions, and run ``script``."""
     connection = sqlite3.connect(
-        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        path,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=STATEMENTS,
     )
     # Text that is not UTF-8 is shown with replacement characters rather than not at all.
     connection.text_factory = lambda text: text.decode("utf-8", "replace")
@@ -113,6 +121,9 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.connection = connect(path, changelog.TABLES)
+        encoding = self.connection.execute("PRAGMA encoding").fetchone()[0]
+        self.compares_text = encoding == "UTF-8"
+        """Whether text compares by code point."""
 
     def close(self) -> None:
         """Close the connection."""
@@ -160,8 +171,9 @@ class Database:
         # Braces have a meaning in str.format, and a column's name may contain some.
         parts = ["{row}." + quote(key[1].replace("{", "{{").replace("}", "}}")) for key in keys]
         key_columns = tuple(key[1] for key in keys)
+        unique = self._has_other_unique(name)
         if len(keys) == 1:
-            return Entity(name, columns, parts[0], keys[0][2], key_columns)
+            return Entity(name, columns, parts[0], keys[0][2], key_columns, unique)
         if keys:
             # JSON has no blobs; json_array would fail on one, and so the writer's own statement.
             plain = [
@@ -169,10 +181,15 @@ class Database:
                 for part in parts
             ]
             array = f"json_array({', '.join(plain)})"
-            return Entity(name, columns, array, "BLOB", key_columns)
+            return Entity(name, columns, array, "BLOB", key_columns, unique)
         taken = {column.name.lower() for column in columns}
         rowid = next(word for word in ("rowid", "_rowid_", "oid") if word not in taken)
-        return Entity(name, columns, "{row}." + rowid, "INTEGER")
+        return Entity(name, columns, "{row}." + rowid, "INTEGER", (), unique)
+
+    def _has_other_unique(self, name: str) -> bool:
+        """Return whether a table has a unique index that is not its primary key's."""
+        found = self.connection.execute(f"PRAGMA index_list({quote(name)})").fetchall()
+        return any(unique and origin != "pk" for _, _, unique, origin, _ in found)
 
     def _pragma(self, name: str) -> int:
         return int(self.connection.execute(f"PRAGMA {name}").fetchone()[0])
