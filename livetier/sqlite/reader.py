@@ -53,19 +53,23 @@ def read(
     After a change of the schema every query is compiled again: its table may be another one, or
     dropped. A view whose query fails has an error in its step; the others go on.
     """
-    connection, schema = database.connection, database.schema_version()
-    if any(view.plan.schema != schema for view in views):
-        # A change of the schema alone must have a position of its own.
-        changelog.touch(connection, "")
-    plans = [
-        view.plan if view.plan.schema == schema else _compile_again(database, view.plan)
-        for view in views
-    ]
-    with _Transaction(connection) as position:
-        # A change that some view contains already makes no difference there.
-        changes = changelog.since(connection, min(view.as_of for view in views))
-        steps = _Steps(database, changes, position.seq, shortcuts)
-        return Reading(position, list(steps.of(zip(views, plans, strict=True))))
+    connection = database.connection
+    while True:
+        schema = database.schema_version()
+        if any(view.plan.schema != schema for view in views):
+            # A change of the schema alone must have a position of its own.
+            changelog.touch(connection, "")
+        plans = [
+            view.plan if view.plan.schema == schema else _compile_again(database, view.plan)
+            for view in views
+        ]
+        with _Transaction(connection) as position:
+            if database.schema_version() != schema:
+                continue  # it changed again before the transaction began
+            # A change that some view contains already makes no difference there.
+            changes = changelog.since(connection, min(view.as_of for view in views))
+            steps = _Steps(database, changes, position.seq, shortcuts)
+            return Reading(position, list(steps.of(zip(views, plans, strict=True))))
 
 
 def _compile_again(database: Database, plan: SqlitePlan) -> SqlitePlan | TierError:
