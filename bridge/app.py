@@ -112,6 +112,7 @@ class Bridge:
             certificate=self._certificate,
             limit=self._max_sockets,
             reuse_port=shared,
+            proxies=config.trusted_proxies if config.proxy_protocol else None,
         )
         if self._federation is not None:
             await self._federation.join(self.metrics.exposition)

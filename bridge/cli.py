@@ -10,7 +10,7 @@ import click
 
 from bridge.config.command_line import ConfigCommand, config_options
 from bridge.config.loader import PREFIX, VARIABLES, ConfigError, Setting, resolve, show
-from bridge.config.options import Config
+from bridge.config.options import BY_KEY, Config
 from bridge.config.service_links import log_service_links
 from bridge.process.announcement import announce
 from bridge.process.metrics_federation import MetricsFederation
@@ -174,13 +174,18 @@ _speed = click.option(
 @cli.command()
 @_listen("127.0.0.1:8080", "Address for browsers. Port 0 picks a free port.")
 @_speed
-def demo(*, listen: str, speed: float) -> None:
+@click.option(
+    "--allowed-origins",
+    metavar=BY_KEY["allowed_origins"].metavar,
+    help=BY_KEY["allowed_origins"].help,
+)
+def demo(*, listen: str, speed: float, allowed_origins: str | None) -> None:
     """Run an embedded tier, a bridge and a departures board.
 
     The flights are those of one stormy day in New York.
     """
     set_up_logging(log_format="text", level="warning")
-    _run(run_demo(listen, speed=speed, on_listening=announce))
+    _run(run_demo(listen, speed=speed, allowed_origins=allowed_origins, on_listening=announce))
 
 
 @cli.command()

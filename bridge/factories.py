@@ -54,6 +54,8 @@ def web_settings(config: Config) -> WebSettings:
     return WebSettings(
         base_path=config.base_path,
         allowed_origins=config.allowed_origins,
+        allowed_hosts=config.allowed_hosts,
+        trusted_proxies=config.trusted_proxies,
         forward=config.forward_metadata,
         scope=config.scope or None,
         max_rows=config.max_rows,

@@ -143,6 +143,10 @@ def _check(config: Config) -> None:
     if bool(config.tls_cert) != bool(config.tls_key):
         given, other = ("cert", "key") if config.tls_cert else ("key", "cert")
         raise ConfigError(f"--tls-{given} needs --tls-{other}: they go together")
+    if config.proxy_protocol and not config.trusted_proxies:
+        raise ConfigError(
+            "--proxy-protocol on needs --trusted-proxies: a client could send the header"
+        )
     if config.tls_client_ca and not config.tls_cert:
         raise ConfigError("--tls-client-ca needs --tls-cert: only TLS has client certificates")
     if config.admin_listen in config.listen and config.admin_listen.port:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, TypeVar
 
 from bridge.core.address import TierAddress
+from bridge.core.forwarded import TrustedProxies
 from bridge.core.origin_list import OriginList
 
 from . import hosts, values
@@ -105,8 +106,7 @@ class Config:
     )
     upstream_ca: str | None = _file(
         OptionGroup.TIER,
-        help="Require a tier certificate signed by this CA (PEM file). "
-        "Default: the system's CAs; for Reanchor and health, gRPC's own.",
+        help="Require a tier certificate signed by this CA (PEM file). Default: the system's CAs.",
     )
     upstream_cert: str | None = _file(
         OptionGroup.TIER, help="Client certificate for the tier, with its chain (PEM file)."
@@ -190,6 +190,24 @@ class Config:
         "ORIGIN,…",
         help="Origins of pages that may connect, besides the listener's own. "
         "Example: https://app.example. https://*.app.example is all its subdomains.",
+    )
+    allowed_hosts: tuple[str, ...] = option(
+        OptionGroup.BROWSERS,
+        hosts.host_names,
+        "HOST,…",
+        help="Hosts that requests may be for: names, *.NAME, or addresses, without a port. "
+        "Default: any; on a loopback address, only names of that.",
+    )
+    trusted_proxies: TrustedProxies = option(
+        OptionGroup.LISTENER,
+        values.trusted_proxies,
+        "CIDR,…",
+        help="Networks of proxies whose X-Forwarded-For or Forwarded says who the client is.",
+    )
+    proxy_protocol: bool = _switch(
+        OptionGroup.LISTENER,
+        default="off",
+        help="Expect a PROXY protocol header, version 1 or 2, on connections of --trusted-proxies.",
     )
     max_connections: int = option(
         OptionGroup.LIMITS,

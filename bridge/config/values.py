@@ -3,11 +3,13 @@
 A parser raises ValueError; its message says what is expected, with an example.
 """
 
+import ipaddress
 import re
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
 
 from bridge.core.address import TierAddress, parse_address
+from bridge.core.forwarded import TrustedProxies
 from bridge.core.metadata import check_name
 
 T = TypeVar("T", bound=str)
@@ -142,6 +144,19 @@ def listen_addresses(text: str) -> tuple[ListenAddress, ...]:
 def optional_listen_address(text: str) -> ListenAddress | None:
     """Parse `HOST:PORT`; returns None for an empty text."""
     return listen_address(text) if text else None
+
+
+def trusted_proxies(text: str) -> TrustedProxies:
+    """Parse networks, as `10.0.0.0/8`, and addresses, separated by commas; there may be none."""
+    networks = []
+    for entry in names(text):
+        try:
+            networks.append(ipaddress.ip_network(entry))
+        except ValueError as error:
+            raise ValueError(
+                f"{error}: a network is an address and its bits, as in 10.0.0.0/8"
+            ) from None
+    return TrustedProxies(tuple(networks))
 
 
 def base_path(text: str) -> str:

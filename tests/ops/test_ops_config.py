@@ -23,6 +23,8 @@ SAMPLES = {
     "PATH": "/live",
     "NAME,…": "Authorization",
     "ORIGIN,…": "https://app.example",
+    "HOST,…": "app.example,*.b.example",
+    "CIDR,…": "10.0.0.0/8,::1",
     "TIME": "1.5m",
     "SIZE": "64KiB",
     "compatible|fast": "fast",
@@ -33,6 +35,7 @@ TOGETHER = {
     "upstream_cert": {"upstream_key": "k"},
     "upstream_key": {"upstream_cert": "c"},
     "tls_cert": {"tls_key": "k"},
+    "proxy_protocol": {"trusted_proxies": "::1"},
     "tls_key": {"tls_cert": "c"},
     "tls_client_ca": {"tls_cert": "c", "tls_key": "k"},
 }
