@@ -64,8 +64,11 @@ def path_of(url: str) -> Path:
     return Path(path)
 
 
-def connect(path: Path, script: str) -> sqlite3.Connection:
-    """Open ``path`` in write-ahead mode with explicit transactions, and run ``script``."""
+def connect(path: Path, script: str, *, note_mode: bool = False) -> sqlite3.Connection:
+    """Open ``path`` in write-ahead mode with explicit transactions, and run ``script``.
+
+    ``note_mode``: the first time, the mode before is noted in the tables of the change log.
+    """
     connection = sqlite3.connect(
         path,
         timeout=BUSY_SECONDS,
@@ -77,10 +80,14 @@ def connect(path: Path, script: str) -> sqlite3.Connection:
     connection.text_factory = lambda text: text.decode("utf-8", "replace")
     connection.create_function("livetier_lower", 1, str.lower, deterministic=True)
     try:
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
         _write_ahead(connection)
         # Safe in WAL mode: a power cut may lose the last commits, never the database.
         connection.execute("PRAGMA synchronous = normal")
         connection.executescript(script)
+        if note_mode:
+            statement = f"INSERT OR IGNORE INTO {INTERNAL}table VALUES (?, ?)"  # noqa: S608
+            connection.execute(statement, (changelog.WAS_WAL, mode == "wal"))
     except sqlite3.Error:
         connection.close()
         raise
@@ -120,7 +127,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.connection = connect(path, changelog.TABLES)
+        self.connection = connect(path, changelog.TABLES, note_mode=True)
         encoding = self.connection.execute("PRAGMA encoding").fetchone()[0]
         self.compares_text = encoding == "UTF-8"
         """Whether text compares by code point."""
@@ -153,11 +160,24 @@ class Database:
         """
         names = self.entities()
         if name not in names:
+            if kind := self._other_kind(name):
+                message = f"{quoted(name)} is a {kind}; only tables can be queried live"
+                raise not_found("NOT_A_TABLE", "entity", message)
             message = f"there is no entity {quoted(name)}{did_you_mean(name, names)}"
             raise not_found("UNKNOWN_ENTITY", "entity", message)
         entity = self.table(name)
         changelog.watch(self.connection, entity.name, entity.key)
         return entity
+
+    def _other_kind(self, name: str) -> str:
+        """Return what ``name`` is if it is no ordinary table; empty if nothing has that name."""
+        row = self.connection.execute(
+            "SELECT CASE type WHEN 'virtual' THEN 'virtual table' ELSE type END"
+            " FROM pragma_table_list WHERE schema = 'main' AND name = ?"
+            " AND type IN ('view', 'virtual') AND substr(name, 1, ?) <> ?",
+            (name, len(INTERNAL), INTERNAL),
+        ).fetchone()
+        return row[0] if row else ""
 
     def table(self, name: str) -> Entity:
         """Return the table ``name`` as an entity, without watching it."""
