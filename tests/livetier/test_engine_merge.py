@@ -1,6 +1,6 @@
 """A window from the one before and the changed rows, compared with a whole reading."""
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from livetier.engine.merge import Known, merge
@@ -24,6 +24,7 @@ tables = st.dictionaries(st.integers(0, 12), st.integers(0, 5))
 changes = st.dictionaries(st.integers(0, 12), st.none() | st.integers(0, 5), max_size=5)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(tables, st.lists(changes, max_size=8), st.integers(1, 5), st.integers(0, 3))
 def test_what_is_merged_is_what_a_reading_would_find(table, commits, needed, reserve):
     kept = needed + reserve
