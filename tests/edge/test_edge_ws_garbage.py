@@ -73,7 +73,7 @@ async def end_of(bridge, seed, count):
                 payload = await client.reader.readexactly(size)
                 if first == FIN | CLOSE:
                     return struct.unpack(">H", payload[:2])[0]
-                assert first in (0x81, 0x8A)
+                assert first in (0x81, 0x89, 0x8A)
                 if first == 0x81:
                     json.loads(payload)
     except TimeoutError:
