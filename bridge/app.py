@@ -17,6 +17,7 @@ from bridge.process.bridge_revoking import BridgeRevoking
 from bridge.process.drain import drain
 from bridge.process.fd_limit import connection_limits
 from bridge.process.memory_guard import MemoryGuard
+from bridge.process.memory_returner import MemoryReturner
 from bridge.process.memory_usage import read_usage
 from bridge.process.metrics_federation import MetricsFederation
 from bridge.process.worker import WorkerSettings
@@ -169,6 +170,10 @@ class Bridge:
     def start_background_tasks(self) -> None:
         """Start what a bridge does beside serving, on a listener of its own or not."""
         self._start_task(self._memory.run(), "memory guard")
+        returner = MemoryReturner(
+            lambda: self._listeners.connections if self._listeners is not None else 0
+        )
+        self._start_task(returner.run(), "memory returner")
         self._start_task(self._revoking.watch_file(), "revocations file")
         for store in self.context.authenticator.key_stores:
             self._start_task(store.keep_current(), "keys of tokens")
