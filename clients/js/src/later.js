@@ -1,0 +1,29 @@
+// A carrier whose code is still being loaded: pages load only what they need.
+
+/** @typedef {import("./feed.js").Feed} Feed */
+/** @typedef {import("./live-window.js").Carrier & { wake(): void, stop(): void }} Inner */
+
+/**
+ * @template {Inner} I
+ * @param {Promise<I>} loading
+ * @returns {Inner & { inner: I | undefined }}
+ */
+export function later(loading) {
+  /** @type {any} */
+  let inner;
+  loading.then((loaded) => (inner = loaded), console.error);
+  const call = (/** @type {keyof Inner} */ name) => (/** @type {any} */ feed) => {
+    if (inner) inner[name](feed);
+    else loading.then((loaded) => loaded[name](feed), () => {});
+  };
+  return {
+    get inner() {
+      return inner;
+    },
+    open: call("open"),
+    move: call("move"),
+    close: call("close"),
+    wake: call("wake"),
+    stop: call("stop"),
+  };
+}
