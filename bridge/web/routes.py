@@ -40,7 +40,7 @@ def application(
     if settings.pages:
         app.router.add_get("/", handlers.home)
         app.router.add_get("/explorer", handlers.home)
-        app.router.add_get("/client/livequery.js", handlers.library)
+        app.router.add_get("/client/{name:[^/]*}", handlers.library)
         app.router.add_get("/explorer/{name:[^/]*}", handlers.explorer(settings.base_path))
     return app
 
