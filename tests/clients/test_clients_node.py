@@ -11,6 +11,8 @@ from conftest import LIBRARY
 TESTS = LIBRARY / "test"
 PLAIN = ["reducer", "query", "view"]
 """Need Node and nothing else."""
+PAGES = ["react", "vue", "svelte", "solid", "element"]
+"""Run on a DOM, with the frameworks' code for browsers."""
 OTHERS = sorted(
     path.name.removesuffix(".test.mjs")
     for path in TESTS.glob("*.test.mjs")
@@ -19,8 +21,9 @@ OTHERS = sorted(
 
 
 async def run(node, name, **environ):
+    conditions = ["--conditions=browser"] if name in PAGES else []
     process = await asyncio.create_subprocess_exec(
-        *(node, "--test", "--test-reporter=tap", str(TESTS / f"{name}.test.mjs")),
+        *(node, *conditions, "--test", "--test-reporter=tap", str(TESTS / f"{name}.test.mjs")),
         stdout=asyncio.subprocess.PIPE,
         cwd=LIBRARY,
         env={**os.environ, "LIVEQUERY_PYTHON": sys.executable, **environ},

@@ -15,14 +15,9 @@ import { failureOf, headersOf, troubled } from "./request.js";
  */
 export async function follow(env, loop, signal, parameters) {
   const { query } = loop.feed;
-  const ticket = loop.token?.text ? { ticket: await ticketFor(env, loop.token, signal) } : {};
+  const search = new URLSearchParams({ ...parameters, soft: "1", query: JSON.stringify(query) });
+  if (loop.token?.text) search.set("ticket", await ticketFor(env, loop.token, signal));
   if (signal.aborted) throw signal.reason;
-  const search = new URLSearchParams({
-    ...parameters,
-    ...ticket,
-    soft: "1",
-    query: JSON.stringify(query),
-  });
   const source = new env.EventSource(`${env.base}?${search}`);
   const events = new EventFeed(env, loop.feed);
   let heard = false;

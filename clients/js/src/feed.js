@@ -21,7 +21,7 @@ export class Feed {
   attached = false;
   /** Whether a command is under way, whose `ready` has not come. */
   waiting = false;
-  /** Called after each window that is worth keeping. @type {(() => void) | undefined} */
+  /** Told of each window that is worth keeping, and of one that is denied. @type {((denied: boolean) => void) | undefined} */
   onKept;
 
   /** Whether it is over, for good. */
@@ -100,7 +100,7 @@ export class Feed {
     this.rows = applyFrames(this.rows, frames);
     this.pos = pos ?? this.pos;
     this.#show({ rows: this.rows });
-    this.onKept?.();
+    this.onKept?.(false);
   }
 
   /** The window as a whole, from one answer. @param {any} rows @param {string} pos */
@@ -126,7 +126,7 @@ export class Feed {
     this.pos = draft?.pos || this.pos;
     this.#base = this.#asked;
     this.#show({ rows, status: stale ? "stale" : "live", error: null, whole: true });
-    this.onKept?.();
+    this.onKept?.(false);
     if (!this.moved) for (const { resolve } of this.#movers.splice(0)) resolve();
     return true;
   }
@@ -142,7 +142,7 @@ export class Feed {
     this.rows = rows;
     this.pos = pos;
     this.#show({ rows, status, error, whole: true });
-    this.onKept?.();
+    this.onKept?.(false);
     if (this.moved || status !== "live") return;
     this.#base = this.#asked;
     for (const { resolve } of this.#movers.splice(0)) resolve();
@@ -241,6 +241,7 @@ export class Feed {
   end(error, cause = error) {
     this.#drop();
     this.ended = true;
+    if (error?.status === 401 || error?.status === 403) this.onKept?.(true);
     this.#show({ status: error ? "failed" : "ended", error });
     if (cause) for (const { reject } of this.#movers.splice(0)) reject(cause);
   }

@@ -1,15 +1,18 @@
-// A carrier whose code is still being loaded: pages load only what they need.
+// A connection whose code is still being loaded: pages load only what they need.
 
-/** @typedef {import("./feed.js").Feed} Feed */
-/** @typedef {import("./live-window.js").Carrier & { wake(): void, stop(): void }} Inner */
+/**
+ * What carries feeds, and can be stopped.
+ *
+ * @typedef {import("./live-window.js").Carrier & { wake: () => void, stop: () => void }} Inner
+ */
 
 /**
  * @template {Inner} I
  * @param {Promise<I>} loading
- * @returns {Inner & { inner: I | undefined }}
+ * @returns {Inner & { inner: () => I | undefined }}
  */
 export function later(loading) {
-  /** @type {any} */
+  /** @type {I | undefined} */
   let inner;
   loading.then((loaded) => (inner = loaded), console.error);
   const call = (/** @type {keyof Inner} */ name) => (/** @type {any} */ feed) => {
@@ -17,13 +20,11 @@ export function later(loading) {
     else loading.then((loaded) => loaded[name](feed), () => {});
   };
   return {
-    get inner() {
-      return inner;
-    },
+    inner: () => inner,
     open: call("open"),
     move: call("move"),
     close: call("close"),
-    wake: call("wake"),
-    stop: call("stop"),
+    wake: /** @type {() => void} */ (call("wake")),
+    stop: /** @type {() => void} */ (call("stop")),
   };
 }

@@ -6,18 +6,16 @@ import { LiveError } from "./error.js";
 import { later } from "./later.js";
 import { LiveList } from "./live-list.js";
 import { LiveWindow } from "./live-window.js";
-import { Keeper } from "./persist.js";
+import { Persistence } from "./persist.js";
 import { toLiveQuery } from "./query.js";
 
 export { LiveError, LiveList, LiveWindow, toLiveQuery };
 
-/** @typedef {import("./feed.js").Feed} Feed */
-
 export class LiveClient {
   #parts;
   #connection;
-  /** @type {Keeper | null} */
-  #keeper = null;
+  /** @type {Persistence | null} */
+  #persistence = null;
   /** @type {Set<LiveWindow | LiveList>} */
   #made = new Set();
   #closed = false;
@@ -43,13 +41,13 @@ export class LiveClient {
       token: options.token,
       custom: Boolean(options.fetch ?? options.WebSocket ?? options.EventSource),
     };
-    const shared = share && typeof document === "object" && "locks" in navigator && "BroadcastChannel" in globalThis;
+    const shared = share && typeof document === "object" && globalThis.navigator?.locks && "BroadcastChannel" in globalThis;
     this.#connection = shared
       ? later(import("./share.js").then((the) => new the.SharedConnection(this.#parts, transport)))
       : new Connection(this.#parts, transport);
-    if (typeof persist === "object") this.#keeper = new Keeper(persist);
+    if (typeof persist === "object") this.#persistence = new Persistence(persist);
     else if (persist === "indexedDB" && typeof indexedDB === "object") {
-      this.#keeper = new Keeper(deferredStore(import("./indexed-db.js").then((the) => the.indexedDbStore())));
+      this.#persistence = new Persistence(import("./indexed-db.js").then((the) => the.indexedDbStore()));
     }
   }
 
@@ -57,7 +55,7 @@ export class LiveClient {
   get state() {
     if (this.#closed) return "closed";
     const connection = this.#connection;
-    return "state" in connection ? connection.state : (connection.inner?.state ?? "connecting");
+    return "state" in connection ? connection.state : (connection.inner()?.state ?? "connecting");
   }
 
   /**
@@ -72,15 +70,14 @@ export class LiveClient {
   live(query, { initial } = {}) {
     const liveQuery = toLiveQuery(query);
     const key = `${this.#parts.base} ${JSON.stringify(liveQuery)}`;
-    const window = new LiveWindow(liveQuery, this.#carrier(() => window), (feed) => {
-      const open = () => void (this.#closed || feed.ended || this.#connection.open(feed));
-      feed.restore(initial);
-      if (this.#keeper) this.#keeper.prepare(feed, key, open);
-      else open();
-    });
-    // Who may not see a window any more must not find it in the store either.
-    if (this.#keeper) window.ready.catch(({ status }) => [401, 403].includes(status) && this.#keeper?.forget(key));
-    return this.#add(window);
+    return this.#add(
+      new LiveWindow(liveQuery, this.#connection, (feed) => {
+        const open = () => void (this.#closed || feed.ended || this.#connection.open(feed));
+        feed.restore(initial);
+        if (this.#persistence) this.#persistence.recall(key, feed, open);
+        else open();
+      }),
+    );
   }
 
   /**
@@ -92,8 +89,7 @@ export class LiveClient {
    * @returns {LiveList<T>}
    */
   list(query, { page = 50 } = {}) {
-    const list = new LiveList(toLiveQuery(query), page, this.#carrier(() => list));
-    return this.#add(list);
+    return this.#add(new LiveList(toLiveQuery(query), page, this.#connection));
   }
 
   /**
@@ -112,7 +108,7 @@ export class LiveClient {
   /** Ends everything that this client made. Idempotent. */
   close() {
     if (this.#closed) return;
-    this.#keeper?.flush();
+    this.#persistence?.flush();
     this.#closed = true;
     for (const made of [...this.#made]) made.close();
     this.#connection.stop();
@@ -123,38 +119,9 @@ export class LiveClient {
    * @param {V} view
    */
   #add(view) {
+    for (const made of this.#made) if (made.status === "ended" || made.status === "failed") this.#made.delete(made);
+    this.#made.add(view);
     if (this.#closed) view.close();
-    else this.#made.add(view);
     return view;
   }
-
-  /**
-   * The connection, as one view sees it.
-   *
-   * @param {() => LiveWindow | LiveList} view
-   * @returns {import("./live-window.js").Carrier}
-   */
-  #carrier(view) {
-    return {
-      open: (feed) => this.#connection.open(feed),
-      move: (feed) => this.#connection.move(feed),
-      close: (feed) => {
-        this.#made.delete(view());
-        this.#keeper?.flush();
-        this.#connection.close(feed);
-      },
-    };
-  }
-}
-
-/** @param {Promise<import("./types.js").Store>} loading @returns {import("./types.js").Store} */
-function deferredStore(loading) {
-  /** @type {import("./types.js").Store | undefined} */
-  let store;
-  loading.then((loaded) => (store = loaded), () => {});
-  return {
-    get: (key) => (store ? store.get(key) : loading.then((it) => it.get(key))),
-    set: async (key, value) => (await loading).set(key, value),
-    delete: async (key) => (await loading).delete(key),
-  };
 }

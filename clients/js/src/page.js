@@ -10,7 +10,6 @@ const HIDDEN = 300_000;
  * @returns {() => void}
  */
 export function watchPage({ rest, wake }) {
-  const events = new AbortController();
   /** @type {any} */
   let hidden;
   const look = () => {
@@ -27,10 +26,10 @@ export function watchPage({ rest, wake }) {
     [window, "pageshow", () => wake(false)],
     [window, "online", () => wake(true)],
   ];
-  for (const [target, name, handle] of handlers) target.addEventListener(name, handle, { signal: events.signal });
+  for (const [target, name, handle] of handlers) target.addEventListener(name, handle);
   if (document.visibilityState === "hidden") look();
   return () => {
     clearTimeout(hidden);
-    events.abort();
+    for (const [target, name, handle] of handlers) target.removeEventListener(name, handle);
   };
 }

@@ -1,80 +1,49 @@
-// Keeper: windows of the last visit, read before the bridge has spoken, and kept after each group.
+// Windows of the last visit: read before the bridge has spoken, stored after each group.
 
-import { digestOf } from "./digest.js";
+/** @typedef {import("./feed.js").Feed} Feed */
 
-/** A window is stored this long after a group, at most. */
-const DELAY = 1_000;
+export class Persistence {
+  #get;
+  #keeper;
 
-export class Keeper {
-  #store;
-  /** @type {Map<import("./feed.js").Feed, { key: string, timer: any }>} */
-  #due = new Map();
-
-  /** @param {import("./types.js").Store} store */
+  /** @param {import("./types.js").Store | Promise<import("./types.js").Store>} store */
   constructor(store) {
-    this.#store = store;
-    if (typeof document === "object") {
-      document.addEventListener("visibilitychange", () => this.flush());
-      window.addEventListener("pagehide", () => this.flush());
-    }
+    /** @type {any} */
+    let held = "then" in store ? undefined : store;
+    const loading = Promise.resolve(store);
+    loading.then((loaded) => (held = loaded), () => {});
+    this.#get = (/** @type {string} */ key) => (held ? held.get(key) : loading.then((one) => one.get(key)));
+    this.#keeper = Promise.all([import("./keeper.js"), loading]).then(([{ Keeper }, one]) => new Keeper(one));
+    this.#keeper.catch(() => {});
   }
 
   /**
-   * Hands a feed what was kept, then opens it.
+   * Hands a feed what was kept, then opens it: at once where the store answers at once.
    *
-   * @param {import("./feed.js").Feed} feed
    * @param {string} key
+   * @param {Feed} feed
    * @param {() => void} open
    */
-  prepare(feed, key, open) {
-    feed.onKept = () => this.#keep(feed, key);
+  recall(key, feed, open) {
+    feed.onKept = (denied) =>
+      void this.#keeper.then((keeper) => (denied ? keeper.forget(key) : keeper.keep(feed, key)), () => {});
+    /** @type {any} */
     let kept;
     try {
-      kept = this.#store.get(key);
+      kept = this.#get(key);
     } catch {
       // A store that fails keeps nothing.
     }
-    if (typeof kept?.then !== "function") {
+    if (typeof kept?.then === "function") {
+      kept.then((/** @type {any} */ value) => feed.restore(value), () => {}).then(open);
+    } else {
       feed.restore(kept);
-      return open();
+      open();
     }
-    kept.then((/** @type {any} */ value) => feed.restore(value), () => {}).then(open);
-  }
-
-  /** Forgets a window: its owner may not see it any more. @param {string} key */
-  forget(key) {
-    this.#try(() => this.#store.delete(key));
   }
 
   /** Stores what is due, now. */
   flush() {
-    for (const [feed, { key, timer }] of this.#due) {
-      clearTimeout(timer);
-      this.#save(feed, key);
-    }
-  }
-
-  /** @param {import("./feed.js").Feed} feed @param {string} key */
-  #keep(feed, key) {
-    if (this.#due.has(feed) || feed.query.mode === 1) return;
-    const timer = setTimeout(() => this.#save(feed, key), DELAY);
-    /** @type {any} */ (timer).unref?.();
-    this.#due.set(feed, { key, timer });
-  }
-
-  /** @param {import("./feed.js").Feed} feed @param {string} key */
-  #save(feed, key) {
-    this.#due.delete(feed);
-    const { rows, pos } = feed;
-    this.#try(() => this.#store.set(key, { rows, pos, digest: digestOf(rows) }));
-  }
-
-  /** @param {() => any} work */
-  async #try(work) {
-    try {
-      await work();
-    } catch (thrown) {
-      console.warn("livequery: a window could not be kept.", thrown);
-    }
+    this.#keeper.then((keeper) => keeper.flush(), () => {});
   }
 }

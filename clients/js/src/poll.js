@@ -7,6 +7,7 @@ import { failureOf, headersOf, request, troubled } from "./request.js";
 /** Seconds that the bridge may wait for a group. */
 const WAIT = 25;
 const PATIENCE = 45_000;
+const MOST_BYTES = 65_536;
 
 /**
  * Asks once. Returns null where nothing is new.
@@ -44,11 +45,12 @@ export async function poll(env, loop, signal, long) {
   const moved = feed.moved;
   const { pos, known } = feed.ask();
   const began = Date.now();
-  const since = pos && loop.current && !moved ? { since: pos } : {};
-  const wait = long && since.since ? { wait: String(WAIT) } : {};
-  const wrap = !since.since && known && known.length <= 1000 ? { since: pos || undefined, known } : undefined;
+  const follows = pos !== "" && loop.current && !moved;
+  /** @type {Record<string, string>} */
+  const parameters = follows ? { since: pos, ...(long && { wait: String(WAIT) }) } : {};
+  const wrap = follows ? undefined : wrapped(feed.query, pos, known);
   const late = AbortSignal.timeout(PATIENCE);
-  const what = { query: feed.query, parameters: { ...since, ...wait }, wrap, signal: either(signal, late) };
+  const what = { query: feed.query, parameters, wrap, signal: either(signal, late) };
   const answer = await ask(env, what, loop.token);
   if (signal.aborted) throw signal.reason;
   env.works();
@@ -60,6 +62,13 @@ export async function poll(env, loop, signal, long) {
   if (!feed.ready({ digest: answer?.digest, stale: answer?.stale === true })) throw lost("a wrong digest");
   // An answer that brings nothing, and that at once, must not be asked for in a busy loop.
   return Boolean(answer?.rows ?? answer?.frames.length) || Date.now() - began > 1000;
+}
+
+/** What goes beside the query, where it fits. @param {any} query @param {string} pos @param {[string, number][] | null} known */
+function wrapped(query, pos, known) {
+  if (!known || known.length > 1000) return undefined;
+  const wrap = { ...(pos && { since: pos }), known };
+  return new TextEncoder().encode(JSON.stringify({ query, ...wrap })).length <= MOST_BYTES ? wrap : undefined;
 }
 
 /** @param {AbortSignal} one @param {AbortSignal} other */

@@ -88,6 +88,10 @@ export class SharedConnection {
     this.#leave(feed);
   }
 
+  wake() {
+    this.#wake();
+  }
+
   stop() {
     this.state = "closed";
     this.#unwatch();

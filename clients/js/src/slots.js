@@ -11,7 +11,7 @@ const SLOTS = 4;
  * @returns {Promise<(() => void) | null>}
  */
 export async function takeSlot(base) {
-  const locks = typeof document === "object" ? navigator.locks : undefined;
+  const locks = typeof document === "object" ? globalThis.navigator?.locks : undefined;
   if (!locks) return () => {};
   for (let slot = 0; slot < SLOTS; slot++) {
     const release = await tryLock(locks, `livequery:${new URL(base).host}:${slot}`);

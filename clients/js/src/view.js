@@ -151,7 +151,7 @@ export class LiveView {
       this.#whole = true;
       this.#resolve();
     }
-    if (this.#over) this.#reject(/** @type {Error} */ (error) ?? closed());
+    if (this.#over) this.#reject(/** @type {any} */ (error) ?? closed());
     if (!changed) return;
     for (const step of [...this.#iterators]) step();
     for (const entry of [...this.#listeners]) {

@@ -99,8 +99,8 @@ test("after eight hours twenty changed rows of five hundred come as a diff, and 
   const store = new Map();
   const persist = { get: (key) => store.get(key), set: (key, value) => store.set(key, structuredClone(value)), delete: (key) => store.delete(key) };
   const first = clientOf(t, "ws", { persist });
-  const before = first.live(query);
-  await before.ready;
+  const earlier = first.live(query);
+  await earlier.ready;
   await until(() => store.size === 1, 1500);
   first.close();
   for (let n = 0; n < 20; n++) await house.sql(["UPDATE orders SET note = ? WHERE id = ?", [`later ${n}`, `o${`${n * 7}`.padStart(5, "0")}`]]);

@@ -127,7 +127,7 @@ test("where so many rows came in before it that it is out of reach, loadBack goe
   const list = await start(t, "ws");
   for (let i = 0; i < 4; i++) await list.loadMore();
   await atRest(list);
-  const before = shape(list);
+  const earlier = shape(list);
   const { total } = list.rows[0].row;
   const rows = Array.from({ length: 400 }, (_, n) => ["INSERT INTO orders VALUES (?, 'open', ?, 'between')", [`between${n}`, total + 1]]);
   await house.sql(...rows);
@@ -135,7 +135,7 @@ test("where so many rows came in before it that it is out of reach, loadBack goe
   await atRest(list);
   const now = shape(list);
   assert.ok(added > 0 && added <= 100, `${added} added`);
-  assert.equal(now[added], before[0]);
+  assert.equal(now[added], earlier[0]);
   assert.ok(list.hasBefore);
   let loaded = 0;
   while (list.hasBefore) loaded += await list.loadBack();
