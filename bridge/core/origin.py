@@ -8,7 +8,7 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from .errors import Failed, Kind
-from .origin_list import OriginList
+from .origin_list import OriginList, host_matches
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 NO_PAGES = frozenset(["file", "ftp", "ws", "wss"])
@@ -64,11 +64,12 @@ def _is_own(origin: str, host: str) -> bool:
         return False
 
 
-def check_loopback_host(host: str, allowed: OriginList) -> None:
+def check_loopback_host(host: str, allowed: OriginList, hosts: tuple[str, ...] = ()) -> None:
     """Check the Host header of a request on a loopback listener.
 
     Raises:
-        Failed: DENIED unless it is localhost, a loopback address or a listed origin's host.
+        Failed: DENIED unless it is localhost, a loopback address, a listed origin's host or one of
+            `hosts`.
 
     """
     try:
@@ -77,9 +78,26 @@ def check_loopback_host(host: str, allowed: OriginList) -> None:
         name = ""
     if name == "localhost" or is_loopback(name):
         return
-    if allowed.has_host(name):
+    if allowed.has_host(name) or host_matches(_bracket(name), hosts):
         return
     raise Failed(Kind.DENIED, "this listener is for localhost; list the page in --allowed-origins")
+
+
+def check_allowed_host(host: str, allowed: tuple[str, ...]) -> None:
+    """Check that the Host header of a request is a listed one, whatever its port. Raises Failed."""
+    if not host_matches(_host_name(host), allowed):
+        raise Failed(Kind.DENIED, "this host is not served here; see --allowed-hosts", field="host")
+
+
+def _host_name(host: str) -> str:
+    """Return the name in a Host header as `--allowed-hosts` has it; empty if there is none."""
+    try:
+        parts = urlsplit(f"//{host}")
+    except ValueError:
+        return ""
+    if parts.path or parts.query or parts.fragment or parts.username is not None:
+        return ""
+    return _bracket((parts.hostname or "").removesuffix("."))
 
 
 def is_loopback(host: str) -> bool:

@@ -30,6 +30,10 @@ class Identity:
     scope: tuple[tuple[str, str], ...] = ()
     holder: Hashable = field(default=None, compare=False)
     address: str = field(default="", compare=False)
+    expires_at: float | None = None
+    """When the credential in `metadata` expires, in seconds since the epoch; None: never."""
+    credential: object = field(default=None, compare=False)
+    """What it was made from, for the floor above."""
 
     @property
     def counted_as(self) -> tuple[Hashable, ...]:

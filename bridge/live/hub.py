@@ -7,6 +7,7 @@ remembered, unless the answer was too large (`negative_cache`).
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import TypeAlias
 
 from bridge.core.errors import Failed, Kind
@@ -99,7 +100,12 @@ class Hub:
         """Use a viewer's newer identity, of the same scope, from the next call on."""
         subscription = self._by_viewer.get(viewer)
         if subscription is not None:
-            subscription.subscribers.add(viewer, identity)
+            subscription.hold(viewer, identity)
+
+    def withdraw(self, withdrawn: Callable[[Identity], bool]) -> None:
+        """Have the tier asked on these identities no more; calls that run on one change hands."""
+        for subscription in tuple(self._all):
+            subscription.withdraw(withdrawn)
 
     def unsubscribe(self, viewer: Viewer, reason: EndReason) -> None:
         """Release what a viewer holds. Idempotent."""
@@ -134,7 +140,7 @@ class Hub:
 
     def _hold(self, subscription: Subscription, viewer: Viewer, identity: Identity) -> None:
         self._cancel_linger(subscription)
-        subscription.subscribers.add(viewer, identity)
+        subscription.hold(viewer, identity)
 
     def _release(self, subscription: Subscription, viewer: Viewer) -> None:
         held = subscription.subscribers.remove(viewer)

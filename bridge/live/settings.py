@@ -1,5 +1,7 @@
 """LiveSettings: what the root passes down to the live layer."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -24,3 +26,5 @@ class LiveSettings:
     backoff_most: float = 10.0
     sharing: bool = True
     """Whether equal queries of one scope share a subscription."""
+    wall_clock: Callable[[], float] = time.time
+    """Seconds since the epoch, by which credentials expire."""

@@ -16,6 +16,7 @@ from typing import cast
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from bridge.core.forwarded import TrustedProxies
 from bridge.tls.reloading import ReloadableFiles
 from bridge.web.fast_path.connection import HttpConnection
 from bridge.web.fast_path.fast_path import FastPath
@@ -25,6 +26,7 @@ from bridge.web.http.registry import IDLE_TIMEOUT
 
 from .context import WebContext
 from .listening_sockets import BACKLOG, url_of
+from .proxied_accepting import ProxiedAccepting
 from .socket_limiter import SocketLimiter
 
 LINGER = 1.0
@@ -63,7 +65,8 @@ class Listener:
     """Serves one application on sockets that are bound already, and closes them at the end.
 
     `context`: of streams, where it serves any; aiohttp serves the rest. `limiter`: how many
-    connections may be open, streams or not. The hub ends all streams before the listener is closed.
+    connections may be open, streams or not. `proxies`: those that send a PROXY header. The hub ends
+    all streams before the listener is closed.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Listener:
         context: WebContext | None = None,
         certificate: ReloadableFiles[ssl.SSLContext] | None = None,
         limiter: SocketLimiter | None = None,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         self._sockets = list(sockets)
         self._fast_path = (
@@ -84,6 +88,7 @@ class Listener:
         if limiter is not None:
             limiter.add(lambda: self.connections)
         self._servers: list[asyncio.Server] = []
+        self._proxied = None if proxies is None else ProxiedAccepting(proxies, self._serve_proxied)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.5)
 
     @property
@@ -108,8 +113,23 @@ class Listener:
         if self._servers:
             await self._serve()
 
+    async def _serve_proxied(self, connection: socket.socket, peer: str) -> None:
+        certificate = self._certificate
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: self._accept(peer),
+            connection,
+            ssl=certificate.current if certificate else None,
+            ssl_handshake_timeout=IDLE_TIMEOUT if certificate else None,
+            ssl_shutdown_timeout=TLS_SHUTDOWN if certificate else None,
+        )
+
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
+        if self._proxied is not None:
+            for sock in self._sockets:
+                sock.listen(BACKLOG)
+                self._proxied.start(sock)
+            return
         before, self._servers = self._servers, []
         certificate = self._certificate
         for sock in self._sockets:
@@ -126,11 +146,11 @@ class Listener:
         for server in before:
             server.close()
 
-    def _accept(self) -> asyncio.Protocol:
+    def _accept(self, peer: str | None = None) -> asyncio.Protocol:
         if self._limiter is not None and not self._limiter.admit():
             return _Refused()
         return (
-            HttpConnection(self._fast_path)
+            HttpConnection(self._fast_path, peer)
             if self._fast_path is not None
             else self._aiohttp_connection() or _Refused()
         )
@@ -140,7 +160,7 @@ class Listener:
         server = self._runner.server
         if server is None:
             return None
-        return AiohttpConnection(
+        connection = AiohttpConnection(
             server,
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]
@@ -151,6 +171,8 @@ class Listener:
             max_field_size=MAX_HEADER,
             max_headers=MAX_HEADERS,
         )
+        connection.peer = None
+        return connection
 
     def stop_accepting(self) -> None:
         """Close the port; connections stay. Idempotent."""
@@ -162,6 +184,8 @@ class Listener:
 
     async def close(self) -> None:
         """Close the port and all connections."""
+        if self._proxied is not None:
+            await self._proxied.close()
         self.stop_accepting()
         if self._fast_path is not None:
             await self._fast_path.registry.close()

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from aiohttp import web
 
+from bridge.core.forwarded import TrustedProxies
 from bridge.core.origin import is_loopback
 from bridge.tls.reloading import ReloadableFiles
 
@@ -76,10 +77,12 @@ async def bind_listeners(
     certificate: ReloadableFiles[ssl.SSLContext] | None,
     limit: int,
     reuse_port: bool,
+    proxies: TrustedProxies | None,
 ) -> Listeners:
     """Bind all addresses, hosts and ports; nothing is served before `open`.
 
-    `application`: makes one. `limit`: connections that may be open, 0 is no limit.
+    `application`: makes one. `limit`: connections that may be open, 0 is no limit. `proxies`: those
+    that send a PROXY header.
 
     Raises:
         OSError: an address is in use, or not this machine's. Then none is bound.
@@ -107,7 +110,12 @@ async def bind_listeners(
         own = replace(context, settings=settings)
         listeners.append(
             Listener(
-                application(own), sockets, context=own, certificate=certificate, limiter=limiter
+                application(own),
+                sockets,
+                context=own,
+                certificate=certificate,
+                limiter=limiter,
+                proxies=proxies,
             )
         )
     return Listeners(listeners, urls, certificate)

@@ -7,6 +7,7 @@ from typing import TypeAlias
 from aiohttp import web
 
 from bridge.core.errors import Failed
+from bridge.web.http.aiohttp_connection import AiohttpConnection
 from bridge.web.http.problem import http_error_refusal
 from bridge.web.http.response_headers import response_headers
 from bridge.web.sse.handler import sse_handler
@@ -14,6 +15,7 @@ from bridge.web.window.handler import METHODS as WINDOW_METHODS
 from bridge.web.window.handler import window_handler
 from bridge.web.ws.handler import websocket_handler
 
+from .client_address import client_address
 from .context import CONTEXT, WebContext
 from .origin_check import check_request_origin
 from .pages import handlers
@@ -21,7 +23,11 @@ from .probes import ProbeHandlers
 from .schema_handler import METHODS as SCHEMA_METHODS
 from .schema_handler import schema_handler
 from .stream_log import request_id
-from .stream_request import FOREIGN_ORIGIN
+from .stream_request import CLIENT_ADDRESS, FOREIGN_ORIGIN
+from .ticket_handler import TICKET_PATH, ticket_handler
+
+HEALTH = ("/healthz", "/readyz")
+"""Paths that are served whatever Host names: probes call a pod by its address."""
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -46,13 +52,23 @@ def application(
 
 
 def admin_application(
-    context: WebContext, probes: ProbeHandlers, *, loopback: bool
+    context: WebContext,
+    probes: ProbeHandlers,
+    *,
+    loopback: bool,
+    commands: dict[str, Handler] | None = None,
 ) -> web.Application:
-    """Build the operators' application. `loopback`: its port is on a loopback address."""
-    app = _application(replace(context, settings=replace(context.settings, loopback=loopback)))
+    """Build the operators' application. `loopback`: its port is on a loopback address.
+
+    `commands`: handlers of POST below `/admin/`, by name, guarded already.
+    """
+    settings = replace(context.settings, loopback=loopback, allowed_hosts=())
+    app = _application(replace(context, settings=settings))
     app.router.add_get("/healthz", probes.healthz)
     app.router.add_get("/readyz", probes.readyz_with_replicas)
     app.router.add_get("/metrics", probes.metrics)
+    for name, handler in (commands or {}).items():
+        app.router.add_post(f"/admin/{name}", handler)
     return app
 
 
@@ -76,6 +92,8 @@ def add_stream_routes(app: web.Application, base_path: str) -> None:
         for method in methods:
             app.router.add_route(method, base_path + path, handler)
         app.router.add_options(base_path + path, preflight)
+    app.router.add_options(base_path + TICKET_PATH, preflight)
+    app.router.add_route("*", base_path + TICKET_PATH, ticket_handler)
 
 
 def _application(context: WebContext | None) -> web.Application:
@@ -91,7 +109,15 @@ async def failure_middleware(request: web.Request, handler: Handler) -> web.Stre
     """Check Host and Origin before anything else; answer every failure with a problem."""
     context = request.app[CONTEXT]
     try:
-        foreign_origin = check_request_origin(request.headers, context.settings)
+        settings, connection = context.settings, AiohttpConnection.of(request)
+        request[CLIENT_ADDRESS] = client_address(
+            (connection and connection.peer) or request.remote or "",
+            request.headers,
+            settings.trusted_proxies,
+        )
+        foreign_origin = check_request_origin(
+            request.headers, settings, any_host=request.path in HEALTH
+        )
         if foreign_origin is not None:
             request[FOREIGN_ORIGIN] = foreign_origin
         return await handler(request)

@@ -7,8 +7,8 @@ from pathlib import Path
 import playwright
 import pytest
 
-ROOT = Path(__file__).parents[2]
-LIBRARY = ROOT / "clients" / "js"
+from library_paths import ROOT
+
 BUNDLED = Path(playwright.__file__).parent / "driver" / "node"
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from conftest import LIBRARY
+from library_paths import LIBRARY
 
 TESTS = LIBRARY / "test"
 PLAIN = ["reducer", "query", "view"]

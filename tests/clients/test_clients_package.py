@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import LIBRARY, ROOT
+from library_paths import LIBRARY, ROOT
 
 MOST = 8 * 1024
 SOURCES = LIBRARY / "src"
@@ -17,7 +17,9 @@ def npx(node_packages):
     """Run a tool of the package; returns its output."""
 
     def run(*words):
-        done = subprocess.run(("npx", "--no-install", *words), cwd=LIBRARY, capture_output=True, text=True)
+        done = subprocess.run(
+            ("npx", "--no-install", *words), cwd=LIBRARY, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
