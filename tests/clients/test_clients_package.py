@@ -52,12 +52,15 @@ def test_what_npm_packs_can_be_resolved_with_types_by_every_module_system_that_i
             cwd=tmp_path / "js",
             capture_output=True,
             text=True,
+            check=False,
         )
         assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_the_core_is_at_most_8_kb_gzipped(node, node_packages):
-    run = subprocess.run((node, "tools/size.mjs"), cwd=LIBRARY, capture_output=True, text=True)
+    run = subprocess.run(
+        (node, "tools/size.mjs"), cwd=LIBRARY, capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stderr
     [size] = re.findall(r"^core, in one file: (\d+)$", run.stdout, re.MULTILINE)
     assert 5000 < int(size) <= MOST
