@@ -24,6 +24,12 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+_LIBRARY_HEADERS = {
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "Cache-Control": "no-cache",
+}
+"""The library is public: a page of any origin may import it. What it may ask is another matter."""
 _STATIC = resources.files("bridge.web.pages") / "static"
 _BASE = b'content="/api/v1/live"'
 
@@ -35,7 +41,9 @@ async def home(_: web.Request) -> web.Response:
 
 async def library(request: web.Request) -> web.Response:
     """Serve a module of the browser library; `livequery.js` is its entry."""
-    return _file(_STATIC / "client", request.match_info["name"])
+    response = _file(_STATIC / "client", request.match_info["name"])
+    response.headers.update(_LIBRARY_HEADERS)
+    return response
 
 
 def explorer(base_path: str) -> Callable[[web.Request], Awaitable[web.Response]]:
