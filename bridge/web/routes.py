@@ -7,13 +7,9 @@ from typing import TypeAlias
 
 from aiohttp import HttpVersion10, web
 
-<<<<<<< HEAD
-from bridge.core.errors import Failed
+from bridge.core.errors import Failed, Kind
 from bridge.web.admin.admin_token import AdminToken
 from bridge.web.admin.inspector_handlers import InspectorHandlers
-=======
-from bridge.core.errors import Failed, Kind
->>>>>>> main
 from bridge.web.http.aiohttp_connection import AiohttpConnection
 from bridge.web.http.preflight import is_preflight, preflight_fields
 from bridge.web.http.problem import http_error_refusal
