@@ -1,15 +1,19 @@
 """Journal: what has happened to one subscription, for operators.
 
 Invariant: a note belongs to one group of the window's log, by its position; the oldest are dropped.
+Most notes are of plain changes, which take 16 bytes each.
 """
 
-from collections import Counter, deque
+from array import array
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from .observer import Observer
 
 MAX_NOTES: Final = 1024
+CHANGE: Final = "change"
+"""The cause of a group that is passed on as the tier sent it."""
 
 
 class Note(NamedTuple):
@@ -33,19 +37,31 @@ class Journal:
         """Upstream calls that were replaced by another."""
         self.lag: float | None = None
         """Seconds from the last change at the tier to its write to viewers."""
-        self._notes: deque[Note] = deque(maxlen=MAX_NOTES)
+        self._times, self._positions = array("d"), array("q")
+        self._causes: dict[int, str] = {}  # by position; of other causes than CHANGE
 
-    def note(self, at: float, position: int, cause: str) -> None:
+    def note(self, at: float, position: int, cause: str = CHANGE) -> None:
         """Note groups up to a position of the log."""
-        self._notes.append(Note(at, position, cause))
+        if len(self._times) >= 2 * MAX_NOTES:
+            for dropped in self._positions[:MAX_NOTES]:
+                self._causes.pop(dropped, None)
+            del self._times[:MAX_NOTES], self._positions[:MAX_NOTES]
+        self._times.append(at)
+        self._positions.append(position)
+        if cause != CHANGE:
+            self._causes[position] = cause
 
     def restart(self) -> None:
         """Forget the notes: the log begins anew."""
-        self._notes.clear()
+        del self._times[:], self._positions[:]
+        self._causes.clear()
 
     def notes(self) -> Sequence[Note]:
         """Return the notes, the oldest first."""
-        return tuple(self._notes)
+        return [
+            Note(at, position, self._causes.get(position, CHANGE))
+            for at, position in zip(self._times, self._positions, strict=True)
+        ]
 
 
 class JournalObserver(Observer):

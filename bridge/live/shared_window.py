@@ -17,11 +17,8 @@ from bridge.core.snapshot_cache import SnapshotCache
 from bridge.core.streamed_set import Mirror, StreamedSet
 from bridge.core.window import Rows, Window
 
-from .journal import Journal
+from .journal import CHANGE, Journal
 from .observer import Observer
-
-CHANGE = "change"
-"""The cause of a group that the tier sent as it is passed on."""
 
 
 class SharedWindow:
