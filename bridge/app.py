@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
@@ -24,6 +26,8 @@ from bridge.process.worker import WorkerSettings
 from bridge.telemetry.loop_lag import LoopLag
 from bridge.telemetry.metrics import Metrics
 from bridge.telemetry.version import bridge_version
+from bridge.web.admin.inspector import Inspector
+from bridge.web.admin.inspector_handlers import InspectorHandlers
 from bridge.web.admin.revoking import Revoking, revoke_handler
 from bridge.web.admission import Admission
 from bridge.web.context import WebContext
@@ -179,18 +183,25 @@ class Bridge:
             self._start_task(store.keep_current(), "keys of tokens")
 
     async def _open_admin(self, sockets: list[socket.socket]) -> None:
-        token = self._admin_token
+        inspector = InspectorHandlers(Inspector(self._hub, self._replicas), self._ask_to_drain)
         app = admin_application(
             self.context,
             self._probes,
             loopback=is_loopback(sockets[0].getsockname()[0]),
-            commands={"revoke": token.guard(revoke_handler(self._revoking.revoke))}
-            if token
-            else {},
+            token=self._admin_token,
+            commands={
+                "revoke": revoke_handler(self._revoking.revoke),
+                "drain": inspector.ask_to_drain,
+            },
+            inspector=inspector,
         )
         self._admin = Listener(app, sockets)
         await self._admin.open()
         logger.info("metrics and health at %s", self._admin.url)
+
+    def _ask_to_drain(self) -> None:
+        """Have the process drain and end, as SIGTERM does; all workers, where there are several."""
+        os.kill(os.getppid() if self._federation is not None else os.getpid(), signal.SIGTERM)
 
     def _start_task(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._tasks.append(asyncio.create_task(work, name=name))
