@@ -28,7 +28,15 @@ from bridge.web.probes import ProbeHandlers
 from bridge.web.routes import admin_application, application
 from bridge.web.schema_cache import SchemaCache
 
-from .factories import backend, endpoints, listener_certificate, live_settings, web_settings
+from .factories import (
+    backend,
+    endpoints,
+    listener_certificate,
+    live_settings,
+    query_rules,
+    stream_limits,
+    web_settings,
+)
 from .metric_bindings import bind_metrics
 
 logger = logging.getLogger(__name__)
@@ -58,16 +66,14 @@ class Bridge:
             backend=tier,
             settings=live_settings(config),
             observer=self.metrics,
+            rules=query_rules(config),
         )
         stall_monitor = StallMonitor(stall=config.stall_timeout)
         self._memory = MemoryGuard(
             read=lambda: read_usage(config.memory_limit), cut=stall_monitor.shed
         )
         self._admission = Admission(
-            limit=max_streams,
-            limit_per_ip=config.max_connections_per_ip,
-            rate=config.accept_rate,
-            memory_short=lambda: self._memory.short,
+            stream_limits(config, max_streams), memory_short=lambda: self._memory.short
         )
         self.context = WebContext(
             hub=self._hub,

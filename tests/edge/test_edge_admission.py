@@ -7,7 +7,7 @@ import pytest
 
 from bridge.core.errors import Failed, Kind
 from bridge.web.accept_limiter import MAX_RETRY_AFTER, AcceptLimiter
-from bridge.web.admission import Admission
+from bridge.web.admission import Admission, StreamLimits
 from clients import QUERY, SseClient
 
 
@@ -64,7 +64,7 @@ def test_without_a_rate_all_are_admitted(clock):
 
 
 def test_a_refusal_for_another_reason_spends_no_token(clock):
-    admission = Admission(limit=0, limit_per_ip=1, rate=1, clock=clock)
+    admission = Admission(StreamLimits(per_address=1, rate=1), clock=clock)
     admission.admit("a")
     for _ in range(10):
         with pytest.raises(Failed) as refused:

@@ -67,7 +67,7 @@ async def status_line(reader):
 
 
 def counted(bridge):
-    return dict(bridge.context.admission._by_ip)
+    return dict(bridge.context.admission._by_address)
 
 
 @pytest.mark.parametrize("request_of", [plain, odd, upgrade])

@@ -16,6 +16,7 @@ from bridge.web.context import WebContext
 from bridge.web.parse_cache import parse_cached
 from bridge.web.stream_log import CORE_WS
 from bridge.web.stream_request import StreamRequest
+from bridge.web.stream_slot import StreamSlot
 from bridge.wire import core_commands
 from bridge.wire.encoders import CoreWsEncoder
 
@@ -39,6 +40,7 @@ class CoreSession:
         "_opened",
         "_reanchoring",
         "_request",
+        "_slot",
         "_started_at",
         "_viewer",
     )
@@ -50,11 +52,13 @@ class CoreSession:
         request: StreamRequest,
         commands: CommandReader,
         send_buffer: SendBuffer,
+        slot: StreamSlot,
         end: Callable[[End], None],
     ) -> None:
         self._context = context
         self._request = request
         self._commands = commands
+        self._slot = slot
         self._end = end
         self._viewer = context.viewer(send_buffer, CoreWsEncoder())
         self._viewer.ended.add_done_callback(self._on_viewer_ended)
@@ -77,6 +81,7 @@ class CoreSession:
             query = _parse_first(text, settings.max_rows)
             self._entity = query.entity
             identity = self._context.identity(self._request)
+            self._slot.identify(identity)
             self._opened = opened = self._context.hub.start_subscribe(self._viewer, query, identity)
             opened.add_done_callback(self._on_opened)
             while (text := await self._commands.read()) is not None:

@@ -11,6 +11,7 @@ from bridge.web.http.aiohttp_connection import AiohttpConnection
 from bridge.web.session_end import SessionEnd
 from bridge.web.stream_log import V1_WS
 from bridge.web.stream_request import StreamRequest
+from bridge.web.stream_slot import StreamSlot
 from bridge.web.transport_sink import TransportSink
 from bridge.wire.v1_commands import SUBPROTOCOL
 from bridge.wire.websocket import CLOSE_NORMAL
@@ -28,7 +29,9 @@ async def websocket_handler(request: web.Request) -> web.StreamResponse:
     context = request.app[CONTEXT]
     connection, session_end = AiohttpConnection.of(request), SessionEnd()
     stream_request = StreamRequest.from_aiohttp(request, websocket=True)
-    with context.slot(stream_request.remote, stream_request.protocol, session_end.drain):
+    slot = StreamSlot(context, stream_request, drain=session_end.drain, age=session_end.age)
+    slot.acquire_for(stream_request)
+    try:
         websocket = StrictWebSocketResponse(
             autoping=False,
             compress=False,  # it would encode again for each client what is encoded once
@@ -39,7 +42,9 @@ async def websocket_handler(request: web.Request) -> web.StreamResponse:
         await websocket.prepare(_with_chosen_protocol(request, stream_request))
         if request.transport is not None:
             sink = TransportSink(request.transport, connection)
-            await serve_websocket(context, stream_request, websocket, sink, session_end)
+            await serve_websocket(context, stream_request, websocket, sink, session_end, slot=slot)
+    finally:
+        slot.release()
     return websocket
 
 
