@@ -13,7 +13,6 @@ from bridge.config.loader import PREFIX, VARIABLES, ConfigError, Setting, resolv
 from bridge.config.options import BY_KEY, Config
 from bridge.config.service_links import log_service_links
 from bridge.process.announcement import announce
-from bridge.process.metrics_federation import MetricsFederation
 from bridge.process.run import run_event_loop, run_service, stop_at_end_of_stdin, stop_signal
 from bridge.process.supervisor import Supervisor, WorkerError
 from bridge.process.worker import WorkerSettings
@@ -24,7 +23,7 @@ from bridge.tls.pem import TlsError
 from .app import Bridge
 from .demo import DemoError
 from .demo import demo as run_demo
-from .factories import endpoints, listener_certificate
+from .factories import authenticator, endpoints, listener_certificate, operator_token
 from .tail import TailError
 from .tail import tail as run_tail
 from .verify.command import verify
@@ -93,7 +92,10 @@ async def _serve(config: Config) -> None:
 
 async def _supervise(config: Config, options: Mapping[str, Setting]) -> None:
     stop = stop_signal()
-    listener_certificate(config)  # a file that can't be used is reported once, not by every worker
+    # Files that can't be used are reported once, not by every worker.
+    listener_certificate(config)
+    authenticator(config)
+    operator_token(config)
     await Supervisor(config, options, on_listening=announce).run(stop)
 
 
@@ -109,8 +111,8 @@ def worker() -> None:
 async def _work(settings: WorkerSettings, config: Config) -> None:
     stop = stop_signal()
     await stop_at_end_of_stdin(stop)
-    federation = MetricsFederation(settings.directory, settings.name)
-    await run_service(Bridge(config, federation=federation), stop=stop, on_listening=announce)
+    bridge = Bridge(config, worker=settings)
+    await run_service(bridge, stop=stop, on_listening=announce)
 
 
 # ------------------------------------------------------------ check
@@ -127,6 +129,8 @@ def check(*, file: str | None, **flags: str | None) -> None:
         config, _ = resolve(flags, os.environ, file)
         _require_upstream(config)
         listener_certificate(config)
+        authenticator(config)
+        operator_token(config)
     except (ConfigError, TlsError) as error:
         raise click.UsageError(str(error)) from None
     click.echo("configuration: ok")

@@ -1,8 +1,13 @@
 """Factories: parts of a bridge that are made from the Config alone."""
 
+import secrets
 import ssl
+import time
+from pathlib import Path
 from typing import Final
 
+from bridge.config.auth_rules import issuers
+from bridge.config.loader import ConfigError
 from bridge.config.options import Config
 from bridge.core.query_rules import QueryRules
 from bridge.live.backend import Backend
@@ -13,9 +18,22 @@ from bridge.tls.reloading import ReloadableFiles
 from bridge.upstream.backend import GrpcBackend
 from bridge.upstream.call_opener import CallOpener
 from bridge.upstream.endpoints import Endpoints
+from bridge.web.admin.admin_token import AdminToken
 from bridge.web.admission import StreamLimits
+from bridge.web.auth.authenticator import Authenticator
+from bridge.web.auth.identities import Identities
+from bridge.web.auth.key_source import FileKeySource, UrlKeySource
+from bridge.web.auth.key_store import KeyStore
+from bridge.web.auth.settings import AuthMode, AuthSettings, IssuerSettings
+from bridge.web.auth.tickets import Tickets
+from bridge.web.auth.token_verifier import Issuer, TokenVerifier
+from bridge.web.auth.verification_key import BadKey
 from bridge.web.settings import WebSettings
 
+MIN_TICKET_KEY = 32
+"""Bytes of the secret that seals tickets."""
+MIN_ADMIN_TOKEN = 16
+"""Bytes of the operators' token."""
 # What `auto` is. Without a limit of streams per address, an address is taken for a proxy's.
 MAX_QUERIES: Final = 500
 MAX_SUBSCRIPTIONS: Final = 1000
@@ -41,6 +59,81 @@ def endpoints(config: Config) -> Endpoints:
         tls=files if config.upstream_tls or files.paths or server_name else None,
         server_name=server_name,
     )
+
+
+def auth_settings(config: Config) -> AuthSettings:
+    """Return the settings of credentials."""
+    return AuthSettings(
+        mode=AuthMode(config.auth or "forward"),
+        issuers=tuple(
+            IssuerSettings(
+                issuer=table.issuer,
+                audiences=frozenset(table.audience),
+                keys=table.keys,
+                ca=table.ca,
+                algorithms=frozenset(table.algorithms),
+            )
+            for table in issuers(config)
+        ),
+        leeway=config.jwt_leeway,
+        types=config.jwt_types,
+        claims_metadata=config.claims_metadata,
+        cookie=config.auth_cookie,
+    )
+
+
+def authenticator(config: Config, *, ticket_key: bytes | None = None) -> Authenticator:
+    """Make what judges credentials. `ticket_key`: drawn by another process, for all of a bridge.
+
+    Raises:
+        ConfigError: keys or the key of tickets can't be used.
+
+    """
+    settings = auth_settings(config)
+    identities = Identities(
+        config.forward_metadata,
+        config.scope or None,
+        settings.claims_metadata,
+        rule_claims=frozenset(rule.claim[0] for rule in config.entities if rule.claim),
+    )
+    if config.ticket_key is not None:
+        ticket_key = read_secret(config.ticket_key, "--ticket-key", least=MIN_TICKET_KEY)
+    clock = time.time
+    verifier = tickets = None
+    if settings.mode is AuthMode.JWT:
+        verifier = TokenVerifier(settings, list(map(_issuer, settings.issuers)), clock=clock)
+    if settings.mode is not AuthMode.NONE:
+        tickets = Tickets(ticket_key or secrets.token_bytes(MIN_TICKET_KEY), clock)
+    return Authenticator(settings, identities, verifier=verifier, tickets=tickets, clock=clock)
+
+
+def _issuer(settings: IssuerSettings) -> Issuer:
+    """Make an issuer; keys in a file are read now. Raises ConfigError."""
+    try:
+        if settings.keys.startswith("https:"):
+            return Issuer(settings, KeyStore(UrlKeySource(settings)))
+        source = FileKeySource(settings)
+        return Issuer(settings, KeyStore(source, first=source.load()))
+    except BadKey as error:
+        raise ConfigError(f"--jwt-keys: {error}") from None
+
+
+def read_secret(path: str, option: str, *, least: int) -> bytes:
+    """Read a file that holds a secret, white space around it left out. Raises ConfigError."""
+    try:
+        secret = Path(path).read_bytes().strip()
+    except OSError as error:
+        raise ConfigError(f"{option} {path}: {error.strerror}") from None
+    if len(secret) < least:
+        raise ConfigError(f"{option} {path}: {least} bytes at least are needed")
+    return secret
+
+
+def operator_token(config: Config) -> AdminToken | None:
+    """Read the operators' token; returns None where there is none. Raises ConfigError."""
+    if config.admin_token is None:
+        return None
+    return AdminToken(read_secret(config.admin_token, "--admin-token", least=MIN_ADMIN_TOKEN))
 
 
 def backend(config: Config, endpoints: Endpoints) -> Backend:

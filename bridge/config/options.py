@@ -16,6 +16,7 @@ from bridge.core.query_rules import EntityRule
 
 from . import hosts, values
 from .entity_rules import entity_rules
+from .issuer_table import IssuerTable, issuer_tables
 from .values import ListenAddress
 
 T = TypeVar("T")
@@ -27,6 +28,7 @@ class OptionGroup(enum.StrEnum):
     TIER = "Tier"
     LISTENER = "Listener"
     BROWSERS = "Browsers and origins"
+    CREDENTIALS = "Credentials"
     LIMITS = "Limits"
     TIMING = "Timing"
     PROCESS = "Process"
@@ -108,8 +110,7 @@ class Config:
     )
     upstream_ca: str | None = _file(
         OptionGroup.TIER,
-        help="Require a tier certificate signed by this CA (PEM file). "
-        "Default: the system's CAs; for Reanchor and health, gRPC's own.",
+        help="Require a tier certificate signed by this CA (PEM file). Default: the system's CAs.",
     )
     upstream_cert: str | None = _file(
         OptionGroup.TIER, help="Client certificate for the tier, with its chain (PEM file)."
@@ -211,6 +212,90 @@ class Config:
         OptionGroup.LISTENER,
         default="off",
         help="Expect a PROXY protocol header, version 1 or 2, on connections of --trusted-proxies.",
+    )
+    auth: Literal["forward", "jwt", "none"] | None = option(
+        OptionGroup.CREDENTIALS,
+        values.auth_mode,
+        "forward|jwt|none",
+        help="Who judges credentials: the tier, the bridge, or nobody. "
+        "It must be said unless --listen is a loopback address; there forward is the default.",
+    )
+    jwt_keys: str | None = option(
+        OptionGroup.CREDENTIALS,
+        values.optional_key_location,
+        "FILE|URL",
+        help="Keys that verify tokens: a PEM or JWKS file, or the https URL of a JWKS. "
+        "secret:FILE is a file whose text is a secret.",
+    )
+    jwt_ca: str | None = _file(
+        OptionGroup.CREDENTIALS,
+        help="Require a certificate signed by this CA (PEM file) of the URL in --jwt-keys.",
+    )
+    jwt_issuer: str | None = option(
+        OptionGroup.CREDENTIALS,
+        values.optional_text,
+        "NAME",
+        help="`iss` that a token must have.",
+    )
+    jwt_audience: tuple[str, ...] = option(
+        OptionGroup.CREDENTIALS,
+        values.names,
+        "NAME,…",
+        help="`aud` of which a token must have one.",
+    )
+    jwt_algorithms: tuple[str, ...] = option(
+        OptionGroup.CREDENTIALS,
+        values.jwt_algorithms,
+        "NAME,…",
+        help="Signature algorithms that are accepted, each only with a key of its kind. "
+        "Default: RS256, ES256, EdDSA; HS256 with a secret.",
+    )
+    jwt_types: frozenset[str] = option(
+        OptionGroup.CREDENTIALS,
+        values.jwt_types,
+        "NAME,…",
+        default="JWT,at+jwt",
+        help="`typ` that a token may have, if it has one.",
+    )
+    jwt_leeway: float = option(
+        OptionGroup.CREDENTIALS,
+        values.duration,
+        "TIME",
+        default="30s",
+        help="Difference of clocks that is allowed for when times in tokens are judged.",
+    )
+    issuer: tuple[IssuerTable, ...] = option(
+        OptionGroup.CREDENTIALS,
+        issuer_tables,
+        "JSON",
+        help="Issuers of tokens, where there are several: [[issuer]] tables in the --config file. "
+        "Each has `issuer`, `audience` and `keys`, and may have `ca` and `algorithms`.",
+    )
+    claims_metadata: tuple[tuple[str, str], ...] = option(
+        OptionGroup.CREDENTIALS,
+        values.claims_metadata,
+        "CLAIM=NAME,…",
+        help="Claims that are sent to the tier, each under a name. "
+        "What a client sends under that name is dropped.",
+    )
+    auth_cookie: str | None = option(
+        OptionGroup.CREDENTIALS,
+        values.cookie_name,
+        "NAME",
+        help="Cookie that may hold a credential.",
+    )
+    ticket_key: str | None = _file(
+        OptionGroup.CREDENTIALS,
+        help="File with the secret that seals tickets, 32 characters at least. Replicas share it. "
+        "Default: drawn at the start.",
+    )
+    revocations: str | None = _file(
+        OptionGroup.CREDENTIALS,
+        help="File of revocations, one JSON object a line. It is read again when it changes.",
+    )
+    admin_token: str | None = _file(
+        OptionGroup.CREDENTIALS,
+        help="File with the bearer token of operators, for commands at --admin-listen.",
     )
     max_connections: int = option(
         OptionGroup.LIMITS,

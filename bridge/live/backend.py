@@ -31,6 +31,10 @@ class Identity:
     holder: Hashable = field(default=None, compare=False)
     address: str = field(default="", compare=False)
     claims: Collection[tuple[str, str]] = field(default=(), compare=False)
+    expires_at: float | None = None
+    """When the credential in `metadata` expires, in seconds since the epoch; None: never."""
+    credential: object = field(default=None, compare=False)
+    """What it was made from, for the floor above."""
 
     @property
     def counted_as(self) -> tuple[Hashable, ...]:

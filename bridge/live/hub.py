@@ -7,6 +7,7 @@ remembered, unless the answer was too large (`negative_cache`).
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import TypeAlias
 
 from bridge.core.errors import Failed, Kind
@@ -115,6 +116,11 @@ class Hub:
         if subscription is not None:
             self._hold(subscription, viewer, identity)
 
+    def withdraw(self, withdrawn: Callable[[Identity], bool]) -> None:
+        """Have the tier asked on these identities no more; calls that run on one change hands."""
+        for subscription in tuple(self._all):
+            subscription.withdraw(withdrawn)
+
     def unsubscribe(self, viewer: Viewer, reason: EndReason) -> None:
         """Release what a viewer holds. Idempotent."""
         subscription = self._by_viewer.pop(viewer, None)
@@ -154,7 +160,7 @@ class Hub:
     def _hold(self, subscription: Subscription, viewer: Viewer, identity: Identity) -> None:
         self._cancel_linger(subscription)
         self.limiter.hold(subscription, identity)
-        before = subscription.subscribers.add(viewer, identity)
+        before = subscription.hold(viewer, identity)
         if before is not None:
             self.limiter.release(subscription, before)
 

@@ -21,6 +21,10 @@ class SessionTarget(Protocol):
         """The identity for the next call."""
 
     @property
+    def next_identity(self) -> Identity | None:
+        """The best identity of its subscribers; None: each was rejected, or there is none."""
+
+    @property
     def has_subscribers(self) -> bool:
         """Whether anybody is there for whom a lost call may be opened again."""
 

@@ -1,5 +1,7 @@
 """LiveSettings: what the root passes down to the live layer."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .query_limits import QueryLimits
@@ -27,3 +29,5 @@ class LiveSettings:
     limits: QueryLimits = QueryLimits()  # noqa: RUF009 - frozen
     sharing: bool = True
     """Whether equal queries of one scope share a subscription."""
+    wall_clock: Callable[[], float] = time.time
+    """Seconds since the epoch, by which credentials expire."""

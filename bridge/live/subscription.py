@@ -9,7 +9,7 @@ once, with one reason, and ends every viewer.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.group import Change
@@ -80,9 +80,25 @@ class Subscription:
         return self.subscribers.latest_identity()
 
     @property
+    def next_identity(self) -> Identity | None:
+        """The best identity of its subscribers; None: each was rejected, or there is none."""
+        return self.subscribers.best_identity()
+
+    @property
     def has_subscribers(self) -> bool:
         """Whether anybody holds it. If not, it lingers, and a lost call is not opened again."""
         return len(self.subscribers) > 0
+
+    def hold(self, subscriber: Hashable, identity: Identity) -> Identity | None:
+        """Add a subscriber, or replace its identity by a newer one. Return the one before."""
+        before = self.subscribers.add(subscriber, identity)
+        self._session.identity.check()
+        return before
+
+    def withdraw(self, withdrawn: Callable[[Identity], bool]) -> None:
+        """Use these identities no more."""
+        if self.subscribers.withdraw(withdrawn) | self._session.identity.withdraw(withdrawn):
+            self._session.identity.check()
 
     def reject_identity(self, identity: Identity) -> bool:
         """Note that the tier refused an identity. Return whether a subscriber has another one."""

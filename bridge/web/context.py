@@ -1,13 +1,11 @@
 """WebContext: what all handlers share, built once by the composition root."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from bridge.core.client_address import counted_address
 from bridge.core.errors import Failed, Kind
-from bridge.live.backend import Identity
 from bridge.live.encoder import Encoder
 from bridge.live.hub import Hub
 from bridge.live.resume import Resume
@@ -17,13 +15,12 @@ from bridge.live.stream_end import End, EndReason
 from bridge.live.viewer import Viewer
 
 from .admission import Admission
+from .auth.authenticator import Authenticator
 from .http.problem import Refusal, refusal
-from .identity import identify, with_token
 from .idle_timers import IdleTimers
 from .schema_cache import SchemaCache
 from .settings import WebSettings
 from .stream_log import StreamLog
-from .stream_request import StreamRequest
 from .transport_sink import TransportSink
 
 STALLED = End(EndReason.STALLED, Failed(Kind.TOO_SLOW, "read too slowly"))
@@ -37,23 +34,12 @@ class WebContext:
     stall_monitor: StallMonitor
     admission: Admission
     settings: WebSettings
+    authenticator: Authenticator
     schemas: SchemaCache
     idle_timers: IdleTimers = field(default_factory=IdleTimers)
     stream_log: StreamLog = field(default_factory=StreamLog)
     clients: dict[Callable[[], None], None] = field(default_factory=dict)
     """The callback by which each open stream learns that the bridge drains."""
-
-    def identity(self, request: StreamRequest, token: str | None = None) -> Identity:
-        """Read on whose behalf a client asks; `token` replaces its Authorization header.
-
-        Limits count it by its address too: no credential is verified here. Raises Failed.
-        """
-        forward, scope = self.settings.forward, self.settings.scope
-        if token is None:
-            identity = identify(request.headers, forward, scope)
-        else:
-            identity = with_token(request.headers, token, forward, scope)
-        return replace(identity, address=counted_address(request.remote))
 
     def refuse(self, request_id: str, failure: Failed, *, soft: bool = False) -> Refusal:
         """Count and log a failure over HTTP; return the response."""

@@ -24,6 +24,7 @@ from .schema_handler import METHODS as SCHEMA_METHODS
 from .schema_handler import schema_handler
 from .stream_log import request_id
 from .stream_request import CLIENT_ADDRESS, FOREIGN_ORIGIN
+from .ticket_handler import TICKET_PATH, ticket_handler
 
 HEALTH = ("/healthz", "/readyz")
 """Paths that are served whatever Host names: probes call a pod by its address."""
@@ -51,14 +52,23 @@ def application(
 
 
 def admin_application(
-    context: WebContext, probes: ProbeHandlers, *, loopback: bool
+    context: WebContext,
+    probes: ProbeHandlers,
+    *,
+    loopback: bool,
+    commands: dict[str, Handler] | None = None,
 ) -> web.Application:
-    """Build the operators' application. `loopback`: its port is on a loopback address."""
+    """Build the operators' application. `loopback`: its port is on a loopback address.
+
+    `commands`: handlers of POST below `/admin/`, by name, guarded already.
+    """
     settings = replace(context.settings, loopback=loopback, allowed_hosts=())
     app = _application(replace(context, settings=settings))
     app.router.add_get("/healthz", probes.healthz)
     app.router.add_get("/readyz", probes.readyz_with_replicas)
     app.router.add_get("/metrics", probes.metrics)
+    for name, handler in (commands or {}).items():
+        app.router.add_post(f"/admin/{name}", handler)
     return app
 
 
@@ -82,6 +92,8 @@ def add_stream_routes(app: web.Application, base_path: str) -> None:
         for method in methods:
             app.router.add_route(method, base_path + path, handler)
         app.router.add_options(base_path + path, preflight)
+    app.router.add_options(base_path + TICKET_PATH, preflight)
+    app.router.add_route("*", base_path + TICKET_PATH, ticket_handler)
 
 
 def _application(context: WebContext | None) -> web.Application:

@@ -18,7 +18,8 @@ async def schema_handler(request: web.Request) -> web.Response:
     check_cookie(stream_request)
     if context.hub.draining:
         raise Failed(Kind.UNAVAILABLE, "the bridge is draining", retry_after=1)
-    schema = await context.schemas.get(context.identity(stream_request))
+    credential = await context.authenticator.authenticate(stream_request)
+    schema = await context.schemas.get(credential.identity)
     fields = {"Cache-Control": "private, no-cache", "ETag": format_tag(schema.tag)}
     present = parse_if_none_match(request.headers.getall("If-None-Match", ()))
     if schema.tag in present or "*" in present:

@@ -64,17 +64,10 @@ class StreamSlot:
             self._life = context.idle_timers.start(life, self._age)
 
     def acquire_for(self, request: StreamRequest) -> None:
-        """Count the stream, also for the credential in its header. Raises Failed over a limit.
-
-        A credential that can't be read is no matter yet: its session says so.
-        """
+        """Count the stream, also for a credential in its header. Raises Failed over a limit."""
         self.acquire()
         try:
-            identity = self._context.identity(request)
-        except Failed:
-            return
-        try:
-            self.identify(identity)
+            self._count_for(self._context.authenticator.header_holder(request))
         except Failed:
             self.release()
             raise
@@ -86,10 +79,13 @@ class StreamSlot:
             Failed: QUOTA over the limit; then it is counted for the one before.
 
         """
-        if self._acquired and identity.holder != self._holder:
+        self._count_for(identity.holder)
+
+    def _count_for(self, holder: Hashable) -> None:
+        if self._acquired and holder != self._holder:
             admission, before = self._context.admission, self._holder
-            admission.admit_holder(identity.holder)
-            self._holder = identity.holder
+            admission.admit_holder(holder)
+            self._holder = holder
             admission.release_holder(before)
 
     def release(self) -> None:

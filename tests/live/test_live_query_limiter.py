@@ -116,9 +116,7 @@ async def test_the_oldest_lingering_query_of_the_client_itself_makes_room():
 async def test_nobody_is_counted_without_a_holder_and_an_address():
     limits = QueryLimits(queries_per_holder=1, queries_per_address=1, subscriptions_per_address=1)
     async with LiveBridge(limits=limits) as bridge:
-        clients = [
-            await bridge.client().join(query(limit), Identity()) for limit in (1, 2, 3)
-        ]
+        clients = [await bridge.client().join(query(limit), Identity()) for limit in (1, 2, 3)]
         assert not bridge.hub.limiter._queries
         for client in clients:
             client.leave()

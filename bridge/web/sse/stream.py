@@ -9,7 +9,9 @@ Whatever ends the stream, its subscription is released.
 """
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import Iterator
 from typing import Protocol
 
 from bridge.core.errors import Failed, Kind
@@ -17,6 +19,8 @@ from bridge.core.query import LiveQuery
 from bridge.core.query_parser import parse_query
 from bridge.live.resume import Resume
 from bridge.live.stream_end import End, EndReason
+from bridge.web.auth.credential_watch import Lease
+from bridge.web.auth.presented import Presented
 from bridge.web.context import STALLED, WebContext
 from bridge.web.http.response_headers import stream_response_head
 from bridge.web.idle_timers import IdleTimer
@@ -58,6 +62,7 @@ class SseStream:
         "_context",
         "_encoder",
         "_keep_alive",
+        "_lease",
         "_opened",
         "_owner",
         "_query",
@@ -81,6 +86,7 @@ class SseStream:
         self._query: LiveQuery | None = None
         self._opened: asyncio.Future[None] | None = None
         """Done when the tier has started the subscription."""
+        self._lease: Lease | None = None
         self._started_at: float | None = None
         self._timers: list[IdleTimer] = []
         self._keep_alive = False
@@ -100,33 +106,71 @@ class SseStream:
     def start(self, owner: StreamOwner) -> None:
         """Subscribe. The owner is called back from here on, maybe before this returns."""
         self._owner = owner
+        with self._refusing():
+            presented = self._admit()
+            keys = self._context.authenticator.keys_needed(presented)
+            if keys is None:
+                self._subscribe(presented)
+            else:
+                keys.add_done_callback(lambda _: self._on_keys(presented))
+
+    @contextlib.contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Refuse with what goes wrong before the tier is asked."""
         try:
-            self._opened = opened = self._subscribe()
+            yield
         except Failed as failure:
             self._refuse(failure)
-            return
         except Exception:
             logger.exception("an event stream failed")
             self._refuse(Failed(Kind.BROKEN, _BROKEN))
-            return
-        if opened.done():
-            self._on_opened(opened)
-        else:
-            opened.add_done_callback(self._on_opened)
 
-    def _subscribe(self) -> asyncio.Future[None]:
+    def _admit(self) -> Presented:
+        """Count the stream, and find its credential."""
         context, request = self._context, self._request
         check_cookie(request)
         if context.hub.draining:
             raise Failed(Kind.UNAVAILABLE, "the bridge is draining", retry_after=1)
         self._slot.acquire()
+        return context.authenticator.find(request)
+
+    def _on_keys(self, presented: Presented) -> None:
+        """Go on after a key was read, unless the client has left."""
+        if not self._closed:
+            with self._refusing():
+                self._subscribe(presented)
+
+    def _subscribe(self, presented: Presented) -> None:
+        """Judge the credential, then the query; ask the tier."""
+        context, request = self._context, self._request
+        credential = context.authenticator.judge(presented)
+        if credential.verified:
+            self._lease = context.authenticator.watch.hold(
+                credential, self._on_credential_ended, self._on_credential_expiring
+            )
         text = request.parameters.query if request.body is None else request.body
         if text is None:
             raise Failed(Kind.MALFORMED, "the parameter is missing", field="query")
         self._query = query = _parse(text, context.settings.max_rows)
-        identity = context.identity(request)
-        self._slot.identify(identity)
-        return context.hub.start_subscribe(self._viewer, query, identity)
+        self._slot.identify(credential.identity)
+        opened = context.hub.start_subscribe(self._viewer, query, credential.identity)
+        self._opened = opened
+        if opened.done():
+            self._on_opened(opened)
+        else:
+            opened.add_done_callback(self._on_opened)
+
+    def _on_credential_ended(self, failure: Failed) -> None:
+        if self._started_at is None:
+            # Before the response has begun, it is 401 like any other.
+            self._refuse(Failed(Kind.UNAUTHENTICATED, failure.message, field=failure.field))
+        else:
+            self._viewer.end(End(EndReason.EXPIRED, failure))
+
+    def _on_credential_expiring(self, expires_at: float) -> None:
+        message = self._encoder.auth_expiring(expires_at)
+        if message and self._started_at is not None:
+            self._viewer.send_buffer.write(message)
 
     def _refuse(self, failure: Failed) -> None:
         owner = self._owner
@@ -214,6 +258,8 @@ class SseStream:
         viewer.ended.remove_done_callback(self._on_viewer_ended)
         for timer in self._timers:
             timer.stop()
+        if self._lease is not None:
+            self._lease.release()
         context.hub.unsubscribe(viewer, end.reason)
         context.detach(viewer.send_buffer)
         self._slot.release()

@@ -34,7 +34,7 @@ async def window_handler(request: web.Request) -> web.StreamResponse:
     context = request.app[CONTEXT]
     asked = await read_window_request(request, max_rows=context.settings.max_rows)
     stream_request = asked.stream_request
-    identity = context.identity(stream_request)
+    credential = await context.authenticator.authenticate(stream_request)
     reader = WindowReader(context.hub, context.stall_monitor, asked.resume)
 
     def drain() -> None:
@@ -42,12 +42,17 @@ async def window_handler(request: web.Request) -> web.StreamResponse:
         draining = Failed(Kind.UNAVAILABLE, "the bridge is draining", retry_after=delay)
         reader.end(End(EndReason.DRAINED, draining))
 
+    def end(failure: Failed) -> None:
+        refused = Failed(Kind.UNAUTHENTICATED, failure.message, field=failure.field)
+        reader.end(End(EndReason.EXPIRED, refused))
+
     reason = EndReason.CLIENT_GONE
     slot = StreamSlot(context, stream_request, drain=drain)
     with slot:
+        lease = context.authenticator.watch.hold(credential, end)
         try:
-            slot.identify(identity)
-            await reader.open(asked.query, identity)
+            slot.identify(credential.identity)
+            await reader.open(asked.query, credential.identity)
             if asked.wait and reader.unchanged:
                 await _wait(request, reader, asked.wait)
             response = _answer(asked, reader)
@@ -56,6 +61,7 @@ async def window_handler(request: web.Request) -> web.StreamResponse:
             reason = EndReason.DRAINED if context.hub.draining else EndReason.FAILED
             response = context.refuse(request_id(request), failure).to_aiohttp()
         finally:
+            lease.release()
             reader.close(reason)
         return await _write(request, response)
 
