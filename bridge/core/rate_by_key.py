@@ -38,8 +38,7 @@ class RateByKey:
         now = self._clock()
         if now >= self._turn_at:
             # Buckets of before the last turn are full by now, if they were not used since.
-            idle = now >= self._turn_at + self._seconds_to_fill
-            self._old, self._young = ({} if idle else self._young), {}
+            self._old, self._young = self._young, {}
             self._turn_at = now + self._seconds_to_fill
         bucket = self._young.get(key)
         if bucket is None:

@@ -49,3 +49,13 @@ def test_forgetting_changes_no_answer(steps):
     for key, pause in steps:
         clock.now += pause
         assert (rates.take(key) == 0.0) is buckets[key].take()
+
+
+def test_what_was_taken_just_before_a_turn_of_the_generations_is_not_forgotten():
+    clock = Clock()
+    rates = RateByKey(rate=1, burst=2, clock=clock)
+    clock.now += 1.9
+    assert [rates.take("a") for _ in range(3)] == [0.0, 0.0, 1.0]
+    for _ in range(3):
+        clock.now += 0.3
+        assert rates.take("a") > 0
