@@ -2,8 +2,8 @@
 
 Invariants: a key is (scope, canonical query), compared by value; a subscription is in the map
 under the key of the window that it shows, or not in the map; it is kept while a viewer holds it,
-and for the linger time after; the failure of an opening goes to all that wait for it, and is not
-remembered, unless the answer was too large (`negative_cache`).
+and for the linger time after, if anybody was shown its window; the failure of an opening goes to
+all that wait for it, and is not remembered, unless the answer was too large (`negative_cache`).
 """
 
 import asyncio
@@ -171,7 +171,7 @@ class Hub:
         self.limiter.release(subscription, identity)
         if len(subscription.subscribers) or subscription not in self._all:
             return
-        if self._in_map(subscription) and self._settings.linger:
+        if self._in_map(subscription) and self._settings.linger and subscription.seen:
             self.limiter.linger(subscription, identity)
             if subscription not in self._all:  # too many linger
                 return
