@@ -3,6 +3,7 @@
 import itertools
 import json
 
+import aiohttp
 import pytest
 
 from bridge.core.errors import Failed, Kind
@@ -88,8 +89,9 @@ async def test_a_client_over_the_rate_gets_503_and_retry_after(start_bridge, tie
         assert refused.status == 503
         assert 1 <= int(refused.headers["Retry-After"]) <= 2
         assert (await refused.json())["detail"] == "too many clients at once"
-    async with http.get(bridge.base + "/ws") as refused:
-        assert refused.status == 503, "before the upgrade, as all limits of connections"
+    with pytest.raises(aiohttp.WSServerHandshakeError) as upgrade:
+        await http.ws_connect(bridge.base + "/ws")
+    assert upgrade.value.status == 503, "before the upgrade, as all limits of connections"
     url = bridge.base + "?soft=1&query=" + json.dumps(QUERY)
     async with http.get(url) as soft:
         assert soft.status == 200
