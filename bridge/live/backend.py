@@ -39,7 +39,9 @@ class Identity:
     @property
     def counted_as(self) -> tuple[Hashable, ...]:
         """The keys under which limits count it."""
-        return tuple(key for key in (self.holder, self.address) if key)
+        if self.holder is None:
+            return (self.address,) if self.address else ()
+        return (self.holder, self.address) if self.address else (self.holder,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,7 @@ lingers stays counted for the keys of its last holder. Before a limit refuses an
 subscriptions make room, the oldest first: nobody looks at them.
 """
 
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 
 from bridge.core.errors import Failed, Kind
 
@@ -24,12 +23,12 @@ class QueryLimiter:
     def __init__(self, limits: QueryLimits, close: Callable[[Subscription], None]) -> None:
         self._limits = limits
         self._close = close
-        self._held: dict[Subscription, Counter[Hashable]] = {}
+        self._held: dict[Subscription, dict[Hashable, int]] = {}
         """Of each subscription: how many subscribers each key has."""
         self._lingering: dict[Subscription, tuple[Hashable, ...]] = {}
         """The keys of each one's last holder; the one that lingers longest is first."""
-        self._queries: Counter[Hashable] = Counter()
-        self._subscriptions: Counter[Hashable] = Counter()
+        self._queries: dict[Hashable, int] = {}
+        self._subscriptions: dict[Hashable, int] = {}
         self.evicted = 0
         """Lingering subscriptions that were closed early."""
 
@@ -42,10 +41,12 @@ class QueryLimiter:
 
     def check_subscriber(self, identity: Identity) -> None:
         """Refuse one more subscription of a client over its limit. Raises Failed."""
-        limits = self._limits
-        pairs = limits.subscriptions_per_holder, limits.subscriptions_per_address
-        for key, limit in _keys(identity, *pairs):
-            if self._subscriptions[key] >= limit:
+        limits, counts = self._limits, self._subscriptions
+        for key, limit in (
+            (identity.holder, limits.subscriptions_per_holder),
+            (identity.address, limits.subscriptions_per_address),
+        ):
+            if limit and key and counts.get(key, 0) >= limit:
                 raise _over("too many subscriptions of one client", "subscriptions_per_identity")
 
     def check_query(
@@ -59,13 +60,15 @@ class QueryLimiter:
         `found` is the subscription to it, where there is one. `leaving` is the one that its client
         leaves for it.
         """
-        limits = self._limits
-        pairs = limits.queries_per_holder, limits.queries_per_address
-        for key, limit in _keys(identity, *pairs):
-            if self._counts(found, key):
+        limits, counts = self._limits, self._queries
+        for key, limit in (
+            (identity.holder, limits.queries_per_holder),
+            (identity.address, limits.queries_per_address),
+        ):
+            if not limit or not key or counts.get(key, 0) < limit or self._counts(found, key):
                 continue
             moves = self._counts(leaving, key) == 1
-            while self._queries[key] - moves >= limit:
+            while counts.get(key, 0) - moves >= limit:
                 if not self._evict(key):
                     raise _over("too many different queries of one client", "queries_per_identity")
         while found is None and 0 < limits.queries <= len(self._held) + len(self._lingering):
@@ -77,7 +80,9 @@ class QueryLimiter:
         if subscription is None:
             return 0
         held = self._held.get(subscription)
-        return held[key] if held is not None else key in self._lingering.get(subscription, ())
+        if held is not None:
+            return held.get(key, 0)
+        return key in self._lingering.get(subscription, ())
 
     def _evict(self, key: Hashable = None) -> bool:
         """Close the oldest lingering subscription, of one key or of any. Return whether one was."""
@@ -92,53 +97,52 @@ class QueryLimiter:
 
     def hold(self, subscription: Subscription, identity: Identity) -> None:
         """Count a subscriber."""
-        for key in self._lingering.pop(subscription, ()):
-            self._forget(self._queries, key)
-        held = self._held.setdefault(subscription, Counter())
+        queries, subscriptions = self._queries, self._subscriptions
+        if subscription in self._lingering:
+            for key in self._lingering.pop(subscription):
+                _subtract(queries, key)
+        held = self._held.get(subscription)
+        if held is None:
+            held = self._held[subscription] = {}
         for key in identity.counted_as:
-            self._queries[key] += not held[key]
-            held[key] += 1
-            self._subscriptions[key] += 1
+            if key in held:
+                held[key] += 1
+            else:
+                held[key] = 1
+                queries[key] = queries.get(key, 0) + 1
+            subscriptions[key] = subscriptions.get(key, 0) + 1
 
     def release(self, subscription: Subscription, identity: Identity) -> None:
         """Count a subscriber no more."""
         held = self._held.get(subscription)
         for key in identity.counted_as:
-            self._forget(self._subscriptions, key)
-            if held is not None and not self._forget(held, key):
-                self._forget(self._queries, key)
+            _subtract(self._subscriptions, key)
+            if held is not None and not _subtract(held, key):
+                _subtract(self._queries, key)
 
     def linger(self, subscription: Subscription, identity: Identity) -> None:
         """Count a subscription that was released as lingering, for its last holder."""
         self._held.pop(subscription, None)
-        self._lingering[subscription] = identity.counted_as
-        for key in identity.counted_as:
-            self._queries[key] += 1
+        self._lingering[subscription] = keys = identity.counted_as
+        for key in keys:
+            self._queries[key] = self._queries.get(key, 0) + 1
         if self._limits.lingering and len(self._lingering) > self._limits.lingering:
             self._evict()
 
     def ended(self, subscription: Subscription) -> None:
         """Count a subscription no more. Idempotent; its subscribers are released later."""
         for key in (*self._lingering.pop(subscription, ()), *self._held.pop(subscription, ())):
-            self._forget(self._queries, key)
-
-    @staticmethod
-    def _forget(counts: Counter[Hashable], key: Hashable) -> int:
-        """Subtract one, and keep no zeros. Return what is left."""
-        left = counts[key] - 1
-        if left > 0:
-            counts[key] = left
-        else:
-            counts.pop(key, None)
-        return max(left, 0)
+            _subtract(self._queries, key)
 
 
-def _keys(identity: Identity, per_holder: int, per_address: int) -> Iterator[tuple[Hashable, int]]:
-    """Return what a client is counted as, each with its limit, where there is one."""
-    if identity.holder is not None and per_holder:
-        yield identity.holder, per_holder
-    if identity.address and per_address:
-        yield identity.address, per_address
+def _subtract(counts: dict[Hashable, int], key: Hashable) -> int:
+    """Subtract one, and keep no zeros. Return what is left."""
+    left = counts.get(key, 0) - 1
+    if left > 0:
+        counts[key] = left
+        return left
+    counts.pop(key, None)
+    return 0
 
 
 def _over(message: str, limit: str) -> Failed:
