@@ -238,6 +238,16 @@ async def test_new_streams_of_one_address_a_second(start_bridge, http, ways, way
     await until(served)
 
 
+async def test_a_schema_counts_as_a_new_stream(start_bridge, http, tier):
+    bridge = await start_bridge(accept_rate_per_ip="1")
+    statuses = []
+    for _ in range(3):
+        async with http.get(f"{bridge.base}/schema") as answer:
+            statuses.append(answer.status)
+    assert statuses == [501, 501, 429], "the tier has none, and the third is one too many"
+    assert bridge.context.admission.open == 0
+
+
 async def test_commands_beyond_the_rate_wait(start_bridge, http):
     bridge = await start_bridge(command_rate="1")
     socket = await http.ws_connect(f"{bridge.base}/ws", protocols=["livequery.v1"])
