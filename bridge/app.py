@@ -69,12 +69,12 @@ class Bridge:
         self.metrics = Metrics()
         self._loop_lag = LoopLag()
         self._endpoints = endpoints(config)
-        tier = backend(config, self._endpoints)
+        tier, rules = backend(config, self._endpoints), query_rules(config)
         self._hub = Hub(
             backend=tier,
             settings=live_settings(config),
             observer=self.metrics,
-            rules=query_rules(config),
+            rules=rules,
         )
         stall_monitor = StallMonitor(stall=config.stall_timeout)
         self._memory = MemoryGuard(
@@ -89,7 +89,7 @@ class Bridge:
             admission=self._admission,
             settings=web_settings(config),
             authenticator=authenticator(config, ticket_key=worker.ticket_key if worker else None),
-            schemas=SchemaCache(tier),
+            schemas=SchemaCache(tier, rules=rules),
         )
         self._revoking = BridgeRevoking(
             Revoking(self.context.authenticator, self._hub),

@@ -6,11 +6,12 @@ generous counts.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from .errors import Failed, Kind
 from .query import Condition, LiveQuery, OrGroup, bad_query
+from .schema import Schema
 
 OTHERS: Final = "*"
 """Stands for every entity that no entry of the same claim names."""
@@ -41,28 +42,44 @@ class QueryRules:
             Failed: DENIED for an entity that is not listed; BAD_QUERY over a limit.
 
         """
-        if self.entities:
-            self._check_entity(query, claims)
+        rows = self._rows(query.entity, claims)
+        if rows is None:
+            raise Failed(
+                Kind.DENIED, "this entity is not served here", field="entity", limit="entities"
+            )
+        if rows and query.limit > rows:
+            message = f"the largest limit for this entity is {rows}"
+            raise bad_query("limit", message, limit="entities")
         if self.max_conditions and _conditions(query.where) > self.max_conditions:
             message = f"at most {self.max_conditions} conditions"
             raise bad_query("where", message, limit="conditions")
 
-    def _check_entity(self, query: LiveQuery, claims: Collection[tuple[str, str]]) -> None:
+    def visible(self, schema: Schema, claims: Collection[tuple[str, str]]) -> Schema:
+        """Return what of a schema a caller with these claims may ask for."""
+        if not self.entities:
+            return schema
+        entities = []
+        for entity in schema.entities:
+            rows = self._rows(entity.name, claims)
+            if rows is not None:
+                limits = [limit for limit in (rows, entity.max_limit) if limit]
+                entities.append(replace(entity, max_limit=min(limits, default=0)))
+        return Schema(tuple(entities))
+
+    def _rows(self, entity: str, claims: Collection[tuple[str, str]]) -> int | None:
+        """Return the most rows of an entity; 0 is no limit, None: it may not be asked for."""
+        if not self.entities:
+            return 0
         allowed: dict[tuple[str, str] | None, int] = {}
         for rule in self.entities:
             concerns = rule.claim is None or rule.claim in claims
-            if concerns and rule.entity == query.entity:
+            if concerns and rule.entity == entity:
                 allowed[rule.claim] = rule.rows
             elif concerns and rule.entity == OTHERS:
                 allowed.setdefault(rule.claim, rule.rows)
         if not allowed:
-            raise Failed(
-                Kind.DENIED, "this entity is not served here", field="entity", limit="entities"
-            )
-        rows = 0 if 0 in allowed.values() else max(allowed.values())
-        if rows and query.limit > rows:
-            message = f"the largest limit for this entity is {rows}"
-            raise bad_query("limit", message, limit="entities")
+            return None
+        return 0 if 0 in allowed.values() else max(allowed.values())
 
 
 def _conditions(where: tuple[Condition, ...]) -> int:

@@ -6,6 +6,7 @@ from bridge.config.entity_rules import entity_rules
 from bridge.core.errors import Failed, Kind
 from bridge.core.query_parser import parse_query
 from bridge.core.query_rules import QueryRules
+from bridge.core.schema import Schema, SchemaEntity
 
 ADMIN = [("role", "admin"), ("role", "user"), ("plan", "a:b")]
 
@@ -59,6 +60,23 @@ def test_the_most_generous_entry_that_concerns_a_caller_counts(
 def test_what_is_no_entry_is_refused_and_named(text):
     with pytest.raises(ValueError, match=r"is no entry|is listed twice"):
         entity_rules(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "claims", "seen"),
+    [
+        ("", (), {"a": 0, "b": 20}),
+        ("a=10", (), {"a": 10}),
+        ("a,b=50", (), {"a": 0, "b": 20}),
+        ("b=5", (), {"b": 5}),
+        ("a=10,role=admin:*", (), {"a": 10}),
+        ("a=10,role=admin:*", ADMIN, {"a": 0, "b": 20}),
+    ],
+)
+def test_a_schema_shows_what_may_be_asked_for(text, claims, seen):
+    schema = Schema((SchemaEntity("a"), SchemaEntity("b", max_limit=20)))
+    visible = QueryRules(entity_rules(text)).visible(schema, claims)
+    assert {entity.name: entity.max_limit for entity in visible.entities} == seen
 
 
 def test_conditions_are_counted_in_or_too():
