@@ -45,7 +45,7 @@ class _Entry:
 
 
 class SchemaCache:
-    """One per bridge. `rules`: what may be asked for. `clock` returns seconds, as loop.time does."""
+    """One per bridge. `rules`: what may be asked for. `clock`: seconds, as loop.time."""
 
     def __init__(
         self,
