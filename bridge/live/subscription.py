@@ -8,8 +8,10 @@ once, with one reason, and ends every viewer.
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Callable, Hashable, Iterable
+from time import time
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.group import Change
@@ -19,6 +21,7 @@ from bridge.core.sequencer import Snapshot
 from .backend import Backend, Identity
 from .fanout import FanOut
 from .flush_scheduler import FlushScheduler
+from .journal import JournalObserver
 from .observer import Observer
 from .reanchor_state import PendingReanchor, ReanchorState
 from .settings import LiveSettings
@@ -33,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 # After these it is unknown whether the tier has moved the window.
 _UNANSWERED = frozenset([Kind.DEADLINE, Kind.UNAVAILABLE, Kind.BROKEN])
+
+
+_numbers = itertools.count(1)
 
 
 class Subscription:
@@ -50,6 +56,9 @@ class Subscription:
         on_end: Callable[["Subscription"], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self.number = next(_numbers)
+        """Its name for operators."""
+        self.opened_at = time()
         self.scope = identity.scope
         self.subscribers = Subscribers(identity)
         self.opened: asyncio.Future[None] = self._loop.create_future()
@@ -67,7 +76,10 @@ class Subscription:
         self._end: End | None = None
         self._fan_out = FanOut(self.window, self.viewers, flush_scheduler, self._loop.time)
         self._session = UpstreamSession(
-            target=self, backend=backend, settings=settings, observer=observer
+            target=self,
+            backend=backend,
+            settings=settings,
+            observer=JournalObserver(observer, self.window.journal),
         )
         self._task = self._loop.create_task(self._run(), name=f"subscription to {query.entity}")
 
@@ -228,7 +240,9 @@ class Subscription:
         state, window = self._reanchor_state, self.window
         before = window.rows()
         pending = state.on_snapshot(snapshot, self._session.effective)
-        self._observer.replaced(self._snapshot_cause(snapshot, pending))
+        cause = self._snapshot_cause(snapshot, pending)
+        window.journal.resets[cause] += 1
+        self._observer.replaced(cause)
         query = state.effective
         window.replace(query, snapshot.rows if query.streamed else snapshot.rows[: query.limit])
         if not self.ready.done():
@@ -245,7 +259,7 @@ class Subscription:
                 pending.done.set_result(None)
             self._fan_out.flush()
         else:
-            window.log_difference(before)
+            window.log_difference(before, cause)
             self._fan_out.schedule_flush()
 
     def _snapshot_cause(self, snapshot: Snapshot, pending: PendingReanchor | None) -> str:
