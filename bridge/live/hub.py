@@ -14,10 +14,12 @@ from bridge.core.errors import Failed, Kind
 from bridge.core.query import LiveQuery
 
 from .backend import Backend, Identity
+from .fault_log import FaultLog
 from .flush_scheduler import FlushScheduler
 from .history_limiter import HistoryLimiter
 from .negative_cache import NegativeCache
 from .observer import Observer
+from .outage_log import OutageLog
 from .settings import LiveSettings
 from .stream_end import EndReason
 from .subscription import Subscription
@@ -44,6 +46,8 @@ class Hub:
         self._by_viewer: dict[Viewer, Subscription] = {}
         self._linger_timers: dict[Subscription, asyncio.TimerHandle] = {}
         self._too_large = NegativeCache(self._loop.time)
+        self._outages = OutageLog()
+        self._faults = FaultLog()
         self._closing: set[asyncio.Task[None]] = set()
         self.draining = False
         """Set before the end. New viewers are refused."""
@@ -130,6 +134,8 @@ class Hub:
                 backend=self._backend,
                 settings=self._settings,
                 observer=self._observer,
+                outages=self._outages,
+                faults=self._faults,
                 flush_scheduler=self._flush_scheduler,
                 on_end=self._remove,
             )
@@ -185,6 +191,7 @@ class Hub:
             self._close(subscription)
         while self._closing:
             await asyncio.wait(self._closing)
+        self._outages.close()
 
     # ------------------------------------------------------------ reanchor
 

@@ -1,33 +1,37 @@
 """LossNotice: when viewers are told that the tier is lost.
 
-A loss that was expected is told only if it lasts: connections age, calls change hands.
+Invariants: they are told once for a loss, with the latest cause, and only if it lasts: connections
+age, proxies cut streams, calls change hands. A cut that is healed within a second is not told.
 """
 
 import asyncio
 from collections.abc import Callable
 from typing import Final
 
-EXPECTED_LOSS_GRACE: Final = 1.0
-"""Seconds that an expected loss may last before viewers are told of it."""
+LOSS_GRACE: Final = 1.0
+"""Seconds that a loss may last before viewers are told of it."""
 
 
 class LossNotice:
-    """Kept by a session over its calls."""
+    """Kept by a session over its calls. `tell` tells viewers a cause."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None]) -> None:
         self._loop = asyncio.get_running_loop()
+        self._tell = tell
+        self._cause = ""
         self._timer: asyncio.TimerHandle | None = None
 
-    def give(self, tell: Callable[[str], None], cause: str, *, expected: bool) -> None:
-        """Tell of a loss: now, or after a while if it was expected."""
-        self.cancel()
-        if expected:
-            self._timer = self._loop.call_later(EXPECTED_LOSS_GRACE, tell, cause)
-        else:
-            tell(cause)
+    def give(self, cause: str) -> None:
+        """Tell of a loss in a while, unless `cancel` comes before."""
+        self._cause = cause
+        if self._timer is None:
+            self._timer = self._loop.call_later(LOSS_GRACE, self._on_time)
 
     def cancel(self) -> None:
-        """Tell of nothing any more. Idempotent."""
+        """Tell of nothing any more: the window is current again. Idempotent."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _on_time(self) -> None:
+        self._tell(self._cause)  # the timer is kept: what was told is not told again

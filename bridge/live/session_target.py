@@ -28,6 +28,10 @@ class SessionTarget(Protocol):
     def has_subscribers(self) -> bool:
         """Whether anybody is there for whom a lost call may be opened again."""
 
+    @property
+    def contradiction(self) -> str:
+        """The delta that contradicted the window last, and what was expected; empty before."""
+
     def reject_identity(self, identity: Identity) -> bool:
         """Note that the tier refused an identity. Return whether a subscriber has another one."""
 

@@ -29,6 +29,8 @@ class SharedWindow:
         """The changes, by position. A window that moves to another query begins a new log."""
         self.stale: str | None = None
         """Why the tier is lost, None while it is not."""
+        self.contradiction = ""
+        """The delta that contradicted the window last, and what was expected; empty before."""
         self.changed_at = now()
         """When the log last grew."""
         self.unwritten_times: list[float] = []
@@ -74,6 +76,7 @@ class SharedWindow:
                 for cause in applied.repairs:
                     self.observer.repaired(cause)
                 repairs += applied.repairs
+                self.contradiction = applied.misfit or self.contradiction
             if applied.group is not None:
                 log.append(applied.group, mirror.snapshot)
                 if applied.group.at:

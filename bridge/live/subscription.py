@@ -18,8 +18,11 @@ from bridge.core.sequencer import Snapshot
 
 from .backend import Backend, Identity
 from .fanout import FanOut
+from .fault_log import FaultLog
 from .flush_scheduler import FlushScheduler
+from .loss_report import LossReport
 from .observer import Observer
+from .outage_log import OutageLog
 from .reanchor_state import PendingReanchor, ReanchorState
 from .settings import LiveSettings
 from .shared_window import SharedWindow
@@ -46,6 +49,8 @@ class Subscription:
         backend: Backend,
         settings: LiveSettings,
         observer: Observer,
+        outages: OutageLog,
+        faults: FaultLog,
         flush_scheduler: FlushScheduler,
         on_end: Callable[["Subscription"], None],
     ) -> None:
@@ -65,7 +70,11 @@ class Subscription:
         self._end: End | None = None
         self._fan_out = FanOut(self.window, self.viewers, flush_scheduler, self._loop.time)
         self._session = UpstreamSession(
-            target=self, backend=backend, settings=settings, observer=observer
+            target=self,
+            backend=backend,
+            settings=settings,
+            observer=observer,
+            report=LossReport(self, observer, outages, faults),
         )
         self._task = self._loop.create_task(self._run(), name=f"subscription to {query.entity}")
 
@@ -83,6 +92,11 @@ class Subscription:
     def next_identity(self) -> Identity | None:
         """The best identity of its subscribers; None: each was rejected, or there is none."""
         return self.subscribers.best_identity()
+
+    @property
+    def contradiction(self) -> str:
+        """The delta that contradicted the window last, and what was expected; empty before."""
+        return self.window.contradiction
 
     @property
     def has_subscribers(self) -> bool:
