@@ -26,7 +26,7 @@ _CREDENTIALS: Final = (Kind.UNAUTHENTICATED, Kind.DENIED)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AddressFinding:
     """What is at one address. `text` begins with `reachable` or `not reachable`."""
 
     address: str
@@ -34,13 +34,17 @@ class Finding:
     text: str
 
 
-async def check_tier(config: Config, query: LiveQuery | None = None) -> AsyncIterator[Finding]:
+async def check_tier(
+    config: Config, query: LiveQuery | None = None
+) -> AsyncIterator[AddressFinding]:
     """Yield a finding for each address; a name has those that it resolves to. Raises TlsError."""
     for tier in config.upstream:
         try:
             replicas = await _replicas(tier)
         except (OSError, UnicodeError) as error:
-            yield Finding(tier.address, ok=False, text=_not(f"the name can't be resolved: {error}"))
+            yield AddressFinding(
+                tier.address, ok=False, text=_not(f"the name can't be resolved: {error}")
+            )
             continue
         for replica in replicas:
             yield await _ask(replace(config, upstream=(replica,)), replica, query)
@@ -53,20 +57,22 @@ async def _replicas(tier: TierAddress) -> list[ReplicaAddress]:
         return [tier.at(ip) for ip in await resolve(tier.host, tier.port, lookup)]
 
 
-async def _ask(config: Config, replica: ReplicaAddress, query: LiveQuery | None) -> Finding:
+async def _ask(config: Config, replica: ReplicaAddress, query: LiveQuery | None) -> AddressFinding:
     tier = endpoints(config)
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT):
             call = await backend(config, tier).subscribe(query or NO_SUCH_ENTITY, Identity())
             await call.close()
     except TimeoutError as late:
-        return Finding(replica.address, ok=False, text=_not(f"time-out: {unanswered(late).cause}"))
+        return AddressFinding(
+            replica.address, ok=False, text=_not(f"time-out: {unanswered(late).cause}")
+        )
     except Failed as failed:
         ok, text = _judge(failed, asked=query is not None)
-        return Finding(replica.address, ok=ok, text=text)
+        return AddressFinding(replica.address, ok=ok, text=text)
     finally:
         await tier.close()
-    return Finding(replica.address, ok=True, text="reachable")
+    return AddressFinding(replica.address, ok=True, text="reachable")
 
 
 def _judge(failed: Failed, *, asked: bool) -> tuple[bool, str]:

@@ -8,6 +8,7 @@ import pytest
 from example_tiers import EXAMPLES
 from ops_support import samples
 from test_interop_tiers import QUERY, agree, stir
+from viewers import WsViewer
 
 GO = EXAMPLES[2]
 MINUTES = float(os.environ.get("IDLE_MINUTES", "20"))
@@ -26,9 +27,10 @@ async def test_a_stock_grpc_go_server_that_is_idle_is_left_alone(
     cell = matrix.other(f"stock grpc-go, idle for {MINUTES:g} minutes, `--keepalive {mode}`")
     tier = await start_tier(GO, cell)
     bridge = await start_bridge(tier.address, tier, "--keepalive", mode)
-    viewers = await watch(bridge.base, QUERY)
-    await agree(tier, viewers)
+    idle = await WsViewer().open(http, bridge.base, QUERY)  # aiohttp ends a response after 300 s
+    await agree(tier, [idle])
     await asyncio.sleep(MINUTES * 60)
+    viewers = [idle, *await watch(bridge.base, QUERY)]
     await agree(tier, viewers)
     await stir(tier)
     await agree(tier, viewers)
@@ -39,3 +41,4 @@ async def test_a_stock_grpc_go_server_that_is_idle_is_left_alone(
     told = [line for line in bridge.err if "too_many_pings" in line]
     assert len(told) == punished, bridge.err
     assert len(bridge.err) <= 20, bridge.err
+    await idle.close()
