@@ -15,6 +15,7 @@ from bridge.tls.reloading import ReloadableFiles
 from bridge.upstream.backend import GrpcBackend
 from bridge.upstream.call_opener import CallOpener
 from bridge.upstream.endpoints import Endpoints
+from bridge.upstream.fabriq.backend import FabriqBackend
 from bridge.web.admin.admin_token import AdminToken
 from bridge.web.auth.authenticator import Authenticator
 from bridge.web.auth.identities import Identities
@@ -125,7 +126,10 @@ def operator_token(config: Config) -> AdminToken | None:
 
 def backend(config: Config, endpoints: Endpoints) -> Backend:
     """Make what opens subscriptions at the tier, in a running loop."""
-    return GrpcBackend(CallOpener(endpoints, resubscribe_rate=config.resubscribe_rate))
+    opener = CallOpener(endpoints, resubscribe_rate=config.resubscribe_rate)
+    if config.upstream_protocol == "fabriq.v1":
+        return FabriqBackend(opener)
+    return GrpcBackend(opener)
 
 
 def live_settings(config: Config) -> LiveSettings:
@@ -143,6 +147,7 @@ def web_settings(config: Config) -> WebSettings:
     return WebSettings(
         base_path=config.base_path,
         allowed_origins=config.allowed_origins,
+        tls=config.tls_cert is not None,
         allowed_hosts=config.allowed_hosts,
         trusted_proxies=config.trusted_proxies,
         forward=config.forward_metadata,

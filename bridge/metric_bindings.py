@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from bridge.live.hub import Hub
 from bridge.process.memory_guard import MemoryGuard
+from bridge.telemetry.limited_handler import suppressed_lines
 from bridge.telemetry.loop_lag import LoopLag
 from bridge.telemetry.metrics import Metrics
 from bridge.tls.reloading import ReloadableFiles
@@ -39,6 +40,7 @@ def bind_metrics(
     bind("loop_lag_max_seconds", lambda: loop_lag.max)
     bind("memory_used_bytes", lambda: memory.usage.used if memory.usage else {})
     bind("memory_limit_bytes", lambda: memory.usage.limit if memory.usage else {})
+    bind("log_lines_suppressed", suppressed_lines)
     bind("memory_cuts", lambda: memory.cut_clients)
     if certificate is not None:
         bind("certificate_reloads", lambda: certificate.reloads)

@@ -2,8 +2,8 @@
 
 Invariants: a key is (scope, canonical query), compared by value; a subscription is in the map
 under the key of the window that it shows, or not in the map; it is kept while a viewer holds it,
-and for the linger time after; the failure of an opening goes to all that wait for it, and is not
-remembered, unless the answer was too large (`negative_cache`).
+and for the linger time after, if anybody was shown its window; the failure of an opening goes to
+all that wait for it, and is not remembered, unless the answer was too large (`negative_cache`).
 """
 
 import asyncio
@@ -152,7 +152,7 @@ class Hub:
         held = subscription.subscribers.remove(viewer)
         if not held or len(subscription.subscribers) or subscription not in self._all:
             return
-        if self._in_map(subscription) and self._settings.linger:
+        if self._in_map(subscription) and self._settings.linger and subscription.seen:
             self._linger_timers[subscription] = self._loop.call_later(
                 self._settings.linger, self._close, subscription
             )

@@ -62,6 +62,8 @@ class Subscription:
         self.ready: asyncio.Future[None] = self._loop.create_future()
         """Done when the first snapshot is complete. Fails with what ended the subscription."""
         self.viewers: dict[Viewer, None] = {}
+        self.seen = False
+        """Whether anybody was shown its window. Else nobody comes back to it."""
         self.window = SharedWindow(query, observer, self._loop.time)
         self._observer = observer
         self._settings = settings
@@ -143,6 +145,7 @@ class Subscription:
         self.viewers[viewer] = None
         self._fan_out.add(viewer)
         if self.ready.done():
+            self.seen = True
             viewer.begin()
 
     def detach(self, viewer: Viewer) -> None:
@@ -244,6 +247,7 @@ class Subscription:
         if not self.ready.done():
             window.begin_log()
             self.ready.set_result(None)
+            self.seen = bool(self.viewers)
             for viewer in tuple(self.viewers):
                 viewer.begin()
         elif pending is not None:

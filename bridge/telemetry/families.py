@@ -86,6 +86,9 @@ FAMILIES = (
     ),
     Family("workers", "gauge", "Worker processes that serve.", merge="max"),
     Family("worker_restarts", "counter", "Workers that ended unasked and were replaced."),
+    Family(
+        "log_lines_suppressed", "counter", "Log lines that were left out, being too many alike."
+    ),
 )
 
 BY_NAME = {family.name: family for family in FAMILIES}

@@ -18,6 +18,8 @@ class WebSettings:
     trusted_proxies: TrustedProxies = TrustedProxies()  # noqa: RUF009 - frozen
     loopback: bool = True
     """Whether the listener is on a loopback address; Host must then be one, too."""
+    tls: bool = False
+    """Whether the listener speaks TLS itself; the scheme of its own origin is then `https`."""
     forward: tuple[str, ...] = ("authorization",)
     """Request headers, in lower case, that go to the tier."""
     scope: tuple[str, ...] | None = None

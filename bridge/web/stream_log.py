@@ -24,7 +24,7 @@ _VISIBLE = re.compile(r"[!-~]{1,128}")
 _CUT = frozenset([EndReason.STALLED, EndReason.EXPIRED, EndReason.FAILED])
 
 
-def request_id(request: web.Request) -> str:
+def request_id(request: web.BaseRequest) -> str:
     """Return the id of a request, as logs and the response have it.
 
     The client's own X-Request-Id if that is 1 to 128 characters of visible ASCII, else a new one.

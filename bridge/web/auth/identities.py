@@ -39,25 +39,39 @@ class Identities:
         self._claims = claims
 
     def forwarded(self, headers: CIMultiDictProxy[str]) -> list[tuple[str, str]]:
-        """Return the header fields that travel. Raises Failed (MALFORMED)."""
+        """Return the header fields that travel; an empty one counts as missing.
+
+        Raises:
+            Failed: MALFORMED for a value that gRPC can't carry, and for a header of the scope that
+                is there twice: which of them is meant?
+
+        """
         metadata: list[tuple[str, str]] = []
         for name in self._forward:
-            for value in headers.getall(name, ()):
+            values = [value for value in headers.getall(name, ()) if value.strip(" \t")]
+            if len(values) > 1 and self._limits_sharing(name):
+                raise Failed(Kind.MALFORMED, "this header is there twice", field=name)
+            for value in values:
                 if not METADATA_VALUE.fullmatch(value):
                     raise Failed(Kind.MALFORMED, "a header of visible ASCII is needed", field=name)
                 metadata.append((name, value))
         return metadata
 
+    def _limits_sharing(self, name: str) -> bool:
+        return not TRACE_HEADER.fullmatch(name) if self._scope is None else name in self._scope
+
     def of_headers(self, headers: CIMultiDictProxy[str], token: str | None = None) -> Identity:
         """Return the identity of a request that the tier judges; `token` replaces Authorization.
 
         Raises:
-            Failed: MALFORMED for a value that gRPC can't carry; UNAUTHENTICATED without a header
-                that `scope` names, for windows must not be shared by clients of unknown scope.
+            Failed: MALFORMED as `forwarded`; UNAUTHENTICATED without a header that `scope` names,
+                for windows must not be shared by clients of unknown scope.
 
         """
         if token is not None:
             headers = _with_token(headers, token)
+        if len(headers.getall("Authorization", ())) > 1:
+            raise Failed(Kind.MALFORMED, "this header is there twice", field=_AUTHORIZATION)
         metadata = self.forwarded(headers)
         if not metadata and not self._scope:
             return ANONYMOUS

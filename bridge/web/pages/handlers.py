@@ -13,8 +13,13 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
-    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": (
+        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
@@ -24,7 +29,7 @@ _BASE = b'content="/api/v1/live"'
 
 async def home(_: web.Request) -> web.Response:
     """Redirect to the explorer."""
-    raise web.HTTPFound("/explorer/")
+    return web.Response(status=302, headers={"Location": "/explorer/", **_HEADERS})
 
 
 async def library(_: web.Request) -> web.Response:

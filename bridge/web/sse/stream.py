@@ -17,7 +17,6 @@ from typing import Protocol
 from bridge.core.errors import Failed, Kind
 from bridge.core.query import LiveQuery
 from bridge.core.query_parser import parse_query
-from bridge.live.resume import Resume
 from bridge.live.stream_end import End, EndReason
 from bridge.web.auth.credential_watch import Lease
 from bridge.web.auth.presented import Presented
@@ -27,10 +26,10 @@ from bridge.web.idle_timers import IdleTimer
 from bridge.web.origin_check import check_cookie
 from bridge.web.parse_cache import parse_cached
 from bridge.web.session_end import DRAINED, random_delay_ms
-from bridge.web.stream_log import V1_SSE
 from bridge.web.stream_request import StreamRequest
 from bridge.web.transport_sink import TransportSink
-from bridge.wire.encoders import CoreSseEncoder, V1SseEncoder
+
+from .encoder_choice import choose_encoder
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +56,6 @@ class SseStream:
     """One response to one request."""
 
     __slots__ = (
-        "_closed",
         "_context",
         "_encoder",
         "_keep_alive",
@@ -71,6 +69,7 @@ class SseStream:
         "_started_at",
         "_timers",
         "_viewer",
+        "closed",
     )
 
     def __init__(self, context: WebContext, request: StreamRequest, sink: TransportSink) -> None:
@@ -78,7 +77,7 @@ class SseStream:
         self._request = request
         self._sink = sink
         self._owner: StreamOwner | None = None
-        self._encoder, resume = _encoder(request)
+        self._encoder, resume = choose_encoder(request)
         self._slot = context.slot(request.remote, request.protocol, self._drain)
         send_buffer = context.send_buffer(sink, self._stall)
         self._viewer = context.viewer(send_buffer, self._encoder, resume)
@@ -89,7 +88,7 @@ class SseStream:
         self._started_at: float | None = None
         self._timers: list[IdleTimer] = []
         self._keep_alive = False
-        self._closed = False
+        self.closed = False
 
     def _stall(self) -> None:
         self._viewer.end(STALLED)
@@ -132,7 +131,7 @@ class SseStream:
 
     def _on_keys(self, presented: Presented) -> None:
         """Go on after a key was read, unless the client has left."""
-        if not self._closed:
+        if not self.closed:
             with self._refusing():
                 self._subscribe(presented)
 
@@ -175,7 +174,7 @@ class SseStream:
 
     def _on_opened(self, opened: asyncio.Future[None]) -> None:
         """Start the response once the tier has started the subscription; else refuse."""
-        if self._closed:  # after the future was done, before this call
+        if self.closed:  # after the future was done, before this call
             return
         failure = opened.exception()
         if failure is not None:
@@ -208,18 +207,28 @@ class SseStream:
 
     def _start_timers(self) -> None:
         settings, start = self._context.settings, self._context.idle_timers.start
-        ping = start(settings.heartbeat_interval, self._send_ping, unless_written=self._viewer)
+        ping = start(settings.heartbeat_interval, self.send_ping, unless_written=self._viewer)
         self._timers = [ping]
         if self._encoder.sends_beats:
             self._timers.append(start(settings.ping_interval, self._send_beat))
 
-    def _send_ping(self) -> None:
+    def send_ping(self) -> None:
+        """Write a comment."""
         self._viewer.send_buffer.write(self._encoder.ping())
 
     def _send_beat(self) -> None:
         viewer = self._viewer
         if viewer.up_to_date:
             viewer.send_buffer.write(self._encoder.beat(viewer.digest()))
+
+    @property
+    def started(self) -> bool:
+        """Whether the response has begun."""
+        return self._started_at is not None
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        self._sink.abort()
 
     # ------------------------------------------------------------ the end
 
@@ -243,9 +252,9 @@ class SseStream:
 
     def close(self, end: End = _CLIENT_GONE) -> None:
         """Release everything; the owner is called no more. Idempotent."""
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
+        self.closed = True
         self._owner = None
         viewer, context = self._viewer, self._context
         if self._opened is not None:
@@ -271,21 +280,6 @@ class SseStream:
                 seconds=asyncio.get_running_loop().time() - self._started_at,
                 frames=self._viewer.frames_written,
             )
-
-
-def _encoder(request: StreamRequest) -> tuple[CoreSseEncoder | V1SseEncoder, Resume | None]:
-    """Return the request's encoder, and the position that the client was at.
-
-    EventSource repeats the URL of its first request, so the header is the newer one: it beats the
-    parameter `last_event_id`. An empty parameter beats both: its client wants no replay.
-    """
-    header = request.headers.get("Last-Event-ID")
-    parameter = request.parameters.last_event_id
-    last = parameter if header is None or parameter == "" else header
-    if request.protocol is V1_SSE:
-        return V1SseEncoder(chunked=request.chunked), Resume(pos=last) if last else None
-    encoder = CoreSseEncoder(chunked=request.chunked, holds_id=bool(header or last))
-    return encoder, Resume(stream_id=last) if last else None
 
 
 @parse_cached
