@@ -64,7 +64,7 @@ def failure_of_status(status: CallStatus) -> Failed:
         retry_after=retry,
         code=code if FROM_GRPC.get(code) is kind else None,
         source=status.source,
-        cause=_clean(status.text) if status.source.derived else code,
+        cause=clean(status.text) if status.source.derived else code,
     )
 
 
