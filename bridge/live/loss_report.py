@@ -44,6 +44,7 @@ class LossReport:
         self._notice.give(cause)
         if expected:
             return
+        self._target.on_call_lost()
         failed = reason if isinstance(reason, Failed) else None
         self._outages.lost(
             self,

@@ -38,8 +38,11 @@ class SessionTarget(Protocol):
     def on_started(self) -> None:
         """Note that the tier has started a call."""
 
+    def on_call_lost(self) -> None:
+        """Note that the call was lost just now, unexpectedly."""
+
     def on_lost(self, cause: str) -> None:
-        """Note that the call is lost, and another one will be opened."""
+        """Note that the tier is lost for a while, and another call will be opened."""
 
     def on_resumed(self) -> None:
         """Note that a new call continues where the lost one ended."""

@@ -227,8 +227,12 @@ class Subscription:
 
     def on_resumed(self) -> None:
         """Report the tier as back: nothing was missed, and history goes on."""
-        self.window.stale = None
+        self.window.stale, self.window.lost = None, False
         self._fan_out.schedule_flush()
+
+    def on_call_lost(self) -> None:
+        """Note that no call is up; streams are told only if that lasts."""
+        self.window.lost = self.ready.done()
 
     def on_lost(self, cause: str) -> None:
         """Report the tier as lost."""
