@@ -4,7 +4,7 @@ Viewers hear of a loss that lasts (LossNotice), metrics of every loss (Observer)
 (OutageLog) and faults (FaultLog). A loss that was expected is no outage.
 """
 
-from bridge.core.errors import Failed
+from bridge.core.errors import Failed, StatusSource
 from bridge.core.sequencer import Resync
 
 from .fault_log import FaultLog
@@ -29,6 +29,7 @@ class LossReport:
         self._faults = faults
         self._notice = LossNotice(target.on_lost)
         self._replica = ""
+        self._retrying = False  # a call was lost since the window was current
 
     def called(self, replica: str) -> None:
         """Note at which replica the present call is."""
@@ -41,7 +42,8 @@ class LossReport:
     def lost(self, reason: Resync | Failed, cause: str, *, expected: bool) -> None:
         """Report a lost call that will be opened again."""
         self._observer.resubscribed(cause)
-        self._notice.give(cause)
+        self._notice.give(cause, at_once=not expected and self._is_certain(reason))
+        self._retrying = True
         if expected:
             return
         self._target.on_call_lost()
@@ -53,6 +55,12 @@ class LossReport:
             cause=(failed.cause if failed else "") or cause,
         )
 
+    def _is_certain(self, reason: Resync | Failed) -> bool:
+        """Return whether a loss is more than a cut that the next call may heal at once."""
+        if isinstance(reason, Resync) or not reason.source.derived:
+            return True
+        return self._retrying and reason.source is StatusSource.CONNECTION
+
     def ended(self, reason: Resync | Failed) -> None:
         """Report a call's end as a fault, if it is one that its author can mend."""
         if isinstance(reason, Failed):
@@ -63,6 +71,7 @@ class LossReport:
 
     def current(self) -> None:
         """Note that the window is current again."""
+        self._retrying = False
         self._notice.cancel()
         self._outages.back(self)
 

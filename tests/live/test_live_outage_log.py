@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from bridge.core.errors import Failed, Kind
+from bridge.core.errors import Failed, Kind, StatusSource
 from bridge.core.frame import encode
 from bridge.core.op import Op
 from bridge.live.fault_log import BURST, INTERVAL, FaultLog
@@ -151,3 +151,40 @@ async def test_the_same_fault_of_a_query_is_told_once_a_minute_and_all_faults_wi
     log.report(query(), "splice", "detail")
     last = lines(caplog, "fault_log")[-1]
     assert last == "the tier's stream of flights: splice: detail (180 others not logged)"
+
+
+# ------------------------------------------------------------------ what viewers are told
+
+
+def cut(source=StatusSource.STREAM):
+    return Failed(Kind.BROKEN, "cut", source=source)
+
+
+@pytest.mark.parametrize("source", [source for source in StatusSource if source.derived])
+@virtually
+async def test_a_cut_that_the_next_call_heals_within_a_second_is_not_told(source):
+    async with make_bridge() as bridge:
+        client = await bridge.joined(query(), v1=True)
+        bridge.tier.sub.break_off(cut(source))
+        await asyncio.sleep(3)
+        assert [n["type"] for n in client.notices] == ["ready"]
+        assert len(bridge.tier.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("failed", "told_within"),
+    [(cut(), 1.1), (cut(StatusSource.CONNECTION), 0.6), (Failed(Kind.UNAVAILABLE, "said"), 0.1)],
+)
+@virtually
+async def test_a_loss_that_lasts_is_told_once_however_often_it_is_tried(failed, told_within):
+    """At once if the tier said it; at the first connection that can't be made; or after a second."""
+    async with make_bridge() as bridge:
+        client = await bridge.joined(query(), v1=True)
+        bridge.tier.down = failed
+        bridge.tier.sub.break_off(failed)
+        await asyncio.sleep(told_within)
+        assert [n["type"] for n in client.notices] == ["ready", "stale"]
+        await asyncio.sleep(20)
+        bridge.tier.down = None
+        await asyncio.sleep(12)
+        assert [n["type"] for n in client.notices] == ["ready", "stale", "live"]
