@@ -2,8 +2,12 @@
 
 import asyncio
 import logging
+import os
+import signal
 import socket
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from bridge.config.options import Config
@@ -15,12 +19,15 @@ from bridge.process.bridge_revoking import BridgeRevoking
 from bridge.process.drain import drain
 from bridge.process.fd_limit import connection_limits
 from bridge.process.memory_guard import MemoryGuard
+from bridge.process.memory_returner import MemoryReturner
 from bridge.process.memory_usage import read_usage
 from bridge.process.metrics_federation import MetricsFederation
 from bridge.process.worker import WorkerSettings
 from bridge.telemetry.loop_lag import LoopLag
 from bridge.telemetry.metrics import Metrics
 from bridge.telemetry.version import bridge_version
+from bridge.web.admin.inspector import Inspector
+from bridge.web.admin.inspector_handlers import InspectorHandlers
 from bridge.web.admin.revoking import Revoking, revoke_handler
 from bridge.web.admission import Admission
 from bridge.web.context import WebContext
@@ -51,13 +58,21 @@ CERTIFICATE_CHECK_INTERVAL = 10.0
 class Bridge:
     """A bridge in this event loop. `worker`: it is one of several that share the port.
 
+    `wall_clock`: seconds since the epoch, by which credentials expire.
+
     Raises:
         TlsError: certificate files, the listener's or the tier's, can't be used.
         ConfigError: files of keys, secrets or revocations can't be used.
 
     """
 
-    def __init__(self, config: Config, *, worker: WorkerSettings | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        worker: WorkerSettings | None = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
         self._config = config
         self._federation: MetricsFederation | None = None
         if worker is not None:
@@ -70,7 +85,7 @@ class Bridge:
         tier = backend(config, self._endpoints)
         self._hub = Hub(
             backend=tier,
-            settings=live_settings(config),
+            settings=replace(live_settings(config), wall_clock=wall_clock),
             observer=self.metrics,
         )
         stall_monitor = StallMonitor(stall=config.stall_timeout)
@@ -88,13 +103,15 @@ class Bridge:
             stall_monitor=stall_monitor,
             admission=self._admission,
             settings=web_settings(config),
-            authenticator=authenticator(config, ticket_key=worker.ticket_key if worker else None),
+            authenticator=authenticator(
+                config, ticket_key=worker.ticket_key if worker else None, clock=wall_clock
+            ),
             schemas=SchemaCache(tier),
         )
         self._revoking = BridgeRevoking(
             Revoking(self.context.authenticator, self._hub),
             standing=self.context.authenticator.revocations.standing,
-            clock=self.context.authenticator.clock,
+            clock=wall_clock,
             worker=worker,
             file=config.revocations,
         )
@@ -157,23 +174,34 @@ class Bridge:
     def start_background_tasks(self) -> None:
         """Start what a bridge does beside serving, on a listener of its own or not."""
         self._start_task(self._memory.run(), "memory guard")
+        returner = MemoryReturner(
+            lambda: self._listeners.connections if self._listeners is not None else 0
+        )
+        self._start_task(returner.run(), "memory returner")
         self._start_task(self._revoking.watch_file(), "revocations file")
         for store in self.context.authenticator.key_stores:
             self._start_task(store.keep_current(), "keys of tokens")
 
     async def _open_admin(self, sockets: list[socket.socket]) -> None:
-        token = self._admin_token
+        inspector = InspectorHandlers(Inspector(self._hub, self._replicas), self._ask_to_drain)
         app = admin_application(
             self.context,
             self._probes,
             loopback=is_loopback(sockets[0].getsockname()[0]),
-            commands={"revoke": token.guard(revoke_handler(self._revoking.revoke))}
-            if token
-            else {},
+            token=self._admin_token,
+            commands={
+                "revoke": revoke_handler(self._revoking.revoke),
+                "drain": inspector.ask_to_drain,
+            },
+            inspector=inspector,
         )
         self._admin = Listener(app, sockets)
         await self._admin.open()
         logger.info("metrics and health at %s", self._admin.url)
+
+    def _ask_to_drain(self) -> None:
+        """Have the process drain and end, as SIGTERM does; all workers, where there are several."""
+        os.kill(os.getppid() if self._federation is not None else os.getpid(), signal.SIGTERM)
 
     def _start_task(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._tasks.append(asyncio.create_task(work, name=name))

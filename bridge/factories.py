@@ -3,6 +3,7 @@
 import secrets
 import ssl
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from bridge.config.auth_rules import issuers
@@ -75,8 +76,15 @@ def auth_settings(config: Config) -> AuthSettings:
     )
 
 
-def authenticator(config: Config, *, ticket_key: bytes | None = None) -> Authenticator:
-    """Make what judges credentials. `ticket_key`: drawn by another process, for all of a bridge.
+def authenticator(
+    config: Config,
+    *,
+    ticket_key: bytes | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Authenticator:
+    """Make what judges credentials.
+
+    `ticket_key`: drawn by another process, for all of a bridge. `clock`: seconds since the epoch.
 
     Raises:
         ConfigError: keys or the key of tickets can't be used.
@@ -86,7 +94,6 @@ def authenticator(config: Config, *, ticket_key: bytes | None = None) -> Authent
     identities = Identities(config.forward_metadata, config.scope or None, settings.claims_metadata)
     if config.ticket_key is not None:
         ticket_key = read_secret(config.ticket_key, "--ticket-key", least=MIN_TICKET_KEY)
-    clock = time.time
     verifier = tickets = None
     if settings.mode is AuthMode.JWT:
         verifier = TokenVerifier(settings, list(map(_issuer, settings.issuers)), clock=clock)

@@ -7,7 +7,7 @@ all that wait for it, and is not remembered, unless the answer was too large (`n
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 from bridge.core.errors import Failed, Kind
@@ -58,6 +58,10 @@ class Hub:
     def subscriptions(self) -> int:
         """The number of subscriptions, those that linger included."""
         return len(self._all)
+
+    def all(self) -> Collection[Subscription]:
+        """Return every subscription, those that linger included."""
+        return tuple(self._all)
 
     # ------------------------------------------------------------ subscribe and unsubscribe
 

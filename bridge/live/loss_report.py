@@ -12,6 +12,7 @@ from .loss_notice import LossNotice
 from .observer import Observer
 from .outage_log import OutageLog
 from .session_target import SessionTarget
+from .shared_window import SharedWindow
 
 _QUIET = frozenset(["splice", "silence", "snapshot_timeout"])
 """Causes of a Resync that are logged elsewhere, or that no message shows."""
@@ -21,8 +22,14 @@ class LossReport:
     """Kept by a session over its calls, from the first to `close`."""
 
     def __init__(
-        self, target: SessionTarget, observer: Observer, outages: OutageLog, faults: FaultLog
+        self,
+        target: SessionTarget,
+        window: SharedWindow,
+        observer: Observer,
+        outages: OutageLog,
+        faults: FaultLog,
     ) -> None:
+        self._window = window
         self._target: SessionTarget = target
         self._observer = observer
         self._outages = outages
@@ -39,6 +46,10 @@ class LossReport:
         """Report what the tier did wrong."""
         self._faults.report(self._target.query, cause, detail, excerpt)
 
+    def contradicted(self) -> None:
+        """Report the delta that contradicted the window last."""
+        self.fault("splice", self._window.contradiction)
+
     def lost(self, reason: Resync | Failed, cause: str, *, expected: bool) -> None:
         """Report a lost call that will be opened again."""
         self._observer.resubscribed(cause)
@@ -46,7 +57,7 @@ class LossReport:
         self._retrying = True
         if expected:
             return
-        self._target.on_call_lost()
+        self._window.lost = True  # until it is replaced, or the call goes on
         failed = reason if isinstance(reason, Failed) else None
         self._outages.lost(
             self,

@@ -28,18 +28,11 @@ class SessionTarget(Protocol):
     def has_subscribers(self) -> bool:
         """Whether anybody is there for whom a lost call may be opened again."""
 
-    @property
-    def contradiction(self) -> str:
-        """The delta that contradicted the window last, and what was expected; empty before."""
-
     def reject_identity(self, identity: Identity) -> bool:
         """Note that the tier refused an identity. Return whether a subscriber has another one."""
 
     def on_started(self) -> None:
         """Note that the tier has started a call."""
-
-    def on_call_lost(self) -> None:
-        """Note that the call was lost just now, unexpectedly."""
 
     def on_lost(self, cause: str) -> None:
         """Note that the tier is lost for a while, and another call will be opened."""

@@ -5,6 +5,7 @@ are of the rows held now; nothing here awaits or writes.
 """
 
 from collections.abc import Callable, Iterable
+from time import time
 
 from bridge.core.bundle import Bundle
 from bridge.core.diff import diff
@@ -16,6 +17,7 @@ from bridge.core.snapshot_cache import SnapshotCache
 from bridge.core.streamed_set import Mirror, StreamedSet
 from bridge.core.window import Rows, Window
 
+from .journal import CHANGE, Journal
 from .observer import Observer
 
 
@@ -37,6 +39,8 @@ class SharedWindow:
         """When the log last grew."""
         self.unwritten_times: list[float] = []
         """The times of changes that viewers have not been written yet, seconds since the epoch."""
+        self.journal = Journal()
+        """What has happened to it, for operators."""
         self._now = now
         self._mirror = _make_mirror(query)
         self._snapshot_cache = SnapshotCache()
@@ -76,6 +80,7 @@ class SharedWindow:
             applied = mirror.apply(group)
             if applied.repairs:
                 for cause in applied.repairs:
+                    self.journal.repairs[cause] += 1
                     self.observer.repaired(cause)
                 repairs += applied.repairs
                 self.contradiction = applied.misfit or self.contradiction
@@ -86,6 +91,7 @@ class SharedWindow:
         if log.head > before:
             self._snapshot = self._digest = None
             self.changed_at = self._now()
+            self.journal.note(time(), log.head, repairs[0] if repairs else CHANGE)
         return repairs
 
     def set_limit(self, limit: int) -> None:
@@ -104,9 +110,10 @@ class SharedWindow:
     def begin_log(self) -> None:
         """Begin a new log at the rows now. Positions in the old one mean nothing in the new one."""
         self.log = Log(self.rows(), streamed=self.streamed)
+        self.journal.restart()
 
-    def log_difference(self, before: Rows) -> None:
-        """Log what leads from `before` to the rows now as one unnamed group.
+    def log_difference(self, before: Rows, cause: str) -> None:
+        """Log what leads from `before` to the rows now as one unnamed group, noted with its cause.
 
         Clients can't be replayed what was logged before it.
         """
@@ -115,6 +122,7 @@ class SharedWindow:
         if frames:
             self.log.append(Group(tuple(frames)), self.rows)
             self.changed_at = self._now()
+            self.journal.note(time(), self.log.head, cause)
         self.log.invalidate_positions()
 
 

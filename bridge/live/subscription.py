@@ -8,8 +8,10 @@ once, with one reason, and ends every viewer.
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Callable, Hashable, Iterable
+from time import time
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.group import Change
@@ -20,6 +22,7 @@ from .backend import Backend, Identity
 from .fanout import FanOut
 from .fault_log import FaultLog
 from .flush_scheduler import FlushScheduler
+from .journal import JournalObserver
 from .loss_report import LossReport
 from .observer import Observer
 from .outage_log import OutageLog
@@ -33,9 +36,9 @@ from .viewer import Viewer
 
 logger = logging.getLogger(__name__)
 
-
 # After these it is unknown whether the tier has moved the window.
 _UNANSWERED = frozenset([Kind.DEADLINE, Kind.UNAVAILABLE, Kind.BROKEN])
+_numbers = itertools.count(1)
 
 
 class Subscription:
@@ -55,6 +58,9 @@ class Subscription:
         on_end: Callable[["Subscription"], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self.number = next(_numbers)
+        """Its name for operators."""
+        self.opened_at = time()
         self.scope = identity.scope
         self.subscribers = Subscribers(identity)
         self.opened: asyncio.Future[None] = self._loop.create_future()
@@ -71,12 +77,14 @@ class Subscription:
         self._reanchor_state = ReanchorState(query)
         self._end: End | None = None
         self._fan_out = FanOut(self.window, self.viewers, flush_scheduler, self._loop.time)
+        noted = JournalObserver(observer, self.window.journal)
+        report = LossReport(self, self.window, noted, outages, faults)
         self._session = UpstreamSession(
             target=self,
             backend=backend,
             settings=settings,
-            observer=observer,
-            report=LossReport(self, observer, outages, faults),
+            observer=noted,
+            report=report,
         )
         self._task = self._loop.create_task(self._run(), name=f"subscription to {query.entity}")
 
@@ -94,11 +102,6 @@ class Subscription:
     def next_identity(self) -> Identity | None:
         """The best identity of its subscribers; None: each was rejected, or there is none."""
         return self.subscribers.best_identity()
-
-    @property
-    def contradiction(self) -> str:
-        """The delta that contradicted the window last, and what was expected; empty before."""
-        return self.window.contradiction
 
     @property
     def has_subscribers(self) -> bool:
@@ -230,10 +233,6 @@ class Subscription:
         self.window.stale, self.window.lost = None, False
         self._fan_out.schedule_flush()
 
-    def on_call_lost(self) -> None:
-        """Note that no call is up; streams are told only if that lasts."""
-        self.window.lost = self.ready.done()
-
     def on_lost(self, cause: str) -> None:
         """Report the tier as lost."""
         if self.ready.done():
@@ -245,7 +244,9 @@ class Subscription:
         state, window = self._reanchor_state, self.window
         before = window.rows()
         pending = state.on_snapshot(snapshot, self._session.effective)
-        self._observer.replaced(self._snapshot_cause(snapshot, pending))
+        cause = self._snapshot_cause(snapshot, pending)
+        window.journal.resets[cause] += 1
+        self._observer.replaced(cause)
         query = state.effective
         window.replace(query, snapshot.rows if query.streamed else snapshot.rows[: query.limit])
         if not self.ready.done():
@@ -262,7 +263,7 @@ class Subscription:
                 pending.done.set_result(None)
             self._fan_out.flush()
         else:
-            window.log_difference(before)
+            window.log_difference(before, cause)
             self._fan_out.schedule_flush()
 
     def _snapshot_cause(self, snapshot: Snapshot, pending: PendingReanchor | None) -> str:

@@ -285,7 +285,7 @@ class UpstreamSession:
         if repairs != {_HARMLESS_REPAIR}:
             self._resume_point.invalidate()
         if _DOUBT in repairs:
-            self._report.fault(_DOUBT, self._target.contradiction)
+            self._report.contradicted()
         deadline = self._deadline
         # One that is set is a snapshot's, which will take the doubt away, or that of a doubt.
         if _DOUBT in repairs and deadline is not None and deadline.when() is None:

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from example_tiers import ROOT, Files, build
+from example_tiers import ROOT, Files, build, build_all
 from house_fixtures import authority, http, run  # noqa: F401 - fixtures
-from matrix import Matrix, report_path
+from matrix import ROWS, Matrix, report_path
 from proxies import Proxy, find
 from viewers import SseViewer, WsViewer
 
@@ -24,6 +24,15 @@ def pytest_configure(config):
     config.stash[_DEADLINE] = time.monotonic() + seconds
     if not hasattr(config, "workerinput"):
         shutil.rmtree(_RESULTS, ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session):
+    """Before the processes of a whole run are started: build, which may take minutes."""
+    whole = "INTEROP_SECONDS" in os.environ or report_path() is not None
+    if whole and not hasattr(session.config, "workerinput"):
+        print("building the example tiers …", flush=True)
+        build_all(ROWS)
 
 
 def pytest_sessionfinish(session):

@@ -2,12 +2,14 @@
 
 import asyncio
 import fcntl
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,6 +21,8 @@ from livequery.v1 import livequery_pb2_grpc
 
 ROOT = Path(__file__).resolve().parents[2]
 TIERS = ROOT / "examples" / "tiers"
+BUILT = "INTEROP_BUILT"
+"""Variable with what another process has built: {name: reason why not, or null}."""
 ENVIRON = {
     **os.environ,
     "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -51,6 +55,8 @@ class Example:
     """Name of its gRPC library, file with the version, pattern of it."""
     version_command: tuple[str, ...] = ()
     """What prints the version, where it is the system's and no file's."""
+    packages: tuple[str, ...] = ()
+    """Debian's, that bring what it needs."""
     root: Path = TIERS
     repairs: tuple[str, ...] = ()
     """Repairs that it is known to need."""
@@ -130,6 +136,7 @@ EXAMPLES = (
         ("make", "c++", "protoc", "grpc_cpp_plugin", "pkg-config"),
         ("grpc++", "Makefile", r"grpc\+\+ ([\d.]+)"),
         ("pkg-config", "--modversion", "grpc++"),
+        ("g++", "make", "pkg-config", "protobuf-compiler-grpc", "libgrpc++-dev"),
     ),
     Example(
         "Connect",
@@ -149,16 +156,26 @@ EXAMPLES = (
 @cache
 def build(example):
     """Build an example once a session; the reason why there is none, or None."""
+    built = json.loads(os.environ.get(BUILT, "{}"))
+    if example.name in built:
+        return built[example.name]
     with (example.path / ".build-lock").open("w") as lock:  # other processes may build it, too
         fcntl.flock(lock, fcntl.LOCK_EX)
         return _build(example)
 
 
+def build_all(examples):
+    """Build examples, two at a time, for this process and those that it starts."""
+    with ThreadPoolExecutor(2) as pool:
+        reasons = list(pool.map(build, examples))
+    os.environ[BUILT] = json.dumps(
+        {example.name: reason for example, reason in zip(examples, reasons, strict=True)}
+    )
+
+
 def _build(example):
-    missing = [
-        program for program in example.needs if not shutil.which(program, path=ENVIRON["PATH"])
-    ]
-    if missing:
+    _install(example)
+    if missing := _missing(example):
         return f"TOOLCHAIN MISSING: {', '.join(missing)}"
     for command in example.build:
         done = subprocess.run(
@@ -187,6 +204,17 @@ class Files:
     ca: str
     client: tuple[str, str] | None = None
     """Certificate and key of clients, where the tier asks for one."""
+
+
+def _missing(example):
+    return [program for program in example.needs if not shutil.which(program, path=ENVIRON["PATH"])]
+
+
+def _install(example):
+    """Install Debian's packages of an example, where programs are missing and that is possible."""
+    if _missing(example) and example.packages and os.geteuid() == 0 and shutil.which("apt-get"):
+        install = ("apt-get", "install", "-y", "--no-install-recommends", *example.packages)
+        subprocess.run(install, check=False, capture_output=True, timeout=300)
 
 
 class Tier:

@@ -44,7 +44,7 @@ async def test_refusals_and_credentials(matrix, start_tier, start_bridge, http):
 async def test_deltas_that_the_engine_drops_are_healed(
     matrix, start_tier, start_bridge, watch, http
 ):
-    cell = matrix.other("fabriq.v1: the engine drops 30 deltas, five times, without a reset")
+    cell = matrix.other("fabriq.v1: the engine drops 5 deltas, five times, without a reset")
     tier = await start_tier(STUB, cell)
     bridge = await start_bridge(tier.address, tier)
     viewers = await watch(bridge.base, QUERY)
@@ -52,8 +52,8 @@ async def test_deltas_that_the_engine_drops_are_healed(
         await agree(tier, viewers)
         await tier.rate(50)
         for _ in range(5):
-            await tier.command("drop 30")
-            await asyncio.sleep(3)
+            await tier.command("drop 5")
+            await asyncio.sleep(4)  # what comes after a loss shows it
         await tier.rate(0)
         await agree(tier, viewers)
     with cell.step("changes"):

@@ -6,7 +6,7 @@ from example_tiers import EXAMPLES
 from matrix import by_example
 from viewers import WsViewer
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
 TABLE = {"entity": "ticks", "limit": 1000}
 PRICE = {"column": "price", "op": "gte", "value": 500}
