@@ -4,7 +4,7 @@ An adapter opens calls, which yield values of the core. gRPC is one adapter, a f
 another.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -38,13 +38,14 @@ class Identity:
 
     Limits count by `holder`, whoever the credential names, and by `address`, the client's. None and
     "" are not counted: a verified credential needs no address beside it. Both make no difference
-    to equality.
+    to equality. Neither do `claims`: names and values of a verified credential's claims, for rules.
     """
 
     metadata: tuple[tuple[str, str], ...] = ()
     scope: tuple[tuple[str, str], ...] = ()
     holder: Hashable = field(default=None, compare=False)
     address: str = field(default="", compare=False)
+    claims: Collection[tuple[str, str]] = field(default=(), compare=False)
     expires_at: float | None = None
     """When the credential in `metadata` expires, in seconds since the epoch; None: never."""
     credential: object = field(default=None, compare=False)
@@ -53,7 +54,9 @@ class Identity:
     @property
     def counted_as(self) -> tuple[Hashable, ...]:
         """The keys under which limits count it."""
-        return tuple(key for key in (self.holder, self.address) if key)
+        if self.holder is None:
+            return (self.address,) if self.address else ()
+        return (self.holder, self.address) if self.address else (self.holder,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,10 +108,11 @@ class Subscription:
         """Whether anybody holds it. If not, it lingers, and a lost call is not opened again."""
         return len(self.subscribers) > 0
 
-    def hold(self, subscriber: Hashable, identity: Identity) -> None:
-        """Add a subscriber, or replace its identity by a newer one."""
-        self.subscribers.add(subscriber, identity)
+    def hold(self, subscriber: Hashable, identity: Identity) -> Identity | None:
+        """Add a subscriber, or replace its identity by a newer one. Return the one before."""
+        before = self.subscribers.add(subscriber, identity)
         self._session.identity.check()
+        return before
 
     def withdraw(self, withdrawn: Callable[[Identity], bool]) -> None:
         """Use these identities no more."""
