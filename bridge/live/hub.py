@@ -15,24 +15,21 @@ from bridge.core.query import LiveQuery
 from bridge.core.query_rules import QueryRules
 
 from .backend import Backend, Identity
-from .fault_log import FaultLog
 from .flush_scheduler import FlushScheduler
 from .history_limiter import HistoryLimiter
 from .negative_cache import NegativeCache
 from .observer import Observer
-from .outage_log import OutageLog
 from .query_limiter import QueryLimiter
 from .settings import LiveSettings
 from .stream_end import EndReason
 from .subscription import Subscription
+from .tier_log import TierLog
 from .viewer import Viewer
 
 Key: TypeAlias = tuple[tuple[tuple[str, str], ...], bytes]
 
 # A Reanchor fails with these if the query is at fault. The window stays, and the client is told.
-_REFUSED = frozenset(
-    [Kind.BAD_QUERY, Kind.UNAUTHENTICATED, Kind.DENIED, Kind.CONFLICT, Kind.TOO_LARGE]
-)
+_REFUSED = (Kind.BAD_QUERY, Kind.UNAUTHENTICATED, Kind.DENIED, Kind.CONFLICT, Kind.TOO_LARGE)
 _NO_RULES = QueryRules()
 
 
@@ -57,8 +54,7 @@ class Hub:
         self._by_viewer: dict[Viewer, Subscription] = {}
         self._linger_timers: dict[Subscription, asyncio.TimerHandle] = {}
         self._too_large = NegativeCache(self._loop.time)
-        self._outages = OutageLog()
-        self._faults = FaultLog()
+        self._tier_log = TierLog()
         self.limiter = QueryLimiter(settings.limits, self._close)
         self._closing: set[asyncio.Task[None]] = set()
         self.draining = False
@@ -155,8 +151,7 @@ class Hub:
                 backend=self._backend,
                 settings=self._settings,
                 observer=self._observer,
-                outages=self._outages,
-                faults=self._faults,
+                tier_log=self._tier_log,
                 flush_scheduler=self._flush_scheduler,
                 on_end=self._remove,
             )
@@ -224,7 +219,6 @@ class Hub:
             self._close(subscription)
         while self._closing:
             await asyncio.wait(self._closing)
-        self._outages.close()
 
     # ------------------------------------------------------------ reanchor
 

@@ -7,12 +7,11 @@ Viewers hear of a loss that lasts (LossNotice), metrics of every loss (Observer)
 from bridge.core.errors import Failed, StatusSource
 from bridge.core.sequencer import Resync
 
-from .fault_log import FaultLog
 from .loss_notice import LossNotice
 from .observer import Observer
-from .outage_log import OutageLog
 from .session_target import SessionTarget
 from .shared_window import SharedWindow
+from .tier_log import TierLog
 
 _QUIET = frozenset(["splice", "silence", "snapshot_timeout"])
 """Causes of a Resync that are logged elsewhere, or that no message shows."""
@@ -26,14 +25,13 @@ class LossReport:
         target: SessionTarget,
         window: SharedWindow,
         observer: Observer,
-        outages: OutageLog,
-        faults: FaultLog,
+        tier_log: TierLog,
     ) -> None:
         self._window = window
         self._target: SessionTarget = target
         self._observer = observer
-        self._outages = outages
-        self._faults = faults
+        self._outages = tier_log.outages
+        self._faults = tier_log.faults
         self._notice = LossNotice(target.on_lost)
         self._replica = ""
         self._retrying = False  # a call was lost since the window was current

@@ -80,11 +80,10 @@ class OutageLog:
         replica = self._of.pop(who, None)
         if replica is not None:
             del self._outages[replica].healed_at[who]
-
-    def close(self) -> None:
-        """Log nothing more. Idempotent."""
-        if self._timer is not None:
+        if not self._of and self._timer is not None:  # nobody is left to come back
+            self._outages.clear()
             self._timer.cancel()
+            self._timer = None
 
     def _start_timer(self) -> None:
         if self._timer is None:

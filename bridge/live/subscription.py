@@ -20,17 +20,16 @@ from bridge.core.sequencer import Snapshot
 
 from .backend import Backend, Identity
 from .fanout import FanOut
-from .fault_log import FaultLog
 from .flush_scheduler import FlushScheduler
 from .journal import JournalObserver
 from .loss_report import LossReport
 from .observer import Observer
-from .outage_log import OutageLog
 from .reanchor_state import PendingReanchor, ReanchorState
 from .settings import LiveSettings
 from .shared_window import SharedWindow
 from .stream_end import End, EndReason
 from .subscribers import Subscribers
+from .tier_log import TierLog
 from .upstream_session import UpstreamSession
 from .viewer import Viewer
 
@@ -52,8 +51,7 @@ class Subscription:
         backend: Backend,
         settings: LiveSettings,
         observer: Observer,
-        outages: OutageLog,
-        faults: FaultLog,
+        tier_log: TierLog,
         flush_scheduler: FlushScheduler,
         on_end: Callable[["Subscription"], None],
     ) -> None:
@@ -78,7 +76,7 @@ class Subscription:
         self._end: End | None = None
         self._fan_out = FanOut(self.window, self.viewers, flush_scheduler, self._loop.time)
         noted = JournalObserver(observer, self.window.journal)
-        report = LossReport(self, self.window, noted, outages, faults)
+        report = LossReport(self, self.window, noted, tier_log)
         self._session = UpstreamSession(
             target=self,
             backend=backend,
