@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from bridge.config.options import Config
@@ -52,13 +54,21 @@ CERTIFICATE_CHECK_INTERVAL = 10.0
 class Bridge:
     """A bridge in this event loop. `worker`: it is one of several that share the port.
 
+    `wall_clock`: seconds since the epoch, by which credentials expire.
+
     Raises:
         TlsError: certificate files, the listener's or the tier's, can't be used.
         ConfigError: files of keys, secrets or revocations can't be used.
 
     """
 
-    def __init__(self, config: Config, *, worker: WorkerSettings | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        worker: WorkerSettings | None = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
         self._config = config
         self._federation: MetricsFederation | None = None
         if worker is not None:
@@ -71,7 +81,7 @@ class Bridge:
         tier = backend(config, self._endpoints)
         self._hub = Hub(
             backend=tier,
-            settings=live_settings(config),
+            settings=replace(live_settings(config), wall_clock=wall_clock),
             observer=self.metrics,
         )
         stall_monitor = StallMonitor(stall=config.stall_timeout)
@@ -89,13 +99,15 @@ class Bridge:
             stall_monitor=stall_monitor,
             admission=self._admission,
             settings=web_settings(config),
-            authenticator=authenticator(config, ticket_key=worker.ticket_key if worker else None),
+            authenticator=authenticator(
+                config, ticket_key=worker.ticket_key if worker else None, clock=wall_clock
+            ),
             schemas=SchemaCache(tier),
         )
         self._revoking = BridgeRevoking(
             Revoking(self.context.authenticator, self._hub),
             standing=self.context.authenticator.revocations.standing,
-            clock=self.context.authenticator.clock,
+            clock=wall_clock,
             worker=worker,
             file=config.revocations,
         )

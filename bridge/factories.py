@@ -3,6 +3,7 @@
 import secrets
 import ssl
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from bridge.config.auth_rules import issuers
@@ -15,6 +16,7 @@ from bridge.tls.reloading import ReloadableFiles
 from bridge.upstream.backend import GrpcBackend
 from bridge.upstream.call_opener import CallOpener
 from bridge.upstream.endpoints import Endpoints
+from bridge.upstream.fabriq.backend import FabriqBackend
 from bridge.web.admin.admin_token import AdminToken
 from bridge.web.auth.authenticator import Authenticator
 from bridge.web.auth.identities import Identities
@@ -74,8 +76,15 @@ def auth_settings(config: Config) -> AuthSettings:
     )
 
 
-def authenticator(config: Config, *, ticket_key: bytes | None = None) -> Authenticator:
-    """Make what judges credentials. `ticket_key`: drawn by another process, for all of a bridge.
+def authenticator(
+    config: Config,
+    *,
+    ticket_key: bytes | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Authenticator:
+    """Make what judges credentials.
+
+    `ticket_key`: drawn by another process, for all of a bridge. `clock`: seconds since the epoch.
 
     Raises:
         ConfigError: keys or the key of tickets can't be used.
@@ -85,7 +94,6 @@ def authenticator(config: Config, *, ticket_key: bytes | None = None) -> Authent
     identities = Identities(config.forward_metadata, config.scope or None, settings.claims_metadata)
     if config.ticket_key is not None:
         ticket_key = read_secret(config.ticket_key, "--ticket-key", least=MIN_TICKET_KEY)
-    clock = time.time
     verifier = tickets = None
     if settings.mode is AuthMode.JWT:
         verifier = TokenVerifier(settings, list(map(_issuer, settings.issuers)), clock=clock)
@@ -125,7 +133,10 @@ def operator_token(config: Config) -> AdminToken | None:
 
 def backend(config: Config, endpoints: Endpoints) -> Backend:
     """Make what opens subscriptions at the tier, in a running loop."""
-    return GrpcBackend(CallOpener(endpoints, resubscribe_rate=config.resubscribe_rate))
+    opener = CallOpener(endpoints, resubscribe_rate=config.resubscribe_rate)
+    if config.upstream_protocol == "fabriq.v1":
+        return FabriqBackend(opener)
+    return GrpcBackend(opener)
 
 
 def live_settings(config: Config) -> LiveSettings:

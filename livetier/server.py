@@ -22,8 +22,9 @@ from livetier.engine.service import LiveQueryService
 from livetier.engine.watcher import Watcher
 from livetier.sqlite.compile import SqlitePlan
 from livetier.sqlite.database import path_of
-from livetier.sqlite.reader import SqliteView
 from livetier.sqlite.store import SqliteStore
+from livetier.sqlite.unusable import explained
+from livetier.sqlite.view import SqliteView
 
 SqliteWatcher: TypeAlias = Watcher[SqlitePlan, SqliteView]
 
@@ -50,7 +51,8 @@ class TierOptions:
     ``sqlite:///path``, or None for a temporary file, deleted when the tier stops. ``replay``:
     whether flights are replayed, which empties and fills the table ``flights``; None means: into a
     temporary file only. ``speed``: simulated seconds per second; 0 stops the clock, and
-    ``Tier.replay.advance_to`` moves it. ``start``: the time of day to start at.
+    ``Tier.replay.advance_to`` moves it. ``start``: the time of day to start at. ``shortcuts``:
+    whether a window is read again only where a change may have touched it.
     """
 
     listen: str = "127.0.0.1:0"
@@ -58,6 +60,7 @@ class TierOptions:
     speed: float = 60.0
     start: str = "05:00"
     replay: bool | None = None
+    shortcuts: bool = True
 
 
 class Tier:
@@ -92,18 +95,20 @@ class Tier:
 async def start_tier(options: TierOptions) -> Tier:
     """Start a tier; it serves when this returns.
 
-    Raises ValueError for options that make no sense, OSError for an address that is taken and a
-    file that is missing, sqlite3.Error for a file that is no database.
+    Raises ValueError for options that make no sense, OSError for an address that is taken, a file
+    that is missing and one that can't be used.
     """
     start = start_minute(options.start)
     async with contextlib.AsyncExitStack() as stack:
         database = await _database(options, stack)
-        watcher = Watcher(SqliteStore(database))
+        watcher = Watcher(SqliteStore(database, shortcuts=options.shortcuts))
         replay = None
         if options.replay if options.replay is not None else options.database is None:
-            replay = await asyncio.to_thread(Replay, database, start=start)
+            with explained(database):
+                replay = await asyncio.to_thread(Replay, database, start=start)
             stack.push_async_callback(asyncio.to_thread, replay.close)
-        await watcher.open()
+        with explained(database):
+            await watcher.open()
         server = grpc.aio.server(options=_GRPC_OPTIONS)
         stack.push_async_callback(_shut_down, server, watcher)
         servicer = _add_services(server, watcher)

@@ -101,6 +101,14 @@ class Config:
         help="Addresses of the tier, separated by commas. "
         "Each is HOST:PORT, dns:///NAME:PORT or unix:/PATH.",
     )
+    upstream_protocol: Literal["livequery.v1", "fabriq.v1"] = option(
+        OptionGroup.TIER,
+        values.choice("livequery.v1", "fabriq.v1"),
+        "PROTOCOL",
+        default="livequery.v1",
+        help="Protocol of the tier: livequery.v1, the contract's, or fabriq.v1, that of fabriq's "
+        "own server.",
+    )
     upstream_tls: bool = _switch(
         OptionGroup.TIER,
         default="off",

@@ -20,6 +20,9 @@ from .limited_handler import LimitedHandler
 _SECRETS = (
     (re.compile(r"(?i)\b(access_token|ticket|token)(=|%3D)[^&\s\"'#;,)]*"), r"\1\2***"),
     (re.compile(r"(?i)(\\?\"(?:access_token|ticket|token)\\?\"\s*:\s*\\?\")[^\"\\]*"), r"\1***"),
+    # Wherever they stand: tickets, and JSON Web Tokens, whose header begins with `{"`.
+    (re.compile(r"\blqt_[A-Za-z0-9_-]+"), "***"),
+    (re.compile(r"\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"), "***"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{4,}"), r"\1 ***"),
     (
         re.compile(

@@ -70,6 +70,11 @@ class PooledCall:
         with self._translated_errors():
             await self._started_call().follow(handler)
 
+    def interrupt(self, error: Exception) -> None:
+        """Have `follow` raise an error, as if its handler had."""
+        if self._call is not None:
+            self._call.interrupt(error)
+
     def _started_call(self) -> Call:
         if self._call is None:
             raise Failed(Kind.UNAVAILABLE, "the call was cut")

@@ -3,12 +3,22 @@
 import asyncio
 import contextlib
 import json
+import time
 
 import aiohttp
 import pytest
 
+from bridge.app import Bridge
+from bridge.config.loader import resolve
 from clients import QUERY
-from house_fixtures import http, no_leaked_tasks, start_bridge  # noqa: F401 - fixtures
+from house_fixtures import (  # noqa: F401 - fixtures
+    authority,
+    http,
+    no_leaked_tasks,
+    run,
+    serve,
+    start_bridge,
+)
 from scripted_tier import ScriptedTier
 from tokens import AUDIENCE, ISSUER, rsa_key
 
@@ -96,3 +106,77 @@ class Ways:
 @pytest.fixture
 def ways(http):
     return Ways(http)
+
+
+class Clock:
+    """A wall clock that a test moves."""
+
+    def __init__(self):
+        self.ahead = 0.0
+
+    def __call__(self):
+        return time.time() + self.ahead
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+async def start_clocked(tier, jwt_options, clock):
+    """Start a bridge that verifies tokens by the test's clock."""
+    bridges = []
+
+    async def start(**more):
+        flags = {"upstream": tier.address, "listen": "127.0.0.1:0", "linger": "50ms"}
+        bridge = Bridge(resolve({**flags, **jwt_options, **more}, environ={})[0], wall_clock=clock)
+        bridges.append(bridge)
+        bridge.url = await bridge.start()
+        bridge.base = bridge.url + "/api/v1/live"
+        return bridge
+
+    yield start
+    for bridge in bridges:
+        await bridge.close()
+
+
+class V1Client:
+    """A v1 socket, message by message."""
+
+    def __init__(self, ws):
+        self.ws = ws
+
+    async def say(self, **message):
+        await self.ws.send_json(message)
+
+    async def receive(self, within=10):
+        """The next message; None when the socket is closed."""
+        async with asyncio.timeout(within):
+            message = await self.ws.receive()
+        return json.loads(message.data) if message.type is aiohttp.WSMsgType.TEXT else None
+
+    async def until(self, kind):
+        while (message := await self.receive()) is not None and message["type"] != kind:
+            pass
+        assert message is not None, f"closed with {self.ws.close_code} before {kind}"
+        return message
+
+    async def close_code(self):
+        while await self.receive() is not None:
+            pass
+        return self.ws.close_code
+
+
+@pytest.fixture
+async def connect_v1(http):
+    sockets = []
+
+    async def connect(bridge, target="", **how):
+        ws = await http.ws_connect(bridge.base + "/ws" + target, protocols=("livequery.v1",), **how)
+        sockets.append(ws)
+        return V1Client(ws)
+
+    yield connect
+    for ws in sockets:
+        await ws.close()

@@ -28,6 +28,7 @@ SAMPLES = {
     "TIME": "1.5m",
     "SIZE": "64KiB",
     "compatible|fast": "fast",
+    "PROTOCOL": "fabriq.v1",
     "text|json": "json",
     "LEVEL": "debug",
     "forward|jwt|none": "none",

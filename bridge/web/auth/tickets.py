@@ -7,8 +7,6 @@ Invariants: a ticket is taken once in a process, within TICKET_LIFE seconds, and
 asked for it.
 """
 
-import base64
-import binascii
 import secrets
 from collections.abc import Callable
 from typing import Final
@@ -20,6 +18,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from bridge.core.errors import Failed, Kind
+
+from .base64url import decode_base64url, encode_base64url
 
 PREFIX: Final = "lqt_"
 """How tickets begin, so that logs can strike them out wherever they stand."""
@@ -60,7 +60,7 @@ class Tickets:
         content = TicketContent(expires_at, foreign_origin or _OWN, token, headers)
         nonce = secrets.token_bytes(_NONCE)
         sealed = nonce + self._cipher.encrypt(nonce, msgspec.msgpack.encode(content), _PURPOSE)
-        return PREFIX + base64.urlsafe_b64encode(sealed).rstrip(b"=").decode(), expires_at
+        return PREFIX + encode_base64url(sealed), expires_at
 
     def redeem(self, ticket: str, foreign_origin: str | None) -> TicketContent:
         """Take a ticket, which is used up. Raises Failed (UNAUTHENTICATED)."""
@@ -77,13 +77,13 @@ class Tickets:
         return content
 
     def _open(self, ticket: str) -> tuple[bytes, TicketContent]:
+        prefix, text = ticket[: len(PREFIX)], ticket[len(PREFIX) :]
         try:
-            text = ticket.removeprefix(PREFIX)
-            sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            sealed = decode_base64url(text if prefix == PREFIX else "")
             nonce = sealed[:_NONCE]
             plain = self._cipher.decrypt(nonce, sealed[_NONCE:], _PURPOSE)
             return nonce, msgspec.msgpack.decode(plain, type=TicketContent)
-        except (binascii.Error, ValueError, InvalidTag):
+        except (ValueError, InvalidTag, msgspec.DecodeError):
             raise _refused("this is no ticket") from None
 
     def _forget_old(self, now: float) -> None:

@@ -5,13 +5,13 @@ one. Two readers that choose differently see two tokens, so they are refused. So
 Python's json reads although it is not JSON.
 """
 
-import base64
-import binascii
 import json
 import re
 from typing import Any, Final, NamedTuple, NoReturn
 
 from bridge.core.errors import Failed, Kind
+
+from .base64url import decode_base64url
 
 MAX_TOKEN: Final = 8 * 1024
 """Characters of a token: a header field has no more."""
@@ -43,7 +43,7 @@ def parse_token(text: str) -> UnverifiedToken:
         raise bad_token("this is no signed token in compact form")
     try:
         header, claims = _decode_object(match[1]), _decode_object(match[2])
-        signature = _decode(match[3])
+        signature = decode_base64url(match[3])
     except (ValueError, RecursionError):
         raise bad_token("the token can't be read") from None
     return UnverifiedToken(header, claims, text[: match.end(2)].encode(), signature)
@@ -69,17 +69,8 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def _decode(part: str) -> bytes:
-    # RFC 7515 §2: base64url without padding. A last character with unused bits set would make
-    # two texts of one token.
-    data = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-    if base64.urlsafe_b64encode(data).rstrip(b"=").decode() != part:
-        raise binascii.Error("not canonical")
-    return data
-
-
 def _decode_object(part: str) -> dict[str, Any]:
-    value = _DECODER.decode(_decode(part).decode("utf-8"))
+    value = _DECODER.decode(decode_base64url(part).decode("utf-8"))
     if not isinstance(value, dict):
         raise ValueError("an object is needed")  # noqa: TRY004 - bad input, no bug
     return value
