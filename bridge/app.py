@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
@@ -24,6 +26,8 @@ from bridge.process.worker import WorkerSettings
 from bridge.telemetry.loop_lag import LoopLag
 from bridge.telemetry.metrics import Metrics
 from bridge.telemetry.version import bridge_version
+from bridge.web.admin.inspector import Inspector
+from bridge.web.admin.inspector_handlers import InspectorHandlers
 from bridge.web.admin.revoking import Revoking, revoke_handler
 from bridge.web.admission import Admission
 from bridge.web.context import WebContext
@@ -41,6 +45,8 @@ from .factories import (
     listener_certificate,
     live_settings,
     operator_token,
+    query_rules,
+    stream_limits,
     web_settings,
 )
 from .metric_bindings import bind_metrics
@@ -78,21 +84,19 @@ class Bridge:
         self.metrics = Metrics()
         self._loop_lag = LoopLag()
         self._endpoints = endpoints(config)
-        tier = backend(config, self._endpoints)
+        tier, rules = backend(config, self._endpoints), query_rules(config)
         self._hub = Hub(
             backend=tier,
             settings=replace(live_settings(config), wall_clock=wall_clock),
             observer=self.metrics,
+            rules=rules,
         )
         stall_monitor = StallMonitor(stall=config.stall_timeout)
         self._memory = MemoryGuard(
             read=lambda: read_usage(config.memory_limit), cut=stall_monitor.shed
         )
         self._admission = Admission(
-            limit=max_streams,
-            limit_per_ip=config.max_connections_per_ip,
-            rate=config.accept_rate,
-            memory_short=lambda: self._memory.short,
+            stream_limits(config, max_streams), memory_short=lambda: self._memory.short
         )
         self.context = WebContext(
             hub=self._hub,
@@ -102,7 +106,7 @@ class Bridge:
             authenticator=authenticator(
                 config, ticket_key=worker.ticket_key if worker else None, clock=wall_clock
             ),
-            schemas=SchemaCache(tier),
+            schemas=SchemaCache(tier, rules=rules),
         )
         self._revoking = BridgeRevoking(
             Revoking(self.context.authenticator, self._hub),
@@ -179,18 +183,25 @@ class Bridge:
             self._start_task(store.keep_current(), "keys of tokens")
 
     async def _open_admin(self, sockets: list[socket.socket]) -> None:
-        token = self._admin_token
+        inspector = InspectorHandlers(Inspector(self._hub, self._replicas), self._ask_to_drain)
         app = admin_application(
             self.context,
             self._probes,
             loopback=is_loopback(sockets[0].getsockname()[0]),
-            commands={"revoke": token.guard(revoke_handler(self._revoking.revoke))}
-            if token
-            else {},
+            token=self._admin_token,
+            commands={
+                "revoke": revoke_handler(self._revoking.revoke),
+                "drain": inspector.ask_to_drain,
+            },
+            inspector=inspector,
         )
         self._admin = Listener(app, sockets)
         await self._admin.open()
         logger.info("metrics and health at %s", self._admin.url)
+
+    def _ask_to_drain(self) -> None:
+        """Have the process drain and end, as SIGTERM does; all workers, where there are several."""
+        os.kill(os.getppid() if self._federation is not None else os.getpid(), signal.SIGTERM)
 
     def _start_task(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._tasks.append(asyncio.create_task(work, name=name))

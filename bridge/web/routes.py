@@ -8,6 +8,8 @@ from typing import TypeAlias
 from aiohttp import HttpVersion10, web
 
 from bridge.core.errors import Failed, Kind
+from bridge.web.admin.admin_token import AdminToken
+from bridge.web.admin.inspector_handlers import InspectorHandlers
 from bridge.web.http.aiohttp_connection import AiohttpConnection
 from bridge.web.http.preflight import is_preflight, preflight_fields
 from bridge.web.http.problem import http_error_refusal
@@ -52,7 +54,7 @@ def application(
     if settings.pages:
         app.router.add_get("/", handlers.home)
         app.router.add_get("/explorer", handlers.home)
-        app.router.add_get("/client/livequery.js", handlers.library)
+        app.router.add_get("/client/{name:[^/]*}", handlers.library)
         app.router.add_get("/explorer/{name:[^/]*}", handlers.explorer(settings.base_path))
     return app
 
@@ -62,19 +64,33 @@ def admin_application(
     probes: ProbeHandlers,
     *,
     loopback: bool,
-    commands: dict[str, Handler] | None = None,
+    token: AdminToken | None,
+    commands: dict[str, Handler],
+    inspector: InspectorHandlers,
 ) -> web.Application:
     """Build the operators' application. `loopback`: its port is on a loopback address.
 
-    `commands`: handlers of POST below `/admin/`, by name, guarded already.
+    `token` guards all but health and metrics. `commands`: handlers of POST below `/admin/`, by
+    name; without a token there are none.
     """
     settings = replace(context.settings, loopback=loopback, allowed_hosts=(), tls=False)
     app = _application(replace(context, settings=settings))
     app.router.add_get("/healthz", probes.healthz)
     app.router.add_get("/readyz", probes.readyz_with_replicas)
     app.router.add_get("/metrics", probes.metrics)
-    for name, handler in (commands or {}).items():
-        app.router.add_post(f"/admin/{name}", handler)
+    if token is not None:
+        for name, handler in commands.items():
+            app.router.add_post(f"/admin/{name}", token.guard(handler))
+    for path, handler, page in (
+        ("/", inspector.page, True),
+        ("/inspector/{name:[^/]*}", inspector.page, True),
+        ("/admin/subscriptions", inspector.subscriptions, False),
+        ("/admin/subscriptions/{id}", inspector.groups, False),
+        ("/admin/viewers", inspector.viewers, False),
+        ("/admin/live/subscriptions", inspector.live_subscriptions, False),
+        ("/admin/live/viewers", inspector.live_viewers, False),
+    ):
+        app.router.add_get(path, handler if token is None else token.guard(handler, page=page))
     return app
 
 

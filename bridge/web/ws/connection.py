@@ -19,10 +19,11 @@ from websockets.frames import CloseCode
 
 from bridge.live.send_buffer import SendBuffer
 from bridge.live.stream_end import End, EndReason
-from bridge.web.context import StreamSlot, WebContext
+from bridge.web.context import WebContext
 from bridge.web.http.registry import ConnectionRegistry
 from bridge.web.session_end import GRACE, SessionEnd
 from bridge.web.stream_request import StreamRequest
+from bridge.web.stream_slot import StreamSlot
 from bridge.web.transport_sink import TransportSink
 from bridge.wire.websocket import CLOSE_NORMAL, OPCODE_CLOSE, ws_frame_header
 
@@ -113,15 +114,14 @@ class WebSocketConnection(asyncio.Protocol):
 
     async def _serve(self, request: StreamRequest, slot: StreamSlot, sink: TransportSink) -> None:
         try:
-            try:
-                await serve_websocket(self._context, request, self, sink, self._session_end)
-            finally:
-                slot.release()
+            await serve_websocket(self._context, request, self, sink, self._session_end, slot=slot)
+            slot.release()
             if self._reader.error_code is not None:
                 await self._linger()
         except Exception:
             logger.exception("a WebSocket session failed")
         finally:
+            slot.release()
             self._task = None
             self.close_after_flush()
             self._leave_when_over()
