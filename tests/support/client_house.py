@@ -120,6 +120,22 @@ class ClientHouse:
     def select(self, text, parameters=()):
         return [dict(row) for row in self.database.execute(text, parameters)]
 
+    def bridge_files(self):
+        """Return a function from a URL to the answer that the bridge would give, as it is down."""
+        client = pathlib.Path(__file__).parents[2] / "clients" / "js" / "src"
+
+        def answer(url):
+            name = url.rpartition("/")[2]
+            if "/client/" in url:
+                return {"body": (client / name).read_text(), "content_type": "text/javascript"}
+            return {"status": 200 if name == "healthz" else 503, "body": ""}
+
+        return answer
+
+    def streams(self):
+        """How many streams clients have open at the bridge."""
+        return self.bridge._admission.open
+
     def subscriptions(self):
         """How many queries the bridge has open at the tier."""
         return self.bridge._hub.subscriptions
