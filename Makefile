@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROTO  := proto/livequery/v1/livequery.proto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-newest bench bench-quick check format generate lock browser soak interop interop-quick clean
+.PHONY: help demo test test-lowest test-newest bench bench-quick check format wheel generate lock browser soak interop interop-quick clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +40,7 @@ bench: $(VENV)/.dev ## the bridge beside its peers: bench/report.md (17 minutes;
 bench-quick: $(VENV)/.dev ## guard against regressions, by ratio (under 3 minutes)
 	$(BIN)/python -m bench quick
 
-check: $(VENV)/.dev ## format, lint, types, floors, contract, stubs, Dockerfile
+check: $(VENV)/.dev ## format, lint, types, floors, contract, stubs, Dockerfile, vulnerabilities
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check --no-cache . # a cache remembers how imports were sorted before files moved
 	$(BIN)/mypy
@@ -49,10 +49,14 @@ check: $(VENV)/.dev ## format, lint, types, floors, contract, stubs, Dockerfile
 	@BIN=$(BIN) tools/check-breaking
 	@BIN=$(BIN) tools/check-stubs
 	$(BIN)/hadolint Dockerfile
+	@BIN=$(BIN) tools/check-vulnerabilities
 
 format: $(VENV)/.dev ## rewrite the sources in house style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+wheel: $(VENV)/.dev ## dist/: the wheel, and beside it its bill of materials (CycloneDX)
+	@BIN=$(BIN) tools/build-wheel
 
 generate: $(VENV)/.dev ## stubs from proto/
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. --grpc_python_out=. $(PROTO)

@@ -45,6 +45,8 @@ from .factories import (
     listener_certificate,
     live_settings,
     operator_token,
+    query_rules,
+    stream_limits,
     web_settings,
 )
 from .metric_bindings import bind_metrics
@@ -82,21 +84,19 @@ class Bridge:
         self.metrics = Metrics()
         self._loop_lag = LoopLag()
         self._endpoints = endpoints(config)
-        tier = backend(config, self._endpoints)
+        tier, rules = backend(config, self._endpoints), query_rules(config)
         self._hub = Hub(
             backend=tier,
             settings=replace(live_settings(config), wall_clock=wall_clock),
             observer=self.metrics,
+            rules=rules,
         )
         stall_monitor = StallMonitor(stall=config.stall_timeout)
         self._memory = MemoryGuard(
             read=lambda: read_usage(config.memory_limit), cut=stall_monitor.shed
         )
         self._admission = Admission(
-            limit=max_streams,
-            limit_per_ip=config.max_connections_per_ip,
-            rate=config.accept_rate,
-            memory_short=lambda: self._memory.short,
+            stream_limits(config, max_streams), memory_short=lambda: self._memory.short
         )
         self.context = WebContext(
             hub=self._hub,
@@ -106,7 +106,7 @@ class Bridge:
             authenticator=authenticator(
                 config, ticket_key=worker.ticket_key if worker else None, clock=wall_clock
             ),
-            schemas=SchemaCache(tier),
+            schemas=SchemaCache(tier, rules=rules),
         )
         self._revoking = BridgeRevoking(
             Revoking(self.context.authenticator, self._hub),

@@ -5,11 +5,14 @@ import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from bridge.config.auth_rules import issuers
 from bridge.config.loader import ConfigError
 from bridge.config.options import Config
+from bridge.core.query_rules import QueryRules
 from bridge.live.backend import Backend
+from bridge.live.query_limits import QueryLimits
 from bridge.live.settings import LiveSettings
 from bridge.tls.contexts import TlsFiles, load_server
 from bridge.tls.reloading import ReloadableFiles
@@ -18,6 +21,7 @@ from bridge.upstream.call_opener import CallOpener
 from bridge.upstream.endpoints import Endpoints
 from bridge.upstream.fabriq.backend import FabriqBackend
 from bridge.web.admin.admin_token import AdminToken
+from bridge.web.admission import StreamLimits
 from bridge.web.auth.authenticator import Authenticator
 from bridge.web.auth.identities import Identities
 from bridge.web.auth.key_source import FileKeySource, UrlKeySource
@@ -32,6 +36,10 @@ MIN_TICKET_KEY = 32
 """Bytes of the secret that seals tickets."""
 MIN_ADMIN_TOKEN = 16
 """Bytes of the operators' token."""
+# What `auto` is. Without a limit of streams per address, an address is taken for a proxy's.
+MAX_QUERIES: Final = 500
+MAX_SUBSCRIPTIONS: Final = 1000
+ACCEPT_RATE: Final = 500
 
 
 def listener_certificate(config: Config) -> ReloadableFiles[ssl.SSLContext] | None:
@@ -91,7 +99,12 @@ def authenticator(
 
     """
     settings = auth_settings(config)
-    identities = Identities(config.forward_metadata, config.scope or None, settings.claims_metadata)
+    identities = Identities(
+        config.forward_metadata,
+        config.scope or None,
+        settings.claims_metadata,
+        rule_claims=frozenset(rule.claim[0] for rule in config.entities if rule.claim),
+    )
     if config.ticket_key is not None:
         ticket_key = read_secret(config.ticket_key, "--ticket-key", least=MIN_TICKET_KEY)
     verifier = tickets = None
@@ -141,12 +154,44 @@ def backend(config: Config, endpoints: Endpoints) -> Backend:
 
 def live_settings(config: Config) -> LiveSettings:
     """Return the settings of `bridge.live`."""
+    by_address = bool(config.max_connections_per_ip)
+    queries, subscriptions = config.max_queries_per_identity, config.max_subscriptions_per_identity
+    limits = QueryLimits(
+        queries=config.max_queries,
+        lingering=config.max_lingering,
+        queries_per_holder=_or_auto(queries, MAX_QUERIES),
+        queries_per_address=_or_auto(queries, MAX_QUERIES if by_address else 0),
+        subscriptions_per_holder=_or_auto(subscriptions, MAX_SUBSCRIPTIONS),
+        subscriptions_per_address=_or_auto(subscriptions, MAX_SUBSCRIPTIONS if by_address else 0),
+    )
     return LiveSettings(
+        limits=limits,
         open_timeout=config.open_timeout,
         max_staleness=config.max_staleness,
         linger=config.linger,
         sharing=config.sharing,
     )
+
+
+def query_rules(config: Config) -> QueryRules:
+    """Return what may be asked."""
+    return QueryRules(config.entities, config.max_conditions)
+
+
+def stream_limits(config: Config, most: int) -> StreamLimits:
+    """Return the limits of streams; `most`: as many as open files allow."""
+    per_ip = config.max_connections_per_ip
+    return StreamLimits(
+        streams=most,
+        per_address=per_ip,
+        per_holder=config.max_connections_per_identity,
+        rate=config.accept_rate,
+        rate_per_address=_or_auto(config.accept_rate_per_ip, ACCEPT_RATE if per_ip else 0),
+    )
+
+
+def _or_auto(limit: int | None, auto: int) -> int:
+    return auto if limit is None else limit
 
 
 def web_settings(config: Config) -> WebSettings:
@@ -160,6 +205,9 @@ def web_settings(config: Config) -> WebSettings:
         forward=config.forward_metadata,
         scope=config.scope or None,
         max_rows=config.max_rows,
+        max_subscriptions=config.max_subscriptions_per_socket,
+        command_rate=config.command_rate,
+        max_stream_life=config.max_stream_life,
         heartbeat_interval=config.heartbeat_interval,
         ping_interval=config.ping_interval,
         viewer_backlog=config.viewer_backlog,

@@ -28,6 +28,9 @@ def bind_metrics(
     bind = metrics.bind
     bind("connections", lambda: stream_log.open)
     bind("refusals", lambda: stream_log.refused)
+    bind("limited", lambda: stream_log.limited)
+    bind("lingering", lambda: hub.limiter.lingering)
+    bind("lingering_evictions", lambda: hub.limiter.evicted)
     bind("sockets", sockets)
     bind("subscriptions", lambda: hub.subscriptions)
     bind("draining", lambda: float(hub.draining))

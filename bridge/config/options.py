@@ -12,8 +12,10 @@ from typing import Any, Final, Literal, TypeVar
 from bridge.core.address import TierAddress
 from bridge.core.forwarded import TrustedProxies
 from bridge.core.origin_list import OriginList
+from bridge.core.query_rules import EntityRule
 
 from . import hosts, values
+from .entity_rules import entity_rules
 from .issuer_table import IssuerTable, issuer_tables
 from .values import ListenAddress
 
@@ -325,6 +327,80 @@ class Config:
         help="Maximum number of new streams per second. A burst may be twice as large. "
         "Streams beyond it get 503. 0 is no limit.",
     )
+    accept_rate_per_ip: int | None = option(
+        OptionGroup.LIMITS,
+        values.count_or_auto,
+        "N",
+        default="auto",
+        help="Maximum number of new streams per second and client address. A burst may be twice as "
+        "large. auto is 500. 0 is no limit.",
+    )
+    max_connections_per_identity: int = option(
+        OptionGroup.LIMITS,
+        values.count,
+        "N",
+        default="20",
+        help="Maximum number of open streams with one credential. 0 is no limit.",
+    )
+    max_subscriptions_per_socket: int = option(
+        OptionGroup.LIMITS,
+        values.count,
+        "N",
+        default="64",
+        help="Maximum number of subscriptions on one v1 socket. 0 is no limit.",
+    )
+    max_subscriptions_per_identity: int | None = option(
+        OptionGroup.LIMITS,
+        values.count_or_auto,
+        "N",
+        default="auto",
+        help="Maximum number of subscriptions of one identity, on all its streams. "
+        "auto is 1000. 0 is no limit.",
+    )
+    max_queries_per_identity: int | None = option(
+        OptionGroup.LIMITS,
+        values.count_or_auto,
+        "N",
+        default="auto",
+        help="Maximum number of different queries of one identity. auto is 500. 0 is no limit.",
+    )
+    max_queries: int = option(
+        OptionGroup.LIMITS,
+        values.count,
+        "N",
+        default="10000",
+        help="Maximum number of different queries, which is upstream calls. 0 is no limit.",
+    )
+    max_lingering: int = option(
+        OptionGroup.LIMITS,
+        values.count,
+        "N",
+        default="1000",
+        help="Maximum number of upstream calls kept by --linger; beyond it the oldest is ended. "
+        "0 is no limit.",
+    )
+    command_rate: int = option(
+        OptionGroup.LIMITS,
+        values.count,
+        "N",
+        default="10",
+        help="Maximum number of commands per second on a WebSocket. A burst may be 16 times as "
+        "large. Commands beyond it wait. 0 is no limit.",
+    )
+    max_conditions: int = option(
+        OptionGroup.LIMITS,
+        values.conditions,
+        "N",
+        default="256",
+        help="Maximum number of conditions of a query, 1 to 256.",
+    )
+    entities: tuple[EntityRule, ...] = option(
+        OptionGroup.LIMITS,
+        entity_rules,
+        "NAME=ROWS,…",
+        help="Entities that may be asked for, each with its maximum `limit`; * is all others. "
+        "CLAIM=VALUE:NAME=ROWS is for callers with that claim. Default: every entity.",
+    )
     max_rows: int = option(
         OptionGroup.LIMITS,
         values.count,
@@ -367,6 +443,14 @@ class Config:
         default="auto",
         help="Memory limit. Near it, new streams are refused; then the slowest clients are cut. "
         "auto is the container's limit. 0 is no limit.",
+    )
+    max_stream_life: float = option(
+        OptionGroup.TIMING,
+        values.duration,
+        "TIME",
+        default="1h",
+        help="Time after which a stream ends, 10 % more or less; its client comes back. "
+        "0 is no limit.",
     )
     linger: float = option(
         OptionGroup.TIMING,

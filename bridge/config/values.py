@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple, TypeVar
 from bridge.core.address import TierAddress, parse_address
 from bridge.core.forwarded import TrustedProxies
 from bridge.core.metadata import check_name
+from bridge.core.query_parser import MAX_CONDITIONS
 
 from .issuer_table import algorithms, key_location
 
@@ -64,6 +65,18 @@ def count(text: str) -> int:
     """Parse a whole number, 0 or more."""
     if not re.fullmatch(r"\d{1,9}", text):
         raise ValueError("a whole number, 0 or more, is needed")
+    return int(text)
+
+
+def count_or_auto(text: str) -> int | None:
+    """Parse a whole number, 0 or more, or `auto`; returns None for `auto`."""
+    return None if text == "auto" else count(text)
+
+
+def conditions(text: str) -> int:
+    """Parse a number of conditions, 1 to MAX_CONDITIONS."""
+    if not re.fullmatch(r"\d{1,3}", text) or not 1 <= int(text) <= MAX_CONDITIONS:
+        raise ValueError(f"a whole number, 1 to {MAX_CONDITIONS}, is needed")
     return int(text)
 
 

@@ -35,7 +35,7 @@ class SessionTarget(Protocol):
         """Note that the tier has started a call."""
 
     def on_lost(self, cause: str) -> None:
-        """Note that the call is lost, and another one will be opened."""
+        """Note that the tier is lost for a while, and another call will be opened."""
 
     def on_resumed(self) -> None:
         """Note that a new call continues where the lost one ended."""

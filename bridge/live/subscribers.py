@@ -21,14 +21,15 @@ class Subscribers:
     def __len__(self) -> int:
         return len(self._identities)
 
-    def add(self, subscriber: Hashable, identity: Identity) -> None:
-        """Add a subscriber, or replace its identity by a newer one."""
-        self._identities.pop(subscriber, None)
+    def add(self, subscriber: Hashable, identity: Identity) -> Identity | None:
+        """Add a subscriber, or replace its identity by a newer one. Return the one before."""
+        before = self._identities.pop(subscriber, None)
         self._identities[subscriber] = identity
+        return before
 
-    def remove(self, subscriber: Hashable) -> bool:
-        """Remove a subscriber. Return whether it was one."""
-        return self._identities.pop(subscriber, None) is not None
+    def remove(self, subscriber: Hashable) -> Identity | None:
+        """Remove a subscriber. Return its identity; None if it was no subscriber."""
+        return self._identities.pop(subscriber, None)
 
     def is_only(self, subscriber: Hashable) -> bool:
         """Return whether this is the only subscriber."""

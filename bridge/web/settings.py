@@ -25,6 +25,10 @@ class WebSettings:
     scope: tuple[str, ...] | None = None
     """Those that limit sharing; None: all but trace and request ids."""
     max_rows: int = 1000
+    max_subscriptions: int = 64
+    """Of a v1 socket."""
+    command_rate: int = 10
+    max_stream_life: float = 3600.0
     heartbeat_interval: float = 15.0
     ping_interval: float = 25.0
     first_message_timeout: float = 5.0

@@ -24,6 +24,7 @@ SAMPLES = {
     "NAME,…": "Authorization",
     "ORIGIN,…": "https://app.example",
     "HOST,…": "app.example,*.b.example",
+    "NAME=ROWS,…": "orders=10,role=admin:*=1000",
     "CIDR,…": "10.0.0.0/8,::1",
     "TIME": "1.5m",
     "SIZE": "64KiB",

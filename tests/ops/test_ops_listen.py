@@ -87,7 +87,7 @@ async def test_ipv4_clients_of_all_interfaces_have_ipv4_addresses(start_bridge, 
     four = await http.get(f"http://127.0.0.1:{port}/api/v1/live", params=query)
     six = await http.get(f"http://[::1]:{port}/api/v1/live", params=query)
     assert (four.status, six.status) == (200, 200)
-    assert set(bridge.context.admission._by_ip) == {"127.0.0.1", "::/64"}
+    assert set(bridge.context.admission._by_address) == {"127.0.0.1", "::/64"}
     four.close()
     six.close()
 

@@ -81,6 +81,11 @@ class FabriqCall:
         self._complained = False
 
     @property
+    def replica(self) -> str:
+        """The replica's address, for the log."""
+        return self.pooled_call.endpoint.replica.address
+
+    @property
     def leaving(self) -> bool:
         """Whether the tier has announced the end of the connection."""
         return self.pooled_call.leaving

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, TypeAlias
 import msgspec
 
 from bridge.core.batch import Batch
-from bridge.core.frame import RESET, Frame, encode_with_cursor
+from bridge.core.frame import RESET, Frame, encode_with_cursor, without_id
 from bridge.core.gojson import (
     FAST_ERRORS,
     NO_CURSOR,
@@ -71,11 +71,10 @@ def parse_snapshot(data: bytes) -> tuple[str, Batch]:
     frames = [RESET]
     for at, row in enumerate(snapshot.rows or ()):
         text = _text(row.raw)
-        frames.append(
-            encode_with_cursor(
-                Op.ENTER, row.agg_id, row.version, text, -1, at, _cursor(row.cursor), ""
-            )
+        enter = encode_with_cursor(
+            Op.ENTER, row.agg_id, row.version, text, -1, at, _cursor(row.cursor), ""
         )
+        frames.append(enter if row.agg_id else without_id(enter))
     return snapshot.sub_id, Batch(tuple(frames), snapshot_complete=True)
 
 

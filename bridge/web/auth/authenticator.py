@@ -6,7 +6,7 @@ judge. Only the first uses a ticket up.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 
 from bridge.core.client_address import counted_address
@@ -102,6 +102,21 @@ class Authenticator:
         identity = self._identities.of_headers(presented.headers, token)
         # Nobody has verified it: limits count the address, too.
         return Credential(replace(identity, address=counted_address(presented.remote)))
+
+    def header_holder(self, request: StreamRequest) -> Hashable:
+        """Return whom the credential in a request's header names, before it is needed.
+
+        None where there is none, where it is not valid, and where a key must be read first.
+        """
+        if self._settings.mode is AuthMode.NONE or request.parameters.tickets:
+            return None
+        try:
+            presented = self._find(request, None)
+            if self.keys_needed(presented) is not None:
+                return None
+            return self.judge(presented).identity.holder
+        except Failed:
+            return None
 
     # ------------------------------------------------------------ all of them
 

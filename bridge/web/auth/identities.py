@@ -1,6 +1,6 @@
 """Identities: what of a request goes to the tier, and what of that limits sharing."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -23,7 +23,8 @@ class Identities:
     """Made by the options that say what travels.
 
     `forward`: header names that travel; `scope`: names that limit sharing, None for all but trace
-    headers; `claims`: claims that travel, each with its name there.
+    headers; `claims`: claims that travel, each with its name there; `rule_claims`: claims that
+    rules for queries ask for.
     """
 
     def __init__(
@@ -31,12 +32,14 @@ class Identities:
         forward: tuple[str, ...],
         scope: tuple[str, ...] | None,
         claims: tuple[tuple[str, str], ...] = (),
+        rule_claims: frozenset[str] = frozenset(),
     ) -> None:
         from_token = {name for _, name in claims}
         # What a client sends under a name that is the token's never travels.
         self._forward = tuple(name for name in forward if name not in from_token)
         self._scope = scope
         self._claims = claims
+        self._rule_claims = rule_claims
 
     def forwarded(self, headers: CIMultiDictProxy[str]) -> list[tuple[str, str]]:
         """Return the header fields that travel; an empty one counts as missing.
@@ -93,8 +96,9 @@ class Identities:
                 metadata.append((name, value))
         pairs = self._scope_of(metadata)
         holder = tuple((name, token.claims[name]) for name in _HOLDER_CLAIMS)
+        claims = tuple(pair for name in self._rule_claims for pair in _values(token.claims, name))
         if _AUTHORIZATION not in self._forward:
-            return Identity(tuple(metadata), pairs, holder)
+            return Identity(tuple(metadata), pairs, holder, claims=claims)
         pairs = tuple(
             (name, token.lasting if name == _AUTHORIZATION else value) for name, value in pairs
         )
@@ -102,6 +106,7 @@ class Identities:
             tuple(metadata),
             pairs,
             holder,
+            claims=claims,
             expires_at=token.expires_at,
             credential=token.claims,
         )
@@ -119,6 +124,13 @@ class Identities:
 def _lasting(metadata: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Leave out what differs from request to request."""
     return tuple(pair for pair in metadata if not TRACE_HEADER.fullmatch(pair[0]))
+
+
+def _values(claims: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
+    """Yield a claim as pairs of text: one for each value of a list."""
+    claim = claims.get(name)
+    for value in claim if isinstance(claim, list) else [] if claim is None else [claim]:
+        yield name, value if isinstance(value, str) else canonical(value)
 
 
 def claim_text(claims: Mapping[str, Any], name: str) -> str | None:

@@ -18,6 +18,7 @@ from bridge.web.session_end import GRACE, SessionEnd
 from bridge.web.sse.half_close import probe_half_closed
 from bridge.web.sse.stream import SseStream
 from bridge.web.stream_request import StreamRequest
+from bridge.web.stream_slot import StreamSlot
 from bridge.web.transport_sink import TransportSink
 from bridge.web.ws.connection import WebSocketConnection
 
@@ -99,9 +100,9 @@ class HttpConnection(asyncio.Protocol):
         """Turn the connection into a WebSocket, unless it is over a limit."""
         fast_path, session_end = self._fast_path, SessionEnd()
         context = fast_path.context
-        slot = context.slot(request.remote, request.protocol, session_end.drain)
+        slot = StreamSlot(context, request, drain=session_end.drain, age=session_end.age)
         try:
-            slot.acquire()
+            slot.acquire_for(request)
         except Failed as failure:
             self._request = request
             self.on_refused(failure)

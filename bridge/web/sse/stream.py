@@ -25,8 +25,9 @@ from bridge.web.http.response_headers import stream_response_head
 from bridge.web.idle_timers import IdleTimer
 from bridge.web.origin_check import check_cookie
 from bridge.web.parse_cache import parse_cached
-from bridge.web.session_end import DRAINED, random_delay_ms
+from bridge.web.session_end import AGED, DRAINED, random_delay_ms
 from bridge.web.stream_request import StreamRequest
+from bridge.web.stream_slot import StreamSlot
 from bridge.web.transport_sink import TransportSink
 
 from .encoder_choice import choose_encoder
@@ -78,7 +79,7 @@ class SseStream:
         self._sink = sink
         self._owner: StreamOwner | None = None
         self._encoder, resume = choose_encoder(request)
-        self._slot = context.slot(request.remote, request.protocol, self._drain)
+        self._slot = StreamSlot(context, request, drain=self._drain, age=self._age)
         send_buffer = context.send_buffer(sink, self._stall)
         self._viewer = context.viewer(send_buffer, self._encoder, resume)
         self._query: LiveQuery | None = None
@@ -95,6 +96,9 @@ class SseStream:
 
     def _drain(self) -> None:
         self._viewer.end(DRAINED)
+
+    def _age(self) -> None:
+        self._viewer.end(AGED)
 
     # ------------------------------------------------------------ from the query to the response
 
@@ -147,6 +151,7 @@ class SseStream:
         if text is None:
             raise Failed(Kind.MALFORMED, "the parameter is missing", field="query")
         self._query = query = _parse(text, context.settings.max_rows)
+        self._slot.identify(credential.identity)
         opened = context.hub.start_subscribe(self._viewer, query, credential.identity)
         self._opened = opened
         if opened.done():
@@ -239,7 +244,7 @@ class SseStream:
             self.close(end)
             self._sink.abort()
             return
-        if end.reason is EndReason.DRAINED:
+        if end.reason in (EndReason.DRAINED, EndReason.AGED):
             last = self._encoder.drain(random_delay_ms(*RETRY_MS))
         else:
             last = self._encoder.ended(end.failure)

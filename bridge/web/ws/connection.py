@@ -19,10 +19,11 @@ from websockets.frames import CloseCode
 
 from bridge.live.send_buffer import SendBuffer
 from bridge.live.stream_end import End, EndReason
-from bridge.web.context import StreamSlot, WebContext
+from bridge.web.context import WebContext
 from bridge.web.http.registry import ConnectionRegistry
 from bridge.web.session_end import GRACE, SessionEnd
 from bridge.web.stream_request import StreamRequest
+from bridge.web.stream_slot import StreamSlot
 from bridge.web.transport_sink import TransportSink
 from bridge.wire.websocket import CLOSE_NORMAL, OPCODE_CLOSE, ws_frame_header
 
@@ -112,7 +113,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     async def _serve(self, request: StreamRequest, slot: StreamSlot, sink: TransportSink) -> None:
         try:
-            await serve_websocket(self._context, request, self, sink, self._session_end)
+            await serve_websocket(self._context, request, self, sink, self._session_end, slot=slot)
         except Exception:
             logger.exception("a WebSocket session failed")
         finally:

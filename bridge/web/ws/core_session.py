@@ -17,6 +17,7 @@ from bridge.web.context import WebContext
 from bridge.web.parse_cache import parse_cached
 from bridge.web.stream_log import CORE_WS
 from bridge.web.stream_request import StreamRequest
+from bridge.web.stream_slot import StreamSlot
 from bridge.wire import core_commands
 from bridge.wire.encoders import CoreWsEncoder
 
@@ -41,6 +42,7 @@ class CoreSession:
         "_opened",
         "_reanchoring",
         "_request",
+        "_slot",
         "_started_at",
         "_viewer",
     )
@@ -52,11 +54,13 @@ class CoreSession:
         request: StreamRequest,
         commands: CommandReader,
         send_buffer: SendBuffer,
+        slot: StreamSlot,
         end: Callable[[End], None],
     ) -> None:
         self._context = context
         self._request = request
         self._commands = commands
+        self._slot = slot
         self._end = end
         self._viewer = context.viewer(send_buffer, CoreWsEncoder())
         self._viewer.ended.add_done_callback(self._on_viewer_ended)
@@ -80,6 +84,7 @@ class CoreSession:
             authenticator = self._context.authenticator
             credential = await authenticator.authenticate(self._request)
             identity = credential.identity
+            self._slot.identify(identity)
             if credential.verified:
                 self._lease = authenticator.watch.hold(credential, self._on_credential_ended)
             text = await self._commands.read_first(settings.first_message_timeout)

@@ -15,6 +15,7 @@ from bridge.web.http.written_response import WrittenResponse
 from bridge.web.session_end import SessionEnd
 from bridge.web.stream_log import V1_WS
 from bridge.web.stream_request import StreamRequest
+from bridge.web.stream_slot import StreamSlot
 from bridge.web.transport_sink import TransportSink
 from bridge.wire.v1_commands import SUBPROTOCOL
 from bridge.wire.websocket import CLOSE_NORMAL
@@ -54,8 +55,8 @@ def _take_over(
 ) -> web.StreamResponse:
     """Serve it as one whose upgrade came whole: aiohttp has read the request, and no more."""
     context, session_end = request.app[CONTEXT], SessionEnd()
-    slot = context.slot(stream_request.remote, stream_request.protocol, session_end.drain)
-    slot.acquire()
+    slot = StreamSlot(context, stream_request, drain=session_end.drain, age=session_end.age)
+    slot.acquire_for(stream_request)
     given = connection.give_away()
     if given is None:
         slot.release()
@@ -70,7 +71,9 @@ def _take_over(
 async def _serve_mounted(request: web.Request, stream_request: StreamRequest) -> web.StreamResponse:
     """Serve it where another server has the connection: by aiohttp's own WebSocket."""
     context, session_end = request.app[CONTEXT], SessionEnd()
-    with context.slot(stream_request.remote, stream_request.protocol, session_end.drain):
+    slot = StreamSlot(context, stream_request, drain=session_end.drain, age=session_end.age)
+    slot.acquire_for(stream_request)
+    try:
         websocket = StrictWebSocketResponse(
             autoping=False,
             compress=False,  # it would encode again for each client what is encoded once
@@ -81,7 +84,9 @@ async def _serve_mounted(request: web.Request, stream_request: StreamRequest) ->
         await websocket.prepare(_with_chosen_protocol(request, stream_request))
         if request.transport is not None:
             sink = TransportSink(request.transport, None)
-            await serve_websocket(context, stream_request, websocket, sink, session_end)
+            await serve_websocket(context, stream_request, websocket, sink, session_end, slot=slot)
+    finally:
+        slot.release()
     return websocket
 
 

@@ -15,6 +15,7 @@ from bridge.web.auth.credential_watch import Lease
 from bridge.web.auth.presented import Presented
 from bridge.web.context import WebContext
 from bridge.web.stream_request import StreamRequest
+from bridge.web.stream_slot import StreamSlot
 
 
 class V1Credential:
@@ -24,6 +25,7 @@ class V1Credential:
         self,
         context: WebContext,
         request: StreamRequest,
+        slot: StreamSlot,
         *,
         end: Callable[[End], None],
         on_expiring: Callable[[float], None],
@@ -31,6 +33,7 @@ class V1Credential:
         self._authenticator = context.authenticator
         self._timeout = context.settings.first_message_timeout
         self._request = request
+        self._slot = slot
         self._presented = Presented(request.headers, request.remote)
         self._end = end
         self._on_expiring = on_expiring
@@ -67,7 +70,8 @@ class V1Credential:
         """Accept a token in place of what there was. `in_use`: the client has subscriptions.
 
         Raises:
-            Failed: EXPIRED for a token of another scope; else the old one stands.
+            Failed: EXPIRED for a token of another scope; QUOTA where it has too many streams; else
+                the old one stands.
 
         """
         credential = await self._authenticator.accept_token(self._presented, token)
@@ -91,6 +95,7 @@ class V1Credential:
             self._lease.release()
 
     def _use(self, credential: Credential) -> None:
+        self._slot.identify(credential.identity)
         self._current = credential
         if self._timer is not None:
             self._timer.cancel()

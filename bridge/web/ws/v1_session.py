@@ -17,13 +17,14 @@ from bridge.live.resume import Resume
 from bridge.live.send_buffer import SendBuffer
 from bridge.live.stream_end import End, EndReason
 from bridge.live.viewer import Viewer
+from bridge.web.admission import CONNECTIONS_PER_IDENTITY
 from bridge.web.context import STALLED, WebContext
 from bridge.web.session_end import random_delay_ms
 from bridge.web.stream_log import V1_WS
 from bridge.web.stream_request import StreamRequest
+from bridge.web.stream_slot import StreamSlot
 from bridge.wire.encoders import V1WsEncoder
 from bridge.wire.v1_commands import (
-    MAX_SUBSCRIPTIONS,
     V1Authenticate,
     V1Command,
     V1Message,
@@ -75,6 +76,7 @@ class V1Session:
         request: StreamRequest,
         commands: CommandReader,
         send_buffer: SendBuffer,
+        slot: StreamSlot,
         end: Callable[[End], None],
     ) -> None:
         self._context = context
@@ -83,7 +85,7 @@ class V1Session:
         self._send_buffer = send_buffer
         self._end = end
         self._credential = V1Credential(
-            context, request, end=end, on_expiring=self._send_auth_expiring
+            context, request, slot, end=end, on_expiring=self._send_auth_expiring
         )
         self._subscriptions: dict[str, ClientSubscription] = {}
         self._closed = False
@@ -107,7 +109,8 @@ class V1Session:
                 except Failed as failure:
                     if failure.kind is Kind.EXPIRED:
                         return End(EndReason.EXPIRED, failure)
-                    if self._credential.missing and failure.kind in _NO_CREDENTIAL:
+                    over = failure.limit == CONNECTIONS_PER_IDENTITY
+                    if over or (self._credential.missing and failure.kind in _NO_CREDENTIAL):
                         return End(EndReason.FAILED, failure)
                     self._context.stream_log.log_refusal(self._request.request_id, "ws", failure)
                     self._send("error", **error_members(failure, message.sub))
@@ -118,8 +121,8 @@ class V1Session:
         return End(EndReason.CLIENT_GONE)
 
     def send_last_message(self, end: End) -> None:
-        """Send `drain` where the bridge drains."""
-        if end.reason is EndReason.DRAINED:
+        """Send `drain` where the bridge drains, and after the longest life of a stream."""
+        if end.reason in (EndReason.DRAINED, EndReason.AGED):
             self._send("drain", reconnect_after_ms=random_delay_ms(*RECONNECT_MS))
 
     async def close(self, end: End) -> None:
@@ -164,10 +167,10 @@ class V1Session:
         name = command.sub
         if name in self._subscriptions:
             raise Failed(Kind.CONFLICT, "this name is in use", field="sub", code="ALREADY_EXISTS")
-        if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
-            raise Failed(
-                Kind.QUOTA, f"at most {MAX_SUBSCRIPTIONS} subscriptions on a socket", field="sub"
-            )
+        most = self._context.settings.max_subscriptions
+        if most and len(self._subscriptions) >= most:
+            message = f"at most {most} subscriptions on a socket"
+            raise Failed(Kind.QUOTA, message, field="sub", limit="subscriptions_per_socket")
         identity = self._credential.identity()
         resume = Resume(pos=command.resume, known=command.known)
         viewer = self._context.viewer(self._send_buffer, V1WsEncoder(name), resume)
