@@ -148,7 +148,9 @@ async def test_two_tabs_of_five_queries_end_exact_whatever_happens(house, contex
 
     async with writing(house):
         await freeze(pages[0], 2)
-        await pages[1].evaluate("() => { const now = Date.now; Date.now = () => now() + 3_600_000; }")
+        await pages[1].evaluate(
+            "() => { const now = Date.now; Date.now = () => now() + 3_600_000; }"
+        )
         await asyncio.sleep(1)
     await rest()
 

@@ -33,6 +33,10 @@ class ClientHouse:
         self.folder = tempfile.TemporaryDirectory(prefix="client-house-")
         self.path = f"{self.folder.name}/orders.sqlite"
         self.options = {"linger": "1s", "explorer": "on", **(options or {})}
+        if "jwt_keys" in self.options:  # a JSON Web Key Set; the option is the name of its file
+            keys = pathlib.Path(self.folder.name, "keys.json")
+            keys.write_text(self.options["jwt_keys"])
+            self.options["jwt_keys"] = str(keys)
         self.database = sqlite3.connect(self.path, isolation_level=None)
         self.database.row_factory = sqlite3.Row
         self.database.execute("PRAGMA journal_mode = wal")
