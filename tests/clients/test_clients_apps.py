@@ -91,20 +91,21 @@ async def test_a_fresh_app_builds_and_its_list_loads_on_by_a_click(
             page.on("pageerror", lambda error: complaints.append(str(error)))
             await page.goto(f"{origin}/?bridge={house.base}")
 
-            async def shows(selector, sql):
-                want = [row["id"] for row in house.select(sql)]
+            async def shows(selector, limit, where="TRUE"):
+                sql = "SELECT id FROM orders WHERE {} ORDER BY total DESC, id LIMIT {}"
+                want = [row["id"] for row in house.select(sql.format(where, limit))]
                 async with asyncio.timeout(60):
                     while await page.evaluate(ITEMS, selector) != want:
                         await asyncio.sleep(0.05)
 
-            order = "ORDER BY total DESC, id LIMIT"
-            await shows("#open", f"SELECT id FROM orders WHERE status = 'open' {order} 5")
-            await shows("#all", f"SELECT id FROM orders {order} 10")
+            is_open = "status = 'open'"
+            await shows("#open", 5, is_open)
+            await shows("#all", 10)
             await page.click("button")
-            await shows("#all", f"SELECT id FROM orders {order} 20")
+            await shows("#all", 20)
             await house.sql("UPDATE orders SET total = 20000 WHERE id = 'o00000'")
-            await shows("#open", f"SELECT id FROM orders WHERE status = 'open' {order} 5")
-            await shows("#all", f"SELECT id FROM orders {order} 20")
+            await shows("#open", 5, is_open)
+            await shows("#all", 20)
             assert house.streams() == 1
             assert not complaints
             await browser.close()
