@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
@@ -12,6 +11,9 @@ from bridge.config.command_line import ConfigCommand, config_options
 from bridge.config.loader import PREFIX, VARIABLES, ConfigError, Setting, resolve, show
 from bridge.config.options import BY_KEY, Config
 from bridge.config.service_links import log_service_links
+from bridge.core.errors import Failed
+from bridge.core.query import LiveQuery
+from bridge.core.query_parser import parse_query
 from bridge.process.announcement import announce
 from bridge.process.run import run_event_loop, run_service, stop_at_end_of_stdin, stop_signal
 from bridge.process.supervisor import Supervisor, WorkerError
@@ -21,9 +23,10 @@ from bridge.telemetry.version import bridge_version
 from bridge.tls.pem import TlsError
 
 from .app import Bridge
+from .check import check_tier
 from .demo import DemoError
 from .demo import demo as run_demo
-from .factories import authenticator, endpoints, listener_certificate, operator_token
+from .factories import authenticator, listener_certificate, operator_token
 from .tail import TailError
 from .tail import tail as run_tail
 from .tier_command import tier as tier_command
@@ -122,10 +125,12 @@ async def _work(settings: WorkerSettings, config: Config) -> None:
 
 @cli.command(cls=ConfigCommand)
 @config_options
-def check(*, file: str | None, **flags: str | None) -> None:
-    """Check the configuration and connect to the tier.
+@click.option("--query", metavar="JSON", help="Live query that the tier must serve.")
+def check(*, file: str | None, query: str | None, **flags: str | None) -> None:
+    """Check the configuration, and ask the tier as streams do.
 
-    It takes the options of `serve`. Exit codes: 1 no tier is reachable, 2 invalid configuration.
+    It takes the options of `serve`. A Subscribe is opened at every address. Exit codes: 1 no tier
+    is reachable, 2 invalid configuration.
     """
     try:
         config, _ = resolve(flags, os.environ, file)
@@ -133,23 +138,23 @@ def check(*, file: str | None, **flags: str | None) -> None:
         listener_certificate(config)
         authenticator(config)
         operator_token(config)
+        wanted = parse_query(query) if query is not None else None
     except (ConfigError, TlsError) as error:
         raise click.UsageError(str(error)) from None
+    except Failed as failed:
+        raise click.UsageError(f"--query: {failed.text()}") from None
     click.echo("configuration: ok")
-    if not _run(_reach(config)):
+    if not _run(_check(config, wanted)):
         addresses = ", ".join(tier.address for tier in config.upstream)
         raise click.ClickException(f"no tier reachable at {addresses}")
 
 
-async def _reach(config: Config) -> bool:
-    """Connect to each address of the tier; returns whether one is reachable."""
+async def _check(config: Config, query: LiveQuery | None) -> bool:
+    """Print what is at each address of the tier; returns whether one is reachable."""
     any_reachable = False
-    for tier in config.upstream:
-        replicas = endpoints(replace(config, upstream=(tier,)))
-        reachable = await replicas.reachable(within=5)
-        await replicas.close()
-        click.echo(f"{tier.address}: {'reachable' if reachable else 'not reachable'}")
-        any_reachable |= reachable
+    async for finding in check_tier(config, query):
+        click.echo(f"{finding.address}: {finding.text}")
+        any_reachable |= finding.ok
     return any_reachable
 
 

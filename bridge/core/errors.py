@@ -125,9 +125,14 @@ class Failed(Exception):  # noqa: N818 - reads as what happened: `except Failed`
         retry_after: float | None = None,
         code: str | None = None,
         source: StatusSource = StatusSource.TIER,
+        cause: str = "",
         limit: str | None = None,
     ) -> None:
         super().__init__(message)
+        self.cause = cause
+        """Why it failed, for our log: no client sees it, and it has no words of the tier."""
+        self.replica = ""
+        """Where it failed, for our log; empty where no replica was asked."""
         self.kind = kind
         self.message = message
         self.field = field

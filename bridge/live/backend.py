@@ -6,12 +6,27 @@ another.
 
 from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from bridge.core.batch import Batch
+from bridge.core.errors import Failed, Kind
 from bridge.core.query import LiveQuery
 from bridge.core.schema import Schema
 from bridge.core.sequencer import CallPosition, Heartbeat
+
+ACCEPTED: Final = "accepted, no `started`"
+"""The note on the cancellation of an open that was sent, and got no answer."""
+
+
+def unanswered(late: TimeoutError) -> Failed:
+    """Return the failure of an open that timed out: what was awaited then."""
+    accepted = ACCEPTED in getattr(late.__cause__, "__notes__", ())
+    message = "the tier accepted the call and sent no `started` in time"
+    return Failed(
+        Kind.DEADLINE,
+        message if accepted else "the tier did not answer in time",
+        cause=ACCEPTED if accepted else "no call could be made in time",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +92,10 @@ class UpstreamCall(Protocol):
         """Seconds between the heartbeats that the tier promised, 0 where it promised none."""
 
     @property
+    def replica(self) -> str:
+        """The replica's address, for the log."""
+
+    @property
     def leaving(self) -> bool:
         """Whether the tier announced the end of the connection (GOAWAY)."""
 
@@ -113,7 +132,8 @@ class Backend(Protocol):
 
         `again`: an earlier call was lost, and viewers still have its window. Such calls may be
         rate-limited. `resume`: where to continue, if the tier can. If not, it sends a snapshot.
-        Cancelling leaves nothing open.
+        Cancelling leaves nothing open; once the call was sent, the CancelledError has the note
+        ACCEPTED.
         """
 
     async def describe(self, identity: Identity) -> Schema:

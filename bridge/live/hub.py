@@ -23,14 +23,13 @@ from .query_limiter import QueryLimiter
 from .settings import LiveSettings
 from .stream_end import EndReason
 from .subscription import Subscription
+from .tier_log import TierLog
 from .viewer import Viewer
 
 Key: TypeAlias = tuple[tuple[tuple[str, str], ...], bytes]
 
 # A Reanchor fails with these if the query is at fault. The window stays, and the client is told.
-_REFUSED = frozenset(
-    [Kind.BAD_QUERY, Kind.UNAUTHENTICATED, Kind.DENIED, Kind.CONFLICT, Kind.TOO_LARGE]
-)
+_REFUSED = (Kind.BAD_QUERY, Kind.UNAUTHENTICATED, Kind.DENIED, Kind.CONFLICT, Kind.TOO_LARGE)
 _NO_RULES = QueryRules()
 
 
@@ -55,6 +54,7 @@ class Hub:
         self._by_viewer: dict[Viewer, Subscription] = {}
         self._linger_timers: dict[Subscription, asyncio.TimerHandle] = {}
         self._too_large = NegativeCache(self._loop.time)
+        self._tier_log = TierLog()
         self.limiter = QueryLimiter(settings.limits, self._close)
         self._closing: set[asyncio.Task[None]] = set()
         self.draining = False
@@ -99,8 +99,7 @@ class Hub:
 
     def attach(self, viewer: Viewer) -> None:
         """Show the window from now on."""
-        subscription = self._by_viewer.get(viewer)
-        if subscription is not None:
+        if (subscription := self._by_viewer.get(viewer)) is not None:
             self._observer.attached()
             viewer.attached = True
             subscription.attach(viewer)
@@ -123,7 +122,8 @@ class Hub:
     def withdraw(self, withdrawn: Callable[[Identity], bool]) -> None:
         """Have the tier asked on these identities no more; calls that run on one change hands."""
         for subscription in tuple(self._all):
-            subscription.withdraw(withdrawn)
+            if subscription.withdraw(withdrawn):
+                self._close(subscription)
 
     def unsubscribe(self, viewer: Viewer, reason: EndReason) -> None:
         """Release what a viewer holds. Idempotent."""
@@ -151,6 +151,7 @@ class Hub:
                 backend=self._backend,
                 settings=self._settings,
                 observer=self._observer,
+                tier_log=self._tier_log,
                 flush_scheduler=self._flush_scheduler,
                 on_end=self._remove,
             )

@@ -28,4 +28,6 @@ class OldNews:
         if self._since is None or news is not self._news:
             self._news, self._since = news, now
         elif now - self._since >= OLD_NEWS_TIMEOUT:
-            raise Resync("gap")
+            raise Resync(
+                "gap", f"nothing but old deltas for {OLD_NEWS_TIMEOUT:g} s: see epoch and first_seq"
+            )

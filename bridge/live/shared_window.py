@@ -30,7 +30,11 @@ class SharedWindow:
         self.log = Log(())
         """The changes, by position. A window that moves to another query begins a new log."""
         self.stale: str | None = None
-        """Why the tier is lost, None while it is not."""
+        """Why the tier is lost, as streams are told: once that has lasted. None while it is not."""
+        self.lost = False
+        """Whether the tier is lost, from its first moment, for those who read once."""
+        self.contradiction = ""
+        """The delta that contradicted the window last, and what was expected; empty before."""
         self.changed_at = now()
         """When the log last grew."""
         self.unwritten_times: list[float] = []
@@ -79,6 +83,7 @@ class SharedWindow:
                     self.journal.repairs[cause] += 1
                     self.observer.repaired(cause)
                 repairs += applied.repairs
+                self.contradiction = applied.misfit or self.contradiction
             if applied.group is not None:
                 log.append(applied.group, mirror.snapshot)
                 if applied.group.at:
@@ -100,7 +105,7 @@ class SharedWindow:
         """Replace the rows, and not the log: follow with `begin_log` or `log_difference`."""
         self._mirror = _make_mirror(query, rows)
         self._snapshot = self._digest = None
-        self.stale = None
+        self.stale, self.lost = None, False
 
     def begin_log(self) -> None:
         """Begin a new log at the rows now. Positions in the old one mean nothing in the new one."""

@@ -22,22 +22,21 @@ from .backend import Backend, Identity
 from .fanout import FanOut
 from .flush_scheduler import FlushScheduler
 from .journal import JournalObserver
+from .loss_report import LossReport
 from .observer import Observer
 from .reanchor_state import PendingReanchor, ReanchorState
 from .settings import LiveSettings
 from .shared_window import SharedWindow
 from .stream_end import End, EndReason
 from .subscribers import Subscribers
+from .tier_log import TierLog
 from .upstream_session import UpstreamSession
 from .viewer import Viewer
 
 logger = logging.getLogger(__name__)
 
-
 # After these it is unknown whether the tier has moved the window.
 _UNANSWERED = frozenset([Kind.DEADLINE, Kind.UNAVAILABLE, Kind.BROKEN])
-
-
 _numbers = itertools.count(1)
 
 
@@ -52,6 +51,7 @@ class Subscription:
         backend: Backend,
         settings: LiveSettings,
         observer: Observer,
+        tier_log: TierLog,
         flush_scheduler: FlushScheduler,
         on_end: Callable[["Subscription"], None],
     ) -> None:
@@ -75,11 +75,14 @@ class Subscription:
         self._reanchor_state = ReanchorState(query)
         self._end: End | None = None
         self._fan_out = FanOut(self.window, self.viewers, flush_scheduler, self._loop.time)
+        noted = JournalObserver(observer, self.window.journal)
+        report = LossReport(self, self.window, noted, tier_log)
         self._session = UpstreamSession(
             target=self,
             backend=backend,
             settings=settings,
-            observer=JournalObserver(observer, self.window.journal),
+            observer=noted,
+            report=report,
         )
         self._task = self._loop.create_task(self._run(), name=f"subscription to {query.entity}")
 
@@ -89,16 +92,6 @@ class Subscription:
         return self._reanchor_state.query
 
     @property
-    def identity(self) -> Identity:
-        """The identity for the next upstream call."""
-        return self.subscribers.latest_identity()
-
-    @property
-    def next_identity(self) -> Identity | None:
-        """The best identity of its subscribers; None: each was rejected, or there is none."""
-        return self.subscribers.best_identity()
-
-    @property
     def has_subscribers(self) -> bool:
         """Whether anybody holds it. If not, it lingers, and a lost call is not opened again."""
         return len(self.subscribers) > 0
@@ -106,17 +99,16 @@ class Subscription:
     def hold(self, subscriber: Hashable, identity: Identity) -> Identity | None:
         """Add a subscriber, or replace its identity by a newer one. Return the one before."""
         before = self.subscribers.add(subscriber, identity)
-        self._session.identity.check()
+        self._session.identity.on_held(identity)
         return before
 
-    def withdraw(self, withdrawn: Callable[[Identity], bool]) -> None:
-        """Use these identities no more."""
-        if self.subscribers.withdraw(withdrawn) | self._session.identity.withdraw(withdrawn):
-            self._session.identity.check()
-
-    def reject_identity(self, identity: Identity) -> bool:
-        """Note that the tier refused an identity. Return whether a subscriber has another one."""
-        return self.subscribers.reject(identity)
+    def withdraw(self, withdrawn: Callable[[Identity], bool]) -> bool:
+        """Use these identities no more. Return whether it lingers on one of them."""
+        if not self.subscribers.withdraw(withdrawn) | self._session.identity.withdraw(withdrawn):
+            return False
+        self._session.identity.check()
+        self.seen = self.seen and self.subscribers.best_identity() is not None
+        return not self.has_subscribers
 
     @property
     def live(self) -> bool:
@@ -226,7 +218,7 @@ class Subscription:
 
     def on_resumed(self) -> None:
         """Report the tier as back: nothing was missed, and history goes on."""
-        self.window.stale = None
+        self.window.stale, self.window.lost = None, False
         self._fan_out.schedule_flush()
 
     def on_lost(self, cause: str) -> None:

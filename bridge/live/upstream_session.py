@@ -7,7 +7,6 @@ tier can; only the tier's OK, a permanent refusal (close codes 45xx) or a deadli
 """
 
 import asyncio
-import logging
 from collections.abc import Iterable
 
 from bridge.core.batch import Batch
@@ -18,10 +17,10 @@ from bridge.core.sequencer import Heartbeat, Resync, Sequencer, Snapshot
 from bridge.core.streamed_set import StreamedSet
 from bridge.core.window import Window
 
-from .backend import Backend, UpstreamCall
+from .backend import Backend, UpstreamCall, unanswered
 from .call_identity import CallIdentity
 from .heartbeat_timeout import HeartbeatTimeout
-from .loss_notice import LossNotice
+from .loss_report import LossReport
 from .observer import Observer
 from .old_news import OldNews
 from .resume_point import ResumePoint
@@ -29,9 +28,6 @@ from .retry_policy import RetryPolicy
 from .session_target import SessionTarget
 from .settings import LiveSettings
 from .stream_end import End, EndReason
-
-logger = logging.getLogger(__name__)
-
 
 _DOUBT = "splice"
 """The repair which proves that mirror and tier may differ, and the cause of what follows."""
@@ -45,7 +41,13 @@ class UpstreamSession:
     """The upstream side of one subscription."""
 
     def __init__(
-        self, *, target: SessionTarget, backend: Backend, settings: LiveSettings, observer: Observer
+        self,
+        *,
+        target: SessionTarget,
+        backend: Backend,
+        settings: LiveSettings,
+        observer: Observer,
+        report: LossReport,
     ) -> None:
         self._target = target
         self._backend = backend
@@ -57,7 +59,7 @@ class UpstreamSession:
         self._call: UpstreamCall | None = None
         self._sequencer: Sequencer | None = None
         self.identity = CallIdentity(
-            best=lambda: self._target.next_identity,
+            best=target.subscribers.best_identity,
             replace=self._hand_over,
             wall_clock=settings.wall_clock,
         )
@@ -66,7 +68,7 @@ class UpstreamSession:
         self._deadline: asyncio.Timeout | None = None  # of the call that is read
         self._in_doubt = False  # the deadline is the call's end, unless a snapshot comes before
         self._old_news = OldNews()  # of the call that is read
-        self._loss_notice = LossNotice()
+        self._report = report
 
     @property
     def live(self) -> bool:
@@ -104,10 +106,10 @@ class UpstreamSession:
         try:
             return await self._run()
         finally:
-            self._loss_notice.cancel()
+            self._report.close()
             self.identity.close()
             # The two refer to each other. Cut that, so that they are freed without the collector.
-            del self._target
+            del self._target, self._report
 
     async def _run(self) -> End:
         retry = self._retry
@@ -128,11 +130,12 @@ class UpstreamSession:
                 reason, cause = failed, failed.code.lower()
                 failure = failed
                 expected = self._handing_over or (self._call is not None and self._call.leaving)
-                wait = 0.0 if self._handing_over else retry.wait_after_loss(live=self.live)
+                wait = retry.wait_after_loss(live=self.live, announced=expected)
             finally:
                 await self._close_call()
             permanent = failure.final and self._is_permanent(failure)
             self._resume_point.on_call_ended(reason)
+            self._report.ended(reason)
             retry.on_lost()
             left = retry.time_left()
             if permanent or left <= 0 or not retry.worth_retrying(failure):
@@ -142,9 +145,7 @@ class UpstreamSession:
             if not self._target.has_subscribers:
                 return End(EndReason.UNSUBSCRIBED)
             previous_failure = failure
-            logger.info("subscription to %s lost: %s", self._target.query.entity, cause)
-            self._observer.resubscribed(cause)
-            self._loss_notice.give(self._target.on_lost, cause, expected=expected)
+            self._report.lost(reason, cause, expected=expected)
             wait = max(wait, failure.retry_after or 0.0)
             await self._backend.pause(min(wait, left))
 
@@ -152,14 +153,14 @@ class UpstreamSession:
         """Return whether a refusal is of the query, and not of the identity or resume offer."""
         if failure.kind is Kind.UNAUTHENTICATED and self._retry.started:
             identity = self.identity.current
-            return identity is None or not self._target.reject_identity(identity)
+            return identity is None or not self._target.subscribers.reject(identity)
         return not self._resume_point.offer_pending
 
     async def _open(self) -> None:
         target, retry = self._target, self._retry
         retry.on_opening()
         timeout = retry.started_timeout()
-        query, identity = target.query, target.identity
+        query, identity = target.query, target.subscribers.latest_identity()
         self._handing_over = False
         self.identity.begin(identity)
         offer = self._resume_point.offer(query)
@@ -168,10 +169,11 @@ class UpstreamSession:
                 call = await self._backend.subscribe(
                     query, identity, again=retry.started, resume=offer
                 )
-        except TimeoutError:
-            raise Failed(Kind.DEADLINE, "the tier did not answer in time") from None
+        except TimeoutError as late:
+            raise unanswered(late) from None
         self._observer.subscribed()
         self._call = call
+        self._report.called(call.replica)
         position = self._resume_point.accept(call)
         self._sequencer = Sequencer(
             StreamedSet() if query.streamed else Window(query.limit), position
@@ -182,7 +184,7 @@ class UpstreamSession:
         if offer is not None:
             self._observer.offered(granted=position is not None)
         if position is not None:
-            self._loss_notice.cancel()
+            self._report.current()
             retry.on_current()
             target.on_resumed()
 
@@ -223,9 +225,7 @@ class UpstreamSession:
                 await call.follow(lambda message: self._receive(message, sequencer, deadline))
         except TimeoutError:
             if self._handing_over:
-                raise Failed(
-                    Kind.UNAVAILABLE, "the call's credential ends", code=_CREDENTIAL
-                ) from None
+                raise Failed(Kind.UNAVAILABLE, "its credential ends", code=_CREDENTIAL) from None
             cause = _DOUBT if self._in_doubt else "snapshot_timeout"
             raise Resync("silence" if heartbeat_timeout.expired else cause) from None
         finally:
@@ -239,6 +239,8 @@ class UpstreamSession:
             sequencer.check_heartbeat(message)
             return
         self._deliver(sequencer.feed(message))
+        for note in sequencer.take_notes():
+            self._report.fault(*note)
         if dropped := sequencer.take_dropped():
             self._on_dropped(dropped, sequencer)
         has_deadline = deadline.when() is not None
@@ -282,6 +284,8 @@ class UpstreamSession:
         """Trust the window less; after a splice, have the call replaced in a while."""
         if repairs != {_HARMLESS_REPAIR}:
             self._resume_point.invalidate()
+        if _DOUBT in repairs:
+            self._report.contradicted()
         deadline = self._deadline
         # One that is set is a snapshot's, which will take the doubt away, or that of a doubt.
         if _DOUBT in repairs and deadline is not None and deadline.when() is None:
@@ -289,8 +293,8 @@ class UpstreamSession:
             deadline.reschedule(self._loop.time() + self._retry.wait_after_doubt())
 
     def _replace(self, snapshot: Snapshot) -> None:
-        self._loss_notice.cancel()
+        self._report.current()
         self._in_doubt = False
-        self._retry.on_snapshot()
+        self._retry.on_current()
         self._target.replace(snapshot)
         self._resume_point.on_snapshot(snapshot, self._target.query)

@@ -91,7 +91,9 @@ class PooledCall:
 
     def _failed(self, status: CallStatus) -> Failed:
         self.answered = self.answered or is_from_tier(status)
-        return failure_of_status(status)
+        failed = failure_of_status(status)
+        failed.replica = self.endpoint.replica.address
+        return failed
 
     def close(self, *, suspect: bool = False) -> None:
         """Cancel the call. `suspect`: prefer other replicas for a while. Idempotent."""

@@ -64,6 +64,7 @@ def failure_of_status(status: CallStatus) -> Failed:
         retry_after=retry,
         code=code if FROM_GRPC.get(code) is kind else None,
         source=status.source,
+        cause=clean(status.text) if status.source.derived else code,
     )
 
 

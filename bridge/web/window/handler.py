@@ -78,7 +78,7 @@ async def _wait(request: web.Request, reader: WindowReader, seconds: float) -> N
 
 def _answer(asked: WindowRequest, reader: WindowReader) -> web.Response:
     window = reader.finish()
-    position, stale = window.log.head_position, window.stale is not None
+    position, stale = window.log.head_position, window.lost
     fields = {"Cache-Control": "private, no-cache", "ETag": format_tag(position)}
     if reader.unchanged:
         return web.Response(status=304, headers=fields)
