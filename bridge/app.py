@@ -133,6 +133,7 @@ class Bridge:
             loop_lag=self._loop_lag,
             memory=self._memory,
             certificate=self._certificate,
+            key_stores=self.context.authenticator.key_stores,
         )
 
     # ------------------------------------------------------------ start

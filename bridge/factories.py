@@ -34,7 +34,7 @@ from bridge.web.settings import WebSettings
 
 MIN_TICKET_KEY = 32
 """Bytes of the secret that seals tickets."""
-MIN_ADMIN_TOKEN = 16
+MIN_ADMIN_TOKEN = 1
 """Bytes of the operators' token."""
 # What `auto` is. Without a limit of streams per address, an address is taken for a proxy's.
 MAX_QUERIES: Final = 500
