@@ -14,6 +14,7 @@ import pytest
 from bridge.process.drain import MAX_SPREAD, NOTICE_PERIOD, drain_schedule
 from clients import QUERY, SseClient
 from ops_support import free_port, problem, ready
+from patience import patient, patiently
 from scripted_tier import ScriptedTier
 from waiting import until
 
@@ -121,7 +122,7 @@ async def test_sigterm_is_seen_by_a_probe_at_once_and_few_clients_are_gone_in_tw
     assert refused.status == 503
     assert int(refused.headers["Retry-After"]) >= 1
     async with http.ws_connect(url + "/api/v1/live/ws") as ws:
-        assert (await ws.receive(timeout=5)).data == 1013
+        assert (await ws.receive(timeout=patient(5))).data == 1013
     assert await client.event() is None, "its stream ended properly"
     code, _ = await program.ended()
     assert code == 0
@@ -149,11 +150,11 @@ async def test_every_client_is_notified_of_a_drain_in_its_own_protocol(serve, ht
     assert events[-1]["event"] == "drain"
     assert json.loads(events[-1]["data"])["reconnect_after_ms"] > 0
     for ws in (*sockets, idle):
-        while (message := await ws.receive(timeout=5)).type is aiohttp.WSMsgType.TEXT:
+        while (message := await ws.receive(timeout=patient(5))).type is aiohttp.WSMsgType.TEXT:
             pass
         assert ws.close_code == 1001, message
-    assert json.loads((await named.receive(timeout=5)).data)["type"] == "drain"
-    assert (await named.receive(timeout=5)).data == 1001
+    assert json.loads((await named.receive(timeout=patient(5))).data)["type"] == "drain"
+    assert (await named.receive(timeout=patient(5))).data == 1001
     assert (await program.ended())[0] == 0
 
 
@@ -194,7 +195,7 @@ async def test_nothing_is_left_upstream_after_a_drain(serve, http, tier):
     clients = [await stream(http, url) for _ in range(5)]
     assert tier.open
     assert (await program.stop(signal.SIGINT))[0] == 0
-    async with asyncio.timeout(3):
+    async with patiently(3):
         while tier.open:
             await asyncio.sleep(0.01)
     for client in clients:

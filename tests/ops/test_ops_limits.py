@@ -11,6 +11,7 @@ import pytest
 
 from clients import QUERY, SseClient
 from ops_support import ready, samples
+from patience import patiently
 from waiting import until
 
 LIMIT = 10.0
@@ -37,7 +38,7 @@ async def dribble(url, head, *, every=0.5):
 
     sending = asyncio.create_task(send())
     try:
-        async with asyncio.timeout(LIMIT + 5):
+        async with patiently(LIMIT + 5):
             answer = b""
             with contextlib.suppress(ConnectionError):
                 answer = await reader.read()

@@ -13,6 +13,7 @@ import pytest
 from bridge.config.loader import ConfigError, resolve
 from clients import QUERY, SseClient
 from ops_support import ready, samples
+from patience import patiently
 from waiting import until
 
 
@@ -180,7 +181,7 @@ async def test_a_stop_while_workers_start_leaves_no_process(run):
         *("serve", "--upstream", "127.0.0.1:1", "--listen", "127.0.0.1:0", "--workers", "2"),
         *("--wait-for-tier", "on"),
     )
-    async with asyncio.timeout(10):
+    async with patiently(10):
         while len(bridges_of(program.pid)) < 2:
             await asyncio.sleep(0.01)
     workers = bridges_of(program.pid)

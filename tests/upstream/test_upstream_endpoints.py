@@ -13,6 +13,7 @@ from upstream_tier import NOBODY, NOT_SERVING, QUERY, SERVING, FakeTime, read
 from bridge.core.errors import Failed, Kind
 from bridge.upstream.breaker import FAILURE_THRESHOLD
 from bridge.upstream.health import SERVICE
+from patience import patiently
 from scripted_tier import Refusal
 from waiting import until
 
@@ -50,13 +51,13 @@ async def test_200_streams_to_one_replica_use_3_connections_and_none_queues(
 ):
     tier = await replica(options=(("grpc.max_concurrent_streams", 100),))
     endpoints, backend = bridge_to(tier)
-    async with asyncio.timeout(5):
+    async with patiently(5):
         await open_many(backend, opened, 200)
     assert len(tier.open) == 200
     assert len(set(tier.peers)) >= 3
     # A Reanchor is not held up by them either.
     tier.reanchored = lambda *_: None
-    async with asyncio.timeout(1):
+    async with patiently(1):
         await opened[0].reanchor(QUERY, QUERY, "r")
     assert endpoints.snapshot()[0].streams == 200
 
@@ -64,7 +65,7 @@ async def test_200_streams_to_one_replica_use_3_connections_and_none_queues(
 async def test_fewer_streams_on_a_connection_can_be_asked_for(replica, bridge_to, opened):
     tier = await replica(options=(("grpc.max_concurrent_streams", 5),))
     _, backend = bridge_to(tier, max_streams=5)
-    async with asyncio.timeout(5):
+    async with patiently(5):
         await open_many(backend, opened, 20)
     assert len(set(tier.peers)) == 4
 
@@ -158,7 +159,7 @@ async def test_a_lost_replica_is_noticed_without_a_call_and_so_is_its_return(
 async def test_an_open_at_a_dead_replica_moves_to_another_at_once(replica, bridge_to, opened):
     tier = await replica()
     _, backend = bridge_to(DEAD, tier)
-    async with asyncio.timeout(1):
+    async with patiently(1):
         await open_many(backend, opened, 20)
     assert len(tier.open) == 20
 
@@ -176,7 +177,7 @@ async def test_after_a_replica_stops_its_streams_open_at_the_others(replica, bri
                 task.result()
             assert failed.value.kind is Kind.UNAVAILABLE
             await sub.close()
-    async with asyncio.timeout(1):
+    async with patiently(1):
         await open_many(backend, opened, 5)
     assert len(two.open) == 10
     await until(lambda: states(endpoints)[one.address] in ("connecting", "circuit open"))
@@ -269,12 +270,12 @@ async def test_the_wait_between_attempts_ends_when_a_lost_tier_is_back(replica, 
     pausing = asyncio.create_task(backend.pause(60))
     await asyncio.sleep(0)
     await tier.start(tier.port)
-    async with asyncio.timeout(5):
+    async with patiently(5):
         await pausing
     assert await endpoints.reachable(0)
     await tier.stop()
     await until(lambda: states(endpoints)[tier.address] == "connecting")
-    async with asyncio.timeout(1):
+    async with patiently(1):
         await backend.pause(0.05)
 
 
@@ -400,7 +401,7 @@ async def test_an_open_without_an_answer_is_tried_at_another_replica(
     silent, good = await replica(started=False), await replica()
     endpoints, backend = bridge_to(silent, good)
     await all_ready(endpoints)
-    async with asyncio.timeout(2):
+    async with patiently(2):
         await open_many(backend, opened, FAILURE_THRESHOLD * 4)
     assert len(good.open) == FAILURE_THRESHOLD * 4
     assert silent.opened >= FAILURE_THRESHOLD
@@ -571,7 +572,7 @@ async def test_a_name_that_fails_keeps_its_addresses_and_is_logged_once(
 
 async def test_a_name_that_was_never_found_is_unavailable_at_once(bridge_to):
     endpoints, backend = bridge_to("dns:///tier.svc:1", lookup=Dns())
-    async with asyncio.timeout(1):
+    async with patiently(1):
         with pytest.raises(Failed) as failed:
             await backend.subscribe(QUERY, NOBODY)
     assert failed.value.kind is Kind.UNAVAILABLE
