@@ -222,7 +222,7 @@ async def test_no_pong_closes_4002(start_bridge, tier, http):
 
 
 async def test_pongs_keep_a_socket_open(start_bridge, tier, connect):
-    bridge = await start_bridge(ping_interval="100ms")
+    bridge = await start_bridge(ping_interval=f"{patient(100):.0f}ms")
     tier.rows = ["a"]
     socket = await connect(bridge, autoping=False)
     await socket.frames(2)
