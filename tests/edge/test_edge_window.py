@@ -122,6 +122,7 @@ async def test_a_thousand_first_loads_at_once_are_one_subscribe(start_bridge, ti
     bridge = await start_bridge(max_connections_per_ip="0")
     asking = [asyncio.create_task(get(http, bridge)) for _ in range(1000)]
     call = await tier.next_call()
+    await until(lambda: bridge._admission.open == 1000, within=30)  # all of them wait for it
     call.start()
     call.snapshot("a", "b")
     texts = {await response.read() for response in await asyncio.gather(*asking)}
