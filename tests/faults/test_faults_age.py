@@ -49,7 +49,7 @@ async def test_connections_that_end_at_an_age_are_told_to_nobody(
         assert lost >= QUERIES * (seconds // (age * 1.1 + 0.5) - 1), "the age has struck"
         assert gap < at_most(2)
         await until(lambda: all_open(http, url))
-        assert len(tier.open) == QUERIES
+        await until(lambda: len(tier.open) == QUERIES)
     for client in clients:
         client.leave()
     await program.stop()
