@@ -1,0 +1,326 @@
+"""A PostgreSQL database as a ``Store``.
+
+Laws:
+
+- All is on the event loop: nothing here blocks.
+- One connection reads due windows, one reading at a time; first readings have a pool of their own.
+- Nothing is remembered of a reading before all of it succeeded: what a cancelled or failed one
+  would have reported, the next one reports.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+from livequery.v1 import livequery_pb2 as pb
+from livetier.engine.errors import TierError, invalid_argument, query_failed
+from livetier.engine.store import Metadata, Position, Reading, Step, Views
+from livetier.engine.window import Window
+from livetier.postgres import reader
+from livetier.postgres.capture import Capture
+from livetier.postgres.catalogue import (
+    SIGNATURES,
+    VERSIONS,
+    Catalogue,
+    oid_array,
+    signature_of,
+)
+from livetier.postgres.compile import compile_query
+from livetier.postgres.connection import Connection, Statement
+from livetier.postgres.database_error import DatabaseError
+from livetier.postgres.ledger import Ledger, Watched
+from livetier.postgres.options import PostgresOptions
+from livetier.postgres.plan import PostgresPlan, PostgresView
+from livetier.postgres.pool import ReadPool
+from livetier.postgres.reader import BEGIN, LOOK, REWRITTEN_STATE, Look
+from livetier.postgres.relation import Relation
+from livetier.postgres.scope import Scope
+from livetier.postgres.wal_capture import WalCapture
+
+TICK_SECONDS = 1.0
+BACKOFF_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+MOST_RELATIONS = 1000
+
+_log = logging.getLogger("livetier")
+
+_Pair = tuple[PostgresView, PostgresPlan]
+
+
+class PostgresStore:
+    """Implements ``engine.store.Store``."""
+
+    error = DatabaseError
+
+    def __init__(self, options: PostgresOptions) -> None:
+        self._options = options
+        self._pool = ReadPool(options.conninfo, options.read_pool)
+        self._catalogue = Catalogue(options.schemas, guarded=bool(options.rules.settings))
+        self._relations: dict[tuple[Scope, str], Relation] = {}
+        self._outdated: set[Relation] = set()
+        self._reader: Connection | None = None
+        self._wake = asyncio.Event()
+        self._attempts = 0
+        self._position = Position(0, 0)
+        self._ticking: asyncio.Task[None] | None = None
+        self.ledger = Ledger(shortcuts=options.shortcuts)
+        self.capture: Capture = WalCapture(
+            options.conninfo, self.ledger, self._pool, self._wake.set
+        )
+
+    async def open(self) -> None:
+        """Connect and begin to learn of changes; raises DatabaseError."""
+        async with self._pool.connection() as connection:
+            await connection.run([LOOK])
+        await self.capture.open()
+        self._ticking = asyncio.create_task(self._tick())
+
+    async def close(self) -> None:
+        """Release every connection."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+            await asyncio.wait([self._ticking])
+        await self.capture.close()
+        if self._reader is not None:
+            await self._reader.close()
+        await self._pool.drop()
+
+    # -- first readings
+
+    async def compile(self, query: pb.LiveQuery, metadata: Metadata, /) -> PostgresPlan:
+        """Return the plan of ``query`` for the caller whom ``metadata`` names."""
+        return await self._compile(query, self._options.rules.scope_of(metadata))
+
+    async def _compile(self, query: pb.LiveQuery, scope: Scope) -> PostgresPlan:
+        name = query.entity
+        if not name:
+            raise invalid_argument("MISSING_ENTITY", "entity", "the query names no entity")
+        known = self._relations.get((scope_of_role(scope), name))
+        if known is not None:
+            try:
+                async with self._pool.transaction(scope) as connection:
+                    return await compile_query(connection, known, query, scope)
+            except TierError as error:
+                if error.reason not in ("UNKNOWN_COLUMN", "WRONG_TYPE", "BAD_VALUE", "BAD_CURSOR"):
+                    raise  # the others may be another answer once the table was altered
+        async with self._pool.transaction(scope) as connection:
+            relation = await self._catalogue.relation(connection, name)
+            plan = await compile_query(connection, relation, query, scope)
+        await self.capture.watch(relation)
+        if len(self._relations) >= MOST_RELATIONS:
+            self._relations.clear()
+        self._relations[scope_of_role(scope), name] = relation
+        return plan
+
+    async def first(self, plan: PostgresPlan, /) -> PostgresView:
+        """Read a window for the first time, and keep it current from then on."""
+        ticket = self.ledger.begin_opening()
+        try:
+            view = await self._first(plan)
+            self.ledger.see(view.snapshot)
+            self.ledger.watch(view)
+        finally:
+            self.ledger.end_opening(ticket)
+        if self.ledger.waiting:
+            self._wake.set()
+        return view
+
+    async def _first(self, plan: PostgresPlan) -> PostgresView:
+        try:
+            async with self._pool.connection() as connection:
+                return await reader.first(connection, plan)
+        except DatabaseError as error:
+            if not _altered(error):
+                raise
+        # The table was altered since the query was compiled.
+        self._forget(plan.relation)
+        plan = await self._compile(plan.query, plan.scope)
+        async with self._pool.connection() as connection:
+            return await reader.first(connection, plan)
+
+    async def page(self, view: PostgresView, /) -> Window:
+        """Return the page of a streamed view."""
+        async with self._pool.connection() as connection:
+            return await reader.page(connection, view)
+
+    def release(self, view: PostgresView, /) -> None:
+        """Keep a window current no longer."""
+        self.ledger.release(view)
+
+    # -- readings
+
+    async def read(self, views: Views[PostgresView], /) -> Reading[PostgresView]:
+        """Read the windows that may have changed, in one transaction."""
+        connection = await self._reading_connection()
+        steps: list[Step[PostgresView]] = []
+        if self.ledger.waiting or self.capture.questions():
+            steps = await self._read(connection, views)
+        now = max(self._position.at_ms, int(time.time() * 1000))
+        self._position = Position(self._position.seq + 1, now)
+        self._wake_later(progress=bool(steps))
+        return Reading(self._position, steps)
+
+    async def _read(
+        self, connection: Connection, views: Views[PostgresView]
+    ) -> list[Step[PostgresView]]:
+        questions = self.capture.questions()
+        used = self.ledger.relations()
+        oids = oid_array([relation.oid for relation in used])
+        versions = Statement(VERSIONS, (oids,), kept=True)
+        answers = await connection.run([BEGIN, LOOK, versions, *questions])
+        look = Look.of(answers[1])
+        self.capture.take(answers[3:], look.snapshot)
+        found = {int(oid or b"0"): (version or b"").decode() for oid, version in answers[2]}
+        self._note([each for each in used if found.get(each.oid) != each.version])
+        due = [each for each in self.ledger.due(look.snapshot) if self._in_use(each, views)]
+        forced = {id(each): each.forced for each in due}
+        pairs: list[_Pair] = []
+        failed: list[Step[PostgresView]] = []
+        for watched in due:
+            plan = await self._present_plan(watched)
+            if isinstance(plan, TierError):
+                failed.append(Step(watched.view, watched.view, error=plan))
+            else:
+                pairs.append((watched.view, plan))
+        steps = await self._steps(connection, pairs, look)
+        # From here on nothing waits.
+        numbers = {id(each.view): forced[id(each)] for each in due}
+        for step in steps:
+            if step.error is None:
+                self.ledger.succeed(step.before, step.after, numbers[id(step.before)])
+        self.ledger.see(look.snapshot)
+        self.capture.read(look.snapshot, look.timeline)
+        return [*steps, *failed]
+
+    def _in_use(self, watched: Watched, views: Views[PostgresView]) -> bool:
+        return views.get(watched.view.plan.key) is watched.view
+
+    async def _steps(
+        self, connection: Connection, pairs: Sequence[_Pair], look: Look
+    ) -> list[Step[PostgresView]]:
+        try:
+            return await reader.read(connection, pairs, look.snapshot)
+        except DatabaseError as error:
+            if error.lost or error.sqlstate == REWRITTEN_STATE:
+                raise
+        # One of the queries failed, and the transaction with it: each for itself.
+        steps = []
+        for view, plan in pairs:
+            steps += await self._alone(connection, view, plan)
+        return steps
+
+    async def _alone(
+        self, connection: Connection, view: PostgresView, plan: PostgresPlan
+    ) -> list[Step[PostgresView]]:
+        """Read one window; its step has an error if its query cannot be run."""
+        for attempt in range(2):
+            try:
+                await connection.reset()
+                answers = await connection.run([BEGIN, LOOK])
+                snapshot = Look.of(answers[1]).snapshot
+                return await reader.read(connection, [(view, plan)], snapshot)
+            except DatabaseError as error:
+                if error.lost:
+                    raise
+                if not _altered(error) or attempt:
+                    _log.warning("a query over %s failed: %s", plan.relation.entity, error)
+                    break
+            try:
+                self._forget(plan.relation)
+                plan = await self._compile(plan.query, plan.scope)
+            except TierError as refusal:
+                return [Step(view, view, error=refusal)]
+        return [Step(view, view, error=query_failed())]
+
+    async def _reading_connection(self) -> Connection:
+        if self._reader is not None and self._reader.closed:
+            await self._reader.close()
+            self._reader = None
+        if self._reader is None:
+            self._reader = await Connection.open(self._options.conninfo)
+        await self._reader.reset()
+        return self._reader
+
+    def _wake_later(self, *, progress: bool) -> None:
+        """Look again soon while a transaction is delivered that others cannot see yet."""
+        self._attempts = 0 if progress else self._attempts + 1
+        if self.ledger.waiting:
+            delay = BACKOFF_SECONDS[min(self._attempts, len(BACKOFF_SECONDS) - 1)]
+            asyncio.get_running_loop().call_later(delay, self._wake.set)
+
+    # -- the catalogue
+
+    def _note(self, outdated: Sequence[Relation]) -> None:
+        """Force the windows over tables that were altered since their queries were compiled."""
+        if outdated:
+            self._outdated.update(outdated)
+            self.ledger.force([relation.oid for relation in outdated])
+
+    def _forget(self, relation: Relation) -> None:
+        self._relations = {
+            key: each for key, each in self._relations.items() if each.oid != relation.oid
+        }
+
+    async def _present_plan(self, watched: Watched) -> PostgresPlan | TierError:
+        """Return the plan of a window, compiled again if its table was altered."""
+        plan = watched.view.plan
+        if plan.relation not in self._outdated:
+            return plan
+        self._forget(plan.relation)
+        try:
+            return await self._compile(plan.query, plan.scope)
+        except TierError as error:
+            return error
+
+    # -- noticing
+
+    async def changed(self) -> None:
+        """Return when a window may be due."""
+        await self._wake.wait()
+        self._wake.clear()
+
+    async def settle(self) -> None:
+        """Return when a reading will have everything that was committed before."""
+        await self.capture.settle()
+        await self._check()
+
+    async def _tick(self) -> None:
+        """Look at the catalogue about once a second; force windows while nothing is learnt."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            try:
+                await self._check()
+            except DatabaseError as error:
+                _log.debug("the catalogue cannot be read now: %s", error)
+            if not self.capture.streaming:
+                self.ledger.force()
+            if self.ledger.waiting:
+                self._wake.set()
+
+    async def _check(self) -> None:
+        used = self.ledger.relations()
+        self._outdated.intersection_update(used)
+        oids = sorted({oid for each in used for oid in (each.oid, *each.sources)})
+        async with self._pool.connection() as connection:
+            answers = await connection.run(
+                [LOOK, Statement(SIGNATURES, (oid_array(oids),), kept=True)]
+            )
+            self.ledger.see(Look.of(answers[0]).snapshot)
+            self._note(
+                [
+                    each
+                    for each in used
+                    if signature_of((each.oid, *each.sources), answers[1]) != each.signature
+                ]
+            )
+            await self.capture.check(connection)
+
+
+def _altered(error: DatabaseError) -> bool:
+    """Return whether a statement may have failed because its table was altered."""
+    return error.sqlstate[:2] == "42" or error.sqlstate == "0A000"
+
+
+def scope_of_role(scope: Scope) -> Scope:
+    """Return the part of a scope that decides what a table looks like."""
+    return Scope(role=scope.role)
