@@ -5,10 +5,10 @@ import contextlib
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -20,12 +20,13 @@ from livetier.demo.replay import Replay, start_minute
 from livetier.engine.errors import unavailable
 from livetier.engine.service import LiveQueryService
 from livetier.engine.watcher import Watcher
-from livetier.sqlite.compile import SqlitePlan
+from livetier.postgres.options import CAPTURES, SCHEMES, PostgresOptions
+from livetier.postgres.scope import parse_rules
+from livetier.postgres.store import PostgresStore
 from livetier.sqlite.database import path_of
-from livetier.sqlite.reader import SqliteView
 from livetier.sqlite.store import SqliteStore
 
-SqliteWatcher: TypeAlias = Watcher[SqlitePlan, SqliteView]
+AnyWatcher: TypeAlias = Watcher[Any, Any]
 
 SERVICE = pb.DESCRIPTOR.services_by_name["LiveQueryService"].full_name
 STOP_SECONDS = 1.0
@@ -47,10 +48,13 @@ class TierOptions:
     """The options of a tier.
 
     ``listen``: ``HOST:PORT`` (port 0 picks one) or ``unix:/path``. ``database``: a URL
-    ``sqlite:///path``, or None for a temporary file, deleted when the tier stops. ``replay``:
+    ``sqlite:///path`` or ``postgresql://…``, or None for a temporary file, deleted when the tier
+    stops. ``replay``:
     whether flights are replayed, which empties and fills the table ``flights``; None means: into a
     temporary file only. ``speed``: simulated seconds per second; 0 stops the clock, and
-    ``Tier.replay.advance_to`` moves it. ``start``: the time of day to start at.
+    ``Tier.replay.advance_to`` moves it. ``start``: the time of day to start at. The rest is for
+    PostgreSQL, and explained in ``postgres.options``; ``setting`` and ``role_from`` are as
+    ``postgres.scope.parse_rules`` reads them.
     """
 
     listen: str = "127.0.0.1:0"
@@ -58,18 +62,27 @@ class TierOptions:
     speed: float = 60.0
     start: str = "05:00"
     replay: bool | None = None
+    capture: str = "auto"
+    schemas: str = "public"
+    setting: Sequence[str] = ()
+    role_from: str | None = None
+    shortcuts: bool = True
+    read_pool: int = 4
 
 
 class Tier:
-    """A running tier. ``address`` is where it listens, in the form of ``TierOptions.listen``."""
+    """A running tier. ``address`` is where it listens, in the form of ``TierOptions.listen``.
+
+    ``database`` is the SQLite file, if there is one.
+    """
 
     def __init__(
         self,
         *,
         address: str,
         port: int,
-        database: Path,
-        watcher: SqliteWatcher,
+        database: Path | None,
+        watcher: AnyWatcher,
         replay: Replay | None,
         stack: contextlib.AsyncExitStack,
     ) -> None:
@@ -93,16 +106,20 @@ async def start_tier(options: TierOptions) -> Tier:
     """Start a tier; it serves when this returns.
 
     Raises ValueError for options that make no sense, OSError for an address that is taken and a
-    file that is missing, sqlite3.Error for a file that is no database.
+    file that is missing, sqlite3.Error for a file that is no database, DatabaseError for a server
+    that cannot be used.
     """
     start = start_minute(options.start)
     async with contextlib.AsyncExitStack() as stack:
-        database = await _database(options, stack)
-        watcher = Watcher(SqliteStore(database))
-        replay = None
-        if options.replay if options.replay is not None else options.database is None:
-            replay = await asyncio.to_thread(Replay, database, start=start)
-            stack.push_async_callback(asyncio.to_thread, replay.close)
+        database, replay = None, None
+        if options.database is not None and options.database.startswith(SCHEMES):
+            watcher: AnyWatcher = Watcher(PostgresStore(_postgres_options(options)))
+        else:
+            database = await _database(options, stack)
+            watcher = Watcher(SqliteStore(database))
+            if options.replay if options.replay is not None else options.database is None:
+                replay = await asyncio.to_thread(Replay, database, start=start)
+                stack.push_async_callback(asyncio.to_thread, replay.close)
         await watcher.open()
         server = grpc.aio.server(options=_GRPC_OPTIONS)
         stack.push_async_callback(_shut_down, server, watcher)
@@ -138,6 +155,24 @@ async def run_tier(
         await tier.stop()
 
 
+def _postgres_options(options: TierOptions) -> PostgresOptions:
+    if options.replay:
+        raise ValueError("the flights are replayed into SQLite only")
+    if options.capture not in CAPTURES:
+        raise ValueError(f"--capture is one of {', '.join(CAPTURES)}")
+    schemas = tuple(each.strip() for each in options.schemas.split(",") if each.strip())
+    if not schemas:
+        raise ValueError("--schemas names no schema")
+    return PostgresOptions(
+        conninfo=options.database or "",
+        capture=options.capture,
+        schemas=schemas,
+        rules=parse_rules(options.setting, options.role_from),
+        shortcuts=options.shortcuts,
+        read_pool=options.read_pool,
+    )
+
+
 async def _database(options: TierOptions, stack: contextlib.AsyncExitStack) -> Path:
     if options.database is None:
         folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="livetier-")
@@ -150,7 +185,7 @@ async def _database(options: TierOptions, stack: contextlib.AsyncExitStack) -> P
     return path
 
 
-def _add_services(server: grpc.aio.Server, watcher: SqliteWatcher) -> health.aio.HealthServicer:
+def _add_services(server: grpc.aio.Server, watcher: AnyWatcher) -> health.aio.HealthServicer:
     livequery_pb2_grpc.add_LiveQueryServiceServicer_to_server(LiveQueryService(watcher), server)
     servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
@@ -168,7 +203,7 @@ def _bind(server: grpc.aio.Server, listen: str) -> int:
     return 0 if listen.startswith("unix:") else port
 
 
-async def _shut_down(server: grpc.aio.Server, watcher: SqliteWatcher) -> None:
+async def _shut_down(server: grpc.aio.Server, watcher: AnyWatcher) -> None:
     await watcher.close(unavailable("STOPPING", "the tier is stopping"))
     # After that time gRPC cancels the streams whose client does not read.
     await server.stop(STOP_SECONDS)
