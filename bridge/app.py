@@ -21,9 +21,12 @@ from bridge.telemetry.metrics import Metrics
 from bridge.telemetry.version import bridge_version
 from bridge.web.admission import Admission
 from bridge.web.context import WebContext
-from bridge.web.listener import Listener, bind
+from bridge.web.listener import Listener
+from bridge.web.listeners import Listeners, bind_listeners
+from bridge.web.listening_sockets import bind
 from bridge.web.probes import ProbeHandlers
 from bridge.web.routes import admin_application, application
+from bridge.web.schema_cache import SchemaCache
 
 from .factories import backend, endpoints, listener_certificate, live_settings, web_settings
 from .metric_bindings import bind_metrics
@@ -50,8 +53,9 @@ class Bridge:
         self.metrics = Metrics()
         self._loop_lag = LoopLag()
         self._endpoints = endpoints(config)
+        tier = backend(config, self._endpoints)
         self._hub = Hub(
-            backend=backend(config, self._endpoints),
+            backend=tier,
             settings=live_settings(config),
             observer=self.metrics,
         )
@@ -70,11 +74,12 @@ class Bridge:
             stall_monitor=stall_monitor,
             admission=self._admission,
             settings=web_settings(config),
+            schemas=SchemaCache(tier),
         )
         self._probes = ProbeHandlers(
             reasons=self.unready_reasons, replicas=self._replicas, exposition=self._exposition
         )
-        self._listener: Listener | None = None
+        self._listeners: Listeners | None = None
         self._admin: Listener | None = None
         self._tasks: list[asyncio.Task[None]] = []
         bind_metrics(
@@ -82,7 +87,7 @@ class Bridge:
             hub=self._hub,
             endpoints=self._endpoints,
             stream_log=self.context.stream_log,
-            sockets=lambda: self._listener.connections if self._listener else 0,
+            sockets=lambda: self._listeners.connections if self._listeners else 0,
             loop_lag=self._loop_lag,
             memory=self._memory,
             certificate=self._certificate,
@@ -91,20 +96,23 @@ class Bridge:
     # ------------------------------------------------------------ start
 
     async def start(self) -> str:
-        """Listen; returns the URL. Raises OSError where the address can't be had.
+        """Listen; returns the URLs. Raises OSError where an address can't be had.
 
         With `wait_for_tier` only the admin port answers until a tier is reachable. May be
         cancelled; `close` then releases what was opened.
         """
         config = self._config
         shared = self._federation is not None
-        sockets = await bind(*config.listen, reuse_port=shared)
-        self._listener = listener = Listener(
-            application(self.context, self._probes, metrics=config.admin_listen is None),
-            sockets,
+        self._listeners = listeners = await bind_listeners(
+            config.listen,
             context=self.context,
+            application=lambda context: application(
+                context, self._probes, metrics=config.admin_listen is None
+            ),
             certificate=self._certificate,
             limit=self._max_sockets,
+            reuse_port=shared,
+            proxies=config.trusted_proxies if config.proxy_protocol else None,
         )
         if self._federation is not None:
             await self._federation.join(self.metrics.exposition)
@@ -115,12 +123,12 @@ class Bridge:
             logger.info("waiting for a tier at %s", tier)
             while not await self._endpoints.reachable(within=60):
                 pass
-        await listener.open()
+        await listeners.open()
         self.start_background_tasks()
         if self._certificate is not None:
             self._start_task(self._check_certificate(), "certificate check")
-        logger.info("livequery-bridge %s serves %s for %s", bridge_version(), listener.url, tier)
-        return listener.url
+        logger.info("livequery-bridge %s serves %s for %s", bridge_version(), listeners.url, tier)
+        return listeners.url
 
     def start_background_tasks(self) -> None:
         """Start what a bridge does beside serving, on a listener of its own or not."""
@@ -141,15 +149,15 @@ class Bridge:
 
     async def reload(self) -> None:
         """Read changed certificate files again, the listener's and the tier's."""
-        if self._listener is not None:
-            await self._listener.reload_certificate()
+        if self._listeners is not None:
+            await self._listeners.reload_certificate()
         await self._endpoints.reload()
 
     async def _check_certificate(self) -> None:
         while True:
             await asyncio.sleep(CERTIFICATE_CHECK_INTERVAL)
-            if self._listener is not None:
-                await self._listener.reload_certificate()
+            if self._listeners is not None:
+                await self._listeners.reload_certificate()
 
     async def unready_reasons(self) -> list[str]:
         """Return why the bridge is not ready, as `/readyz` says it; may take a second."""
@@ -204,7 +212,8 @@ class Bridge:
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._hub.close()
-        for listener in (self._listener, self._admin):
+        await self.context.schemas.close()
+        for listener in (self._listeners, self._admin):
             if listener is not None:
                 await listener.close()
         if self._federation is not None:

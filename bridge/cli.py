@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import click
 
 from bridge.config.command_line import ConfigCommand, config_options
-from bridge.config.loader import ConfigError, Setting, resolve, show
-from bridge.config.options import Config
+from bridge.config.loader import PREFIX, VARIABLES, ConfigError, Setting, resolve, show
+from bridge.config.options import BY_KEY, Config
+from bridge.config.service_links import log_service_links
 from bridge.process.announcement import announce
 from bridge.process.metrics_federation import MetricsFederation
 from bridge.process.run import run_event_loop, run_service, stop_at_end_of_stdin, stop_signal
@@ -81,6 +82,7 @@ def serve(*, file: str | None, print_config: bool, **flags: str | None) -> None:
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
     set_up_logging(log_format=config.log_format, level=config.log_level)
+    log_service_links(os.environ, PREFIX, VARIABLES)
     _run(_supervise(config, options) if config.workers > 1 else _serve(config))
 
 
@@ -172,13 +174,18 @@ _speed = click.option(
 @cli.command()
 @_listen("127.0.0.1:8080", "Address for browsers. Port 0 picks a free port.")
 @_speed
-def demo(*, listen: str, speed: float) -> None:
+@click.option(
+    "--allowed-origins",
+    metavar=BY_KEY["allowed_origins"].metavar,
+    help=BY_KEY["allowed_origins"].help,
+)
+def demo(*, listen: str, speed: float, allowed_origins: str | None) -> None:
     """Run an embedded tier, a bridge and a departures board.
 
     The flights are those of one stormy day in New York.
     """
     set_up_logging(log_format="text", level="warning")
-    _run(run_demo(listen, speed=speed, on_listening=announce))
+    _run(run_demo(listen, speed=speed, allowed_origins=allowed_origins, on_listening=announce))
 
 
 @cli.command()

@@ -1,6 +1,12 @@
-"""Demo: the embedded tier as a child process, a bridge in front of it, the board's page."""
+"""Demo: the embedded tier as a child process, a bridge in front of it, the board's page.
+
+Invariants: neither outlives the other. A tier that ends is replaced by another at the same address,
+and the log says so; one that can't be replaced ends the demo.
+"""
 
 import asyncio
+import contextlib
+import logging
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,61 +18,115 @@ from bridge.process.run import run_service, stop_signal
 
 from .app import Bridge
 
+logger = logging.getLogger(__name__)
+
 TIER_START_TIMEOUT = 30.0
 TIER_STOP_TIMEOUT = 3.0
+RESTART_DELAY = 1.0
+"""Seconds from the end of a tier to the start of another."""
 
 
 class DemoError(RuntimeError):
-    """The demo could not start; the message says why."""
+    """The demo can't go on; the message says why."""
 
 
-async def demo(listen: str, *, speed: float, on_listening: Callable[[str], None]) -> None:
-    """Run tier and bridge until SIGTERM or SIGINT; neither outlives the other.
+async def demo(
+    listen: str,
+    *,
+    speed: float,
+    allowed_origins: str | None = None,
+    on_listening: Callable[[str], None],
+) -> None:
+    """Run tier and bridge until SIGTERM or SIGINT.
 
     Raises:
-        ConfigError: `listen` is no address.
-        DemoError: the tier did not start.
+        ConfigError: `listen` is no address, or `allowed_origins` no list of origins.
+        DemoError: the tier did not start, or not again.
 
     """
-    async with tier_process(speed) as address:
-        config, stop = demo_config(listen, address), stop_signal()
+    demo_config(listen, "127.0.0.1:1", allowed_origins)  # checked before anything is started
+    stop = stop_signal()
+    async with DemoTier.run(speed, stop) as tier:
+        config = demo_config(listen, tier.address, allowed_origins)
         await run_service(Bridge(config), stop=stop, on_listening=on_listening)
+        if tier.failure is not None:
+            raise tier.failure
 
 
-def demo_config(listen: str, upstream: str) -> Config:
+def demo_config(listen: str, upstream: str, allowed_origins: str | None = None) -> Config:
     """Return the configuration of the demo's bridge: defaults, and the page."""
     flags = {"listen": listen, "upstream": upstream, "explorer": "on"}
-    return resolve(flags, environ={})[0]
+    return resolve({**flags, "allowed_origins": allowed_origins}, environ={})[0]
 
 
-@asynccontextmanager
-async def tier_process(speed: float) -> AsyncIterator[str]:
-    """Run `tier` as a child; yields its address. It ends with the block, or with this process."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "bridge",
-        "tier",
-        "--listen",
-        "127.0.0.1:0",
-        "--speed",
-        str(speed),
-        "--until-stdin-closes",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        # Ctrl-C in a terminal signals the whole process group: only the parent is to act on it.
-        start_new_session=True,
-    )
-    try:
-        yield await _address(process)
-    finally:
+class DemoTier:
+    """The tier of a demo: one process at a time, at one address. Made by `run`."""
+
+    def __init__(self, speed: float, stop: asyncio.Event) -> None:
+        self._speed = speed
+        self._stop = stop
+        self._process: asyncio.subprocess.Process | None = None
+        self.address = "127.0.0.1:0"
+        """Where it listens."""
+        self.failure: DemoError | None = None
+        """Why the demo ends, where its tier can't be started again."""
+
+    @classmethod
+    @asynccontextmanager
+    async def run(cls, speed: float, stop: asyncio.Event) -> AsyncIterator["DemoTier"]:
+        """Run a tier until the block ends, or this process does.
+
+        `stop` is set when it can't be started again. Raises DemoError if it does not start.
+        """
+        tier = cls(speed, stop)
+        try:
+            await tier._start()
+            keeping = asyncio.create_task(tier._keep(), name="keeping the demo's tier")
+            try:
+                yield tier
+            finally:
+                keeping.cancel()
+                await asyncio.wait([keeping])
+        finally:
+            await tier._end()
+
+    async def _start(self) -> None:
+        self._process = process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bridge", "tier", "--listen", self.address),
+            *("--speed", str(self._speed), "--until-stdin-closes"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            # Ctrl-C in a terminal signals the whole process group: only the parent is to act on it.
+            start_new_session=True,
+        )
+        self.address = await _address(process)
+
+    async def _keep(self) -> None:
+        """Start another tier whenever one ends; end the demo if that fails."""
+        while self._process is not None:
+            code = await self._process.wait()
+            logger.warning("the demo's tier ended with %d; another is started", code)
+            await asyncio.sleep(RESTART_DELAY)
+            try:
+                await self._start()
+            except DemoError as error:
+                self.failure = error
+                self._stop.set()
+                return
+            logger.warning("the demo's tier is back")
+
+    async def _end(self) -> None:
+        process = self._process
+        if process is None:
+            return
         if process.stdin is not None:
             process.stdin.close()
         try:
             async with asyncio.timeout(TIER_STOP_TIMEOUT):
                 await process.wait()
         except TimeoutError:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
             await process.wait()
 
 

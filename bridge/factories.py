@@ -3,7 +3,6 @@
 import ssl
 
 from bridge.config.options import Config
-from bridge.core.origin import is_loopback
 from bridge.live.backend import Backend
 from bridge.live.settings import LiveSettings
 from bridge.tls.contexts import TlsFiles, load_server
@@ -52,11 +51,11 @@ def live_settings(config: Config) -> LiveSettings:
 
 def web_settings(config: Config) -> WebSettings:
     """Return the settings of `bridge.web`."""
-    host = config.listen.host
     return WebSettings(
         base_path=config.base_path,
         allowed_origins=config.allowed_origins,
-        loopback=host == "localhost" or is_loopback(host),
+        allowed_hosts=config.allowed_hosts,
+        trusted_proxies=config.trusted_proxies,
         forward=config.forward_metadata,
         scope=config.scope or None,
         max_rows=config.max_rows,

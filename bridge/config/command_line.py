@@ -29,12 +29,21 @@ class ConfigCommand(click.Command):
                 formatter.write_dl(section, col_spacing=2 + max(widths) - width)
 
 
+def _join(_context: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> str | None:
+    return ",".join(texts) if texts else None
+
+
 def config_options(command: F) -> F:
     """Give a command every option of Config, as keywords by `key`, and `--config` as `file`."""
     for option in reversed(OPTIONS):
         default = f" [default: {option.default}]" if option.default else ""
         command = click.option(
-            f"--{option.name}", option.key, metavar=option.metavar, help=option.help + default
+            f"--{option.name}",
+            option.key,
+            metavar=option.metavar,
+            help=option.help + default,
+            multiple=option.repeatable,
+            callback=_join if option.repeatable else None,
         )(command)
     return click.option(
         "--config",

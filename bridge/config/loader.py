@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from .options import BY_KEY, OPTIONS, Config, Option
+from .service_links import is_service_link
 
 PREFIX = "BRIDGE_"
-# Kubernetes sets these in every pod of a namespace with a Service called `bridge`: not options.
-_SERVICE_LINK = re.compile(r"BRIDGE_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT|PORT_\d+_[A-Z]+(_.+)?)")
+VARIABLES = {option.variable: option for option in OPTIONS}
 # The pages of `--explorer on`, beside `/`, which is no base path.
 _PAGE_PATH = re.compile(r"/explorer(/.+)?|/client/livequery\.js")
 
@@ -42,7 +42,8 @@ def resolve(
 
     Args:
         flags: option key → text, or a value as a TOML file has it; None for one not given.
-        environ: the environment of the process; every BRIDGE_ variable in it must be an option.
+        environ: the environment of the process; every BRIDGE_ variable in it must be an option,
+            a service link, or empty.
         file: path of a TOML file; None takes BRIDGE_CONFIG from `environ`, if it is there.
 
     Raises:
@@ -85,17 +86,16 @@ def _from_flags(flags: Mapping[str, Any]) -> dict[str, Setting]:
 
 
 def _from_environ(environ: Mapping[str, str]) -> dict[str, Setting]:
-    known = {option.variable: option for option in OPTIONS}
     found = {}
     for variable, text in environ.items():
-        if not variable.startswith(PREFIX) or variable == f"{PREFIX}CONFIG":
+        # An empty variable is as good as none: there, templates can't leave one out.
+        if not text or not variable.startswith(PREFIX) or variable == f"{PREFIX}CONFIG":
             continue
-        option = known.get(variable)
-        if option is None and _SERVICE_LINK.fullmatch(variable):
-            continue
-        if option is None:
-            raise ConfigError(f"unknown variable {variable}{_nearest(variable, known)}")
-        found[option.key] = Setting(text, variable)
+        option = VARIABLES.get(variable)
+        if option is not None:
+            found[option.key] = Setting(text, variable)
+        elif not is_service_link(variable, text, VARIABLES):
+            raise ConfigError(f"unknown variable {variable}{_nearest(variable, VARIABLES)}")
     return found
 
 
@@ -143,9 +143,13 @@ def _check(config: Config) -> None:
     if bool(config.tls_cert) != bool(config.tls_key):
         given, other = ("cert", "key") if config.tls_cert else ("key", "cert")
         raise ConfigError(f"--tls-{given} needs --tls-{other}: they go together")
+    if config.proxy_protocol and not config.trusted_proxies:
+        raise ConfigError(
+            "--proxy-protocol on needs --trusted-proxies: a client could send the header"
+        )
     if config.tls_client_ca and not config.tls_cert:
         raise ConfigError("--tls-client-ca needs --tls-cert: only TLS has client certificates")
-    if config.admin_listen == config.listen and config.listen.port:
+    if config.admin_listen in config.listen and config.admin_listen.port:
         raise ConfigError("--admin-listen: a port other than --listen's is needed")
     if config.explorer and _PAGE_PATH.fullmatch(config.base_path):
         raise ConfigError(

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, TypeVar
 
 from bridge.core.address import TierAddress
+from bridge.core.forwarded import TrustedProxies
+from bridge.core.origin_list import OriginList
 
-from . import values
+from . import hosts, values
 from .values import ListenAddress
 
 T = TypeVar("T")
@@ -40,6 +42,8 @@ class Option:
     metavar: str
     default: str
     help: str
+    repeatable: bool = False
+    """Whether it may be given again on the command line, and then adds to the list before."""
 
     @property
     def name(self) -> str:
@@ -53,7 +57,13 @@ class Option:
 
 
 def option(
-    group: OptionGroup, parse: Callable[[str], T], metavar: str, *, default: str = "", help: str
+    group: OptionGroup,
+    parse: Callable[[str], T],
+    metavar: str,
+    *,
+    default: str = "",
+    help: str,
+    repeatable: bool = False,
 ) -> T:
     """Declare a field of Config; the field's default is the parsed `default`."""
     metadata = {
@@ -62,6 +72,7 @@ def option(
         "metavar": metavar,
         "default": default,
         "help": help,
+        "repeatable": repeatable,
     }
     return field(default=parse(default), metadata=metadata)
 
@@ -95,8 +106,7 @@ class Config:
     )
     upstream_ca: str | None = _file(
         OptionGroup.TIER,
-        help="Require a tier certificate signed by this CA (PEM file). "
-        "Default: the system's CAs; for Reanchor and health, gRPC's own.",
+        help="Require a tier certificate signed by this CA (PEM file). Default: the system's CAs.",
     )
     upstream_cert: str | None = _file(
         OptionGroup.TIER, help="Client certificate for the tier, with its chain (PEM file)."
@@ -117,12 +127,14 @@ class Config:
         default="50",
         help="Maximum number of lost subscriptions opened again per second. 0 is no limit.",
     )
-    listen: ListenAddress = option(
+    listen: tuple[ListenAddress, ...] = option(
         OptionGroup.LISTENER,
-        values.listen_address,
-        "HOST:PORT",
+        values.listen_addresses,
+        "HOST:PORT,…",
         default="127.0.0.1:8080",
-        help="Address for browsers. Port 0 picks a free port.",
+        help="Addresses for browsers. Port 0 picks a free port. "
+        "Without a host, and with [::], it is all interfaces, IPv6 and IPv4.",
+        repeatable=True,
     )
     admin_listen: ListenAddress | None = option(
         OptionGroup.LISTENER,
@@ -172,12 +184,30 @@ class Config:
         default="on",
         help="Share one upstream subscription between equal queries of one scope.",
     )
-    allowed_origins: frozenset[str] = option(
+    allowed_origins: OriginList = option(
         OptionGroup.BROWSERS,
-        values.origins,
+        hosts.origin_list,
         "ORIGIN,…",
         help="Origins of pages that may connect, besides the listener's own. "
-        "Example: https://app.example.",
+        "Example: https://app.example. https://*.app.example is all its subdomains.",
+    )
+    allowed_hosts: tuple[str, ...] = option(
+        OptionGroup.BROWSERS,
+        hosts.host_names,
+        "HOST,…",
+        help="Hosts that requests may be for: names, *.NAME, or addresses, without a port. "
+        "Default: any; on a loopback address, only names of that.",
+    )
+    trusted_proxies: TrustedProxies = option(
+        OptionGroup.LISTENER,
+        values.trusted_proxies,
+        "CIDR,…",
+        help="Networks of proxies whose X-Forwarded-For or Forwarded says who the client is.",
+    )
+    proxy_protocol: bool = _switch(
+        OptionGroup.LISTENER,
+        default="off",
+        help="Expect a PROXY protocol header, version 1 or 2, on connections of --trusted-proxies.",
     )
     max_connections: int = option(
         OptionGroup.LIMITS,

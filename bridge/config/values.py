@@ -3,13 +3,14 @@
 A parser raises ValueError; its message says what is expected, with an example.
 """
 
+import ipaddress
 import re
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
 
 from bridge.core.address import TierAddress, parse_address
+from bridge.core.forwarded import TrustedProxies
 from bridge.core.metadata import check_name
-from bridge.core.origin import normalize_origin
 
 T = TypeVar("T", bound=str)
 
@@ -24,7 +25,7 @@ _OPERATORS_PATHS = ("/healthz", "/readyz", "/metrics")
 
 
 class ListenAddress(NamedTuple):
-    """Host and port to listen on. An IPv6 host is without brackets."""
+    """Host and port to listen on. An IPv6 host is without brackets; an empty one is all hosts."""
 
     host: str
     port: int
@@ -120,13 +121,24 @@ def tier_addresses(text: str) -> tuple[TierAddress, ...]:
 
 
 def listen_address(text: str) -> ListenAddress:
-    """Parse `HOST:PORT`. An empty host is all interfaces; port 0 picks a free port."""
+    """Parse `HOST:PORT`. An empty host and `::` are all interfaces; port 0 picks a free port."""
     host, colon, port = text.rpartition(":")
     if not colon or not re.fullmatch(r"\d{1,5}", port) or int(port) >= _PORTS:
         raise ValueError("an address is HOST:PORT, as in 127.0.0.1:8080")
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
         raise ValueError("an IPv6 host goes in brackets, as in [::1]:8080")
-    return ListenAddress(host.strip("[]") or "0.0.0.0", int(port))  # noqa: S104 - asked for by an empty host
+    return ListenAddress(host.strip("[]"), int(port))
+
+
+def listen_addresses(text: str) -> tuple[ListenAddress, ...]:
+    """Parse addresses to listen on, separated by commas: at least one, and none twice."""
+    found = tuple(map(listen_address, names(text)))
+    if not found:
+        raise ValueError("an address is needed, as in 127.0.0.1:8080")
+    for number, address in enumerate(found):
+        if address.port and address in found[:number]:
+            raise ValueError(f"{address} is listed twice")
+    return found
 
 
 def optional_listen_address(text: str) -> ListenAddress | None:
@@ -134,9 +146,17 @@ def optional_listen_address(text: str) -> ListenAddress | None:
     return listen_address(text) if text else None
 
 
-def origins(text: str) -> frozenset[str]:
-    """Parse origins; returns them normalised, as `scheme://host:port`."""
-    return frozenset(map(normalize_origin, names(text)))
+def trusted_proxies(text: str) -> TrustedProxies:
+    """Parse networks, as `10.0.0.0/8`, and addresses, separated by commas; there may be none."""
+    networks = []
+    for entry in names(text):
+        try:
+            networks.append(ipaddress.ip_network(entry))
+        except ValueError as error:
+            raise ValueError(
+                f"{error}: a network is an address and its bits, as in 10.0.0.0/8"
+            ) from None
+    return TrustedProxies(tuple(networks))
 
 
 def base_path(text: str) -> str:

@@ -13,7 +13,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from .bundle import Bundle
+from .bundle import Bundle, format_position
 from .frame import Frame
 from .group import Change
 from .window import Rows, Window
@@ -97,6 +97,11 @@ class Log:
         return self._groups[begin - self.tail : end - self.tail]
 
     # ------------------------------------------------------------ resume
+
+    @property
+    def head_position(self) -> str:
+        """The position of the head, as clients receive it."""
+        return format_position(self._token, self.head)
 
     def invalidate_positions(self) -> None:
         """Invalidate all positions that clients have: nothing before the head is replayed any more.

@@ -8,27 +8,31 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from .errors import Failed, Kind
+from .origin_list import OriginList, host_matches
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+NO_PAGES = frozenset(["file", "ftp", "ws", "wss"])
+"""The other special schemes of WHATWG URL: no page has such an origin."""
 
 
 def normalize_origin(origin: str) -> str:
-    """Return `scheme://host:port` in lower case, always with the port.
+    """Return `scheme://host:port` in lower case; for http and https always with the port.
 
     Raises:
-        ValueError: it has another scheme, no host, or more than scheme, host and port.
+        ValueError: it has no scheme, no host, or more than scheme, host and port.
 
     """
     parts = urlsplit(origin)
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
-        raise ValueError(f"{origin!r} is no http(s) origin")
+    if not parts.scheme or parts.scheme in NO_PAGES or not parts.hostname:
+        raise ValueError(f"{origin!r} is no origin")
     if parts.path or parts.query or parts.fragment or parts.username is not None:
         raise ValueError(f"{origin!r} has more than scheme, host and port")
-    port = _DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
-    return f"{parts.scheme}://{_bracket(parts.hostname)}:{port}"
+    port = _DEFAULT_PORTS.get(parts.scheme) if parts.port is None else parts.port
+    site = f"{parts.scheme}://{_bracket(parts.hostname)}"
+    return site if port is None else f"{site}:{port}"
 
 
-def check_origin(origins: list[str], host: str, allowed: frozenset[str]) -> str | None:
+def check_origin(origins: list[str], host: str, allowed: OriginList) -> str | None:
     """Check the Origin headers of a request; return a foreign origin that is allowed, else None.
 
     Raises:
@@ -52,17 +56,20 @@ def check_origin(origins: list[str], host: str, allowed: frozenset[str]) -> str 
 def _is_own(origin: str, host: str) -> bool:
     """Return whether an origin has the host and port of Host; without a port, the scheme's."""
     scheme = origin.partition(":")[0]
+    if scheme not in _DEFAULT_PORTS:  # an app's page: it has no host of ours
+        return False
     try:
         return normalize_origin(f"{scheme}://{host}") == origin
     except ValueError:
         return False
 
 
-def check_loopback_host(host: str, allowed: frozenset[str]) -> None:
+def check_loopback_host(host: str, allowed: OriginList, hosts: tuple[str, ...] = ()) -> None:
     """Check the Host header of a request on a loopback listener.
 
     Raises:
-        Failed: DENIED unless it is localhost, a loopback address or a listed origin's host.
+        Failed: DENIED unless it is localhost, a loopback address, a listed origin's host or one of
+            `hosts`.
 
     """
     try:
@@ -71,9 +78,26 @@ def check_loopback_host(host: str, allowed: frozenset[str]) -> None:
         name = ""
     if name == "localhost" or is_loopback(name):
         return
-    if any(urlsplit(origin).hostname == name for origin in allowed):
+    if allowed.has_host(name) or host_matches(_bracket(name), hosts):
         return
     raise Failed(Kind.DENIED, "this listener is for localhost; list the page in --allowed-origins")
+
+
+def check_allowed_host(host: str, allowed: tuple[str, ...]) -> None:
+    """Check that the Host header of a request is a listed one, whatever its port. Raises Failed."""
+    if not host_matches(_host_name(host), allowed):
+        raise Failed(Kind.DENIED, "this host is not served here; see --allowed-hosts", field="host")
+
+
+def _host_name(host: str) -> str:
+    """Return the name in a Host header as `--allowed-hosts` has it; empty if there is none."""
+    try:
+        parts = urlsplit(f"//{host}")
+    except ValueError:
+        return ""
+    if parts.path or parts.query or parts.fragment or parts.username is not None:
+        return ""
+    return _bracket((parts.hostname or "").removesuffix("."))
 
 
 def is_loopback(host: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from bridge.core.batch import Batch
 from bridge.core.query import LiveQuery
+from bridge.core.schema import Schema
 from bridge.core.sequencer import CallPosition, Heartbeat
 
 
@@ -91,7 +92,7 @@ class UpstreamCall(Protocol):
 
 
 class Backend(Protocol):
-    """Opens calls."""
+    """Opens calls, and asks what can be asked for."""
 
     async def subscribe(
         self,
@@ -107,6 +108,9 @@ class Backend(Protocol):
         rate-limited. `resume`: where to continue, if the tier can. If not, it sends a snapshot.
         Cancelling leaves nothing open.
         """
+
+    async def describe(self, identity: Identity) -> Schema:
+        """Return what this caller may ask for. Raise Failed, UNIMPLEMENTED where none is told."""
 
     async def pause(self, seconds: float) -> None:
         """Wait between two attempts. May return early when the tier is reachable again."""

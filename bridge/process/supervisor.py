@@ -17,7 +17,7 @@ from bridge.config.options import Config
 from bridge.config.values import ListenAddress
 from bridge.live.backoff import Backoff
 from bridge.telemetry.metrics import Metrics
-from bridge.web.listener import bind
+from bridge.web.listening_sockets import bind
 
 from .metrics_federation import MetricsFederation
 from .worker import Worker, WorkerSettings
@@ -107,18 +107,24 @@ class Supervisor:
     async def _bind_ports(self) -> list[socket.socket]:
         """Bind the shared ports; the workers' options then name the ports picked for 0."""
         config = self._config
-        bound = await self._bind_port("listen", config.listen)
-        if config.admin_listen is not None:
-            bound += await self._bind_port("admin_listen", config.admin_listen)
+        admin = () if config.admin_listen is None else (config.admin_listen,)
+        bound: list[socket.socket] = []
+        for key, addresses in (("listen", config.listen), ("admin_listen", admin)):
+            picked = []
+            for address in addresses:
+                sockets = await self._bind_port(address)
+                picked.append(address._replace(port=sockets[0].getsockname()[1]))
+                bound += sockets
+            if picked:
+                self._set_option(key, ",".join(map(str, picked)))
         return bound
 
-    async def _bind_port(self, key: str, address: ListenAddress) -> list[socket.socket]:
+    async def _bind_port(self, address: ListenAddress) -> list[socket.socket]:
         # Without SO_REUSEPORT first: a program that set it on this port must not go unnoticed.
         exclusive = await bind(*address)
         port = exclusive[0].getsockname()[1]
         for sock in exclusive:
             sock.close()
-        self._set_option(key, str(address._replace(port=port)))
         return await bind(address.host, port, reuse_port=True)
 
     def _share_connections(self) -> None:

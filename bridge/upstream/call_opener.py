@@ -140,7 +140,9 @@ class CallOpener:
             and error.kind in (Kind.UNAVAILABLE, Kind.DEADLINE)
             and error.source not in _OF_ONE_CALL
         )
-        silent = not isinstance(error, Failed) and seconds >= ANSWER_TIMEOUT
+        # Before it is sent, a call may wait for a server that allows no stream yet.
+        sent = call.pooled_call.pooled is not None
+        silent = sent and not isinstance(error, Failed) and seconds >= ANSWER_TIMEOUT
         if call.pooled_call.answered:
             endpoint.breaker.record_success()
         elif lost or silent:

@@ -33,7 +33,9 @@ class PooledConnection:
 
     def has_room(self, max_streams: int) -> bool:
         """Return whether one more stream may be put on it, as far as is known."""
-        return not self.closing and self.streams < min(max_streams, self.connection.max_calls)
+        # A server that allows none at first is not asked by another connection.
+        allowed = self.connection.max_calls or max_streams
+        return not self.closing and self.streams < min(max_streams, allowed)
 
 
 class ConnectionPool:
@@ -72,22 +74,25 @@ class ConnectionPool:
     async def acquire(self) -> PooledConnection:
         """Occupy a ready connection with one stream; give it back with `release`.
 
-        Raises CallEnded (UNAVAILABLE) if there is none and none can be made.
+        A server that allows no stream yet is waited for: how long is the caller's. Raises CallEnded
+        (UNAVAILABLE) if there is no connection and none can be made.
         """
         while True:
             pooled = self._occupy()
             try:
                 await pooled.connection.wait_ready()
+                while not pooled.connection.max_calls and not pooled.closing:
+                    await pooled.connection.wait_changed()
             except BaseException:
                 self.release(pooled)
                 raise
             if not pooled.connection.full:
                 return pooled
-            # The server's limit is known only now: streams beyond it go to other connections.
-            self._max_streams = max(min(self._max_streams, pooled.connection.max_calls), 1)
             self.release(pooled)
             if not pooled.connection.max_calls:
-                raise CallEnded(connection_lost_status("the tier takes no streams"))
+                raise CallEnded(connection_lost_status("the tier ended a connection unused"))
+            # The server's limit is known only now: streams beyond it go to other connections.
+            self._max_streams = min(self._max_streams, pooled.connection.max_calls)
 
     def _occupy(self) -> PooledConnection:
         for pooled in self._connections:

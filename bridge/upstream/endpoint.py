@@ -1,7 +1,8 @@
 """Endpoint: one replica of the tier, with its connections, health and circuit breaker.
 
-Invariants: Reanchor and health use a grpc channel of their own, the control channel, so that no
-number of streams can delay them. The health watch runs from the start until `close`.
+Invariants: Reanchor and health have a pool of connections of their own, so that no number of
+streams can delay them. They are dialed as those of streams are. The health watch runs from the
+start until `close`.
 """
 
 import asyncio
@@ -10,10 +11,10 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import grpc
-
 from bridge.core.address import ReplicaAddress
 from bridge.upstream.http2.connection import Http2Connection
+from bridge.upstream.http2.keepalive import Keepalive
+from bridge.upstream.http2.peer import Peer
 
 from .breaker import Breaker
 from .connection_pool import ConnectionPool, PooledConnection
@@ -21,8 +22,6 @@ from .health import HealthWatch, ReplicaHealth
 
 logger = logging.getLogger(__name__)
 
-CONTROL_CHANNEL_GRACE = 5.0
-"""Seconds that a replaced control channel stays open for the calls on it."""
 SUSPECT_SECONDS = 30.0
 """Seconds for which others are preferred to a replica that left a call without an answer."""
 
@@ -51,8 +50,8 @@ class Endpoint:
 
     Args:
         replica: its address.
-        create_channel: makes the control channel.
-        dial: begins to connect for streams.
+        dial: begins to connect.
+        keepalive: after how long a silent replica is gone, until it punishes pings.
         clock: seconds, as loop.time.
         on_change: is called when the state may have changed or a connection can be closed.
         max_streams: streams on one connection.
@@ -63,8 +62,8 @@ class Endpoint:
         self,
         replica: ReplicaAddress,
         *,
-        create_channel: Callable[[ReplicaAddress], grpc.aio.Channel],
-        dial: Callable[[ReplicaAddress], Http2Connection],
+        dial: Callable[[ReplicaAddress, Peer], Http2Connection],
+        keepalive: Keepalive,
         clock: Callable[[], float],
         on_change: Callable[[], None],
         max_streams: int,
@@ -73,20 +72,23 @@ class Endpoint:
         self.breaker = Breaker(clock=clock)
         self.leaving = False
         """Whether its name no longer resolves to it: it gets no new streams."""
-        self._create_channel = create_channel
         self._clock = clock
         self._on_change = on_change
         self._health = ReplicaHealth.UNKNOWN
-        self._logged_state = EndpointState.CONNECTING
+        self._cause = ""
+        self._logged_state = (EndpointState.CONNECTING, False)
         self._suspect_until = 0.0
-        self.pool = ConnectionPool(
-            dial=lambda: dial(replica),
-            clock=clock,
-            max_streams=max_streams,
-            on_release=self._on_release,
+        self._peer = Peer(replica.address, keepalive)
+        self.pool, self.control = (
+            ConnectionPool(
+                dial=lambda: dial(replica, self._peer),
+                clock=clock,
+                max_streams=max_streams,
+                on_release=on_release,
+            )
+            for on_release in (self._on_release, self._on_control_release)
         )
-        self._replaced: list[tuple[asyncio.Task[None], grpc.aio.Channel]] = []
-        self.control = create_channel(replica)
+        self._old_watches: set[asyncio.Task[None]] = set()
         self._watch = self._start_watch()
 
     # ------------------------------------------------------------ state
@@ -115,12 +117,18 @@ class Endpoint:
         return self._health is ReplicaHealth.SERVING and self.breaker.allows_call
 
     @property
+    def known(self) -> bool:
+        """Whether anything has been heard of it, or that it is unreachable."""
+        return self._health is not ReplicaHealth.UNKNOWN
+
+    @property
     def penalty(self) -> int:
         """Which replicas are preferred: those with the smallest number; 0 is healthy."""
         if self._health is ReplicaHealth.NOT_SERVING:
+            return 3
+        if self._clock() < self._suspect_until or self._health is ReplicaHealth.UNREACHABLE:
             return 2
-        suspect = self._clock() < self._suspect_until
-        return 1 if suspect or self._health is ReplicaHealth.UNREACHABLE else 0
+        return 0 if self.known else 1
 
     @property
     def info(self) -> EndpointInfo:
@@ -142,10 +150,13 @@ class Endpoint:
     def report_state(self) -> None:
         """Log the state if it is a new one: health or breaker may have changed it."""
         state = self.state
-        if state is not self._logged_state:
+        # One that can't be reached at the start is `connecting` as well, and worth a line.
+        shown = (state, self._health is ReplicaHealth.UNREACHABLE)
+        if shown != self._logged_state:
             level = logging.INFO if state is EndpointState.READY else logging.WARNING
-            logger.log(level, "tier %s: %s", self.replica.address, state.value)
-            self._logged_state = state
+            cause = f": {self._cause}" if self._cause and state is not EndpointState.READY else ""
+            logger.log(level, "tier %s: %s%s", self.replica.address, state.value, cause)
+            self._logged_state = shown
             self._on_change()
 
     def _on_release(self, pooled: PooledConnection) -> None:
@@ -154,53 +165,53 @@ class Endpoint:
         if not pooled.streams and (pooled.closing or self.leaving):
             self._on_change()
 
+    def _on_control_release(self, pooled: PooledConnection) -> None:
+        if not pooled.streams and pooled.closing:
+            self._on_change()
+
     # ------------------------------------------------------------ upkeep
 
     def replace_connections(self) -> None:
         """Use new connections for new streams and calls; present streams go on."""
         self.pool.retire_all()
+        self.control.retire_all()
         self._watch.cancel()
-        self._replaced.append((self._watch, self.control))
-        self.control = self._create_channel(self.replica)
+        self._old_watches.add(self._watch)
+        self._watch.add_done_callback(self._old_watches.discard)
         self._watch = self._start_watch()
         self._on_change()
 
     async def close_unused(self, idle: float) -> None:
         """Close connections that get no more streams, or are idle for so many seconds."""
         await self.pool.close_unused(0.0 if self.leaving else idle)
-        await self._close_replaced(CONTROL_CHANNEL_GRACE)
+        await self.control.close_unused(idle)
 
     async def close(self) -> None:
-        """Stop the watch and close every connection and channel; calls on them are cancelled."""
+        """Stop the watch and close every connection; calls on them are cancelled."""
         self._watch.cancel()
-        await asyncio.wait([self._watch])
+        await asyncio.wait([self._watch, *self._old_watches])
         await asyncio.gather(self.control.close(), self.pool.close())
-        await self._close_replaced(None)
-
-    async def _close_replaced(self, grace: float | None) -> None:
-        while self._replaced:
-            watch, channel = self._replaced[-1]
-            await asyncio.wait([watch])
-            await channel.close(grace)
-            # Removed last: if this is cancelled before, `close` closes the channel.
-            self._replaced.remove((watch, channel))
 
     def _start_watch(self) -> asyncio.Task[None]:
-        watch = HealthWatch(self.control, on_change=self._on_health)
+        watch = HealthWatch(
+            self.control,
+            on_change=self._on_health,
+            warn=lambda text: self._peer.warn_once(text, text),
+        )
         task = asyncio.get_running_loop().create_task(
             watch.run(), name=f"health of {self.replica.address}"
         )
         task.add_done_callback(log_task_failure)
         return task
 
-    def _on_health(self, health: ReplicaHealth) -> None:
+    def _on_health(self, health: ReplicaHealth, cause: str) -> None:
         if health is ReplicaHealth.SERVING:
             if self._health is ReplicaHealth.UNREACHABLE:
                 self.breaker.record_success()  # it was lost, and is back
                 self._suspect_until = 0.0
             else:
                 self.breaker.retry_now()
-        self._health = health
+        self._health, self._cause = health, cause
         self.report_state()
         self._on_change()  # `usable` may have changed even if the state has not
 

@@ -19,18 +19,20 @@ from collections.abc import Callable, Collection, Coroutine, Iterable
 
 from bridge.core.address import ReplicaAddress, ServiceName, TierAddress
 from bridge.core.errors import Failed, Kind
-from bridge.tls.contexts import TlsFiles
+from bridge.tls.contexts import TlsFiles, load_client
+from bridge.tls.reloading import ReloadableFiles
 from bridge.upstream.http2.dialer import Dialer
+from bridge.upstream.http2.keepalive import KEEPALIVE
 
-from .channel import KEEPALIVE, ChannelFactory
 from .endpoint import Endpoint, EndpointInfo, log_task_failure
 from .resolver import INTERVAL, Lookup, Resolver, lookup
-from .tls import reloadable_credentials
 
 MAX_STREAMS = 80
 """Streams on one connection: below the limit of 100 that many servers have."""
 IDLE_TIMEOUT = 60.0
 """Seconds that a connection without streams is kept."""
+FIRST_LOOK = 0.25
+"""Seconds that a first stream waits while no replica has answered: one may be a black hole."""
 RETRY_SPREAD = 0.5
 """Seconds over which waiting subscriptions retry when the tier is back."""
 UPKEEP_INTERVAL = 5.0
@@ -45,8 +47,8 @@ class Endpoints:
         keepalive: `compatible` or `fast`, see KEEPALIVE.
         read_interval: seconds between two reads of a busy connection; 0 for no wait.
         tls: certificate files; None for clear text.
-        server_name: the name that replicas' certificates must hold; None for the name that a
-            replica is reached by.
+        server_name: the name that replicas' certificates must hold, and the authority of
+            requests; None for the name that a replica is reached by.
         max_streams: streams on one connection; below what the tier's servers allow.
         clock: seconds, as loop.time.
         lookup: resolves a name.
@@ -73,17 +75,17 @@ class Endpoints:
         idle: float = IDLE_TIMEOUT,
     ) -> None:
         parsed = tuple(dict.fromkeys(addresses))
-        self._credentials = reloadable_credentials(tls) if tls else None
-        self._channels = ChannelFactory(
-            keepalive=KEEPALIVE[keepalive],
-            credentials=self._credentials,
-            server_name=server_name,
+        self._tls = (
+            ReloadableFiles(tls.paths, lambda: load_client(tls).context, what="TLS files")
+            if tls
+            else None
         )
+        self._keepalive = KEEPALIVE[keepalive]
         self._dialer = Dialer(
-            keepalive=KEEPALIVE[keepalive],
             read_interval=read_interval,
             ssl_context=self._ssl_context if tls else None,
             server_name=server_name,
+            lookup=lookup,
         )
         self._max_streams = max_streams
         self._clock = clock or asyncio.get_running_loop().time
@@ -110,11 +112,13 @@ class Endpoints:
     async def pick(self, avoid: Collection[Endpoint] = ()) -> Endpoint:
         """Choose a replica for one more stream, none of `avoid`.
 
-        Waits only for the first look-up of names. Raises Failed (UNAVAILABLE) if no replica may be
-        called now.
+        Waits for the first look-up of names, and at most FIRST_LOOK until it is known which of
+        several replicas answer. Raises Failed (UNAVAILABLE) if no replica may be called now.
         """
         if not self._endpoints:
             await self._resolver.resolved_once.wait()
+        if len(self._endpoints) > 1 and not any(e.usable for e in self._current):
+            await self._wait_until(lambda: all(e.known for e in self._current), FIRST_LOOK)
         choice = [e for e in self._current if e.breaker.allows_call and e not in avoid]
         if not choice:
             waits = [wait for e in self._current if (wait := e.breaker.retry_after)]
@@ -150,9 +154,15 @@ class Endpoints:
 
     async def reachable(self, within: float = 1.0) -> bool:
         """Return whether a replica is usable now or becomes so within so many seconds."""
+        return await self._wait_until(
+            lambda: any(endpoint.usable for endpoint in self._current), within
+        )
+
+    async def _wait_until(self, condition: Callable[[], bool], within: float) -> bool:
+        """Wait until a condition on the replicas' states holds; return whether it does."""
         try:
             async with asyncio.timeout(within):
-                while not any(endpoint.usable for endpoint in self._current):
+                while not condition():
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
@@ -179,7 +189,7 @@ class Endpoints:
 
         Open streams go on with the old ones until they end.
         """
-        if self._credentials is None or not await self._credentials.reload_if_changed():
+        if self._tls is None or not await self._tls.reload_if_changed():
             return False
         for endpoint in self._endpoints.values():
             endpoint.replace_connections()
@@ -213,16 +223,16 @@ class Endpoints:
     def _endpoint(self, address: ReplicaAddress) -> Endpoint:
         return Endpoint(
             address,
-            create_channel=self._channels.create,
             dial=self._dialer.dial,
+            keepalive=self._keepalive,
             clock=self._clock,
             on_change=self._on_change,
             max_streams=self._max_streams,
         )
 
     def _ssl_context(self) -> ssl.SSLContext:
-        assert self._credentials is not None  # noqa: S101 - with TLS there are
-        return self._credentials.current.context
+        assert self._tls is not None  # noqa: S101 - with TLS there are
+        return self._tls.current
 
     def _on_change(self) -> None:
         self._changed.set()

@@ -21,6 +21,8 @@ _OPERATORS = {
     "isnull": pb.OPERATOR_IS_NULL,
     "isnotnull": pb.OPERATOR_IS_NOT_NULL,
 }
+OPERATOR_NAMES = {number: name for name, number in _OPERATORS.items()}
+"""Operators as a LiveQuery in JSON spells them."""
 _MODES = (pb.MODE_MAINTAINED, pb.MODE_STREAMED)
 
 

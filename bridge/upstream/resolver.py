@@ -1,10 +1,11 @@
 """Resolver: looks up all addresses of the tier's names, again and again.
 
-gRPC's own resolver would hide the replicas behind one channel. The bridge chooses a replica for
-each stream, so it must know them all. A name that can't be resolved keeps its addresses.
+The bridge chooses a replica for each stream, so it must know them all. A name that can't be
+resolved keeps its addresses. Every name is resolved here, for every kind of call.
 """
 
 import asyncio
+import ipaddress
 import logging
 import random
 import socket
@@ -28,6 +29,15 @@ async def lookup(host: str, port: int) -> tuple[str, ...]:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+async def resolve(host: str, port: int, lookup: Lookup) -> tuple[str, ...]:
+    """Return the IP addresses of a host: itself, if it is one. Raises OSError, UnicodeError."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return tuple(dict.fromkeys(await lookup(host, port)))
+    return (host,)
 
 
 class Resolver:
@@ -73,7 +83,7 @@ class Resolver:
     async def _resolve(self, name: ServiceName) -> None:
         try:
             async with asyncio.timeout(LOOKUP_TIMEOUT):
-                found = tuple(dict.fromkeys(await self._lookup(name.host, name.port)))
+                found = await resolve(name.host, name.port, self._lookup)
         except (OSError, UnicodeError) as error:  # an idna codec may refuse a name
             self._log_failure(name, str(error) or "no answer in time")
             return

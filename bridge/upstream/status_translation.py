@@ -12,20 +12,16 @@ import logging
 import re
 from typing import Any
 
-import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from bridge.core.errors import FROM_GRPC, Failed, Kind, StatusSource
+from bridge.core.errors import FROM_GRPC, Failed, Kind
 from bridge.upstream.http2.status import CallStatus
 
 logger = logging.getLogger(__name__)
 
 DOMAIN = "livequery.v1"
-_DETAILS_KEY = "grpc-status-details-bin"
 _REASON = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
-# What grpc writes where it derives a status itself.
-_GRPC_DERIVED = re.compile(r"(RST_STREAM \()?Received (http2 header with status|RST_STREAM)")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 _MAX_TEXT = 300
 _PASSING = (Kind.UNAVAILABLE, Kind.DEADLINE, Kind.QUOTA)
@@ -45,16 +41,6 @@ _MESSAGES = {
     Kind.BROKEN: "the tier failed",
 }
 _CUT = "the call to the tier was cut or refused on its way"
-
-
-def status_of_rpc_error(error: grpc.aio.AioRpcError) -> CallStatus:
-    """Return the status of a call that grpc made."""
-    code, text = error.code().name, error.details() or ""
-    for key, value in error.trailing_metadata() or ():
-        if key == _DETAILS_KEY and isinstance(value, bytes):
-            return CallStatus(code, text, value)
-    derived = _GRPC_DERIVED.match(text) is not None
-    return CallStatus(code, text, source=StatusSource.RESPONSE if derived else StatusSource.TIER)
 
 
 def failure_of_status(status: CallStatus) -> Failed:

@@ -3,8 +3,6 @@
 Invariants:
 - If a call is closed while heartbeats are missing, its replica is suspect: it has the fewest
   streams by then, and would get the next one.
-- grpc reports a call that our side has cut (its channel was closed) as CancelledError, as if the
-  task had been cancelled. Only a task that really is cancelled sees that error.
 """
 
 import asyncio
@@ -13,7 +11,6 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-import grpc
 from google.protobuf.message import DecodeError
 
 from bridge.core.batch import Batch
@@ -21,6 +18,8 @@ from bridge.core.errors import Failed, Kind
 from bridge.core.query import LiveQuery
 from bridge.core.sequencer import Heartbeat
 from bridge.live.backend import Identity
+from bridge.upstream.http2.call import CallEnded
+from bridge.upstream.http2.status import CallStatus
 from livequery.v1 import livequery_pb2 as pb
 
 from .endpoint import Endpoint
@@ -28,7 +27,8 @@ from .health import SERVICE
 from .pooled_call import PooledCall
 from .protobuf_conversion import cursor_to_pb, effective_query, query_to_pb
 from .response_parser import parse_response
-from .status_translation import failure_of_status, status_of_rpc_error
+from .status_translation import failure_of_status
+from .unary_call import call_unary
 
 _SUBSCRIBE: Final = f"/{SERVICE}/Subscribe"
 _REANCHOR: Final = f"/{SERVICE}/Reanchor"
@@ -36,6 +36,8 @@ REANCHOR_ATTEMPTS: Final = 3
 REANCHOR_TIMEOUT: Final = 3.0
 MISSED_HEARTBEATS: Final = 2
 """Heartbeats missing at the close of a call that make its replica suspect."""
+
+_UNREADABLE: Final = CallStatus("INTERNAL", "a message that is none")
 
 
 class SubscribeCall:
@@ -143,9 +145,11 @@ class SubscribeCall:
             attempts_left -= 1
             try:
                 response = await self._reanchor(request, deadline - clock())
-            except grpc.aio.AioRpcError as error:
-                if not attempts_left or error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise failure_of_status(status_of_rpc_error(error)) from None
+            except CallEnded as ended:
+                if not attempts_left or ended.status.code != "UNAVAILABLE":
+                    raise failure_of_status(ended.status) from None
+            except DecodeError:
+                raise failure_of_status(_UNREADABLE) from None
             else:
                 if not response.HasField("effective_query"):
                     return None
@@ -153,29 +157,17 @@ class SubscribeCall:
             await asyncio.sleep(random.uniform(0.05, 0.25))  # noqa: S311 - a spread
 
     async def _reanchor(self, request: pb.ReanchorRequest, timeout: float) -> pb.ReanchorResponse:  # noqa: ASYNC109 - gRPC's deadline, which the tier gets as well
-        method = self.pooled_call.endpoint.control.unary_unary(
-            _REANCHOR,
-            request_serializer=pb.ReanchorRequest.SerializeToString,
-            response_deserializer=pb.ReanchorResponse.FromString,
-        )
         route = base64.urlsafe_b64encode(request.route).decode().rstrip("=")
         metadata = (*self._identity.metadata, *((("livequery-route", route),) if route else ()))
-        call = method(request, metadata=metadata, timeout=max(timeout, 0.001))
-        try:
-            return await call
-        except asyncio.CancelledError:
-            raise_if_cancelled()
-            raise Failed(Kind.UNAVAILABLE, "the call was cut") from None
-        finally:
-            call.cancel()
+        answer = await call_unary(
+            self.pooled_call.endpoint.control,
+            _REANCHOR,
+            request.SerializeToString(),
+            metadata,
+            max(timeout, 0.001),
+        )
+        return pb.ReanchorResponse.FromString(answer)
 
     async def close(self) -> None:
         """Cancel the call, which ends the subscription. Idempotent."""
         self.pooled_call.close(suspect=self._heartbeats_missing)
-
-
-def raise_if_cancelled() -> None:
-    """Raise CancelledError if the current task was cancelled."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

@@ -11,8 +11,9 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from bridge.upstream.tls import UpstreamTls
 from livequery.v1 import livequery_pb2 as pb
+
+from .credentials import TierCredentials
 
 SERVICE: Final = "/livequery.v1.LiveQueryService/"
 DETAILS_KEY: Final = "grpc-status-details-bin"
@@ -85,7 +86,7 @@ class Target:
     """Where the tier is and how it is reached."""
 
     address: str
-    tls: UpstreamTls | None = None
+    tls: TierCredentials | None = None
     server_name: str = ""
     metadata: Metadata = ()
 

@@ -8,11 +8,11 @@ from bridge.core.errors import Failed
 from bridge.core.query_parser import parse_query
 from bridge.tls.contexts import TlsFiles
 from bridge.upstream.protobuf_conversion import query_to_pb
-from bridge.upstream.tls import UpstreamTls, load
 from livequery.v1 import livequery_pb2 as pb
 
 from .call_metadata import Mask, parse_metadata
 from .calls import CallFailedError, Target, TierClient
+from .credentials import TierCredentials, load_credentials
 from .describe import describe, query_for
 from .report import Report
 from .rules import BY_ID, Rule
@@ -87,10 +87,10 @@ def _target(options: VerifyOptions) -> Target:
     return Target(options.upstream, tls, options.upstream_server_name or "", metadata)
 
 
-def _tls(options: VerifyOptions) -> UpstreamTls | None:
+def _tls(options: VerifyOptions) -> TierCredentials | None:
     files = TlsFiles(ca=options.upstream_ca, cert=options.upstream_cert, key=options.upstream_key)
     if options.upstream_tls or options.upstream_server_name or files.paths:
-        return load(files)
+        return load_credentials(files)
     return None
 
 

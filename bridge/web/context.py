@@ -20,6 +20,7 @@ from .admission import Admission
 from .http.problem import Refusal, refusal
 from .identity import identify, with_token
 from .idle_timers import IdleTimers
+from .schema_cache import SchemaCache
 from .settings import WebSettings
 from .stream_log import ClientProtocol, StreamLog
 from .stream_request import StreamRequest
@@ -36,6 +37,7 @@ class WebContext:
     stall_monitor: StallMonitor
     admission: Admission
     settings: WebSettings
+    schemas: SchemaCache
     idle_timers: IdleTimers = field(default_factory=IdleTimers)
     stream_log: StreamLog = field(default_factory=StreamLog)
     clients: dict[Callable[[], None], None] = field(default_factory=dict)

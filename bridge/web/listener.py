@@ -16,6 +16,7 @@ from typing import cast
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from bridge.core.forwarded import TrustedProxies
 from bridge.tls.reloading import ReloadableFiles
 from bridge.web.fast_path.connection import HttpConnection
 from bridge.web.fast_path.fast_path import FastPath
@@ -24,59 +25,13 @@ from bridge.web.http.aiohttp_connection import AiohttpConnection
 from bridge.web.http.registry import IDLE_TIMEOUT
 
 from .context import WebContext
+from .listening_sockets import BACKLOG, url_of
+from .proxied_accepting import ProxiedAccepting
+from .socket_limiter import SocketLimiter
 
-BACKLOG = 1024
-SEND_BUFFER = 64 * 1024
-"""Bytes that the kernel may hold for one client: with more, a stalled client is noticed late."""
-USER_TIMEOUT = 30_000
-"""Milliseconds after which unacknowledged bytes end a connection (half-open peers)."""
 LINGER = 1.0
 """Seconds that the rest of a refused body is read, so that its sender can read the response."""
 TLS_SHUTDOWN = 2.0
-
-
-async def bind(host: str, port: int, *, reuse_port: bool = False) -> list[socket.socket]:
-    """Bind every address of a host, at one port. Port 0: the kernel picks it.
-
-    Raises:
-        OSError: the address is in use, or not this machine's; the message names it.
-
-    """
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    bound: list[socket.socket] = []
-    try:
-        for family, kind, number, _, address in dict.fromkeys(found):
-            sock = socket.socket(family, kind, number)
-            bound.append(sock)
-            sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # Connections are accepted with these.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
-            if reuse_port:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            bound_port = port or (bound[0].getsockname()[1] if len(bound) > 1 else 0)
-            try:
-                sock.bind((address[0], bound_port, *address[2:]))
-            except OSError as error:
-                message = f"can't listen on {host}:{bound_port}: {error.strerror}"
-                raise OSError(error.errno, message) from None
-    except BaseException:
-        for sock in bound:
-            sock.close()
-        raise
-    return bound
-
-
-def url_of(sock: socket.socket, *, tls: bool = False) -> str:
-    """Return the URL of a bound socket."""
-    scheme = "https" if tls else "http"
-    host, port = sock.getsockname()[:2]
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class _NoTraceback(logging.Filter):
@@ -109,9 +64,9 @@ class _Refused(asyncio.Protocol):
 class Listener:
     """Serves one application on sockets that are bound already, and closes them at the end.
 
-    `context`: of streams, where it serves any; aiohttp serves the rest. `limit`: connections that
-    may be open, streams or not; 0 is no limit. The hub ends all streams before the listener is
-    closed.
+    `context`: of streams, where it serves any; aiohttp serves the rest. `limiter`: how many
+    connections may be open, streams or not. `proxies`: those that send a PROXY header. The hub ends
+    all streams before the listener is closed.
     """
 
     def __init__(
@@ -121,16 +76,19 @@ class Listener:
         *,
         context: WebContext | None = None,
         certificate: ReloadableFiles[ssl.SSLContext] | None = None,
-        limit: int = 0,
+        limiter: SocketLimiter | None = None,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         self._sockets = list(sockets)
         self._fast_path = (
             FastPath(context, self._aiohttp_connection) if context is not None else None
         )
         self._certificate = certificate
-        self._limit = limit
-        self._room = limit
+        self._limiter = limiter
+        if limiter is not None:
+            limiter.add(lambda: self.connections)
         self._servers: list[asyncio.Server] = []
+        self._proxied = None if proxies is None else ProxiedAccepting(proxies, self._serve_proxied)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.5)
 
     @property
@@ -150,14 +108,28 @@ class Listener:
         await self._runner.setup()
         await self._serve()
 
-    async def reload_certificate(self) -> None:
-        """Serve with the certificate as its files are now, if they have changed."""
-        certificate = self._certificate
-        if certificate is not None and await certificate.reload_if_changed() and self._servers:
+    async def renew_certificate(self) -> None:
+        """Serve with the certificate that is current now."""
+        if self._servers:
             await self._serve()
+
+    async def _serve_proxied(self, connection: socket.socket, peer: str) -> None:
+        certificate = self._certificate
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: self._accept(peer),
+            connection,
+            ssl=certificate.current if certificate else None,
+            ssl_handshake_timeout=IDLE_TIMEOUT if certificate else None,
+            ssl_shutdown_timeout=TLS_SHUTDOWN if certificate else None,
+        )
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
+        if self._proxied is not None:
+            for sock in self._sockets:
+                sock.listen(BACKLOG)
+                self._proxied.start(sock)
+            return
         before, self._servers = self._servers, []
         certificate = self._certificate
         for sock in self._sockets:
@@ -174,16 +146,11 @@ class Listener:
         for server in before:
             server.close()
 
-    def _accept(self) -> asyncio.Protocol:
-        if self._limit:
-            # Connections are counted only when as many were accepted as there was room for.
-            if self._room <= 0:
-                self._room = self._limit - self.connections
-            if self._room <= 0:
-                return _Refused()
-            self._room -= 1
+    def _accept(self, peer: str | None = None) -> asyncio.Protocol:
+        if self._limiter is not None and not self._limiter.admit():
+            return _Refused()
         return (
-            HttpConnection(self._fast_path)
+            HttpConnection(self._fast_path, peer)
             if self._fast_path is not None
             else self._aiohttp_connection() or _Refused()
         )
@@ -193,7 +160,7 @@ class Listener:
         server = self._runner.server
         if server is None:
             return None
-        return AiohttpConnection(
+        connection = AiohttpConnection(
             server,
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]
@@ -204,6 +171,8 @@ class Listener:
             max_field_size=MAX_HEADER,
             max_headers=MAX_HEADERS,
         )
+        connection.peer = None
+        return connection
 
     def stop_accepting(self) -> None:
         """Close the port; connections stay. Idempotent."""
@@ -215,6 +184,8 @@ class Listener:
 
     async def close(self) -> None:
         """Close the port and all connections."""
+        if self._proxied is not None:
+            await self._proxied.close()
         self.stop_accepting()
         if self._fast_path is not None:
             await self._fast_path.registry.close()

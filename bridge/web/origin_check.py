@@ -5,14 +5,19 @@ from functools import lru_cache
 from multidict import CIMultiDictProxy
 
 from bridge.core.errors import Failed, Kind
-from bridge.core.origin import check_loopback_host, check_origin
+from bridge.core.origin import check_allowed_host, check_loopback_host, check_origin
+from bridge.core.origin_list import OriginList
 
 from .settings import WebSettings
 from .stream_request import StreamRequest
 
 
-def check_request_origin(headers: CIMultiDictProxy[str], settings: WebSettings) -> str | None:
+def check_request_origin(
+    headers: CIMultiDictProxy[str], settings: WebSettings, *, any_host: bool = False
+) -> str | None:
     """Return the page's origin, if it is listed and not the listener's own.
+
+    `any_host`: Host may be one that `--allowed-hosts` does not list.
 
     Raises:
         Failed: the Host is not this listener's, or the origin is not listed.
@@ -20,7 +25,11 @@ def check_request_origin(headers: CIMultiDictProxy[str], settings: WebSettings) 
     """
     hosts, origins = headers.getall("Host", ()), headers.getall("Origin", ())
     return _foreign_origin(
-        tuple(hosts), tuple(origins), settings.allowed_origins, settings.loopback
+        tuple(hosts),
+        tuple(origins),
+        settings.allowed_origins,
+        () if any_host else settings.allowed_hosts,
+        settings.loopback,
     )
 
 
@@ -28,7 +37,8 @@ def check_request_origin(headers: CIMultiDictProxy[str], settings: WebSettings) 
 def _foreign_origin(
     hosts: tuple[str, ...],
     origins: tuple[str, ...],
-    allowed: frozenset[str],
+    allowed: OriginList,
+    allowed_hosts: tuple[str, ...],
     loopback: bool,  # noqa: FBT001 - a key of the cache
 ) -> str | None:
     """Check; cached, for clients use few names."""
@@ -36,7 +46,9 @@ def _foreign_origin(
         raise Failed(Kind.MALFORMED, "one Host is enough", field="host")
     host = hosts[0] if hosts else ""
     if loopback and hosts:
-        check_loopback_host(host, allowed)
+        check_loopback_host(host, allowed, allowed_hosts)
+    elif allowed_hosts:
+        check_allowed_host(host, allowed_hosts)
     return check_origin(list(origins), host, allowed)
 
 

@@ -7,17 +7,26 @@ from typing import TypeAlias
 from aiohttp import web
 
 from bridge.core.errors import Failed
+from bridge.web.http.aiohttp_connection import AiohttpConnection
 from bridge.web.http.problem import http_error_refusal
 from bridge.web.http.response_headers import response_headers
 from bridge.web.sse.handler import sse_handler
+from bridge.web.window.handler import METHODS as WINDOW_METHODS
+from bridge.web.window.handler import window_handler
 from bridge.web.ws.handler import websocket_handler
 
+from .client_address import client_address
 from .context import CONTEXT, WebContext
 from .origin_check import check_request_origin
 from .pages import handlers
 from .probes import ProbeHandlers
+from .schema_handler import METHODS as SCHEMA_METHODS
+from .schema_handler import schema_handler
 from .stream_log import request_id
-from .stream_request import FOREIGN_ORIGIN
+from .stream_request import CLIENT_ADDRESS, FOREIGN_ORIGIN
+
+HEALTH = ("/healthz", "/readyz")
+"""Paths that are served whatever Host names: probes call a pod by its address."""
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -45,7 +54,8 @@ def admin_application(
     context: WebContext, probes: ProbeHandlers, *, loopback: bool
 ) -> web.Application:
     """Build the operators' application. `loopback`: its port is on a loopback address."""
-    app = _application(replace(context, settings=replace(context.settings, loopback=loopback)))
+    settings = replace(context.settings, loopback=loopback, allowed_hosts=())
+    app = _application(replace(context, settings=settings))
     app.router.add_get("/healthz", probes.healthz)
     app.router.add_get("/readyz", probes.readyz_with_replicas)
     app.router.add_get("/metrics", probes.metrics)
@@ -65,6 +75,13 @@ def add_stream_routes(app: web.Application, base_path: str) -> None:
     app.router.add_post(base_path, sse_handler)
     app.router.add_options(base_path, preflight)
     app.router.add_get(base_path + "/ws", websocket_handler, allow_head=False)
+    for path, methods, handler in (
+        ("/window", WINDOW_METHODS, window_handler),
+        ("/schema", SCHEMA_METHODS, schema_handler),
+    ):
+        for method in methods:
+            app.router.add_route(method, base_path + path, handler)
+        app.router.add_options(base_path + path, preflight)
 
 
 def _application(context: WebContext | None) -> web.Application:
@@ -80,7 +97,15 @@ async def failure_middleware(request: web.Request, handler: Handler) -> web.Stre
     """Check Host and Origin before anything else; answer every failure with a problem."""
     context = request.app[CONTEXT]
     try:
-        foreign_origin = check_request_origin(request.headers, context.settings)
+        settings, connection = context.settings, AiohttpConnection.of(request)
+        request[CLIENT_ADDRESS] = client_address(
+            (connection and connection.peer) or request.remote or "",
+            request.headers,
+            settings.trusted_proxies,
+        )
+        foreign_origin = check_request_origin(
+            request.headers, settings, any_host=request.path in HEALTH
+        )
         if foreign_origin is not None:
             request[FOREIGN_ORIGIN] = foreign_origin
         return await handler(request)
@@ -109,9 +134,9 @@ async def preflight(request: web.Request) -> web.Response:
     return web.Response(
         status=204,
         headers={
-            "Access-Control-Allow-Methods": "GET, POST",
+            "Access-Control-Allow-Methods": "GET, HEAD, POST, QUERY",
             "Access-Control-Allow-Headers": ", ".join(
-                dict.fromkeys(("content-type", "last-event-id", *forward))
+                dict.fromkeys(("content-type", "if-none-match", "last-event-id", *forward))
             ),
             "Access-Control-Max-Age": "600",
         },

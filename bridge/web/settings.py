@@ -2,14 +2,20 @@
 
 from dataclasses import dataclass
 
+from bridge.core.forwarded import TrustedProxies
+from bridge.core.origin_list import OriginList
+
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
     """Paths, origins, headers, and limits. 0 is no limit."""
 
     base_path: str = "/api/v1/live"
-    allowed_origins: frozenset[str] = frozenset()
-    """Normalised origins that are served beside the listener's own."""
+    allowed_origins: OriginList = OriginList()  # noqa: RUF009 - frozen
+    """Origins that are served beside the listener's own."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Hosts that requests may be for; none: any, except on a loopback address."""
+    trusted_proxies: TrustedProxies = TrustedProxies()  # noqa: RUF009 - frozen
     loopback: bool = True
     """Whether the listener is on a loopback address; Host must then be one, too."""
     forward: tuple[str, ...] = ("authorization",)

@@ -52,14 +52,16 @@ class ClientProtocol(NamedTuple):
     """Transport and protocol of a client, as metrics label them."""
 
     transport: str
-    """`sse` or `ws`."""
+    """`sse`, `ws` or `http`."""
     protocol: str
-    """`core` or `v1`."""
+    """`core`, `v1` or `window`."""
 
 
 CORE_SSE, V1_SSE = ClientProtocol("sse", "core"), ClientProtocol("sse", "v1")
 CORE_WS, V1_WS = ClientProtocol("ws", "core"), ClientProtocol("ws", "v1")
-CLIENT_PROTOCOLS = (CORE_SSE, V1_SSE, CORE_WS, V1_WS)
+WINDOW = ClientProtocol("http", "window")
+"""One answer and no stream; it counts as one while it is awaited."""
+CLIENT_PROTOCOLS = (CORE_SSE, V1_SSE, CORE_WS, V1_WS, WINDOW)
 
 
 class StreamLog:

@@ -28,14 +28,15 @@ def parse_parameters(query_string: str) -> StreamParameters:
     """Parse the part of a URL after its question mark."""
     parameters = URL.build(query_string=query_string, encoded=True).query
     return StreamParameters(
-        query=_parameter(query_string, b"query"),
+        query=read_parameter(query_string, b"query"),
         last_event_id=parameters.get("last_event_id"),
         v1=parameters.get("v") == "1",
         soft=parameters.get("soft") == "1",
     )
 
 
-def _parameter(query_string: str, name: bytes) -> bytes | None:
+def read_parameter(query_string: str, name: bytes) -> bytes | None:
+    """Return the first value of a parameter, as bytes; None where it is missing."""
     for pair in query_string.split("&"):
         key, _, value = pair.partition("=")
         if unquote_to_bytes(key.replace("+", " ")) == name:

@@ -12,6 +12,9 @@ from .stream_parameters import NO_PARAMETERS, StreamParameters, parse_parameters
 FOREIGN_ORIGIN = web.RequestKey("foreign_origin", str)
 """The origin of the page, where it is listed and not the listener's own."""
 
+CLIENT_ADDRESS = web.RequestKey("client_address", str)
+"""The address of the client, maybe as a trusted proxy named it."""
+
 
 class StreamRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What serving a stream needs of its request."""
@@ -48,7 +51,7 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             body=body,
             chunked=request.version >= HttpVersion11,
             keep_alive=request.keep_alive,
-            remote=request.remote or "",
+            remote=request.get(CLIENT_ADDRESS, ""),
             foreign_origin=request.get(FOREIGN_ORIGIN),
         )
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from bridge.core.diff import rows_from_versions
 from bridge.core.errors import Failed, Kind
-from bridge.core.json_tree import JsonError, JsonNumber, JsonObject, fold_key, parse_json
+from bridge.core.json_tree import JsonError, JsonObject, fold_key, parse_json
 from bridge.core.query import LiveQuery
 from bridge.core.query_parser import (
     check_limit,
@@ -18,11 +17,11 @@ from bridge.core.query_parser import (
 from bridge.core.value import Cursor
 from bridge.core.window import Rows
 
+from .known_rows import read_known
+
 SUBPROTOCOL = "livequery.v1"
 MAX_NAME = 64
-MAX_KNOWN = 1000
 MAX_SUBSCRIPTIONS = 64
-_JS_SAFE = 2**53 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,8 @@ class V1Message:
         resume = self._members.get("resume")
         if not isinstance(resume, str | None):
             raise _malformed("resume", "text is needed")
-        return V1Subscribe(name, query, resume or "", self._known())
+        known = read_known(self._members.get("known"))
+        return V1Subscribe(name, query, resume or "", known)
 
     def _reanchor(self, max_limit: int) -> V1Reanchor:
         name = self._name()
@@ -147,17 +147,6 @@ class V1Message:
             raise _malformed("sub", f"a name of 1 to {MAX_NAME} characters is needed")
         return self.sub
 
-    def _known(self) -> Rows | None:
-        tree = self._members.get("known")
-        if tree is None:
-            return None
-        pairs = tree.pairs if isinstance(tree, JsonObject) else tree
-        if not isinstance(pairs, list):
-            raise _malformed("known", "a list of [agg_id, version] is needed")
-        if len(pairs) > MAX_KNOWN:
-            raise _malformed("known", f"at most {MAX_KNOWN} rows")
-        return rows_from_versions(_id_and_version(pair, at) for at, pair in enumerate(pairs))
-
 
 _PARSERS: dict[str, Callable[[V1Message, int], V1Command]] = {
     "authenticate": V1Message._authenticate,  # noqa: SLF001 - the table belongs to the class
@@ -166,22 +155,6 @@ _PARSERS: dict[str, Callable[[V1Message, int], V1Command]] = {
     "unsubscribe": V1Message._unsubscribe,  # noqa: SLF001
     "ping": V1Message._ping,  # noqa: SLF001
 }
-
-
-def _id_and_version(pair: Any, at: int) -> tuple[str, int]:
-    """Read one row of `known`. A version that is no integer, or beyond ±(2^53 - 1), counts as 0."""
-    if not isinstance(pair, list | tuple) or not pair or not isinstance(pair[0], str):
-        raise _malformed(f"known[{at}]", "[agg_id, version] is needed")
-    number = pair[1] if len(pair) > 1 else None
-    if (
-        isinstance(number, JsonNumber)
-        and number.text.lstrip("-").isdecimal()
-        and len(number.text) < 20  # noqa: PLR2004 - no int64 has more digits
-    ):
-        version = int(number.text)
-        # JavaScript can't have kept the digits of a larger one.
-        return pair[0], version if -_JS_SAFE <= version <= _JS_SAFE else 0
-    return pair[0], 0
 
 
 def _malformed(field: str, message: str) -> Failed:

@@ -6,6 +6,7 @@
       invalid_argument(...)   INVALID_ARGUMENT: the query makes no sense
       not_found(...)          NOT_FOUND: no such entity or subscription
       unavailable(...)        UNAVAILABLE: the tier is stopping, or the store cannot answer
+      unimplemented(...)      UNIMPLEMENTED: this tier does not serve the call
 
 On the wire: the call's status with google.rpc.ErrorInfo (for programs) and
 google.rpc.LocalizedMessage (for end users) in its details.
@@ -58,6 +59,11 @@ def not_found(reason: str, field: str, message: str) -> TierError:
 def unavailable(reason: str, message: str) -> TierError:
     """Return the error after which the caller may try again."""
     return TierError(grpc.StatusCode.UNAVAILABLE, reason, message)
+
+
+def unimplemented(reason: str, message: str) -> TierError:
+    """Return the error for a call that this tier does not serve."""
+    return TierError(grpc.StatusCode.UNIMPLEMENTED, reason, message)
 
 
 def query_failed() -> TierError:

@@ -28,10 +28,11 @@ _log = logging.getLogger("livetier")
 
 SubscribeContext: TypeAlias = grpc.aio.ServicerContext[pb.SubscribeRequest, pb.SubscribeResponse]
 ReanchorContext: TypeAlias = grpc.aio.ServicerContext[pb.ReanchorRequest, pb.ReanchorResponse]
+DescribeContext: TypeAlias = grpc.aio.ServicerContext[pb.DescribeRequest, pb.DescribeResponse]
 
 
 class LiveQueryService(livequery_pb2_grpc.LiveQueryServiceServicer):
-    """Subscribe and Reanchor. ``route`` is a random name of this instance."""
+    """Subscribe, Reanchor and Describe. ``route`` is a random name of this instance."""
 
     def __init__(self, watcher: Watcher[Any, Any]) -> None:
         self._watcher = watcher
@@ -72,6 +73,15 @@ class LiveQueryService(livequery_pb2_grpc.LiveQueryServiceServicer):
         except TierError as error:
             await _abort(context, error)
         return pb.ReanchorResponse(epoch=epoch, effective_query=effective)
+
+    async def Describe(  # noqa: N802 (gRPC's name)
+        self, _: pb.DescribeRequest, context: DescribeContext
+    ) -> pb.DescribeResponse:
+        """Tell what the caller may query."""
+        try:
+            return await self._watcher.describe(tuple(context.invocation_metadata() or ()))
+        except TierError as error:
+            await _abort(context, error)
 
     def _find(self, request: pb.ReanchorRequest) -> Subscription[View]:
         if request.route and request.route != self.route:
@@ -131,6 +141,8 @@ def _heartbeat_seconds(request: pb.SubscribeRequest) -> float:
     return min(max(wish, SHORTEST_HEARTBEAT), LONGEST_HEARTBEAT)
 
 
-async def _abort(context: SubscribeContext | ReanchorContext, error: TierError) -> NoReturn:
+async def _abort(
+    context: SubscribeContext | ReanchorContext | DescribeContext, error: TierError
+) -> NoReturn:
     await context.abort(error.code, error.message, error.trailing_metadata())
     raise AssertionError("abort returned")

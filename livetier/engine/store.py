@@ -18,7 +18,7 @@ Words:
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from livequery.v1 import livequery_pb2 as pb
 from livetier.engine.errors import TierError
@@ -175,3 +175,14 @@ class Store(Protocol[PlanT, ViewT]):
 
     async def settle(self) -> None:
         """Return when ``read`` will report everything that was committed before this call."""
+
+
+@runtime_checkable
+class Describer(Protocol):
+    """A store that tells what can be asked for. Optional: Describe is UNIMPLEMENTED without it."""
+
+    async def describe(self, metadata: Metadata, /) -> pb.DescribeResponse:
+        """Return what the caller with this ``metadata`` may query.
+
+        May raise the store's ``error``, and TierError. May overlap with any call.
+        """

@@ -19,9 +19,9 @@ from typing import Generic, TypeVar
 
 from livequery.v1 import livequery_pb2 as pb
 from livetier.engine.delta import encode_group
-from livetier.engine.errors import TierError, query_failed, unavailable
+from livetier.engine.errors import TierError, query_failed, unavailable, unimplemented
 from livetier.engine.shared_views import SharedViews
-from livetier.engine.store import Metadata, PlanT, Position, Step, Store, ViewT
+from livetier.engine.store import Describer, Metadata, PlanT, Position, Step, Store, ViewT
 from livetier.engine.subscription import Reset, Subscription
 from livetier.engine.window import Window
 
@@ -103,6 +103,12 @@ class Watcher(Generic[PlanT, ViewT]):
                     return None  # reanchored meanwhile: that reset is due, with other rows
             reset = subscription.take_reset()
             return None if reset is None else (reset, rows)
+
+    async def describe(self, metadata: Metadata) -> pb.DescribeResponse:
+        """Return what a caller may query. Raises TierError: a store may be unable to tell."""
+        if not isinstance(self._store, Describer):
+            raise unimplemented("NO_DESCRIBE", "this tier does not describe its entities")
+        return await self._for_caller(self._store.describe(metadata))
 
     async def _view(self, query: pb.LiveQuery, metadata: Metadata) -> ViewT:
         """Return the view of a query: the one in use if there is one, else a new one."""

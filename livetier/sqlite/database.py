@@ -23,10 +23,15 @@ BUSY_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column and its affinity, which is one of TEXT INTEGER REAL NUMERIC BLOB."""
+    """A column and its affinity, which is one of TEXT INTEGER REAL NUMERIC BLOB.
+
+    ``declared`` is its type as the table declares it, in upper case; empty for none.
+    """
 
     name: str
     affinity: str
+    declared: str = ""
+    nullable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +39,14 @@ class Entity:
     """A table: its columns in order, and its key as an SQL expression.
 
     ``{row}`` in ``key`` stands for the row's name in a statement. ``key_affinity`` is the affinity
-    of that expression; BLOB means none.
+    of that expression; BLOB means none. ``key_columns`` are none where the key is the rowid.
     """
 
     name: str
     columns: tuple[Column, ...]
     key: str
     key_affinity: str
+    key_columns: tuple[str, ...] = ()
 
 
 def path_of(url: str) -> Path:
@@ -139,25 +145,32 @@ class Database:
         if name not in names:
             message = f"there is no entity {quoted(name)}{did_you_mean(name, names)}"
             raise not_found("UNKNOWN_ENTITY", "entity", message)
-        entity = self._describe(name)
+        entity = self.table(name)
         changelog.watch(self.connection, entity.name, entity.key)
         return entity
 
-    def _describe(self, name: str) -> Entity:
+    def table(self, name: str) -> Entity:
+        """Return the table ``name`` as an entity, without watching it."""
         rows = self.connection.execute(f"PRAGMA table_xinfo({quote(name)})").fetchall()
-        columns = tuple(Column(row[1], affinity_of(row[2])) for row in rows)
+        # A row whose key is NULL is never shown.
+        columns = tuple(
+            Column(row[1], affinity_of(row[2]), row[2].upper(), nullable=not (row[3] or row[5]))
+            for row in rows
+        )
         keys = sorted((row[5], row[1], affinity_of(row[2])) for row in rows if row[5])
         # Braces have a meaning in str.format, and a column's name may contain some.
         parts = ["{row}." + quote(key[1].replace("{", "{{").replace("}", "}}")) for key in keys]
+        key_columns = tuple(key[1] for key in keys)
         if len(keys) == 1:
-            return Entity(name, columns, parts[0], keys[0][2])
+            return Entity(name, columns, parts[0], keys[0][2], key_columns)
         if keys:
             # JSON has no blobs; json_array would fail on one, and so the writer's own statement.
             plain = [
                 f"CASE typeof({part}) WHEN 'blob' THEN hex({part}) ELSE {part} END"
                 for part in parts
             ]
-            return Entity(name, columns, f"json_array({', '.join(plain)})", "BLOB")
+            array = f"json_array({', '.join(plain)})"
+            return Entity(name, columns, array, "BLOB", key_columns)
         taken = {column.name.lower() for column in columns}
         rowid = next(word for word in ("rowid", "_rowid_", "oid") if word not in taken)
         return Entity(name, columns, "{row}." + rowid, "INTEGER")

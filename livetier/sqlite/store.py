@@ -21,6 +21,7 @@ from livetier.engine.window import Window
 from livetier.sqlite import reader
 from livetier.sqlite.compile import SqlitePlan, compile_query
 from livetier.sqlite.database import Database
+from livetier.sqlite.describe import describe
 from livetier.sqlite.reader import SqliteView
 
 POLL_SECONDS = 0.025
@@ -55,6 +56,10 @@ class SqliteStore:
     async def compile(self, query: pb.LiveQuery, _: Metadata, /) -> SqlitePlan:
         """Return the plan of ``query``; a file knows no callers."""
         return await self._on_thread(compile_query, self._database, query)
+
+    async def describe(self, _: Metadata, /) -> pb.DescribeResponse:
+        """Return every entity; a file knows no callers."""
+        return await self._on_thread(describe, self._database)
 
     async def first(self, plan: SqlitePlan, /) -> SqliteView:
         """Return the first view of ``plan``."""

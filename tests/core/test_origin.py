@@ -4,9 +4,10 @@ from hypothesis import strategies as st
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.origin import check_loopback_host, check_origin, is_loopback, normalize_origin
+from bridge.core.origin_list import OriginList
 from core_makers import failure_of, thorough
 
-ALLOWED = frozenset(["https://app.example:443", "http://localhost:3000"])
+ALLOWED = OriginList(frozenset(["https://app.example:443", "http://localhost:3000"]))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_the_listeners_own_origin_is_served_as_its_own(origin, host):
 )
 def test_another_port_or_a_bent_host_is_not_the_listeners_own(origin, host):
     with pytest.raises(Failed):
-        check_origin([origin], host, frozenset())
+        check_origin([origin], host, OriginList())
 
 
 def test_a_listed_origin_is_returned_as_it_was_sent():

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from clients import QUERY, SseClient
-from house_fixtures import http, no_leaked_tasks, start_bridge  # noqa: F401 - fixtures
+from house_fixtures import authority, http, no_leaked_tasks, start_bridge  # noqa: F401 - fixtures
 from raw_client import RawClient
 from scripted_tier import ScriptedTier
 

@@ -128,9 +128,9 @@ async def test_the_next_request_of_a_client_that_lags_goes_to_aiohttp_with_what_
     client.send(HEALTH_REQUEST)
     call.end()
     async with asyncio.timeout(5):
-        while not bridge._listener._runner.server.connections:
+        while not bridge._listeners.all[0]._runner.server.connections:
             await asyncio.sleep(0.01)
-        [connection] = bridge._listener._runner.server.connections
+        [connection] = bridge._listeners.all[0]._runner.server.connections
         assert connection.writing_paused
         seen = b""
         while not seen.endswith(b"ok\n"):
@@ -224,7 +224,7 @@ async def test_a_client_that_leaves_before_the_answer_leaves_nothing(start_bridg
             await call.over.wait()
         assert bridge._admission.open == 0
         assert not bridge.context.clients
-        assert bridge._listener.connections == 0
+        assert bridge._listeners.connections == 0
 
 
 async def test_a_stream_that_breaks_before_it_begins_is_refused_and_leaves_nothing(
@@ -299,7 +299,7 @@ async def test_a_connection_on_which_nothing_comes_is_closed(start_bridge, tier,
         silent = await wire(bridge)
         async with asyncio.timeout(2):
             assert await silent.reader.read() == b""
-    assert bridge._listener.connections == 1
+    assert bridge._listeners.connections == 1
     assert not streaming.reader.at_eof()
 
 

@@ -129,3 +129,22 @@ def test_a_mount_says_what_is_wrong_with_its_options(options, message):
 def test_options_of_a_mount_may_be_numbers_booleans_and_lists():
     options = {"max_rows": 5, "sharing": False, "allowed_origins": ["https://app.example"]}
     mount(web.Application(), "/live", upstream="127.0.0.1:1", **options)
+
+
+async def test_window_and_schema_are_served_below_the_prefix(mounted, http, monkeypatch):
+    monkeypatch.setattr("bridge.web.window.handler.DISCONNECT_POLL", 0.05)
+    url, bridge = mounted
+    async with http.post(url + "/live/window", json=QUERY) as response:
+        window = await response.json()
+    assert len(window["rows"]) == 3
+    async with http.get(url + "/live/schema") as response:
+        schema = await response.json()
+    [flights] = [entity for entity in schema["entities"] if entity["name"] == "flights"]
+    assert set(window["rows"][0]["row"]) == {column["name"] for column in flights["columns"]}
+    wrapped = {"query": QUERY, "since": window["pos"]}
+    waiting = asyncio.create_task(http.post(url + "/live/window?wait=60", json=wrapped))
+    async with asyncio.timeout(5):
+        while not bridge.context.admission.open:
+            await asyncio.sleep(0.01)
+    waiting.cancel()
+    await none_open(bridge)

@@ -134,7 +134,7 @@ async def test_a_client_that_takes_no_refusal_is_not_read(start_bridge, wire):
     bad = b"GET /api/v1/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
     client.send(bad)
     await client.body(await client.head())
-    [connection] = bridge._listener._fast_path.registry._connections
+    [connection] = bridge._listeners.all[0]._fast_path.registry._connections
     connection.pause_writing()  # as the transport does over its high-water mark
     client.send(bad)
     await client.body(await client.head())

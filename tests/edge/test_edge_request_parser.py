@@ -11,6 +11,7 @@ from aiohttp import web
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bridge.config.hosts import origin_list
 from bridge.web.fast_path.request_head import parse_request
 from bridge.web.fast_path.request_parser import MAX_HEADER, MAX_LINE, RequestParser
 from bridge.web.settings import WebSettings
@@ -188,7 +189,7 @@ def test_what_is_long_or_has_many_fields_is_aiohttps():
 
 
 def parser():
-    return RequestParser(WebSettings(allowed_origins=frozenset({"https://page.example:443"})))
+    return RequestParser(WebSettings(allowed_origins=origin_list("https://page.example")))
 
 
 def ask(text, **more):

@@ -212,7 +212,7 @@ async def test_no_direct_send_follows_the_end_of_a_connection(start_bridge, tier
     bridge = await start_bridge()
     client = await wire(bridge)
     call = await subscribe_client(client, tier)
-    [connection] = bridge._listener._fast_path.registry._connections
+    [connection] = bridge._listeners.all[0]._fast_path.registry._connections
     for version in (2, 3):
         call.send(update("a", 0, version=version))
         await read_message(client)
@@ -248,10 +248,11 @@ async def test_a_socket_after_a_stream_to_a_client_that_lags(start_bridge, tier,
     call.end()
     async with asyncio.timeout(5):
         while not isinstance(
-            next(iter(bridge._listener._fast_path.registry._connections)), WebSocketConnection
+            next(iter(bridge._listeners.all[0]._fast_path.registry._connections)),
+            WebSocketConnection,
         ):
             await asyncio.sleep(0.01)
-    [connection] = bridge._listener._fast_path.registry._connections
+    [connection] = bridge._listeners.all[0]._fast_path.registry._connections
     assert connection.writing_paused
     client.writer.transport.resume_reading()
     seen = b""
@@ -283,7 +284,7 @@ async def test_a_bridge_that_closes_leaves_no_socket(start_bridge, tier, wire):
     clients = [await wire(bridge) for _ in range(3)]
     await subscribe_client(clients[0], tier)
     await open_websocket(clients[1])
-    registry = bridge._listener._fast_path.registry
+    registry = bridge._listeners.all[0]._fast_path.registry
     await bridge.close()
     assert not len(registry)
     assert not bridge._admission.open

@@ -257,7 +257,7 @@ async def test_a_client_that_sends_many_small_messages_is_not_read_either(start_
     bridge = await start_bridge()
     client = await wire(bridge)
     await subscribe_client(client, tier)
-    [connection] = bridge._listener._fast_path.registry._connections
+    [connection] = bridge._listeners.all[0]._fast_path.registry._connections
     client.send(message(b"{}") * 100_000)
     async with asyncio.timeout(5):
         while not connection._reading_paused:

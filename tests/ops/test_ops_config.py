@@ -19,9 +19,12 @@ SAMPLES = {
     "NAME": "tier.example",
     "N": "7",
     "HOST:PORT": "[::1]:9",
+    "HOST:PORT,…": "[::1]:9,:10",
     "PATH": "/live",
     "NAME,…": "Authorization",
     "ORIGIN,…": "https://app.example",
+    "HOST,…": "app.example,*.b.example",
+    "CIDR,…": "10.0.0.0/8,::1",
     "TIME": "1.5m",
     "SIZE": "64KiB",
     "compatible|fast": "fast",
@@ -32,6 +35,7 @@ TOGETHER = {
     "upstream_cert": {"upstream_key": "k"},
     "upstream_key": {"upstream_cert": "c"},
     "tls_cert": {"tls_key": "k"},
+    "proxy_protocol": {"trusted_proxies": "::1"},
     "tls_key": {"tls_cert": "c"},
     "tls_client_ca": {"tls_cert": "c", "tls_key": "k"},
 }
@@ -60,7 +64,7 @@ def test_values_are_typed():
     assert config.upstream == (ReplicaAddress("a:1"), ServiceName("b", 2))
     assert config.sharing is False
     assert config.linger == 0.5
-    assert config.listen == ListenAddress("0.0.0.0", 0)  # noqa: S104 - an empty host
+    assert config.listen == (ListenAddress("", 0),)
     assert config.viewer_backlog == 262144
     assert config.admin_listen is config.tls_cert is config.memory_limit is None
 
@@ -114,13 +118,6 @@ def test_a_listen_address_prints_as_it_is_parsed(text):
     assert str(listen_address(text)) == text
 
 
-def test_what_kubernetes_sets_for_a_service_called_bridge_is_not_an_option():
-    links = {"BRIDGE_SERVICE_HOST": "x", "BRIDGE_PORT": "tcp://x", "BRIDGE_PORT_80_TCP": "x"}
-    assert resolve({}, environ=links)[0] == Config()
-    with pytest.raises(ConfigError, match="BRIDGE_OTHER_PORT"):
-        resolve({}, environ={"BRIDGE_OTHER_PORT": "x"})
-
-
 def test_a_worker_reads_the_config_that_its_parent_wrote():
     config, settings = resolve({"upstream": "dns:///tiers:2", "explorer": "on"}, environ={})
     line = WorkerSettings("w1", "/tmp/x", settings).encode()
@@ -143,3 +140,83 @@ def test_help_lists_every_option_once_in_its_group_and_fits_the_terminal(command
         if re.match(r"  --\S+ \S+  +\S", line)
     }
     assert len(columns) == 1, "the groups are aligned"
+
+
+# ------------------------------------------------------------------ the environment
+
+
+LINKS = {
+    "BRIDGE_SERVICE_HOST": "10.0.0.1",
+    "BRIDGE_PORT": "tcp://10.0.0.1:80",
+    "BRIDGE_PORT_80_TCP": "tcp://10.0.0.1:80",
+    "BRIDGE_METRICS_SERVICE_HOST": "10.0.0.1",
+    "BRIDGE_METRICS_SERVICE_PORT": "9090",
+    "BRIDGE_METRICS_SERVICE_PORT_HTTP_METRICS": "9090",
+    "BRIDGE_METRICS_PORT": "udp://10.0.0.1:53",
+    "BRIDGE_METRICS_PORT_53_UDP": "udp://10.0.0.1:53",
+    "BRIDGE_METRICS_PORT_53_UDP_PROTO": "udp",
+    "BRIDGE_NAME": "/web/bridge",
+    "BRIDGE_DB_NAME": "/web/db",
+    "BRIDGE_ENV_LANG": "C",
+    "BRIDGE_DB_ENV_LANG": "C",
+}
+
+
+def test_what_service_links_set_is_passed_over():
+    assert resolve({}, environ=LINKS)[0] == Config()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "near"),
+    [
+        ("BRIDGE_OTHER_PORT", "8080", ""),
+        ("BRIDGE_LISTEN_PORT", "8080", "BRIDGE_LISTEN"),
+        ("BRIDGE_LISTN", ":80", "BRIDGE_LISTEN"),
+        ("BRIDGE_UPSTREAM_SERVR_NAME", "tier", "BRIDGE_UPSTREAM_SERVER_NAME"),
+        ("BRIDGE_PORT_80", "x", ""),
+    ],
+)
+def test_a_mistyped_variable_is_refused(variable, value, near):
+    with pytest.raises(ConfigError, match=f"unknown variable {variable}.*{near}"):
+        resolve({}, environ={variable: value})
+
+
+def test_an_empty_variable_is_as_good_as_none(tmp_path):
+    file = tmp_path / "bridge.toml"
+    file.write_text("max-rows = 7\n")
+    empty = {"BRIDGE_MAX_ROWS": "", "BRIDGE_LISTEN": "", "BRIDGE_LISTN": "", "BRIDGE_CONFIG": ""}
+    config, settings = resolve({}, environ=empty, file=str(file))
+    assert config.max_rows == 7
+    assert settings["listen"].source == "default"
+
+
+async def test_service_links_are_one_line_of_the_log(serve, tier):
+    program = await serve(environ={**LINKS, "BRIDGE_MAX_ROWS": ""})
+    await program.listening()
+    line = await program.says("service links")
+    assert "INFO" in line
+    assert all(variable in line for variable in LINKS)
+    assert (await program.stop())[0] == 0
+    assert sum("service links" in line for line in program.err) == 1
+
+
+# ------------------------------------------------------------------ lists
+
+
+def test_listen_given_again_adds_an_address():
+    run = CliRunner().invoke(
+        cli,
+        ["serve", "--print-config", "--listen", "127.0.0.1:80", "--listen", "[::1]:81,:82"],
+    )
+    assert 'listen = "127.0.0.1:80,[::1]:81,:82"' in run.output
+
+
+@pytest.mark.parametrize("text", ["", ",", ":80,:80", "[::1]:80,[::1]:80", ":80,x"])
+def test_listen_needs_addresses_each_once(text):
+    with pytest.raises(ConfigError, match="--listen"):
+        resolve({"listen": text}, environ={})
+
+
+def test_the_admin_address_is_none_of_the_public_ones():
+    with pytest.raises(ConfigError, match="--admin-listen"):
+        resolve({"listen": ":80,:81", "admin_listen": ":81"}, environ={})

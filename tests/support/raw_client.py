@@ -119,7 +119,7 @@ async def read_rest(client):
 
 async def all_released(bridge):
     async with asyncio.timeout(5):
-        while bridge._listener.connections or bridge._admission.open or bridge.context.clients:
+        while bridge._listeners.connections or bridge._admission.open or bridge.context.clients:
             await asyncio.sleep(0.01)
     assert all(timer.stopped for _, _, timer in bridge.context.idle_timers._due)
 

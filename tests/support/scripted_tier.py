@@ -149,6 +149,8 @@ class ScriptedTier(livequery_pb2_grpc.LiveQueryServiceServicer):
         self.rows = None
         self.reanchors = []
         self.reanchored = None
+        self.described = None  # a DescribeResponse, a Refusal, or a coroutine function of either
+        self.describes = []  # the metadata of each Describe
         self.opened = 0
         self.opened_at = []
         self.open = {}
@@ -211,6 +213,15 @@ class ScriptedTier(livequery_pb2_grpc.LiveQueryServiceServicer):
         if asyncio.iscoroutine(answer):
             answer = await answer
         return answer or pb.ReanchorResponse()
+
+    async def Describe(self, _, context):  # noqa: N802 - the service says so
+        self.describes.append(dict(context.invocation_metadata()))
+        answer = await self.described() if callable(self.described) else self.described
+        if answer is None:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no")
+        if isinstance(answer, Refusal):
+            await context.abort_with_status(answer.status)
+        return answer
 
 
 @contextlib.asynccontextmanager

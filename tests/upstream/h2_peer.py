@@ -8,6 +8,8 @@ from h2.events import RequestReceived, StreamReset
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import Frame
 
+from bridge.upstream.http2.keepalive import Keepalive
+from bridge.upstream.http2.peer import Peer
 from bridge.upstream.http2.session import Http2Session
 from bridge.upstream.http2.stream_buffer import frame_message
 
@@ -44,9 +46,10 @@ class Pair:
         self.session = Http2Session(
             authority="tier:1",
             scheme="http",
-            name="tier:1",
+            peer=Peer("tier:1", Keepalive(ping_after=10, timeout=4)),
             write=self.to_server.append,
             on_settings=lambda: setattr(self, "settings_seen", self.settings_seen + 1),
+            on_going_away=lambda: None,
             on_close=lambda: setattr(self, "closings", self.closings + 1),
         )
         self.session.start()

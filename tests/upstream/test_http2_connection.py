@@ -9,15 +9,16 @@ import grpc
 import pytest
 import uvloop
 from h2.events import PingReceived, RequestReceived
+from h2.settings import SettingCodes
 from h2_peer import ANSWER, PATH, Server, ok
 from hyperframe.frame import GoAwayFrame
 from upstream_tier import NOBODY, QUERY, Replica, read
 
 from bridge.core.address import ReplicaAddress
-from bridge.core.errors import Failed, Kind
 from bridge.upstream.http2.call import CallEnded
 from bridge.upstream.http2.dialer import Dialer
 from bridge.upstream.http2.keepalive import Keepalive
+from bridge.upstream.http2.peer import Peer
 from bridge.upstream.http2.stream_buffer import WINDOW, frame_message
 from livequery.v1 import livequery_pb2 as pb
 from scripted_tier import enter, reset
@@ -65,6 +66,7 @@ class Link:
         self.reader, self.writer = reader, writer
         self.streams = []
         self.pings = 0
+        self.paths = []
         self.task = asyncio.current_task()
         self.over = asyncio.Event()
 
@@ -78,6 +80,8 @@ class Link:
                     continue
                 for event in self.h2.receive_data(data):
                     self.pings += isinstance(event, PingReceived)
+                    if isinstance(event, RequestReceived):
+                        self.paths.append(dict(event.headers)[":path"])
                     if isinstance(event, RequestReceived) and (":path", PATH) in event.headers:
                         self.streams.append(event.stream_id)
                         if self.server.answers:
@@ -100,7 +104,7 @@ async def dial():
     made = []
 
     def connect(address, keepalive=NEVER, context=None):
-        connection = Dialer(keepalive=keepalive, ssl_context=context).dial(address)
+        connection = Dialer(ssl_context=context).dial(address, Peer("tier", keepalive))
         made.append(connection)
         return connection
 
@@ -233,12 +237,32 @@ async def test_a_servers_limit_of_streams_is_kept(replica, bridge_to, opened):
     assert endpoints.snapshot()[0].streams == 23
 
 
-async def test_a_server_that_allows_no_streams_is_unavailable(bridge_to):
+async def test_a_server_that_allows_no_streams_at_first_is_waited_for_on_one_connection(
+    bridge_to, opened
+):
     async with RawServer(MAX_CONCURRENT_STREAMS=0) as server:
-        _, backend = bridge_to(server.address.address)
-        with pytest.raises(Failed) as failed:
-            await backend.subscribe(QUERY, NOBODY)
-    assert failed.value.kind is Kind.UNAVAILABLE
+        endpoints, backend = bridge_to(server.address.address)
+        opening = asyncio.create_task(backend.subscribe(QUERY, NOBODY))
+        (endpoint,) = endpoints._endpoints.values()
+        await until(lambda: len(server.links) == 2 and endpoint.pool.streams)
+        done, _ = await asyncio.wait([opening], timeout=0.2)
+        assert not done
+        for link in server.links:
+            link.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 1})
+            link.flush()
+        health, subscribing = await until(lambda: sorted_by_path(server.links))
+        subscribing.say(1, STARTED)
+        opened.append(await opening)
+        assert health.paths == ["/grpc.health.v1.Health/Watch"]
+        assert len(server.links) == 2, "health has a place of its own; nothing was dialed again"
+        assert not endpoint.breaker.open
+
+
+def sorted_by_path(links):
+    """Return the links by the path of their first request, once all have one."""
+    if all(link.paths for link in links):
+        return sorted(links, key=lambda link: link.paths)
+    return None
 
 
 async def test_after_a_goaway_new_streams_get_a_new_connection_and_old_ones_go_on(
@@ -281,7 +305,7 @@ async def test_unix_sockets_and_ipv6_addresses_work(replica, bridge_to, opened, 
 def test_it_works_on_uvloop_as_well():
     async def run():
         tier = await Replica(started=False).start()
-        connection = Dialer(keepalive=NEVER).dial(ReplicaAddress(tier.address))
+        connection = Dialer().dial(ReplicaAddress(tier.address), Peer("tier", NEVER))
         try:
             await connection.wait_ready()
             call = connection.start_call(PATH, b"", ())

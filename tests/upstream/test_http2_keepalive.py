@@ -5,8 +5,7 @@ import itertools
 import pytest
 from upstream_tier import FakeTime
 
-from bridge.upstream.channel import KEEPALIVE
-from bridge.upstream.http2.keepalive import Keepalive, KeepaliveTimer
+from bridge.upstream.http2.keepalive import KEEPALIVE, Keepalive, KeepaliveTimer
 
 
 class Loop(FakeTime):

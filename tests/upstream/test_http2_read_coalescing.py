@@ -7,6 +7,7 @@ from h2_peer import PATH, ok
 from test_http2_connection import NEVER, RawServer
 
 from bridge.upstream.http2.dialer import Dialer
+from bridge.upstream.http2.peer import Peer
 from bridge.upstream.http2.read_coalescing import BUSY_RATE, FULL_READ, ReadCoalescing
 from waiting import until
 
@@ -89,7 +90,9 @@ def test_an_interval_of_0_turns_it_off():
 async def test_coalesced_messages_arrive_all_and_in_order_with_fewer_reads():
     async def play(read_interval):
         async with RawServer() as server:
-            connection = Dialer(keepalive=NEVER, read_interval=read_interval).dial(server.address)
+            connection = Dialer(read_interval=read_interval).dial(
+                server.address, Peer("tier", NEVER)
+            )
             await connection.wait_ready()
             call = connection.start_call(PATH, b"ask", ())
             (link,) = server.links

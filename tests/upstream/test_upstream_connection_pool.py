@@ -1,11 +1,14 @@
 """The connection pool: which connection a stream occupies, and which ones are closed."""
 
+import asyncio
+
 import pytest
 from upstream_tier import FakeTime
 
 from bridge.upstream.connection_pool import ConnectionPool
 from bridge.upstream.http2.call import CallEnded
 from bridge.upstream.http2.status import CallStatus
+from waiting import until
 
 
 class Connection:
@@ -18,6 +21,10 @@ class Connection:
         self.usable = True
         self.failing = failing
         self.closed = False
+        self.changed = asyncio.Event()
+
+    async def wait_changed(self):
+        await self.changed.wait()
 
     @property
     def full(self):
@@ -77,10 +84,27 @@ async def test_the_servers_limit_counts_once_it_is_known():
     assert fakes.pool.streams == 5
 
 
-async def test_a_server_that_allows_no_streams_is_unavailable_and_nothing_is_occupied():
+async def test_a_server_that_allows_no_streams_at_first_is_waited_for_on_its_connection():
     fakes = Pool(server_limit=0)
+    waiting = [asyncio.create_task(fakes.acquire()) for _ in range(2)]
+    await until(lambda: fakes.pool.streams == 2)
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in waiting)
+    fakes.server_limit = fakes.connections[0].real_max_calls = fakes.connections[0].max_calls = 1
+    fakes.connections[0].changed.set()
+    taken = [*await waiting[0], *await waiting[1]]
+    assert [pooled.connection for pooled in taken] == fakes.connections
+    assert (len(fakes.pool), fakes.pool.streams) == (2, 2)
+
+
+async def test_a_server_that_allows_no_streams_and_ends_the_connection_is_unavailable():
+    fakes = Pool(server_limit=0)
+    waiting = asyncio.create_task(fakes.acquire())
+    await until(lambda: fakes.connections)
+    fakes.connections[0].usable = False
+    fakes.connections[0].changed.set()
     with pytest.raises(CallEnded):
-        await fakes.acquire()
+        await waiting
     assert fakes.pool.streams == 0
 
 

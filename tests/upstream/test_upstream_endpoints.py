@@ -201,7 +201,10 @@ async def test_with_all_circuits_open_an_open_fails_at_once_with_the_retry_time(
     assert 1 <= failed.value.retry_after <= 2
     assert len(endpoint.pool) == made
     told = [r for r in caplog.records if r.name.startswith("bridge.upstream")]
-    assert [r.message for r in told] == [f"tier {DEAD}: circuit open"]
+    assert [r.message for r in told] == [
+        f"tier {DEAD}: {state}: connection refused: nothing listens on that port"
+        for state in ("connecting", "circuit open")
+    ]
     assert not [r for r in told if r.exc_info]
     # Half-open after its time, and open again, longer, when the probe fails.
     clock.advance(2)
@@ -518,7 +521,7 @@ async def test_every_address_of_a_name_is_a_replica_as_they_change(
     held = await open_many(backend, opened, 10)
     assert (len(one.open), len(two.open)) == (5, 5)
     dns.addresses = ("127.0.0.2", "127.0.0.3")
-    await until(lambda: three.address in states(endpoints))
+    await until(lambda: states(endpoints).get(three.address) == "ready")
     await open_many(backend, opened, 10)
     # The one that vanished keeps its streams and gets no more; the new one catches up.
     assert (len(one.open), len(two.open), len(three.open)) == (5, 8, 7) or (

@@ -7,7 +7,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from bridge.core.errors import Kind, StatusSource
 from bridge.upstream.http2.status import CallStatus
-from bridge.upstream.status_translation import failure_of_status, is_from_tier, status_of_rpc_error
+from bridge.upstream.status_translation import failure_of_status, is_from_tier
 
 SECRET = "panic at tier-7.internal:5000"
 
@@ -19,8 +19,7 @@ def error(code, *details, text=SECRET, raw=None):
         packed.Pack(message)
         status.details.append(packed)
     wire = status.SerializeToString() if raw is None else raw
-    trailing = grpc.aio.Metadata(("grpc-status-details-bin", wire))
-    return status_of_rpc_error(grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, text))
+    return CallStatus(code.name, text, wire)
 
 
 def info(reason="", *, domain="livequery.v1", **metadata):
@@ -77,8 +76,8 @@ def test_a_detail_that_does_not_match_its_type_is_ignored():
     assert failed.message.endswith("unknown entity")
 
 
-def test_no_trailing_metadata_at_all_is_fine():
-    bare = status_of_rpc_error(grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, None, None, None))
+def test_a_status_without_details_is_fine():
+    bare = CallStatus("UNAVAILABLE")
     assert failure_of_status(bare).kind is Kind.UNAVAILABLE
     assert not is_from_tier(bare)
 
@@ -164,19 +163,3 @@ def test_a_derived_status_is_never_a_verdict_on_query_or_credential(code, source
     assert failed.row.retryable
     assert "403" not in failed.message
     assert not is_from_tier(status)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Received http2 header with status: 403",
-        "RST_STREAM (Received RST_STREAM with error code 12)",
-    ],
-)
-def test_a_status_that_grpc_has_derived_is_known_by_its_text(text):
-    status = error(grpc.StatusCode.PERMISSION_DENIED, text=text)
-    assert status.source is StatusSource.TIER, "it has details"
-    bare = grpc.aio.AioRpcError(grpc.StatusCode.PERMISSION_DENIED, None, None, text)
-    assert failure_of_status(status_of_rpc_error(bare)).kind is Kind.BROKEN
-    told = grpc.aio.AioRpcError(grpc.StatusCode.PERMISSION_DENIED, None, None, "Received no token")
-    assert failure_of_status(status_of_rpc_error(told)).kind is Kind.DENIED

@@ -256,9 +256,9 @@ async def test_files_are_checked_periodically(replica, bridge_to, opened, pki, m
     endpoints, backend = bridge_to(tier, tls=mutual(pki))
     await until(lambda: endpoints.snapshot()[0].state == "ready")
     (endpoint,) = endpoints._endpoints.values()
-    before = endpoint.control
+    before = endpoint._watch
     put(pki, "two")
-    await until(lambda: endpoint.control is not before)
+    await until(lambda: endpoint._watch is not before)
     opened.append(await backend.subscribe(QUERY, NOBODY))
     assert tier.names == ["two"]
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.query_parser import MAX_BYTES, parse_query
+from bridge.wire.known_rows import MAX_KNOWN
 from bridge.wire.v1_commands import (
-    MAX_KNOWN,
     MAX_NAME,
     V1Authenticate,
     V1Message,

@@ -10,7 +10,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, cast
 
 from .call import Call, CallEnded
-from .keepalive import Keepalive, KeepaliveTimer
+from .connect_failure import NO_ANSWER, NO_HTTP2, explain, explain_end, explain_first_bytes
+from .keepalive import KeepaliveTimer
+from .peer import Peer
 from .read_coalescing import ReadCoalescing
 from .request import ONE_MESSAGE, Metadata, RequestForm
 from .session import Http2Session
@@ -31,9 +33,9 @@ class Http2Connection(asyncio.Protocol):
         dial: connects it.
         authority: the `:authority` of requests.
         scheme: the `:scheme` of requests.
-        name: the peer's name in the log.
-        keepalive: after how long a silent peer is gone.
+        peer: the replica; its keepalive says after how long a silent peer is gone.
         read_interval: seconds between two reads while it is busy; 0 for no wait.
+        on_unanswered: is called if it was connected and the peer's settings did not come in time.
 
     """
 
@@ -43,15 +45,18 @@ class Http2Connection(asyncio.Protocol):
         *,
         authority: str,
         scheme: str,
-        name: str,
-        keepalive: Keepalive,
+        peer: Peer,
         read_interval: float,
+        on_unanswered: Callable[[], None] = lambda: None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._keepalive = keepalive
+        self._keepalive = peer.keepalive
+        self._on_unanswered = on_unanswered
         self._transport: asyncio.Transport | None = None
         self._connected = self._loop.create_future()
         self._transport_lost = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._changed = asyncio.Event()
         self._unwritable = False
         self._timed_out = False
         self._abort_timer: asyncio.TimerHandle | None = None
@@ -60,20 +65,23 @@ class Http2Connection(asyncio.Protocol):
         self._session = Http2Session(
             authority=authority,
             scheme=scheme,
-            name=name,
+            peer=peer,
             write=self._write,
             on_settings=self._on_settings,
+            on_going_away=self._on_going_away,
             on_close=self._on_session_closed,
         )
-        self._receive_data = self._session.receive_data
+        self._receive_data = self._receive_first
         self._keepalive_timer = KeepaliveTimer(
-            keepalive,
+            self._keepalive,
             last_received=lambda: self._last_received,
             has_calls=lambda: bool(self._session.open_calls),
             ping=self._session.ping,
             on_timeout=lambda: self._fail_by_timeout("the peer does not answer"),
         )
-        self._connecting = self._loop.create_task(self._connect(dial), name=f"connect to {name}")
+        self._connecting = self._loop.create_task(
+            self._connect(dial), name=f"connect to {peer.name}"
+        )
 
     @property
     def going_away(self) -> bool:
@@ -107,6 +115,16 @@ class Http2Connection(asyncio.Protocol):
         if self._session.closed is not None:
             raise CallEnded(self._session.closed)
 
+    async def wait_ended(self) -> None:
+        """Wait until no call can start any more: it was lost, or the peer ends it."""
+        await self._ended.wait()
+
+    async def wait_changed(self) -> None:
+        """Wait for the peer's next settings, or until no call can start any more."""
+        self._changed.clear()
+        if self.usable:
+            await self._changed.wait()
+
     def start_call(
         self, path: str, message: bytes, metadata: Metadata, form: RequestForm = ONE_MESSAGE
     ) -> Call:
@@ -127,9 +145,10 @@ class Http2Connection(asyncio.Protocol):
                 await dial(lambda: self)
                 await self._connected
         except TimeoutError:
-            self._fail_by_timeout("no connection in time")
+            self._on_unanswered()
+            self._fail_by_timeout(NO_ANSWER)
         except (OSError, UnicodeError) as error:
-            self._fail(f"no connection: {error}")
+            self._fail(explain(error))
 
     # ------------------------------------------------------------ asyncio.Protocol
 
@@ -143,7 +162,7 @@ class Http2Connection(asyncio.Protocol):
             return
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != "h2":
-            self._fail("the peer speaks no HTTP/2")
+            self._fail(NO_HTTP2)
             return
         self._set_user_timeout(transport.get_extra_info("socket"))
         self._session.start()
@@ -155,10 +174,25 @@ class Http2Connection(asyncio.Protocol):
         if self._transport is not None:
             self._coalescing.on_read(self._transport, messages)
 
+    def _receive_first(self, data: bytes) -> int:
+        """Process the first bytes, which may be of another protocol."""
+        cause = explain_first_bytes(data)
+        if cause is not None:
+            self._fail(cause)
+            return 0
+        self._receive_data = self._session.receive_data
+        return self._receive_data(data)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail every call."""
         self._unwritable = True
-        self._session.close(f"the connection was lost: {exc or 'closed by the peer'}")
+        if self._connected.done():
+            self._session.close(f"the connection was lost: {exc or 'closed by the peer'}")
+        elif isinstance(exc, OSError):
+            self._session.close(explain(exc))
+        else:
+            tls = self._transport is not None and self._transport.get_extra_info("ssl_object")
+            self._session.close(explain_end(bool(tls)))
         if self._abort_timer is not None:
             self._abort_timer.cancel()
         self._transport_lost.set()
@@ -176,6 +210,7 @@ class Http2Connection(asyncio.Protocol):
             self._transport.write(data)
 
     def _on_settings(self) -> None:
+        self._changed.set()
         if not self._connected.done():
             self._connected.set_result(None)
             self._keepalive_timer.start()
@@ -189,7 +224,12 @@ class Http2Connection(asyncio.Protocol):
         self._unwritable = True
         self._session.close(cause)
 
+    def _on_going_away(self) -> None:
+        self._ended.set()
+        self._changed.set()
+
     def _on_session_closed(self) -> None:
+        self._on_going_away()
         self._keepalive_timer.stop()
         if not self._connected.done():
             self._connected.set_result(None)

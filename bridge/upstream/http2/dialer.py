@@ -1,86 +1,113 @@
-"""Dialer: connects to a replica for streams, over TCP, TLS or a Unix socket."""
+"""Dialer: connects to a replica, over TCP, TLS or a Unix socket; for every kind of call.
+
+Invariants: proxies of the environment (`http_proxy` and its kin) are not used. A name is resolved
+at each connection. An address that accepted a connection and did not answer is tried last for a
+while: the process behind it may hang.
+"""
 
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from bridge.core.address import ReplicaAddress
+from bridge.upstream.resolver import Lookup, lookup, resolve
 
 from .connection import CLOSE_TIMEOUT, Http2Connection
-from .keepalive import Keepalive
+from .happy_eyeballs import connect_first, interleaved
+from .peer import Peer
+
+AVOID_SECONDS: Final = 30.0
+"""Seconds for which other addresses of a name are preferred to one that did not answer."""
 
 
 class Dialer:
     """Makes connections.
 
     Args:
-        keepalive: after how long a silent peer is gone.
         read_interval: seconds between two reads of a busy connection; 0 for no wait.
         ssl_context: returns the context for the next connection; None for clear text.
-        server_name: the name that the replica's certificate must hold; None for the name that the
-            replica is reached by.
+        server_name: the name that the replica's certificate must hold, and the authority of
+            requests; None for the name that the replica is reached by.
+        lookup: resolves a name.
 
     """
 
     def __init__(
         self,
         *,
-        keepalive: Keepalive,
         read_interval: float = 0.0,
         ssl_context: Callable[[], ssl.SSLContext] | None = None,
         server_name: str | None = None,
+        lookup: Lookup = lookup,
     ) -> None:
-        self._keepalive = keepalive
         self._read_interval = read_interval
         self._ssl_context = ssl_context
         self._server_name = server_name
+        self._lookup = lookup
+        self._avoided: dict[tuple[str, int], float] = {}
 
-    def dial(self, replica: ReplicaAddress) -> Http2Connection:
+    def dial(self, replica: ReplicaAddress, peer: Peer) -> Http2Connection:
         """Begin to connect; return the connection."""
-        context = self._ssl_context() if self._ssl_context else None
-        name = self._server_name or replica.host
+        attempt = _Attempt(self, replica)
         return Http2Connection(
-            lambda protocol: _connect(replica, protocol, context, name),
-            authority=_authority(replica, name if context else ""),
-            scheme="https" if context else "http",
-            keepalive=self._keepalive,
+            attempt.connect,
+            authority=self.authority(replica),
+            scheme="https" if self._ssl_context else "http",
+            peer=peer,
             read_interval=self._read_interval,
-            name=replica.address,
+            on_unanswered=attempt.avoid,
         )
 
+    def authority(self, replica: ReplicaAddress) -> str:
+        """Return the `:authority` of requests to a replica: the name in its certificate."""
+        return self._server_name or replica.authority
 
-async def _connect(
-    replica: ReplicaAddress,
-    protocol: Callable[[], asyncio.Protocol],
-    context: ssl.SSLContext | None,
-    name: str,
-) -> None:
-    loop = asyncio.get_running_loop()
-    tls: dict[str, Any] = {}
-    host, port = _host_and_port(replica)
-    if context is not None:
-        tls = {
-            "ssl": context,
-            "server_hostname": name or host or "localhost",
+    def tls_options(self, replica: ReplicaAddress) -> dict[str, Any]:
+        """Return the loop's options for TLS; empty for clear text."""
+        if self._ssl_context is None:
+            return {}
+        return {
+            "ssl": self._ssl_context(),
+            "server_hostname": self._server_name or replica.tls_name,
             "ssl_shutdown_timeout": CLOSE_TIMEOUT,
         }
-    if port is None:
-        await loop.create_unix_connection(protocol, host, **tls)
-    else:
-        await loop.create_connection(protocol, host, port, **tls)
+
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """Return the addresses of a host in the order in which they are tried. Raises OSError."""
+        now = asyncio.get_running_loop().time()
+        ips = interleaved(await resolve(host, port, self._lookup))
+        return sorted(ips, key=lambda ip: self._avoided.get((ip, port), 0.0) > now)
+
+    def avoid(self, ip: str, port: int) -> None:
+        """Try other addresses first for a while."""
+        self._avoided[ip, port] = asyncio.get_running_loop().time() + AVOID_SECONDS
 
 
-def _host_and_port(replica: ReplicaAddress) -> tuple[str, int | None]:
-    """Return host and port; for a Unix socket, its path and None."""
-    if replica.address.startswith("unix:"):
-        return replica.address.removeprefix("unix:").removeprefix("//"), None
-    host, _, port = replica.address.rpartition(":")
-    return host.strip("[]"), int(port)
+class _Attempt:
+    """One connection to a replica."""
 
+    def __init__(self, dialer: Dialer, replica: ReplicaAddress) -> None:
+        self._dialer = dialer
+        self._replica = replica
+        self._ip = ""
 
-def _authority(replica: ReplicaAddress, name: str) -> str:
-    """Return the `:authority` that gRPC would send to a replica."""
-    if replica.host:
-        return f"{replica.host}:{replica.port}"
-    return name or ("localhost" if replica.address.startswith("unix:") else replica.address)
+    async def connect(self, protocol: Callable[[], asyncio.Protocol]) -> None:
+        """Connect a protocol. Raises OSError and UnicodeError."""
+        loop = asyncio.get_running_loop()
+        tls = self._dialer.tls_options(self._replica)
+        if (path := self._replica.unix_path) is not None:
+            await loop.create_unix_connection(protocol, path, **tls)
+            return
+        host, port = self._replica.target
+        sock, self._ip = await connect_first(await self._dialer.addresses(host, port), port)
+        try:
+            await loop.create_connection(protocol, sock=sock, **tls)
+        except BaseException:
+            sock.close()
+            raise
+
+    def avoid(self) -> None:
+        """Note that it was connected and got no answer."""
+        if self._ip:
+            self._dialer.avoid(self._ip, self._replica.target[1])

@@ -33,6 +33,7 @@ from .call import Call, CallEnded
 from .compression import IDENTITY
 from .frame_splitter import CONNECTION_WINDOW, GOAWAY, HEADER_SIZE, FrameSplitter, window_update
 from .h2_engine import H2Engine
+from .peer import Peer
 from .request import ONE_MESSAGE, Metadata, RequestForm, RequestSender
 from .status import CallStatus, MessageRefusedError
 from .stream_buffer import ProtocolViolationError, StreamBuffer
@@ -51,9 +52,10 @@ class Http2Session:
     Args:
         authority: the `:authority` of requests.
         scheme: the `:scheme` of requests.
-        name: the peer's name in the log.
+        peer: the replica, which remembers what was logged about it.
         write: sends bytes.
-        on_settings: is called when the peer's settings have arrived.
+        on_settings: is called when settings of the peer have arrived.
+        on_going_away: is called once, when no more calls can start.
         on_close: is called once, when no call goes on.
 
     """
@@ -63,23 +65,25 @@ class Http2Session:
         *,
         authority: str,
         scheme: str,
-        name: str,
+        peer: Peer,
         write: Callable[[bytes], None],
         on_settings: Callable[[], None],
+        on_going_away: Callable[[], None],
         on_close: Callable[[], None],
     ) -> None:
         self.closed: CallStatus | None = None
         """Why no call goes on; None while calls may."""
         self.going_away = False
         """Whether no more calls can start; those that are open go on."""
-        self._name = name
+        self._peer = peer
+        self._keepalive = peer.keepalive
         self._write = write
         self._on_peer_settings = on_settings
+        self._on_going_away = on_going_away
         self._on_close = on_close
         self._engine = H2Engine()
         self._requests = RequestSender(self._engine, authority=authority, scheme=scheme)
         self._buffers: dict[int, StreamBuffer] = {}
-        self._warned: set[str] = set()
         self._split = FrameSplitter(
             self._buffers,
             on_frame=self._on_frame,
@@ -116,7 +120,7 @@ class Http2Session:
         try:
             return self._split(data)
         except Exception as error:  # noqa: BLE001 - h2 may fail on bytes that it did not foresee
-            logger.info("tier %s breaks HTTP/2's rules: %r", self._name, error)
+            logger.info("tier %s breaks HTTP/2's rules: %r", self._peer.name, error)
             self.close("the peer breaks HTTP/2's rules", ErrorCodes.PROTOCOL_ERROR)
             return 0
 
@@ -163,6 +167,7 @@ class Http2Session:
             stream = self._requests.send(path, message, metadata, form)
         except H2Error as error:  # no stream identifier is left, for example
             self.going_away = True
+            self._on_going_away()
             self._close_if_unused()
             raise CallEnded(
                 call_status.connection_lost_status(f"no call can begin: {error}")
@@ -190,7 +195,7 @@ class Http2Session:
         self._refuse(stream, refused.status)
 
     def _refuse(self, stream: int, status: CallStatus) -> None:
-        """End a call that can't go on. The cause is logged once per connection and code."""
+        """End a call that can't go on. The cause is logged once per replica and code."""
         buffer = self._buffers.get(stream)
         if buffer is None:
             return
@@ -199,9 +204,7 @@ class Http2Session:
         self._warn_once(status)
 
     def _warn_once(self, status: CallStatus) -> None:
-        if status.code not in self._warned:
-            self._warned.add(status.code)
-            logger.warning("tier %s: a call can't go on: %s", self._name, status.text)
+        self._peer.warn_once(("refused", status.code), f"a call can't go on: {status.text}")
 
     # ------------------------------------------------------------ calls, from the peer's side
 
@@ -236,8 +239,10 @@ class Http2Session:
             raise ProtocolViolationError("a GOAWAY too short")
         last, error = _GOAWAY.unpack_from(frame, HEADER_SIZE)
         self.going_away = True
+        self._on_going_away()
         if error:
-            logger.warning("tier %s ends a connection: HTTP/2 error %d", self._name, error)
+            debug_data = frame[HEADER_SIZE + _GOAWAY.size :]
+            self._peer.on_goaway(error, debug_data, self._keepalive)
         status = call_status.connection_lost_status("the peer has ended the connection")
         for stream in [stream for stream in self._buffers if stream > last & _STREAM_MASK]:
             self._finish(stream, status)

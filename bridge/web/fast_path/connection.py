@@ -26,12 +26,19 @@ MAX_PIPELINED: Final = 64 * 1024
 """Bytes that a client may send behind its request."""
 
 
+def peer_address(transport: asyncio.Transport) -> str:
+    """Return the address at the other end of a connection."""
+    peer = transport.get_extra_info("peername")
+    return peer[0] if peer else ""
+
+
 class HttpConnection(asyncio.Protocol):
     """One for each connection."""
 
     __slots__ = (
         "_abort_timer",
         "_fast_path",
+        "_peer",
         "_pipelined",
         "_request",
         "_stream",
@@ -40,8 +47,10 @@ class HttpConnection(asyncio.Protocol):
         "send_buffer",
     )
 
-    def __init__(self, fast_path: FastPath) -> None:
+    def __init__(self, fast_path: FastPath, peer: str | None = None) -> None:
         self._fast_path = fast_path
+        self._peer = peer
+        """The client's address, where it is not that of the connection."""
         self._transport: asyncio.Transport | None = None
         self._request: StreamRequest | None = None
         """The request for a stream, while it is not answered."""
@@ -71,8 +80,7 @@ class HttpConnection(asyncio.Protocol):
             return
         if transport is None or transport.is_closing():
             return
-        peer = transport.get_extra_info("peername")
-        request = fast_path.request_parser.parse(data, peer[0] if peer else "")
+        request = fast_path.request_parser.parse(data, self._peer or peer_address(transport))
         if request is None:
             self._hand_to_aiohttp(transport, data)
         elif request.protocol.transport == "ws":
@@ -108,6 +116,7 @@ class HttpConnection(asyncio.Protocol):
         if connection is None:
             transport.abort()
             return
+        connection.peer = self._peer
         transport.set_protocol(connection)
         connection.connection_made(transport)
         if self._writing_paused:

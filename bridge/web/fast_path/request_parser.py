@@ -12,6 +12,7 @@ from multidict import CIMultiDictProxy
 
 from bridge.core.errors import Failed
 from bridge.core.query_parser import MAX_BYTES
+from bridge.web.client_address import FORWARDED_FIELDS, client_address
 from bridge.web.origin_check import check_request_origin
 from bridge.web.parse_cache import MAX_ENTRIES, MAX_LENGTH
 from bridge.web.settings import WebSettings
@@ -43,13 +44,14 @@ class RequestParser:
             for after in (b"?", b" ", b"/ws ", b"/ws?")
         )
         self._cache: dict[bytes, StreamRequest] = {}
-        self._personal = ("Cookie", "Authorization", "X-Request-Id", *settings.forward)
+        proxied = FORWARDED_FIELDS if settings.trusted_proxies else ()
+        self._personal = ("Cookie", "Authorization", "X-Request-Id", *settings.forward, *proxied)
 
-    def parse(self, data: bytes, remote: str) -> StreamRequest | None:
-        """Parse what a client at `remote` sent; None where aiohttp is to serve it."""
+    def parse(self, data: bytes, peer: str) -> StreamRequest | None:
+        """Parse what came from the address `peer`; None where aiohttp is to serve it."""
         cached = self._cache.get(data)
         if cached is not None:
-            return msgspec.structs.replace(cached, request_id=new_request_id(), remote=remote)
+            return msgspec.structs.replace(cached, request_id=new_request_id(), remote=peer)
         if not data.startswith(self._starts):
             return None
         head = parse_request(data)
@@ -59,13 +61,13 @@ class RequestParser:
         if path == self._websocket_path:
             if not head.upgrade or not is_valid_upgrade(head.headers):
                 return None
-            return self._request(head, ws_protocol(head.headers), NO_PARAMETERS, remote)
+            return self._request(head, ws_protocol(head.headers), NO_PARAMETERS, peer)
         if path != self._stream_path or head.upgrade:
             return None
         if head.body is not None and len(head.body) > MAX_BYTES:
             return None
         parameters = parse_parameters(query_string)
-        request = self._request(head, sse_protocol(parameters), parameters, remote)
+        request = self._request(head, sse_protocol(parameters), parameters, peer)
         if request is not None and len(data) <= MAX_LENGTH:
             self._remember(data, request)
         return request
@@ -83,7 +85,7 @@ class RequestParser:
         head: RequestHead,
         protocol: ClientProtocol,
         parameters: StreamParameters,
-        remote: str,
+        peer: str,
     ) -> StreamRequest | None:
         headers: CIMultiDictProxy[str] = head.headers
         try:
@@ -98,6 +100,6 @@ class RequestParser:
             body=head.body,
             chunked=True,
             keep_alive=head.keep_alive,
-            remote=remote,
+            remote=client_address(peer, headers, self._settings.trusted_proxies),
             foreign_origin=foreign_origin,
         )

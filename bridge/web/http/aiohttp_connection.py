@@ -20,9 +20,11 @@ class AiohttpConnection(web.RequestHandler):
     alike); direct sends must end there, for the descriptor's number is soon another connection's.
     """
 
-    __slots__ = ("send_buffer",)
+    __slots__ = ("peer", "send_buffer")
 
     send_buffer: SendBuffer | None
+    peer: str | None
+    """The client's address, where a PROXY header named it."""
 
     @classmethod
     def of(cls, request: web.Request) -> "AiohttpConnection | None":

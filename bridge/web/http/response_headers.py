@@ -33,7 +33,7 @@ def _fields(any_allowed: bool, foreign_origin: str | None) -> dict[str, str]:  #
         if foreign_origin is not None:
             fields["Access-Control-Allow-Origin"] = foreign_origin
             fields["Access-Control-Allow-Credentials"] = "true"
-            fields["Access-Control-Expose-Headers"] = "Retry-After"
+            fields["Access-Control-Expose-Headers"] = "ETag, Retry-After, X-Request-Id"
     return fields
 
 

@@ -12,6 +12,7 @@ from bridge.core.errors import Failed, Kind
 from bridge.core.query_parser import MAX_BYTES
 from bridge.web.context import CONTEXT
 from bridge.web.http.aiohttp_connection import AiohttpConnection
+from bridge.web.http.request_body import read_body
 from bridge.web.session_end import GRACE
 from bridge.web.stream_log import request_id
 from bridge.web.stream_parameters import parse_parameters
@@ -20,8 +21,6 @@ from bridge.web.transport_sink import TransportSink
 
 from .stream import SseStream
 
-BODY_TIMEOUT = 10.0
-"""Seconds that the query of a POST may take to come."""
 DISCONNECT_POLL = 1.0
 """Seconds between two checks whether the client is gone, where aiohttp does not cancel handlers."""
 
@@ -104,26 +103,5 @@ async def _serve(request: web.Request) -> web.StreamResponse:
 
 
 async def _read_request(request: web.Request) -> StreamRequest:
-    body = None
-    if request.method != "GET":
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT):
-                body = await _read_body(request)
-        except TimeoutError:
-            raise Failed(Kind.NO_FIRST_MESSAGE, "the query did not come in time") from None
+    body = None if request.method == "GET" else await read_body(request, limit=MAX_BYTES)
     return StreamRequest.from_aiohttp(request, body)
-
-
-async def _read_body(request: web.Request) -> bytes:
-    if (request.content_length or 0) > MAX_BYTES:
-        raise _too_large()
-    body = await request.content.read(MAX_BYTES + 1)
-    while len(body) <= MAX_BYTES and not request.content.at_eof():
-        body += await request.content.read(MAX_BYTES + 1 - len(body))
-    if len(body) > MAX_BYTES:
-        raise _too_large()
-    return body
-
-
-def _too_large() -> Failed:
-    return Failed(Kind.MESSAGE_TOO_LARGE, f"a query may have {MAX_BYTES} bytes", field="query")

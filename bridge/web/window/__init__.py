@@ -1,0 +1,1 @@
+"""A window over plain HTTP (docs/wire.md §8)."""

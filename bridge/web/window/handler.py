@@ -1,0 +1,98 @@
+"""A window over plain HTTP: one request, one answer, and the shared subscription behind it.
+
+Invariants: a request counts as a stream from its query to the last byte of its answer; whatever
+ends it, its subscription is released.
+"""
+
+import asyncio
+
+from aiohttp import web
+
+from bridge.core.errors import Failed, Kind
+from bridge.live.stream_end import End, EndReason
+from bridge.live.window_reader import WindowReader
+from bridge.web.context import CONTEXT
+from bridge.web.http.entity_tag import format_tag
+from bridge.web.session_end import random_delay_ms
+from bridge.web.stream_log import request_id
+from bridge.wire.window_json import whole_window, window_changes
+
+from .window_request import WindowRequest, read_window_request
+
+METHODS = ("GET", "HEAD", "POST", "QUERY")
+RETRY_SECONDS = (1, 5)
+"""Range of seconds after which clients of a draining bridge come back."""
+DISCONNECT_POLL = 1.0
+"""Seconds between two checks whether the client is gone, where aiohttp does not cancel handlers."""
+WRITE_TIMEOUT = 30.0
+"""Seconds that a client may take to read an answer."""
+
+
+async def window_handler(request: web.Request) -> web.StreamResponse:
+    """Serve `{base}/window`."""
+    context = request.app[CONTEXT]
+    asked = await read_window_request(request, max_rows=context.settings.max_rows)
+    stream_request = asked.stream_request
+    identity = context.identity(stream_request)
+    reader = WindowReader(context.hub, context.stall_monitor, asked.resume)
+
+    def drain() -> None:
+        delay = random_delay_ms(*RETRY_SECONDS)
+        draining = Failed(Kind.UNAVAILABLE, "the bridge is draining", retry_after=delay)
+        reader.end(End(EndReason.DRAINED, draining))
+
+    reason = EndReason.CLIENT_GONE
+    with context.slot(stream_request.remote, stream_request.protocol, drain):
+        try:
+            await reader.open(asked.query, identity)
+            if asked.wait and reader.unchanged:
+                await _wait(request, reader, asked.wait)
+            response = _answer(asked, reader)
+            reason = EndReason.UNSUBSCRIBED
+        except Failed as failure:
+            reason = EndReason.DRAINED if context.hub.draining else EndReason.FAILED
+            response = context.refuse(request_id(request), failure).to_aiohttp()
+        finally:
+            reader.close(reason)
+        return await _write(request, response)
+
+
+async def _wait(request: web.Request, reader: WindowReader, seconds: float) -> None:
+    """Wait for the next group, while the client is there."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while not reader.frames and (left := end - loop.time()) > 0:
+        if request.transport is None or request.transport.is_closing():
+            raise Failed(Kind.UNAVAILABLE, "the client is gone")
+        await reader.wait_for_group(min(left, DISCONNECT_POLL))
+
+
+def _answer(asked: WindowRequest, reader: WindowReader) -> web.Response:
+    window = reader.finish()
+    position, stale = window.log.head_position, window.stale is not None
+    fields = {"Cache-Control": "private, no-cache", "ETag": format_tag(position)}
+    if reader.unchanged:
+        return web.Response(status=304, headers=fields)
+    if asked.wants_frames:
+        body = window_changes(
+            reader.frames,
+            position=position,
+            digest=window.digest(),
+            stale=stale,
+            resumed=reader.resumed,
+        )
+    else:
+        body = whole_window(window.snapshot(), digest=window.digest(), stale=stale)
+    return web.Response(body=body, content_type="application/json", headers=fields)
+
+
+async def _write(request: web.Request, response: web.Response) -> web.Response:
+    """Write an answer; drop the connection of a client that does not read it."""
+    try:
+        async with asyncio.timeout(WRITE_TIMEOUT):
+            await response.prepare(request)
+            await response.write_eof()
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+    return response
