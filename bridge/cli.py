@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -27,9 +27,10 @@ from .demo import demo as run_demo
 from .factories import endpoints, listener_certificate
 from .tail import TailError
 from .tail import tail as run_tail
+from .tier import listen_option, speed_option
+from .tier import tier as tier_command
 from .verify.command import verify
 
-F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
@@ -52,6 +53,7 @@ def cli() -> None:
     """Group the commands."""
 
 
+cli.add_command(tier_command)
 cli.add_command(verify)
 
 
@@ -152,28 +154,12 @@ def _require_upstream(config: Config) -> None:
         raise ConfigError("--upstream is needed: where is the tier? (for a look: `demo`)")
 
 
-# ------------------------------------------------------------ demo, tier, tail
-
-
-def _listen(default: str, text: str) -> Callable[[F], F]:
-    return click.option(
-        "--listen", metavar="HOST:PORT", default=default, show_default=True, help=text
-    )
-
-
-_speed = click.option(
-    "--speed",
-    metavar="N",
-    type=click.FloatRange(0),
-    default=60,
-    show_default=True,
-    help="Simulated seconds per second.",
-)
+# ------------------------------------------------------------ demo, tail
 
 
 @cli.command()
-@_listen("127.0.0.1:8080", "Address for browsers. Port 0 picks a free port.")
-@_speed
+@listen_option("127.0.0.1:8080", "Address for browsers. Port 0 picks a free port.")
+@speed_option
 @click.option(
     "--allowed-origins",
     metavar=BY_KEY["allowed_origins"].metavar,
@@ -186,48 +172,6 @@ def demo(*, listen: str, speed: float, allowed_origins: str | None) -> None:
     """
     set_up_logging(log_format="text", level="warning")
     _run(run_demo(listen, speed=speed, allowed_origins=allowed_origins, on_listening=announce))
-
-
-@cli.command()
-@_listen("127.0.0.1:50051", "Address for bridges: HOST:PORT or unix:/PATH.")
-@click.option(
-    "--database",
-    metavar="URL",
-    help="Database to serve: sqlite:///PATH. Default: a private database of flights.",
-)
-@click.option(
-    "--replay/--no-replay",
-    default=None,
-    help="Play the day of flights into the database. Default: only into a private one.",
-)
-@_speed
-@click.option(
-    "--start",
-    metavar="HH:MM",
-    default="05:00",
-    show_default=True,
-    help="Time of day at which the replay starts.",
-)
-@click.option("--until-stdin-closes", is_flag=True, hidden=True)
-def tier(*, until_stdin_closes: bool, **options: Any) -> None:
-    """Run the embedded live-query tier alone.
-
-    Every table of its database is an entity. It also serves gRPC health and reflection.
-    """
-    set_up_logging(log_format="text", level="warning")
-    try:
-        _run(_tier(options, until_stdin_closes=until_stdin_closes))
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-
-
-async def _tier(options: dict[str, Any], *, until_stdin_closes: bool) -> None:
-    from livetier.server import TierOptions, run_tier  # noqa: PLC0415 - `serve` starts without it
-
-    stop = stop_signal()
-    if until_stdin_closes:
-        await stop_at_end_of_stdin(stop)
-    await run_tier(TierOptions(**options), on_listening=announce, stop=stop)
 
 
 @cli.command(

@@ -25,8 +25,10 @@ class Capture(Protocol):
     async def close(self) -> None:
         """End; idempotent."""
 
-    async def watch(self, relation: Relation) -> None:
+    async def watch(self, relation: Relation) -> bool:
         """Return when changes of a table, and of what decides what it shows, are learnt.
+
+        Returns whether a table was altered for that.
 
         Raises TierError with the reason for a table whose changes cannot be.
         """

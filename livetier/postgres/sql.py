@@ -70,13 +70,14 @@ class Writer:
             return f"({columns}) > ({values})"
         alternatives = []
         for place, (column, desc) in enumerate(terms):
+            later = self._later(column, after[place], desc=desc)
+            if later is None:
+                continue
             equal = [
                 self._same(other, literal)
                 for (other, _), literal in zip(terms[:place], after[:place], strict=True)
             ]
-            later = self._later(column, after[place], desc=desc)
-            if later is not None:
-                alternatives.append("(" + " AND ".join([*equal, later]) + ")")
+            alternatives.append("(" + " AND ".join([*equal, later]) + ")")
         bound = self._bound(*terms[0], after[0])
         return f"{bound}({' OR '.join(alternatives) or 'FALSE'})"
 

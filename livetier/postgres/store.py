@@ -36,11 +36,14 @@ from livetier.postgres.pool import ReadPool
 from livetier.postgres.reader import BEGIN, LOOK, REWRITTEN_STATE, Look
 from livetier.postgres.relation import Relation
 from livetier.postgres.scope import Scope
+from livetier.postgres.server_facts import choose
+from livetier.postgres.trigger_capture import TriggerCapture
 from livetier.postgres.wal_capture import WalCapture
 
 TICK_SECONDS = 1.0
 BACKOFF_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 MOST_RELATIONS = 1000
+MOST_ATTEMPTS = 5
 
 _log = logging.getLogger("livetier")
 
@@ -64,14 +67,17 @@ class PostgresStore:
         self._position = Position(0, 0)
         self._ticking: asyncio.Task[None] | None = None
         self.ledger = Ledger(shortcuts=options.shortcuts)
-        self.capture: Capture = WalCapture(
-            options.conninfo, self.ledger, self._pool, self._wake.set
-        )
+        self.capture: Capture
 
     async def open(self) -> None:
         """Connect and begin to learn of changes; raises DatabaseError."""
         async with self._pool.connection() as connection:
-            await connection.run([LOOK])
+            rows = await connection.run([LOOK])
+            self.ledger.see(Look.of(rows[0]).snapshot)
+            name, why = await choose(connection, self._options.capture)
+        _log.info("changes are learnt by %s: %s", name, why)
+        make = WalCapture if name == "wal" else TriggerCapture
+        self.capture = make(self._options.conninfo, self.ledger, self._pool, self._wake.set)
         await self.capture.open()
         self._ticking = asyncio.create_task(self._tick())
 
@@ -103,10 +109,12 @@ class PostgresStore:
             except TierError as error:
                 if error.reason not in ("UNKNOWN_COLUMN", "WRONG_TYPE", "BAD_VALUE", "BAD_CURSOR"):
                     raise  # the others may be another answer once the table was altered
-        async with self._pool.transaction(scope) as connection:
-            relation = await self._catalogue.relation(connection, name)
-            plan = await compile_query(connection, relation, query, scope)
-        await self.capture.watch(relation)
+        altered = True
+        while altered:
+            async with self._pool.transaction(scope) as connection:
+                relation = await self._catalogue.relation(connection, name)
+                plan = await compile_query(connection, relation, query, scope)
+            altered = await self.capture.watch(relation)
         if len(self._relations) >= MOST_RELATIONS:
             self._relations.clear()
         self._relations[scope_of_role(scope), name] = relation
@@ -114,29 +122,29 @@ class PostgresStore:
 
     async def first(self, plan: PostgresPlan, /) -> PostgresView:
         """Read a window for the first time, and keep it current from then on."""
-        ticket = self.ledger.begin_opening()
+        ticket = self.ledger.begin_look()
         try:
             view = await self._first(plan)
             self.ledger.see(view.snapshot)
-            self.ledger.watch(view)
+            self.ledger.watch(view, ticket)
         finally:
-            self.ledger.end_opening(ticket)
+            self.ledger.end_look(ticket)
         if self.ledger.waiting:
             self._wake.set()
         return view
 
     async def _first(self, plan: PostgresPlan) -> PostgresView:
-        try:
-            async with self._pool.connection() as connection:
-                return await reader.first(connection, plan)
-        except DatabaseError as error:
-            if not _altered(error):
-                raise
-        # The table was altered since the query was compiled.
-        self._forget(plan.relation)
-        plan = await self._compile(plan.query, plan.scope)
-        async with self._pool.connection() as connection:
-            return await reader.first(connection, plan)
+        for attempt in range(MOST_ATTEMPTS):
+            try:
+                async with self._pool.connection() as connection:
+                    return await reader.first(connection, plan)
+            except DatabaseError as error:
+                if not _altered(error) or attempt + 1 == MOST_ATTEMPTS:
+                    raise
+            # The table was altered since the query was compiled.
+            self._forget(plan.relation)
+            plan = await self._compile(plan.query, plan.scope)
+        raise AssertionError("the last attempt neither returned nor raised")
 
     async def page(self, view: PostgresView, /) -> Window:
         """Return the page of a streamed view."""
@@ -154,7 +162,11 @@ class PostgresStore:
         connection = await self._reading_connection()
         steps: list[Step[PostgresView]] = []
         if self.ledger.waiting or self.capture.questions():
-            steps = await self._read(connection, views)
+            ticket = self.ledger.begin_look()
+            try:
+                steps = await self._read(connection, views)
+            finally:
+                self.ledger.end_look(ticket)
         now = max(self._position.at_ms, int(time.time() * 1000))
         self._position = Position(self._position.seq + 1, now)
         self._wake_later(progress=bool(steps))
@@ -182,7 +194,12 @@ class PostgresStore:
                 failed.append(Step(watched.view, watched.view, error=plan))
             else:
                 pairs.append((watched.view, plan))
-        steps = await self._steps(connection, pairs, look)
+        try:
+            steps = await self._steps(connection, pairs, look)
+        except DatabaseError as error:
+            if error.sqlstate != REWRITTEN_STATE:
+                raise
+            return failed  # all are still due, and are read under the next snapshot
         # From here on nothing waits.
         numbers = {id(each.view): forced[id(each)] for each in due}
         for step in steps:
@@ -213,7 +230,7 @@ class PostgresStore:
         self, connection: Connection, view: PostgresView, plan: PostgresPlan
     ) -> list[Step[PostgresView]]:
         """Read one window; its step has an error if its query cannot be run."""
-        for attempt in range(2):
+        for _ in range(MOST_ATTEMPTS):
             try:
                 await connection.reset()
                 answers = await connection.run([BEGIN, LOOK])
@@ -222,15 +239,15 @@ class PostgresStore:
             except DatabaseError as error:
                 if error.lost:
                     raise
-                if not _altered(error) or attempt:
+                if not _altered(error):
                     _log.warning("a query over %s failed: %s", plan.relation.entity, error)
-                    break
+                    return [Step(view, view, error=query_failed())]
             try:
                 self._forget(plan.relation)
                 plan = await self._compile(plan.query, plan.scope)
             except TierError as refusal:
                 return [Step(view, view, error=refusal)]
-        return [Step(view, view, error=query_failed())]
+        return []  # altered again and again: it is still due
 
     async def _reading_connection(self) -> Connection:
         if self._reader is not None and self._reader.closed:
@@ -318,7 +335,7 @@ class PostgresStore:
 
 def _altered(error: DatabaseError) -> bool:
     """Return whether a statement may have failed because its table was altered."""
-    return error.sqlstate[:2] == "42" or error.sqlstate == "0A000"
+    return error.sqlstate[:2] == "42" or error.sqlstate in ("0A000", REWRITTEN_STATE)
 
 
 def scope_of_role(scope: Scope) -> Scope:

@@ -54,13 +54,14 @@ def key_of(row: Mapping[str, Text], columns: Sequence[str]) -> Key | None:
 class Transaction:
     """A transaction: its id, and its changes by the relation's oid.
 
-    ``xid`` has 32 bits until the ledger has it, then 64. Where a relation has None instead of
+    ``xid`` has 32 bits until the ledger has it, unless it is ``wide`` already. Where a relation has None instead of
     changes, any row of it may have changed. ``everything``: any row of any relation may have.
     """
 
     xid: int
     changes: dict[int, list[Change] | None] = field(default_factory=dict)
     everything: bool = False
+    wide: bool = False
     committed_ms: int = 0
 
     def add(self, relation: int, change: Change) -> None:

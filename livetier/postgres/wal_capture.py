@@ -64,15 +64,16 @@ class WalCapture:
         if self.stream is not None:
             await self.stream.close()
 
-    async def watch(self, relation: Relation) -> None:
-        """Publish a table and its sources, unless they are."""
+    async def watch(self, relation: Relation) -> bool:
+        """Publish a table and its sources, unless they are. No table is altered."""
         wanted = {relation.oid, *relation.sources}
         if wanted <= self._watched:
-            return
+            return False
         async with self._publishing:
             new = sorted(wanted - self._watched)
             if new:
                 await self._publish(new)
+        return False
 
     async def _publish(self, oids: list[int]) -> None:
         async with self._pool.connection() as connection:
@@ -81,7 +82,7 @@ class WalCapture:
             await publication.publish(self._conninfo, oids)
         snapshot = await self._look()
         for xid in snapshot.running:
-            self._ledger.deliver(Transaction(xid, dict.fromkeys(oids)))
+            self._ledger.deliver(Transaction(xid, dict.fromkeys(oids), wide=True))
         self._watched.update(oids)
 
     async def check(self, connection: Connection) -> None:
@@ -160,7 +161,7 @@ class WalCapture:
     async def _begin(self) -> None:
         snapshot = await self._look()
         for xid in snapshot.running:
-            self._ledger.deliver(Transaction(xid, everything=True))
+            self._ledger.deliver(Transaction(xid, everything=True, wide=True))
         self._ledger.force()
         self.streaming = True
         self._wake()
