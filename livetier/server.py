@@ -20,11 +20,12 @@ from livetier.demo.replay import Replay, start_minute
 from livetier.engine.errors import unavailable
 from livetier.engine.service import LiveQueryService
 from livetier.engine.watcher import Watcher
-from livetier.postgres.options import CAPTURES, SCHEMES, PostgresOptions
-from livetier.postgres.scope import parse_rules
+from livetier.postgres.database_error import DatabaseError
+from livetier.postgres.options import SCHEMES, PostgresOptions, parse_options
 from livetier.postgres.store import PostgresStore
 from livetier.sqlite.database import path_of
 from livetier.sqlite.store import SqliteStore
+from livetier.sqlite.unusable import explained
 
 AnyWatcher: TypeAlias = Watcher[Any, Any]
 
@@ -49,12 +50,11 @@ class TierOptions:
 
     ``listen``: ``HOST:PORT`` (port 0 picks one) or ``unix:/path``. ``database``: a URL
     ``sqlite:///path`` or ``postgresql://…``, or None for a temporary file, deleted when the tier
-    stops. ``replay``:
-    whether flights are replayed, which empties and fills the table ``flights``; None means: into a
-    temporary file only. ``speed``: simulated seconds per second; 0 stops the clock, and
-    ``Tier.replay.advance_to`` moves it. ``start``: the time of day to start at. The rest is for
-    PostgreSQL, and explained in ``postgres.options``; ``setting`` and ``role_from`` are as
-    ``postgres.scope.parse_rules`` reads them.
+    stops. ``replay``: whether flights are replayed, which empties and fills the table ``flights``;
+    None means: into a temporary file only. ``speed``: simulated seconds per second; 0 stops the
+    clock, and ``Tier.replay.advance_to`` moves it. ``start``: the time of day to start at.
+    ``shortcuts``: whether a window is read again only where a change may have touched it. The rest is for
+    PostgreSQL: ``postgres.options`` explains it.
     """
 
     listen: str = "127.0.0.1:0"
@@ -62,11 +62,11 @@ class TierOptions:
     speed: float = 60.0
     start: str = "05:00"
     replay: bool | None = None
+    shortcuts: bool = True
     capture: str = "auto"
     schemas: str = "public"
     setting: Sequence[str] = ()
     role_from: str | None = None
-    shortcuts: bool = True
     read_pool: int = 4
 
 
@@ -105,22 +105,23 @@ class Tier:
 async def start_tier(options: TierOptions) -> Tier:
     """Start a tier; it serves when this returns.
 
-    Raises ValueError for options that make no sense, OSError for an address that is taken and a
-    file that is missing, sqlite3.Error for a file that is no database, DatabaseError for a server
-    that cannot be used.
+    Raises ValueError for options that make no sense, OSError for an address that is taken, a file
+    that is missing, and a database that can't be used.
     """
     start = start_minute(options.start)
     async with contextlib.AsyncExitStack() as stack:
         database, replay = None, None
         if options.database is not None and options.database.startswith(SCHEMES):
-            watcher: AnyWatcher = Watcher(PostgresStore(_postgres_options(options)))
+            watcher = await _over_postgres(options)
         else:
             database = await _database(options, stack)
-            watcher = Watcher(SqliteStore(database))
+            watcher = Watcher(SqliteStore(database, shortcuts=options.shortcuts))
             if options.replay if options.replay is not None else options.database is None:
-                replay = await asyncio.to_thread(Replay, database, start=start)
+                with explained(database):
+                    replay = await asyncio.to_thread(Replay, database, start=start)
                 stack.push_async_callback(asyncio.to_thread, replay.close)
-        await watcher.open()
+            with explained(database):
+                await watcher.open()
         server = grpc.aio.server(options=_GRPC_OPTIONS)
         stack.push_async_callback(_shut_down, server, watcher)
         servicer = _add_services(server, watcher)
@@ -155,19 +156,25 @@ async def run_tier(
         await tier.stop()
 
 
-def _postgres_options(options: TierOptions) -> PostgresOptions:
+async def _over_postgres(options: TierOptions) -> AnyWatcher:
     if options.replay:
         raise ValueError("the flights are replayed into SQLite only")
-    if options.capture not in CAPTURES:
-        raise ValueError(f"--capture is one of {', '.join(CAPTURES)}")
-    schemas = tuple(each.strip() for each in options.schemas.split(",") if each.strip())
-    if not schemas:
-        raise ValueError("--schemas names no schema")
-    return PostgresOptions(
-        conninfo=options.database or "",
+    watcher: AnyWatcher = Watcher(PostgresStore(postgres_options(options)))
+    try:
+        await watcher.open()
+    except DatabaseError as error:
+        raise OSError(str(error)) from None
+    return watcher
+
+
+def postgres_options(options: TierOptions) -> PostgresOptions:
+    """Return what a store is told; raises ValueError for options that make no sense."""
+    return parse_options(
+        options.database or "",
         capture=options.capture,
-        schemas=schemas,
-        rules=parse_rules(options.setting, options.role_from),
+        schemas=options.schemas,
+        setting=options.setting,
+        role_from=options.role_from,
         shortcuts=options.shortcuts,
         read_pool=options.read_pool,
     )

@@ -42,7 +42,7 @@ class Capture(Protocol):
     def take(self, answers: Sequence[Rows], snapshot: Snapshot) -> None:
         """Deliver what the answers to ``questions`` say; ``snapshot`` is the transaction's."""
 
-    def read(self, snapshot: Snapshot, timeline: int) -> None:
+    def read(self, snapshot: Snapshot, timeline: int, /) -> None:
         """Take note that a reading was completed."""
 
     async def settle(self) -> None:

@@ -23,7 +23,7 @@ from livetier.postgres.plan import PostgresView
 from livetier.postgres.relation import Relation
 from livetier.postgres.sort_bound import SortBound
 from livetier.postgres.table_index import TableIndex
-from livetier.postgres.transaction import Change, Transaction
+from livetier.postgres.transaction import Transaction, TupleChange
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class Ledger:
     # -- windows
 
     def begin_look(self) -> int:
-        """Say that windows are about to be read, under a snapshot not taken yet; return a ticket."""
+        """Say that windows will be read, under a snapshot not taken yet; return a ticket."""
         self._looks += 1
         self._looking.add(self._looks)
         return self._looks
@@ -198,7 +198,7 @@ class Ledger:
             ):
                 self._add(watched, transaction)
 
-    def _touches(self, watched: Watched, changes: Iterable[Change]) -> bool:
+    def _touches(self, watched: Watched, changes: Iterable[TupleChange]) -> bool:
         if not self.shortcuts or watched.due:
             return True
         table = self._tables[watched.view.plan.relation.oid]

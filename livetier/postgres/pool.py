@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from livetier.postgres.connection import Connection, Statement
 from livetier.postgres.scope import Scope
 
-
 BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 """What is told of a table must be of one moment: its columns and the signature they go with."""
 

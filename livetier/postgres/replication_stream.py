@@ -24,7 +24,7 @@ from psycopg import pq
 from livetier.postgres.connection import SETTINGS, connect, wait_for
 from livetier.postgres.database_error import DatabaseError
 from livetier.postgres.pgoutput import Begin, Commit, Decoder, PgoutputError, RowChange, Truncate
-from livetier.postgres.transaction import Change, Transaction
+from livetier.postgres.transaction import Transaction, TupleChange
 
 SLOT_PREFIX = "livequery_"
 LOCK_TIMEOUT = "10s"
@@ -195,22 +195,23 @@ class ReplicationStream:
             return
         message = self._decoder.decode(data[1 + _DATA.size :])
         match message:
-            case RowChange():
-                if self._transaction is not None:
-                    self._transaction.add(message.relation.oid, Change.of(message))
+            case RowChange() if self._transaction is not None:
+                self._transaction.add(message.relation.oid, TupleChange.of(message))
             case Begin():
                 self._transaction = Transaction(message.xid)
             case Commit():
-                transaction, self._transaction = self._transaction, None
-                if transaction is not None and transaction.changes:
-                    transaction.committed_ms = message.at_ms
-                    self.delay = max(0.0, time.time() - message.at_ms / 1000)
-                    self._deliver(transaction)
-                self._move_to(message.end_lsn)
-            case Truncate():
+                self._commit(message)
+            case Truncate() if self._transaction is not None:
                 for oid in message.relations:
-                    if self._transaction is not None:
-                        self._transaction.add_all(oid)
+                    self._transaction.add_all(oid)
+
+    def _commit(self, message: Commit) -> None:
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None and transaction.changes:
+            transaction.committed_ms = message.at_ms
+            self.delay = max(0.0, time.time() - message.at_ms / 1000)
+            self._deliver(transaction)
+        self._move_to(message.end_lsn)
 
     def _move_to(self, lsn: int) -> None:
         if lsn > self.position:

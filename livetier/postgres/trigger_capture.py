@@ -28,7 +28,7 @@ from livetier.postgres.pool import ReadPool
 from livetier.postgres.publication import WAITING
 from livetier.postgres.reader import LOOK, Look
 from livetier.postgres.relation import Relation
-from livetier.postgres.transaction import Change, Transaction
+from livetier.postgres.transaction import Transaction, TupleChange
 
 KEPT_SECONDS = 600.0
 TRIM_SECONDS = 60.0
@@ -171,9 +171,9 @@ class TriggerCapture:
                 transaction.add_all(oid)
                 continue
             for row in _rows(old, key):
-                transaction.add(oid, Change(row, None))
+                transaction.add(oid, TupleChange(row, None))
             for row in _rows(new, key):
-                transaction.add(oid, Change(row, row))
+                transaction.add(oid, TupleChange(row, row))
         for transaction in transactions.values():
             self._ledger.deliver(transaction)
         del snapshot

@@ -54,6 +54,14 @@ WHERE c.oid = ANY ($1::oid[])
 TRIGGERS = 4
 
 
+_MANNER = (
+    "RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
+    " SET timezone = 'UTC' SET datestyle = 'ISO, YMD' SET bytea_output = 'hex'"
+    " SET extra_float_digits = 1"
+)
+"""Keys are printed as the tier's own connections print them."""
+
+
 def function_name(oid: int) -> str:
     """Return the name of the function that records changes of a table."""
     return f"{OWN_SCHEMA}.record_{oid}"
@@ -111,9 +119,7 @@ END
     }
     return [
         *(f"DROP TRIGGER IF EXISTS {PREFIX}{kind} ON {table}" for kind in heads),
-        f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
-        f" SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'"
-        f" SET bytea_output = 'hex' SET extra_float_digits = 1 AS {quote_text(body)}",
+        f"CREATE OR REPLACE FUNCTION {function}() {_MANNER} AS {quote_text(body)}",
         *(
             f"CREATE TRIGGER {PREFIX}{kind} AFTER {head.format(table)}"
             f" FOR EACH STATEMENT EXECUTE FUNCTION {function}()"

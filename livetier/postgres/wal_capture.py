@@ -48,8 +48,13 @@ class WalCapture:
         self._publishing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self.stream: ReplicationStream | None = None
-        self.streaming = False
         self.losses = 0
+        self._streams = asyncio.Event()
+
+    @property
+    def streaming(self) -> bool:
+        """Whether the stream is open, and what came before it is accounted for."""
+        return self._streams.is_set()
 
     async def open(self) -> None:
         """Make the publication, and follow it in the background."""
@@ -105,7 +110,7 @@ class WalCapture:
     def take(self, answers: Sequence[Rows], snapshot: Snapshot) -> None:
         """Take nothing."""
 
-    def read(self, snapshot: Snapshot, timeline: int) -> None:
+    def read(self, _: Snapshot, timeline: int) -> None:
         """End a stream that comes from another server than the readings."""
         if self.stream is not None and self.streaming and int(self.stream.timeline) != timeline:
             _log.warning("readings and change stream come from different servers")
@@ -124,8 +129,7 @@ class WalCapture:
             )
         finally:
             await connection.close()
-        while not self.streaming:
-            await asyncio.sleep(FIRST_RETRY)
+        await self._streams.wait()
         if self.stream is not None:
             await self.stream.reach(int(row[0][0] or b"0"))
 
@@ -152,7 +156,7 @@ class WalCapture:
                 _log.warning("the change stream was lost: %s", error)
                 self.losses += 1
             finally:
-                self.streaming = False
+                self._streams.clear()
                 await stream.close()
             await asyncio.sleep(retry)
             retry = min(retry * 2, LAST_RETRY)
@@ -163,7 +167,7 @@ class WalCapture:
         for xid in snapshot.running:
             self._ledger.deliver(Transaction(xid, everything=True, wide=True))
         self._ledger.force()
-        self.streaming = True
+        self._streams.set()
         self._wake()
 
     async def _look(self) -> Snapshot:

@@ -1,5 +1,4 @@
 import asyncio
-import sqlite3
 
 import pytest
 
@@ -68,7 +67,7 @@ async def test_options_that_make_no_sense_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError):
         await start_tier(TierOptions(database=f"sqlite:///{tmp_path}/mistyped.sqlite"))
     (tmp_path / "text").write_text("this is no database " * 100)
-    with pytest.raises(sqlite3.Error):
+    with pytest.raises(OSError, match="no SQLite database"):
         await start_tier(TierOptions(database=f"sqlite:///{tmp_path}/text"))
 
 

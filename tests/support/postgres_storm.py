@@ -2,6 +2,7 @@
 beside SQL that was written a second time, not by the store."""
 
 import json
+import math
 import random
 import sys
 import time
@@ -79,7 +80,7 @@ WEIGHTS = ["item"] * 5 + ["pair"] * 3 + ["part"] * 2
 
 def plain(value):
     """Return a value as JSON has it."""
-    if isinstance(value, float) and (value != value or value in (float("inf"), -float("inf"))):
+    if isinstance(value, float) and not math.isfinite(value):
         return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[repr(value)]
     return value
 
@@ -293,7 +294,7 @@ class Writer:
         places = sql.SQL(", ").join(sql.Placeholder() * len(names))
         key = sql.SQL(", ").join(map(sql.Identifier, KEYS[table]))
         kind = pick.random()
-        name = pick.choice([each for each in COLUMNS[table]])
+        name = pick.choice(list(COLUMNS[table]))
         where = self.where(table, row)
         if kind < 0.45:
             changes = sql.SQL(", ").join(
