@@ -21,6 +21,7 @@ ENV PATH=/opt/bridge/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     BRIDGE_LISTEN=0.0.0.0:8080
+# The port is for others, so BRIDGE_AUTH must be said: forward, jwt or none.
 # Numeric, so that runAsNonRoot can be checked without a user database.
 USER 10001:10001
 EXPOSE 8080

@@ -8,10 +8,10 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROTO  := proto/livequery/v1/livequery.proto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-newest bench bench-quick check format generate lock browser soak interop clean
+.PHONY: help demo test test-lowest test-newest bench bench-quick check format wheel generate lock browser soak interop interop-quick clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.runtime ## embedded tier + bridge + departures board (LISTEN=127.0.0.1:8080)
 	@exec $(BIN)/python -m bridge demo --listen $(LISTEN)
@@ -28,8 +28,11 @@ test-newest: $(VENV)/.dev ## the same with the newest
 soak: $(VENV)/.dev browser ## the longer runs
 	$(BIN)/python -m pytest -m soak --timeout 3600
 
-interop: $(VENV)/.dev ## the example tiers of five languages, plain, TLS, behind proxies: docs/interop.md (15 minutes)
-	INTEROP_REPORT=docs/interop.md $(BIN)/python -m pytest -m interop tests/interop
+interop: $(VENV)/.dev ## tiers of seven languages and fabriq's wire: plain, TLS, mTLS, behind proxies: docs/interop.md (25 minutes)
+	INTEROP_REPORT=docs/interop.md $(BIN)/python -m pytest -m interop -n 2 --dist loadgroup tests/interop
+
+interop-quick: $(VENV)/.dev ## the part of it that CI runs: every tier once, without a proxy (in INTEROP_SECONDS=480)
+	INTEROP_SECONDS=$${INTEROP_SECONDS:-480} $(BIN)/python -m pytest -m interop -n 2 --dist loadgroup tests/interop -k '(equal and direct and plain) or (equal and nginx and mTLS) or interop_fabriq or interop_verify or one_stream'
 
 bench: $(VENV)/.dev ## the bridge beside its peers: bench/report.md (17 minutes; installs Envoy, nginx, Nchan)
 	$(BIN)/python -m bench run
@@ -37,7 +40,7 @@ bench: $(VENV)/.dev ## the bridge beside its peers: bench/report.md (17 minutes;
 bench-quick: $(VENV)/.dev ## guard against regressions, by ratio (under 3 minutes)
 	$(BIN)/python -m bench quick
 
-check: $(VENV)/.dev ## format, lint, types, floors, contract, stubs, Dockerfile
+check: $(VENV)/.dev ## format, lint, types, floors, contract, stubs, Dockerfile, vulnerabilities
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check --no-cache . # a cache remembers how imports were sorted before files moved
 	$(BIN)/mypy
@@ -46,10 +49,14 @@ check: $(VENV)/.dev ## format, lint, types, floors, contract, stubs, Dockerfile
 	@BIN=$(BIN) tools/check-breaking
 	@BIN=$(BIN) tools/check-stubs
 	$(BIN)/hadolint Dockerfile
+	@BIN=$(BIN) tools/check-vulnerabilities
 
 format: $(VENV)/.dev ## rewrite the sources in house style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+wheel: $(VENV)/.dev ## dist/: the wheel, and beside it its bill of materials (CycloneDX)
+	@BIN=$(BIN) tools/build-wheel
 
 generate: $(VENV)/.dev ## stubs from proto/
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. --grpc_python_out=. $(PROTO)

@@ -1,4 +1,4 @@
-"""Command line: run (the report), quick (the guard: exits 1 when it is not held), profile."""
+"""Command line: run (the report), quick (the guard: exits 1 when not held), tokens, profile."""
 
 import signal
 import sys
@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import click
 
-from . import machine, report, scenarios
+from . import machine, report, scenarios, tokens
 from .bars import Verdict, judge
 from .case import FULL, QUICK, Scenario
 from .native import build
@@ -98,6 +98,18 @@ def _guarded(verdict: Verdict) -> str:
     word = "ok  " if verdict.guarded else "FAIL"
     bar = verdict.bar
     return f"{word} {bar.promise}: {measured} {bar.unit} (guard {bar.guard:g}, bar {bar.limit:g})"
+
+
+@cli.command(name="tokens")
+def tokens_command() -> None:
+    """Measure what verifying a token costs, by algorithm: no peer, a few seconds."""
+    click.echo("algorithm  signature alone  first time  ratio  recalled   (µs)")
+    for cost in tokens.measure():
+        ratio = cost.first / cost.signature
+        click.echo(
+            f"{cost.algorithm:<9}  {cost.signature:15.1f}  {cost.first:10.1f}  {ratio:5.2f}  "
+            f"{cost.recalled:8.2f}"
+        )
 
 
 @cli.command(name="profile")

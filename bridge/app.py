@@ -2,8 +2,12 @@
 
 import asyncio
 import logging
+import os
+import signal
 import socket
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from bridge.config.options import Config
@@ -11,14 +15,20 @@ from bridge.core.address import format_addresses
 from bridge.core.origin import is_loopback
 from bridge.live.hub import Hub
 from bridge.live.stall_monitor import StallMonitor
+from bridge.process.bridge_revoking import BridgeRevoking
 from bridge.process.drain import drain
 from bridge.process.fd_limit import connection_limits
 from bridge.process.memory_guard import MemoryGuard
+from bridge.process.memory_returner import MemoryReturner
 from bridge.process.memory_usage import read_usage
 from bridge.process.metrics_federation import MetricsFederation
+from bridge.process.worker import WorkerSettings
 from bridge.telemetry.loop_lag import LoopLag
 from bridge.telemetry.metrics import Metrics
 from bridge.telemetry.version import bridge_version
+from bridge.web.admin.inspector import Inspector
+from bridge.web.admin.inspector_handlers import InspectorHandlers
+from bridge.web.admin.revoking import Revoking, revoke_handler
 from bridge.web.admission import Admission
 from bridge.web.context import WebContext
 from bridge.web.listener import Listener
@@ -28,7 +38,17 @@ from bridge.web.probes import ProbeHandlers
 from bridge.web.routes import admin_application, application
 from bridge.web.schema_cache import SchemaCache
 
-from .factories import backend, endpoints, listener_certificate, live_settings, web_settings
+from .factories import (
+    authenticator,
+    backend,
+    endpoints,
+    listener_certificate,
+    live_settings,
+    operator_token,
+    query_rules,
+    stream_limits,
+    web_settings,
+)
 from .metric_bindings import bind_metrics
 
 logger = logging.getLogger(__name__)
@@ -38,44 +58,64 @@ CERTIFICATE_CHECK_INTERVAL = 10.0
 
 
 class Bridge:
-    """A bridge in this event loop. `federation`: metrics shared with other workers.
+    """A bridge in this event loop. `worker`: it is one of several that share the port.
+
+    `wall_clock`: seconds since the epoch, by which credentials expire.
 
     Raises:
         TlsError: certificate files, the listener's or the tier's, can't be used.
+        ConfigError: files of keys, secrets or revocations can't be used.
 
     """
 
-    def __init__(self, config: Config, *, federation: MetricsFederation | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        worker: WorkerSettings | None = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
         self._config = config
-        self._federation = federation
+        self._federation: MetricsFederation | None = None
+        if worker is not None:
+            self._federation = MetricsFederation(worker.directory, worker.name)
         self._certificate = listener_certificate(config)
         self._max_sockets, max_streams = connection_limits(config.max_connections)
         self.metrics = Metrics()
         self._loop_lag = LoopLag()
         self._endpoints = endpoints(config)
-        tier = backend(config, self._endpoints)
+        tier, rules = backend(config, self._endpoints), query_rules(config)
         self._hub = Hub(
             backend=tier,
-            settings=live_settings(config),
+            settings=replace(live_settings(config), wall_clock=wall_clock),
             observer=self.metrics,
+            rules=rules,
         )
         stall_monitor = StallMonitor(stall=config.stall_timeout)
         self._memory = MemoryGuard(
             read=lambda: read_usage(config.memory_limit), cut=stall_monitor.shed
         )
         self._admission = Admission(
-            limit=max_streams,
-            limit_per_ip=config.max_connections_per_ip,
-            rate=config.accept_rate,
-            memory_short=lambda: self._memory.short,
+            stream_limits(config, max_streams), memory_short=lambda: self._memory.short
         )
         self.context = WebContext(
             hub=self._hub,
             stall_monitor=stall_monitor,
             admission=self._admission,
             settings=web_settings(config),
-            schemas=SchemaCache(tier),
+            authenticator=authenticator(
+                config, ticket_key=worker.ticket_key if worker else None, clock=wall_clock
+            ),
+            schemas=SchemaCache(tier, rules=rules),
         )
+        self._revoking = BridgeRevoking(
+            Revoking(self.context.authenticator, self._hub),
+            standing=self.context.authenticator.revocations.standing,
+            clock=wall_clock,
+            worker=worker,
+            file=config.revocations,
+        )
+        self._admin_token = operator_token(config)
         self._probes = ProbeHandlers(
             reasons=self.unready_reasons, replicas=self._replicas, exposition=self._exposition
         )
@@ -116,6 +156,7 @@ class Bridge:
         )
         if self._federation is not None:
             await self._federation.join(self.metrics.exposition)
+        await self._revoking.join()
         if config.admin_listen is not None:
             await self._open_admin(await bind(*config.admin_listen, reuse_port=shared))
         tier = format_addresses(config.upstream)
@@ -133,14 +174,34 @@ class Bridge:
     def start_background_tasks(self) -> None:
         """Start what a bridge does beside serving, on a listener of its own or not."""
         self._start_task(self._memory.run(), "memory guard")
+        returner = MemoryReturner(
+            lambda: self._listeners.connections if self._listeners is not None else 0
+        )
+        self._start_task(returner.run(), "memory returner")
+        self._start_task(self._revoking.watch_file(), "revocations file")
+        for store in self.context.authenticator.key_stores:
+            self._start_task(store.keep_current(), "keys of tokens")
 
     async def _open_admin(self, sockets: list[socket.socket]) -> None:
+        inspector = InspectorHandlers(Inspector(self._hub, self._replicas), self._ask_to_drain)
         app = admin_application(
-            self.context, self._probes, loopback=is_loopback(sockets[0].getsockname()[0])
+            self.context,
+            self._probes,
+            loopback=is_loopback(sockets[0].getsockname()[0]),
+            token=self._admin_token,
+            commands={
+                "revoke": revoke_handler(self._revoking.revoke),
+                "drain": inspector.ask_to_drain,
+            },
+            inspector=inspector,
         )
         self._admin = Listener(app, sockets)
         await self._admin.open()
         logger.info("metrics and health at %s", self._admin.url)
+
+    def _ask_to_drain(self) -> None:
+        """Have the process drain and end, as SIGTERM does; all workers, where there are several."""
+        os.kill(os.getppid() if self._federation is not None else os.getpid(), signal.SIGTERM)
 
     def _start_task(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._tasks.append(asyncio.create_task(work, name=name))
@@ -168,6 +229,8 @@ class Bridge:
             reasons.append("no more connections to give")
         if self._memory.short:
             reasons.append("short of memory")
+        if any(store.current is None for store in self.context.authenticator.key_stores):
+            reasons.append("no keys to verify tokens")
         if not await self._endpoints.reachable():
             reasons.append("no tier reachable")
         # A drain may have begun during the await.
@@ -207,15 +270,19 @@ class Bridge:
         """Release everything: upstream calls, connections, channels."""
         self._loop_lag.stop()
         self.context.idle_timers.stop()
+        self.context.authenticator.watch.stop()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        for store in self.context.authenticator.key_stores:
+            await store.close()
         await self._hub.close()
         await self.context.schemas.close()
         for listener in (self._listeners, self._admin):
             if listener is not None:
                 await listener.close()
+        await self._revoking.leave()
         if self._federation is not None:
             await self._federation.leave()
         await self._endpoints.close()

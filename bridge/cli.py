@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
@@ -12,8 +11,10 @@ from bridge.config.command_line import ConfigCommand, config_options
 from bridge.config.loader import PREFIX, VARIABLES, ConfigError, Setting, resolve, show
 from bridge.config.options import BY_KEY, Config
 from bridge.config.service_links import log_service_links
+from bridge.core.errors import Failed
+from bridge.core.query import LiveQuery
+from bridge.core.query_parser import parse_query
 from bridge.process.announcement import announce
-from bridge.process.metrics_federation import MetricsFederation
 from bridge.process.run import run_event_loop, run_service, stop_at_end_of_stdin, stop_signal
 from bridge.process.supervisor import Supervisor, WorkerError
 from bridge.process.worker import WorkerSettings
@@ -22,11 +23,13 @@ from bridge.telemetry.version import bridge_version
 from bridge.tls.pem import TlsError
 
 from .app import Bridge
+from .check import check_tier
 from .demo import DemoError
 from .demo import demo as run_demo
-from .factories import endpoints, listener_certificate
+from .factories import authenticator, listener_certificate, operator_token
 from .tail import TailError
 from .tail import tail as run_tail
+from .tier_command import tier as tier_command
 from .verify.command import verify
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -52,6 +55,7 @@ def cli() -> None:
     """Group the commands."""
 
 
+cli.add_command(tier_command)
 cli.add_command(verify)
 
 
@@ -93,7 +97,10 @@ async def _serve(config: Config) -> None:
 
 async def _supervise(config: Config, options: Mapping[str, Setting]) -> None:
     stop = stop_signal()
-    listener_certificate(config)  # a file that can't be used is reported once, not by every worker
+    # Files that can't be used are reported once, not by every worker.
+    listener_certificate(config)
+    authenticator(config)
+    operator_token(config)
     await Supervisor(config, options, on_listening=announce).run(stop)
 
 
@@ -109,8 +116,8 @@ def worker() -> None:
 async def _work(settings: WorkerSettings, config: Config) -> None:
     stop = stop_signal()
     await stop_at_end_of_stdin(stop)
-    federation = MetricsFederation(settings.directory, settings.name)
-    await run_service(Bridge(config, federation=federation), stop=stop, on_listening=announce)
+    bridge = Bridge(config, worker=settings)
+    await run_service(bridge, stop=stop, on_listening=announce)
 
 
 # ------------------------------------------------------------ check
@@ -118,32 +125,36 @@ async def _work(settings: WorkerSettings, config: Config) -> None:
 
 @cli.command(cls=ConfigCommand)
 @config_options
-def check(*, file: str | None, **flags: str | None) -> None:
-    """Check the configuration and connect to the tier.
+@click.option("--query", metavar="JSON", help="Live query that the tier must serve.")
+def check(*, file: str | None, query: str | None, **flags: str | None) -> None:
+    """Check the configuration, and ask the tier as streams do.
 
-    It takes the options of `serve`. Exit codes: 1 no tier is reachable, 2 invalid configuration.
+    It takes the options of `serve`. A Subscribe is opened at every address. Exit codes: 1 no tier
+    is reachable, 2 invalid configuration.
     """
     try:
         config, _ = resolve(flags, os.environ, file)
         _require_upstream(config)
         listener_certificate(config)
+        authenticator(config)
+        operator_token(config)
+        wanted = parse_query(query) if query is not None else None
     except (ConfigError, TlsError) as error:
         raise click.UsageError(str(error)) from None
+    except Failed as failed:
+        raise click.UsageError(f"--query: {failed.text()}") from None
     click.echo("configuration: ok")
-    if not _run(_reach(config)):
+    if not _run(_check(config, wanted)):
         addresses = ", ".join(tier.address for tier in config.upstream)
         raise click.ClickException(f"no tier reachable at {addresses}")
 
 
-async def _reach(config: Config) -> bool:
-    """Connect to each address of the tier; returns whether one is reachable."""
+async def _check(config: Config, query: LiveQuery | None) -> bool:
+    """Print what is at each address of the tier; returns whether one is reachable."""
     any_reachable = False
-    for tier in config.upstream:
-        replicas = endpoints(replace(config, upstream=(tier,)))
-        reachable = await replicas.reachable(within=5)
-        await replicas.close()
-        click.echo(f"{tier.address}: {'reachable' if reachable else 'not reachable'}")
-        any_reachable |= reachable
+    async for finding in check_tier(config, query):
+        click.echo(f"{finding.address}: {finding.text}")
+        any_reachable |= finding.ok
     return any_reachable
 
 
@@ -152,16 +163,18 @@ def _require_upstream(config: Config) -> None:
         raise ConfigError("--upstream is needed: where is the tier? (for a look: `demo`)")
 
 
-# ------------------------------------------------------------ demo, tier, tail
+# ------------------------------------------------------------ demo, tail
 
 
-def _listen(default: str, text: str) -> Callable[[F], F]:
-    return click.option(
-        "--listen", metavar="HOST:PORT", default=default, show_default=True, help=text
-    )
-
-
-_speed = click.option(
+@cli.command()
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    default="127.0.0.1:8080",
+    show_default=True,
+    help="Address for browsers. Port 0 picks a free port.",
+)
+@click.option(
     "--speed",
     metavar="N",
     type=click.FloatRange(0),
@@ -169,11 +182,6 @@ _speed = click.option(
     show_default=True,
     help="Simulated seconds per second.",
 )
-
-
-@cli.command()
-@_listen("127.0.0.1:8080", "Address for browsers. Port 0 picks a free port.")
-@_speed
 @click.option(
     "--allowed-origins",
     metavar=BY_KEY["allowed_origins"].metavar,
@@ -186,48 +194,6 @@ def demo(*, listen: str, speed: float, allowed_origins: str | None) -> None:
     """
     set_up_logging(log_format="text", level="warning")
     _run(run_demo(listen, speed=speed, allowed_origins=allowed_origins, on_listening=announce))
-
-
-@cli.command()
-@_listen("127.0.0.1:50051", "Address for bridges: HOST:PORT or unix:/PATH.")
-@click.option(
-    "--database",
-    metavar="URL",
-    help="Database to serve: sqlite:///PATH. Default: a private database of flights.",
-)
-@click.option(
-    "--replay/--no-replay",
-    default=None,
-    help="Play the day of flights into the database. Default: only into a private one.",
-)
-@_speed
-@click.option(
-    "--start",
-    metavar="HH:MM",
-    default="05:00",
-    show_default=True,
-    help="Time of day at which the replay starts.",
-)
-@click.option("--until-stdin-closes", is_flag=True, hidden=True)
-def tier(*, until_stdin_closes: bool, **options: Any) -> None:
-    """Run the embedded live-query tier alone.
-
-    Every table of its database is an entity. It also serves gRPC health and reflection.
-    """
-    set_up_logging(log_format="text", level="warning")
-    try:
-        _run(_tier(options, until_stdin_closes=until_stdin_closes))
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-
-
-async def _tier(options: dict[str, Any], *, until_stdin_closes: bool) -> None:
-    from livetier.server import TierOptions, run_tier  # noqa: PLC0415 - `serve` starts without it
-
-    stop = stop_signal()
-    if until_stdin_closes:
-        await stop_at_end_of_stdin(stop)
-    await run_tier(TierOptions(**options), on_listening=announce, stop=stop)
 
 
 @cli.command(

@@ -55,7 +55,7 @@ async def demo(
 
 def demo_config(listen: str, upstream: str, allowed_origins: str | None = None) -> Config:
     """Return the configuration of the demo's bridge: defaults, and the page."""
-    flags = {"listen": listen, "upstream": upstream, "explorer": "on"}
+    flags = {"listen": listen, "upstream": upstream, "explorer": "on", "auth": "none"}
     return resolve({**flags, "allowed_origins": allowed_origins}, environ={})[0]
 
 

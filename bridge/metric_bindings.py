@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from bridge.live.hub import Hub
 from bridge.process.memory_guard import MemoryGuard
+from bridge.telemetry.limited_handler import suppressed_lines
 from bridge.telemetry.loop_lag import LoopLag
 from bridge.telemetry.metrics import Metrics
 from bridge.tls.reloading import ReloadableFiles
@@ -27,6 +28,9 @@ def bind_metrics(
     bind = metrics.bind
     bind("connections", lambda: stream_log.open)
     bind("refusals", lambda: stream_log.refused)
+    bind("limited", lambda: stream_log.limited)
+    bind("lingering", lambda: hub.limiter.lingering)
+    bind("lingering_evictions", lambda: hub.limiter.evicted)
     bind("sockets", sockets)
     bind("subscriptions", lambda: hub.subscriptions)
     bind("draining", lambda: float(hub.draining))
@@ -39,6 +43,7 @@ def bind_metrics(
     bind("loop_lag_max_seconds", lambda: loop_lag.max)
     bind("memory_used_bytes", lambda: memory.usage.used if memory.usage else {})
     bind("memory_limit_bytes", lambda: memory.usage.limit if memory.usage else {})
+    bind("log_lines_suppressed", suppressed_lines)
     bind("memory_cuts", lambda: memory.cut_clients)
     if certificate is not None:
         bind("certificate_reloads", lambda: certificate.reloads)

@@ -26,7 +26,9 @@ class ConfigCommand(click.Command):
         widths = [max(len(left) for left, _ in section) for _, section in sections]
         for (title, section), width in zip(sections, widths, strict=True):
             with formatter.section(title):
-                formatter.write_dl(section, col_spacing=2 + max(widths) - width)
+                formatter.write_dl(
+                    section, col_max=max(widths), col_spacing=2 + max(widths) - width
+                )
 
 
 def _join(_context: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> str | None:

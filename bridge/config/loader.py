@@ -5,6 +5,7 @@ nearest known one.
 """
 
 import difflib
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -12,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .auth_rules import broken_auth_rule
 from .options import BY_KEY, OPTIONS, Config, Option
 from .service_links import is_service_link
 
 PREFIX = "BRIDGE_"
 VARIABLES = {option.variable: option for option in OPTIONS}
 # The pages of `--explorer on`, beside `/`, which is no base path.
-_PAGE_PATH = re.compile(r"/explorer(/.+)?|/client/livequery\.js")
+_PAGE_PATH = re.compile(r"/explorer(/.+)?|/client(/.+)?")
 
 
 class ConfigError(ValueError):
@@ -124,6 +126,8 @@ def _to_text(value: Any, where: str) -> str:
         return str(value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ",".join(value)
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        return json.dumps(value)
     raise ConfigError(f"{where}: a text, a number, true or false, or a list of texts is needed")
 
 
@@ -134,9 +138,8 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 def _check(config: Config) -> None:
     """Check rules that concern more than one option, or its value 0. Raises ConfigError."""
-    for name in config.scope:
-        if name not in config.forward_metadata:
-            raise ConfigError(f"--scope {name}: only what --forward-metadata names can be a scope")
+    if broken := broken_auth_rule(config):
+        raise ConfigError(broken)
     if bool(config.upstream_cert) != bool(config.upstream_key):
         given, other = ("cert", "key") if config.upstream_cert else ("key", "cert")
         raise ConfigError(f"--upstream-{given} needs --upstream-{other}: they go together")
@@ -163,8 +166,13 @@ def _check(config: Config) -> None:
 def show(settings: Mapping[str, Setting]) -> str:
     """Return the configuration as a TOML file; a comment names the source of each value."""
     lines = [
-        (f'{option.name} = "{settings[option.key].text}"', settings[option.key].source)
+        (f"{option.name} = {_toml(settings[option.key].text)}", settings[option.key].source)
         for option in OPTIONS
     ]
     width = max(len(line) for line, _ in lines)
     return "\n".join(f"{line:<{width}}  # {source}" for line, source in lines)
+
+
+def _toml(text: str) -> str:
+    """Return a text as a TOML string: a literal one where it has quotes (TOML 1.0, Strings)."""
+    return f"'{text}'" if '"' in text and "'" not in text else f'"{text}"'

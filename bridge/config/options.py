@@ -12,8 +12,11 @@ from typing import Any, Final, Literal, TypeVar
 from bridge.core.address import TierAddress
 from bridge.core.forwarded import TrustedProxies
 from bridge.core.origin_list import OriginList
+from bridge.core.query_rules import EntityRule
 
 from . import hosts, values
+from .entity_rules import entity_rules
+from .issuer_table import IssuerTable, issuer_tables
 from .values import ListenAddress
 
 T = TypeVar("T")
@@ -25,6 +28,7 @@ class OptionGroup(enum.StrEnum):
     TIER = "Tier"
     LISTENER = "Listener"
     BROWSERS = "Browsers and origins"
+    CREDENTIALS = "Credentials"
     LIMITS = "Limits"
     TIMING = "Timing"
     PROCESS = "Process"
@@ -98,6 +102,14 @@ class Config:
         "ADDRESS,…",
         help="Addresses of the tier, separated by commas. "
         "Each is HOST:PORT, dns:///NAME:PORT or unix:/PATH.",
+    )
+    upstream_protocol: Literal["livequery.v1", "fabriq.v1"] = option(
+        OptionGroup.TIER,
+        values.choice("livequery.v1", "fabriq.v1"),
+        "PROTOCOL",
+        default="livequery.v1",
+        help="Protocol of the tier: livequery.v1, the contract's, or fabriq.v1, that of fabriq's "
+        "own server.",
     )
     upstream_tls: bool = _switch(
         OptionGroup.TIER,
@@ -209,6 +221,90 @@ class Config:
         default="off",
         help="Expect a PROXY protocol header, version 1 or 2, on connections of --trusted-proxies.",
     )
+    auth: Literal["forward", "jwt", "none"] | None = option(
+        OptionGroup.CREDENTIALS,
+        values.auth_mode,
+        "forward|jwt|none",
+        help="Who judges credentials: the tier, the bridge, or nobody. "
+        "It must be said unless --listen is a loopback address; there forward is the default.",
+    )
+    jwt_keys: str | None = option(
+        OptionGroup.CREDENTIALS,
+        values.optional_key_location,
+        "FILE|URL",
+        help="Keys that verify tokens: a PEM or JWKS file, or the https URL of a JWKS. "
+        "secret:FILE is a file whose text is a secret.",
+    )
+    jwt_ca: str | None = _file(
+        OptionGroup.CREDENTIALS,
+        help="Require a certificate signed by this CA (PEM file) of the URL in --jwt-keys.",
+    )
+    jwt_issuer: str | None = option(
+        OptionGroup.CREDENTIALS,
+        values.optional_text,
+        "NAME",
+        help="`iss` that a token must have.",
+    )
+    jwt_audience: tuple[str, ...] = option(
+        OptionGroup.CREDENTIALS,
+        values.names,
+        "NAME,…",
+        help="`aud` of which a token must have one.",
+    )
+    jwt_algorithms: tuple[str, ...] = option(
+        OptionGroup.CREDENTIALS,
+        values.jwt_algorithms,
+        "NAME,…",
+        help="Signature algorithms that are accepted, each only with a key of its kind. "
+        "Default: RS256, ES256, EdDSA; HS256 with a secret.",
+    )
+    jwt_types: frozenset[str] = option(
+        OptionGroup.CREDENTIALS,
+        values.jwt_types,
+        "NAME,…",
+        default="JWT,at+jwt",
+        help="`typ` that a token may have, if it has one.",
+    )
+    jwt_leeway: float = option(
+        OptionGroup.CREDENTIALS,
+        values.duration,
+        "TIME",
+        default="30s",
+        help="Difference of clocks that is allowed for when times in tokens are judged.",
+    )
+    issuer: tuple[IssuerTable, ...] = option(
+        OptionGroup.CREDENTIALS,
+        issuer_tables,
+        "JSON",
+        help="Issuers of tokens, where there are several: [[issuer]] tables in the --config file. "
+        "Each has `issuer`, `audience` and `keys`, and may have `ca` and `algorithms`.",
+    )
+    claims_metadata: tuple[tuple[str, str], ...] = option(
+        OptionGroup.CREDENTIALS,
+        values.claims_metadata,
+        "CLAIM=NAME,…",
+        help="Claims that are sent to the tier, each under a name. "
+        "What a client sends under that name is dropped.",
+    )
+    auth_cookie: str | None = option(
+        OptionGroup.CREDENTIALS,
+        values.cookie_name,
+        "NAME",
+        help="Cookie that may hold a credential.",
+    )
+    ticket_key: str | None = _file(
+        OptionGroup.CREDENTIALS,
+        help="File with the secret that seals tickets, 32 characters at least. Replicas share it. "
+        "Default: drawn at the start.",
+    )
+    revocations: str | None = _file(
+        OptionGroup.CREDENTIALS,
+        help="File of revocations, one JSON object a line. It is read again when it changes.",
+    )
+    admin_token: str | None = _file(
+        OptionGroup.CREDENTIALS,
+        help="File with the bearer token of operators, for commands at --admin-listen.",
+    )
     max_connections: int = option(
         OptionGroup.LIMITS,
         values.count,
@@ -230,6 +326,80 @@ class Config:
         default="0",
         help="Maximum number of new streams per second. A burst may be twice as large. "
         "Streams beyond it get 503. 0 is no limit.",
+    )
+    accept_rate_per_ip: int | None = option(
+        OptionGroup.LIMITS,
+        values.count_or_auto,
+        "N",
+        default="auto",
+        help="Maximum number of new streams per second and client address. A burst may be twice as "
+        "large. auto is 500. 0 is no limit.",
+    )
+    max_connections_per_identity: int = option(
+        OptionGroup.LIMITS,
+        values.count,
+        "N",
+        default="20",
+        help="Maximum number of open streams with one credential. 0 is no limit.",
+    )
+    max_subscriptions_per_socket: int = option(
+        OptionGroup.LIMITS,
+        values.count,
+        "N",
+        default="64",
+        help="Maximum number of subscriptions on one v1 socket. 0 is no limit.",
+    )
+    max_subscriptions_per_identity: int | None = option(
+        OptionGroup.LIMITS,
+        values.count_or_auto,
+        "N",
+        default="auto",
+        help="Maximum number of subscriptions of one identity, on all its streams. "
+        "auto is 1000. 0 is no limit.",
+    )
+    max_queries_per_identity: int | None = option(
+        OptionGroup.LIMITS,
+        values.count_or_auto,
+        "N",
+        default="auto",
+        help="Maximum number of different queries of one identity. auto is 500. 0 is no limit.",
+    )
+    max_queries: int = option(
+        OptionGroup.LIMITS,
+        values.count,
+        "N",
+        default="10000",
+        help="Maximum number of different queries, which is upstream calls. 0 is no limit.",
+    )
+    max_lingering: int = option(
+        OptionGroup.LIMITS,
+        values.count,
+        "N",
+        default="1000",
+        help="Maximum number of upstream calls kept by --linger; beyond it the oldest is ended. "
+        "0 is no limit.",
+    )
+    command_rate: int = option(
+        OptionGroup.LIMITS,
+        values.count,
+        "N",
+        default="10",
+        help="Maximum number of commands per second on a WebSocket. A burst may be 16 times as "
+        "large. Commands beyond it wait. 0 is no limit.",
+    )
+    max_conditions: int = option(
+        OptionGroup.LIMITS,
+        values.conditions,
+        "N",
+        default="256",
+        help="Maximum number of conditions of a query, 1 to 256.",
+    )
+    entities: tuple[EntityRule, ...] = option(
+        OptionGroup.LIMITS,
+        entity_rules,
+        "NAME=ROWS,…",
+        help="Entities that may be asked for, each with its maximum `limit`; * is all others. "
+        "CLAIM=VALUE:NAME=ROWS is for callers with that claim. Default: every entity.",
     )
     max_rows: int = option(
         OptionGroup.LIMITS,
@@ -273,6 +443,14 @@ class Config:
         default="auto",
         help="Memory limit. Near it, new streams are refused; then the slowest clients are cut. "
         "auto is the container's limit. 0 is no limit.",
+    )
+    max_stream_life: float = option(
+        OptionGroup.TIMING,
+        values.duration,
+        "TIME",
+        default="1h",
+        help="Time after which a stream ends, 10 % more or less; its client comes back. "
+        "0 is no limit.",
     )
     linger: float = option(
         OptionGroup.TIMING,

@@ -6,11 +6,14 @@ A parser raises ValueError; its message says what is expected, with an example.
 import ipaddress
 import re
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from bridge.core.address import TierAddress, parse_address
 from bridge.core.forwarded import TrustedProxies
 from bridge.core.metadata import check_name
+from bridge.core.query_parser import MAX_CONDITIONS
+
+from .issuer_table import algorithms, key_location
 
 T = TypeVar("T", bound=str)
 
@@ -65,6 +68,18 @@ def count(text: str) -> int:
     return int(text)
 
 
+def count_or_auto(text: str) -> int | None:
+    """Parse a whole number, 0 or more, or `auto`; returns None for `auto`."""
+    return None if text == "auto" else count(text)
+
+
+def conditions(text: str) -> int:
+    """Parse a number of conditions, 1 to MAX_CONDITIONS."""
+    if not re.fullmatch(r"\d{1,3}", text) or not 1 <= int(text) <= MAX_CONDITIONS:
+        raise ValueError(f"a whole number, 1 to {MAX_CONDITIONS}, is needed")
+    return int(text)
+
+
 def workers(text: str) -> int:
     """Parse a number of worker processes, 1 to MAX_WORKERS."""
     if not re.fullmatch(r"\d{1,2}", text) or not 1 <= int(text) <= MAX_WORKERS:
@@ -109,6 +124,52 @@ def optional_text(text: str) -> str | None:
     """Parse a name or the path of a file; returns None for an empty text."""
     if "\0" in text:
         raise ValueError("a path has no NUL")
+    return text or None
+
+
+# ------------------------------------------------------------ credentials
+
+
+def auth_mode(text: str) -> Literal["forward", "jwt", "none"] | None:
+    """Parse who judges credentials; returns None for an empty text: it was not said."""
+    parse: Callable[[str], Literal["forward", "jwt", "none"]] = choice("forward", "jwt", "none")
+    return parse(text) if text else None
+
+
+def optional_key_location(text: str) -> str | None:
+    """Parse the path of a file or an https URL; returns None for an empty text."""
+    return key_location(text) if optional_text(text) else None
+
+
+def jwt_algorithms(text: str) -> tuple[str, ...]:
+    """Parse names of signature algorithms; there may be none."""
+    return algorithms(names(text))
+
+
+def jwt_types(text: str) -> frozenset[str]:
+    """Parse values of `typ`; returns them in lower case, without `application/`."""
+    found = frozenset(name.lower().removeprefix("application/") for name in names(text))
+    if not found:
+        raise ValueError("a type is needed, as in JWT,at+jwt")
+    return found
+
+
+def claims_metadata(text: str) -> tuple[tuple[str, str], ...]:
+    """Parse `CLAIM=NAME` pairs. A claim may be a URL, so the last = counts."""
+    pairs = []
+    for item in names(text):
+        claim, equals, name = item.rpartition("=")
+        if not equals or not claim:
+            raise ValueError("CLAIM=NAME is needed, as in tenant=x-tenant")
+        check_name(name.lower())
+        pairs.append((claim, name.lower()))
+    return tuple(pairs)
+
+
+def cookie_name(text: str) -> str | None:
+    """Parse the name of a cookie (RFC 6265 §4.1.1); returns None for an empty text."""
+    if text and not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", text):
+        raise ValueError("this is no name of a cookie")
     return text or None
 
 

@@ -112,7 +112,8 @@ class Failed(Exception):  # noqa: N818 - reads as what happened: `except Failed`
 
     `message` is for the client: it names no host and quotes no internal text. `field` is the path
     of the offending member (`where[1].or[0].op`). `retry_after` is in seconds. `code` is the gRPC
-    name of the tier's status, where several share a row. `source` is who said that status.
+    name of the tier's status, where several share a row. `source` is who said that status. `limit`
+    names the limit that was reached, as metrics do.
     """
 
     def __init__(
@@ -124,13 +125,20 @@ class Failed(Exception):  # noqa: N818 - reads as what happened: `except Failed`
         retry_after: float | None = None,
         code: str | None = None,
         source: StatusSource = StatusSource.TIER,
+        cause: str = "",
+        limit: str | None = None,
     ) -> None:
         super().__init__(message)
+        self.cause = cause
+        """Why it failed, for our log: no client sees it, and it has no words of the tier."""
+        self.replica = ""
+        """Where it failed, for our log; empty where no replica was asked."""
         self.kind = kind
         self.message = message
         self.field = field
         self.retry_after = retry_after
         self.source = source
+        self.limit = limit
         self._code = code
 
     @property

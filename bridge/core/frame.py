@@ -23,6 +23,7 @@ from .op import NAMES, Op
 from .value import Cursor
 
 _ENTER = Op.ENTER  # reading an Enum's attribute costs more than the rest of `_enter_frame`
+_MAX_EXCERPT = 200
 _LINE_BREAKING = re.compile(r"[\r\n\0]")
 
 
@@ -66,6 +67,16 @@ class Frame(msgspec.Struct, frozen=True, eq=False, gc=False):
         """The row as encoded in `data`, empty for none."""
         # An encoded id can't contain this: its quotes are escaped.
         return self.body.partition(b',"row":')[2]
+
+
+class UnreadableFrame(Frame, frozen=True, eq=False, gc=False):
+    """A change that must not reach a client: its `data` is empty.
+
+    `reason` says why; `excerpt` is the beginning of its row, for debugging.
+    """
+
+    reason: str = ""
+    excerpt: bytes = b""
 
 
 def encode(  # noqa: PLR0917 - the members of the schema's LiveDelta, in its order
@@ -123,9 +134,15 @@ def encode_with_cursor(  # noqa: PLR0917 - as `encode`
         except FAST_ERRORS:
             data = b""
     if not data:
-        data = _encode_unescaped(op, agg_id, version, row, old_index, new_index, cursor, stream_id)
-        if not data:
-            cursor = b""
+        try:
+            data = _encode_unescaped(
+                op, agg_id, version, row, old_index, new_index, cursor, stream_id
+            )
+        except UnreadableError as error:
+            return UnreadableFrame(
+                op, agg_id, version, b"", old_index, new_index, stream_id, b"", at,
+                reason=str(error), excerpt=row[:_MAX_EXCERPT],
+            )  # fmt: skip
     return Frame(op, agg_id, version, cursor, old_index, new_index, stream_id, escape(data), at)
 
 
@@ -139,14 +156,11 @@ def _encode_unescaped(  # noqa: PLR0917 - as `encode`
     cursor: bytes,
     stream_id: str,
 ) -> bytes:
-    """Encode any delta without HTML escaping; empty if it must not reach a client."""
+    """Encode any delta without HTML escaping. Raises UnreadableError."""
     if not cursor:
-        return b""
-    try:
-        body = _body(agg_id, version, unescaped_row(row) if row else b"")
-        return b"%b%b%b" % (_prefix(op), body, _suffix(old_index, new_index, cursor, stream_id))
-    except UnreadableError:
-        return b""
+        raise UnreadableError("a cursor with a number that is not finite, or bad JSON")
+    body = _body(agg_id, version, unescaped_row(row) if row else b"")
+    return b"%b%b%b" % (_prefix(op), body, _suffix(old_index, new_index, cursor, stream_id))
 
 
 def reencode(op: int, row: Frame, old_index: int, new_index: int, stream_id: str = "") -> Frame:
@@ -154,6 +168,14 @@ def reencode(op: int, row: Frame, old_index: int, new_index: int, stream_id: str
     suffix = _suffix(old_index, new_index, row.cursor, stream_id)
     data = b"%b%b%b" % (_prefix(op), row.body, escape(suffix) if stream_id else suffix)
     return Frame(op, row.agg_id, row.version, row.cursor, old_index, new_index, stream_id, data)
+
+
+def without_id(frame: Frame) -> UnreadableFrame:
+    """Return a frame of a row that has no id, as unreadable: a mirror can't keep it."""
+    return UnreadableFrame(
+        frame.op, "", frame.version, b"", frame.old_index, frame.new_index, frame.stream_id,
+        b"", frame.at, reason="agg_id is missing", excerpt=frame.data[:_MAX_EXCERPT],
+    )  # fmt: skip
 
 
 _NO_FRAME = Frame(0, "", 0, b"", 0, 0, "", b"")

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from .deep_json import is_json
 from .value import Cursor, JsonText, Value
 
 
@@ -102,7 +103,10 @@ def _unescaped_row_slowly(row: bytes) -> bytes:
         _slow_decoder.decode(row.decode())
     except UnicodeDecodeError as error:
         raise UnreadableError("a row that is not UTF-8") from error
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        if not is_json(row.decode()):
+            raise UnreadableError("a row that is not JSON") from error
+    except ValueError as error:
         raise UnreadableError("a row that is not JSON") from error
     return _STRING_OR_WHITE.sub(rb"\1", row)
 

@@ -63,12 +63,14 @@ def parse_json(data: bytes | str) -> Any:
     except JsonError:
         raise
     except ValueError as error:
-        raise JsonError(_syntax_message(error)) from error
+        raise JsonError(_syntax_message(text, error)) from error
     _check_tree(tree, MAX_DEPTH, surrogates=_SURROGATE_ESCAPE.search(text) is not None)
     return tree
 
 
-def _syntax_message(error: ValueError) -> str:
+def _syntax_message(text: str, error: ValueError) -> str:
+    if text.startswith("\ufeff"):
+        return "not JSON: it begins with a byte order mark (RFC 8259 §8.1)"
     if isinstance(error, json.JSONDecodeError):
         return f"not JSON: {error.msg} at character {error.pos}"
     return "not JSON"

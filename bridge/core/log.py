@@ -77,6 +77,10 @@ class Log:
         """Return a bundle of groups that ends at the head."""
         return Bundle(groups, self._token, self.head)
 
+    def held(self) -> Sequence[Change]:
+        """Return the groups held: those after `tail`, in order."""
+        return tuple(self._groups)
+
     def backlog(self, position: int) -> tuple[int, int]:
         """Return the bytes and the frames between a position held and the head."""
         at = position - self.tail

@@ -1,14 +1,46 @@
 """Metadata: which request headers may be forwarded to the tier, and which sharing ignores."""
 
 import re
+from typing import Final
 
 METADATA_VALUE = re.compile(r"[ -~]*")
 """Visible ASCII and spaces (gRPC over HTTP/2, "Custom-Metadata")."""
-TRACE_HEADER = re.compile(
-    r"traceparent|tracestate|baggage|b3|x-b3-.*|x-request-id|x-correlation-id|"
-    r"x-trace-id|x-cloud-trace-context|x-amzn-trace-id|uber-trace-id"
+TRACING_HEADERS: Final[dict[str, tuple[str, ...]]] = {
+    "W3C Trace Context, Baggage": ("traceparent", "tracestate", "baggage"),
+    "B3 (Zipkin, Istio)": ("b3", "x-b3-*"),
+    "Jaeger": ("uber-trace-id", "uberctx-*", "jaeger-debug-id", "jaeger-baggage"),
+    "OpenTracing, LightStep": ("ot-tracer-*", "x-ot-span-context"),
+    "Sentry": ("sentry-trace",),
+    "Datadog": ("x-datadog-*",),
+    "New Relic": ("newrelic", "x-newrelic-*"),
+    "Elastic": ("elastic-apm-traceparent",),
+    "Dynatrace": ("x-dynatrace", "x-ruxit-*"),
+    "Google": ("x-cloud-trace-context",),
+    "Amazon": ("x-amzn-trace-id", "x-amzn-requestid", "x-amz-cf-id"),
+    "Azure": ("request-context", "x-ms-client-request-id", "x-ms-request-id"),
+    "Request and correlation ids": (
+        "x-request-id",
+        "request-id",
+        "x-correlation-id",
+        "correlation-id",
+        "x-trace-id",
+        "x-span-id",
+        "x-client-trace-id",
+        "x-envoy-attempt-count",
+    ),
+}
+"""Headers that differ from request to request, by who sends them; `*` stands for any ending.
+
+They are no part of a subscription's scope, forwarded or not, and pages may send them.
+"""
+TRACE_HEADER: Final = re.compile(
+    "|".join(
+        re.escape(name).replace(r"\*", "[a-z0-9_.-]*")
+        for names in TRACING_HEADERS.values()
+        for name in names
+    )
 )
-"""Headers that differ from request to request: they are no part of a subscription's scope."""
+"""Matches the names of `TRACING_HEADERS`, in lower case."""
 
 _FORBIDDEN = re.compile(
     r":.*|grpc-.*|content-.*|host|connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|"

@@ -5,12 +5,15 @@ loopback listener checks Host, too, against DNS rebinding: a page whose name res
 """
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 from .errors import Failed, Kind
 from .origin_list import OriginList, host_matches
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_VISIBLE = re.compile(r"[!-~]*")
+"""Parsers of URLs drop tabs and line breaks: what is compared must be what was sent."""
 NO_PAGES = frozenset(["file", "ftp", "ws", "wss"])
 """The other special schemes of WHATWG URL: no page has such an origin."""
 
@@ -22,6 +25,8 @@ def normalize_origin(origin: str) -> str:
         ValueError: it has no scheme, no host, or more than scheme, host and port.
 
     """
+    if not _VISIBLE.fullmatch(origin):
+        raise ValueError(f"{origin!r} is not visible ASCII")
     parts = urlsplit(origin)
     if not parts.scheme or parts.scheme in NO_PAGES or not parts.hostname:
         raise ValueError(f"{origin!r} is no origin")
@@ -32,8 +37,13 @@ def normalize_origin(origin: str) -> str:
     return site if port is None else f"{site}:{port}"
 
 
-def check_origin(origins: list[str], host: str, allowed: OriginList) -> str | None:
+def check_origin(
+    origins: list[str], host: str, allowed: OriginList, *, tls: bool = False
+) -> str | None:
     """Check the Origin headers of a request; return a foreign origin that is allowed, else None.
+
+    `tls`: the listener speaks TLS itself, so its own origin is `https`. Without, it may be either:
+    a proxy may have taken the TLS away.
 
     Raises:
         Failed: DENIED for an origin that is neither the listener's own nor listed.
@@ -47,16 +57,18 @@ def check_origin(origins: list[str], host: str, allowed: OriginList) -> str | No
     except ValueError:
         raise _denied() from None
     if name in allowed:
-        return None if _is_own(name, host) else origin
-    if _is_own(name, host):
+        return None if _is_own(name, host, tls=tls) else origin
+    if _is_own(name, host, tls=tls):
         return None
     raise _denied()
 
 
-def _is_own(origin: str, host: str) -> bool:
+def _is_own(origin: str, host: str, *, tls: bool) -> bool:
     """Return whether an origin has the host and port of Host; without a port, the scheme's."""
     scheme = origin.partition(":")[0]
     if scheme not in _DEFAULT_PORTS:  # an app's page: it has no host of ours
+        return False
+    if tls and scheme != "https":
         return False
     try:
         return normalize_origin(f"{scheme}://{host}") == origin
@@ -68,19 +80,24 @@ def check_loopback_host(host: str, allowed: OriginList, hosts: tuple[str, ...] =
     """Check the Host header of a request on a loopback listener.
 
     Raises:
-        Failed: DENIED unless it is localhost, a loopback address, a listed origin's host or one of
-            `hosts`.
+        Failed: DENIED unless it is localhost or below it, a loopback address, a listed origin's
+            host or one of `hosts`.
 
     """
     try:
-        name = urlsplit(f"//{host}").hostname or ""
+        name = (urlsplit(f"//{host}").hostname or "") if _VISIBLE.fullmatch(host) else ""
     except ValueError:
         name = ""
-    if name == "localhost" or is_loopback(name):
+    if is_localhost(name) or is_loopback(name):
         return
     if allowed.has_host(name) or host_matches(_bracket(name), hosts):
         return
     raise Failed(Kind.DENIED, "this listener is for localhost; list the page in --allowed-origins")
+
+
+def is_localhost(name: str) -> bool:
+    """Return whether a name is `localhost` or below it, which is loopback (RFC 6761 §6.3)."""
+    return f".{name.removesuffix('.')}".endswith(".localhost")
 
 
 def check_allowed_host(host: str, allowed: tuple[str, ...]) -> None:
@@ -91,6 +108,8 @@ def check_allowed_host(host: str, allowed: tuple[str, ...]) -> None:
 
 def _host_name(host: str) -> str:
     """Return the name in a Host header as `--allowed-hosts` has it; empty if there is none."""
+    if not _VISIBLE.fullmatch(host):
+        return ""
     try:
         parts = urlsplit(f"//{host}")
     except ValueError:

@@ -101,6 +101,6 @@ def check_arity(cursor: Cursor, sort: tuple[SortKey, ...]) -> None:
         )
 
 
-def bad_query(field: str, message: str) -> Failed:
-    """Return a failure for a query with a wrong value at a path."""
-    return Failed(Kind.BAD_QUERY, message, field=field)
+def bad_query(field: str, message: str, *, limit: str | None = None) -> Failed:
+    """Return a failure for a query with a wrong value at a path; `limit`: the one it is over."""
+    return Failed(Kind.BAD_QUERY, message, field=field, limit=limit)

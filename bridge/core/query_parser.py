@@ -112,7 +112,7 @@ def _limit(tree: Any, max_limit: int) -> int:
 def check_limit(limit: int, max_limit: int) -> None:
     """Refuse a `limit` above the configured one; `max_limit` 0 allows any."""
     if max_limit and limit > max_limit:
-        raise bad_query("limit", f"the largest limit here is {max_limit}")
+        raise bad_query("limit", f"the largest limit here is {max_limit}", limit="rows")
 
 
 def read_int32(tree: Any, field: str) -> int:
@@ -179,7 +179,7 @@ class _ConditionReader:
     def _condition(self, tree: Any, path: str, depth: int) -> Condition:
         self._count += 1
         if self._count > MAX_CONDITIONS:
-            raise bad_query(path, f"at most {MAX_CONDITIONS} conditions")
+            raise bad_query(path, f"at most {MAX_CONDITIONS} conditions", limit="conditions")
         members = _fold_keys(tree, path)
         column = _member(members, "column", str, "", field=f"{path}.column")
         operator = _member(members, "op", str, "", field=f"{path}.op")

@@ -10,26 +10,33 @@ There is one sequencer per call. A call that continues a lost one begins at the 
 `CallPosition`: to the tier they are one subscription, with one epoch and one sequence.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .batch import Batch, split_groups
-from .frame import Frame
+from .fault_detail import SnapshotCheck, describe
+from .frame import Frame, UnreadableFrame
 from .group import Change
 from .op import Op
 from .streamed_set import Mirror
 from .window import Rows, Window
 
 _RESET = int(Op.RESET)  # an Enum is slower to read and to compare than an int
+_NONE: tuple[tuple[str, str], ...] = ()
 _SEQ_LIMIT = 2**64  # the schema's sequence numbers are uint64; a tier may begin at any of them
 
 
 class Resync(Exception):  # noqa: N818 - what the caller has to do
-    """The call is lost for this window. `cause` is a metric label."""
+    """The call is lost for this window. `cause` is a metric label.
 
-    def __init__(self, cause: str) -> None:
+    `detail` is what was expected and what came, for the log; `excerpt` is of a row, for debugging.
+    """
+
+    def __init__(self, cause: str, detail: str = "", excerpt: bytes = b"") -> None:
         super().__init__(cause)
         self.cause = cause
+        self.detail = detail
+        self.excerpt = excerpt
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,8 @@ class Sequencer:
         self._reset_batch: Batch | None = None  # the batch that began the current snapshot
         self._snapshot_count = 1 if after else 0
         self._dropped = 0
+        self._notes: list[tuple[str, str]] = []
+        self._check = SnapshotCheck(ordered=isinstance(empty, Window))
         self._delivered_before = self._next_seq  # lower numbers are handed over; 0 is unknown
         self.last_delta: Frame | None = None
         """The last delta that was new, None before the first."""
@@ -111,6 +120,13 @@ class Sequencer:
         dropped, self._dropped = self._dropped, 0
         return dropped
 
+    def take_notes(self) -> Sequence[tuple[str, str]]:
+        """Return the irregularities since the last call: their cause and detail."""
+        if not self._notes:
+            return _NONE
+        notes, self._notes = self._notes, []
+        return notes
+
     def check_heartbeat(self, heartbeat: Heartbeat) -> None:
         """Compare a heartbeat with what has come.
 
@@ -119,10 +135,13 @@ class Sequencer:
 
         """
         epoch = heartbeat.epoch
-        if self._after and 0 < epoch < self._after.epoch:
-            raise Resync("gap")  # the tier does not continue where it said
+        if self._after and 0 < epoch < self._after.epoch:  # it does not continue where it said
+            raise Resync("gap", f"expected a heartbeat of epoch {self._after.epoch}, got {epoch}")
         if epoch >= self._epoch and self._next_seq and heartbeat.last_seq >= self._next_seq:
-            raise Resync("gap")
+            raise Resync(
+                "gap",
+                f"expected number {self._next_seq}, got a heartbeat after {heartbeat.last_seq}",
+            )
 
     def feed(self, batch: Batch) -> Iterator[Snapshot | Change]:
         """Process a batch; yields snapshots and groups in order.
@@ -141,14 +160,22 @@ class Sequencer:
         if batch.epoch > self._epoch:
             begins = bool(deltas) and deltas[0].op == Op.RESET
             if not begins and (deltas or batch.snapshot_complete):
-                raise Resync("epoch_without_reset")
+                first = describe(deltas[0]) if deltas else "snapshot_complete"
+                raise Resync(
+                    "epoch_without_reset",
+                    f"expected a reset as the first of epoch {batch.epoch}, got {first}",
+                )
             self._epoch = batch.epoch
         if self._begun and not self._in_snapshot and _all_changes(deltas):
             yield from split_groups(deltas)
         else:
             yield from self._process(deltas, batch)
+        if batch.snapshot_complete and not self._begun:
+            raise Resync("no_snapshot", "expected a reset before snapshot_complete")
         if batch.snapshot_complete and self._in_snapshot:
             self._in_snapshot = False
+            if self._check.fault:
+                self._notes.append(("snapshot", self._check.fault))
             self._snapshot_count += 1
             yield self._snapshot()
         if deltas:
@@ -169,12 +196,14 @@ class Sequencer:
         deltas = batch.deltas
         if not batch.first_seq:
             if deltas and self._after:
-                raise Resync("gap")
+                raise Resync("gap", f"expected number {self._next_seq}, got deltas without one")
             return deltas
         # The number of an empty batch, too, says what should have come before it.
         repeated = self._next_seq - batch.first_seq if self._next_seq else 0
         if repeated < 0:
-            raise Resync("gap")
+            raise Resync(
+                "gap", f"expected first_seq {self._next_seq} at most, got {batch.first_seq}"
+            )
         if repeated:
             self._dropped += min(repeated, len(deltas))
             deltas = deltas[repeated:]
@@ -190,7 +219,9 @@ class Sequencer:
         end = batch.first_seq + len(batch.deltas)
         new = batch.deltas and not (batch.first_seq and end <= self._next_seq)
         if new and self._after and batch.epoch < self._after.epoch:
-            raise Resync("gap")
+            raise Resync(
+                "gap", f"expected epoch {self._after.epoch}, got new deltas of {batch.epoch}"
+            )
         if batch.first_seq and batch.first_seq <= self._next_seq:
             self._next_seq = max(self._next_seq, end)
             self._delivered_before = self._delivered_before and self._next_seq
@@ -200,21 +231,30 @@ class Sequencer:
         for group in split_groups(deltas):
             for frame in group.frames:
                 if not frame.data:
-                    raise Resync("unreadable")
+                    raise _unreadable(frame)
                 if frame.op == _RESET:
                     self._begin_snapshot(batch)
             if self._in_snapshot:
+                self._check.add(group.frames)
                 self._mirror.reduce(group.frames)
             elif not self._begun:
-                raise Resync("no_snapshot")
+                first = describe(group.frames[0])
+                raise Resync("no_snapshot", f"expected a reset first, got {first}")
             else:
                 yield group
 
     def _begin_snapshot(self, batch: Batch) -> None:
         if batch.bare:
-            raise Resync("bare_reset")
+            raise Resync("bare_reset", "a bare reset: the tier sends no rows")
         self._in_snapshot = self._begun = True
+        self._check = SnapshotCheck(ordered=isinstance(self._mirror, Window))
         self._reset_batch = batch
+
+
+def _unreadable(frame: Frame) -> Resync:
+    if not isinstance(frame, UnreadableFrame):
+        return Resync("unreadable", describe(frame))
+    return Resync("unreadable", f"{describe(frame)}: {frame.reason}", frame.excerpt)
 
 
 def _all_changes(deltas: tuple[Frame, ...]) -> bool:

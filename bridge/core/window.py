@@ -13,6 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 from .diff import diff
+from .fault_detail import explain_misfit
 from .frame import Frame, leave_frame
 from .group import Change, Group
 from .op import Op
@@ -30,6 +31,8 @@ class ApplyResult(msgspec.Struct, frozen=True, gc=False):
 
     group: Change | None
     repairs: tuple[str, ...] = ()
+    misfit: str = ""
+    """The frame that contradicted the window, and what was expected; empty if none did."""
 
 
 class Window:
@@ -65,7 +68,9 @@ class Window:
             literal &= self._reduce_frame(frame)
             kept.append(frame)
         self._snapshot = None
+        misfit = ""
         if not literal:
+            misfit = Window(self.limit, before).find_misfit(group)
             self._truncate()
             kept = diff(before, self.snapshot(), group.stream_id)
             repairs.append("splice")
@@ -75,8 +80,18 @@ class Window:
         if not repairs:
             return ApplyResult(group)
         return ApplyResult(
-            Group(tuple(kept), group.stream_id, group.at) if kept else None, tuple(repairs)
+            Group(tuple(kept), group.stream_id, group.at) if kept else None, tuple(repairs), misfit
         )
+
+    def find_misfit(self, group: Change) -> str:
+        """Apply a group up to the first frame that does not fit; return what was expected of it."""
+        for frame in group.frames:
+            if self._is_stale(frame):
+                continue
+            at, size = self._index_of(frame), len(self._rows)
+            if not self._reduce_frame(frame):
+                return explain_misfit(frame, at, size)
+        return ""
 
     def _update_in_place(self, frame: Frame) -> bool:
         """Apply a valid update of one row, as most changes are; False if it is anything else."""

@@ -4,14 +4,29 @@ An adapter opens calls, which yield values of the core. gRPC is one adapter, a f
 another.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from bridge.core.batch import Batch
+from bridge.core.errors import Failed, Kind
 from bridge.core.query import LiveQuery
 from bridge.core.schema import Schema
 from bridge.core.sequencer import CallPosition, Heartbeat
+
+ACCEPTED: Final = "accepted, no `started`"
+"""The note on the cancellation of an open that was sent, and got no answer."""
+
+
+def unanswered(late: TimeoutError) -> Failed:
+    """Return the failure of an open that timed out: what was awaited then."""
+    accepted = ACCEPTED in getattr(late.__cause__, "__notes__", ())
+    message = "the tier accepted the call and sent no `started` in time"
+    return Failed(
+        Kind.DEADLINE,
+        message if accepted else "the tier did not answer in time",
+        cause=ACCEPTED if accepted else "no call could be made in time",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +38,25 @@ class Identity:
 
     Limits count by `holder`, whoever the credential names, and by `address`, the client's. None and
     "" are not counted: a verified credential needs no address beside it. Both make no difference
-    to equality.
+    to equality. Neither do `claims`: names and values of a verified credential's claims, for rules.
     """
 
     metadata: tuple[tuple[str, str], ...] = ()
     scope: tuple[tuple[str, str], ...] = ()
     holder: Hashable = field(default=None, compare=False)
     address: str = field(default="", compare=False)
+    claims: Collection[tuple[str, str]] = field(default=(), compare=False)
+    expires_at: float | None = None
+    """When the credential in `metadata` expires, in seconds since the epoch; None: never."""
+    credential: object = field(default=None, compare=False)
+    """What it was made from, for the floor above."""
 
     @property
     def counted_as(self) -> tuple[Hashable, ...]:
         """The keys under which limits count it."""
-        return tuple(key for key in (self.holder, self.address) if key)
+        if self.holder is None:
+            return (self.address,) if self.address else ()
+        return (self.holder, self.address) if self.address else (self.holder,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +90,10 @@ class UpstreamCall(Protocol):
     @property
     def heartbeat(self) -> float:
         """Seconds between the heartbeats that the tier promised, 0 where it promised none."""
+
+    @property
+    def replica(self) -> str:
+        """The replica's address, for the log."""
 
     @property
     def leaving(self) -> bool:
@@ -106,7 +132,8 @@ class Backend(Protocol):
 
         `again`: an earlier call was lost, and viewers still have its window. Such calls may be
         rate-limited. `resume`: where to continue, if the tier can. If not, it sends a snapshot.
-        Cancelling leaves nothing open.
+        Cancelling leaves nothing open; once the call was sent, the CancelledError has the note
+        ACCEPTED.
         """
 
     async def describe(self, identity: Identity) -> Schema:

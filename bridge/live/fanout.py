@@ -8,6 +8,7 @@ else writes to its socket, moves or ends it has made it leave first; nothing cal
 """
 
 from collections.abc import Callable, Collection
+from time import time
 
 from bridge.core.bundle import SharedEncoding
 from bridge.core.log import Log
@@ -70,6 +71,7 @@ class FanOut:
                 viewer.flush()
         if window.unwritten_times:
             if self._viewers:
+                window.journal.lag = time() - window.unwritten_times[-1]
                 window.observer.written(window.unwritten_times)
             window.unwritten_times = []
         if log.full:

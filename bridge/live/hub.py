@@ -2,40 +2,51 @@
 
 Invariants: a key is (scope, canonical query), compared by value; a subscription is in the map
 under the key of the window that it shows, or not in the map; it is kept while a viewer holds it,
-and for the linger time after; the failure of an opening goes to all that wait for it, and is not
-remembered, unless the answer was too large (`negative_cache`).
+and for the linger time after, if anybody was shown its window; the failure of an opening goes to
+all that wait for it, and is not remembered, unless the answer was too large (`negative_cache`).
 """
 
 import asyncio
+from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.query import LiveQuery
+from bridge.core.query_rules import QueryRules
 
 from .backend import Backend, Identity
 from .flush_scheduler import FlushScheduler
 from .history_limiter import HistoryLimiter
 from .negative_cache import NegativeCache
 from .observer import Observer
+from .query_limiter import QueryLimiter
 from .settings import LiveSettings
 from .stream_end import EndReason
 from .subscription import Subscription
+from .tier_log import TierLog
 from .viewer import Viewer
 
 Key: TypeAlias = tuple[tuple[tuple[str, str], ...], bytes]
 
 # A Reanchor fails with these if the query is at fault. The window stays, and the client is told.
-_REFUSED = frozenset(
-    [Kind.BAD_QUERY, Kind.UNAUTHENTICATED, Kind.DENIED, Kind.CONFLICT, Kind.TOO_LARGE]
-)
+_REFUSED = (Kind.BAD_QUERY, Kind.UNAUTHENTICATED, Kind.DENIED, Kind.CONFLICT, Kind.TOO_LARGE)
+_NO_RULES = QueryRules()
 
 
 class Hub:
     """Opens, shares, lingers and closes subscriptions."""
 
-    def __init__(self, *, backend: Backend, settings: LiveSettings, observer: Observer) -> None:
+    def __init__(
+        self,
+        *,
+        backend: Backend,
+        settings: LiveSettings,
+        observer: Observer,
+        rules: QueryRules = _NO_RULES,
+    ) -> None:
         self._backend = backend
         self._settings = settings
+        self._rules = rules
         self._observer = observer
         self._loop = asyncio.get_running_loop()
         self._by_key: dict[Key, Subscription] = {}
@@ -43,6 +54,8 @@ class Hub:
         self._by_viewer: dict[Viewer, Subscription] = {}
         self._linger_timers: dict[Subscription, asyncio.TimerHandle] = {}
         self._too_large = NegativeCache(self._loop.time)
+        self._tier_log = TierLog()
+        self.limiter = QueryLimiter(settings.limits, self._close)
         self._closing: set[asyncio.Task[None]] = set()
         self.draining = False
         """Set before the end. New viewers are refused."""
@@ -53,6 +66,10 @@ class Hub:
     def subscriptions(self) -> int:
         """The number of subscriptions, those that linger included."""
         return len(self._all)
+
+    def all(self) -> Collection[Subscription]:
+        """Return every subscription, those that linger included."""
+        return tuple(self._all)
 
     # ------------------------------------------------------------ subscribe and unsubscribe
 
@@ -73,6 +90,8 @@ class Hub:
         """
         if self.draining:
             raise Failed(Kind.UNAVAILABLE, "the bridge is draining", retry_after=1)
+        self._rules.check(query, identity.claims)
+        self.limiter.check_subscriber(identity)
         subscription = self._find_or_open(query, identity)
         self._by_viewer[viewer] = subscription
         self._hold(subscription, viewer, identity)
@@ -99,7 +118,12 @@ class Hub:
         """Use a viewer's newer identity, of the same scope, from the next call on."""
         subscription = self._by_viewer.get(viewer)
         if subscription is not None:
-            subscription.subscribers.add(viewer, identity)
+            self._hold(subscription, viewer, identity)
+
+    def withdraw(self, withdrawn: Callable[[Identity], bool]) -> None:
+        """Have the tier asked on these identities no more; calls that run on one change hands."""
+        for subscription in tuple(self._all):
+            subscription.withdraw(withdrawn)
 
     def unsubscribe(self, viewer: Viewer, reason: EndReason) -> None:
         """Release what a viewer holds. Idempotent."""
@@ -112,35 +136,50 @@ class Hub:
             viewer.attached = False
             self._observer.detached(reason)
 
-    def _find_or_open(self, query: LiveQuery, identity: Identity) -> Subscription:
-        """Return a subscription. Raise Failed (TOO_LARGE) if it is known to fail."""
+    def _find_or_open(
+        self, query: LiveQuery, identity: Identity, leaving: Subscription | None = None
+    ) -> Subscription:
+        """Return a subscription. Raise Failed: QUOTA, or TOO_LARGE if it is known to fail."""
         key = identity.scope, query.key
         subscription = self._by_key.get(key) if self._settings.sharing else None
         if subscription is None or not subscription.window.shareable:
             self._too_large.check(key)
+            self.limiter.check_query(identity, leaving=leaving)
             subscription = Subscription(
                 query=query,
                 identity=identity,
                 backend=self._backend,
                 settings=self._settings,
                 observer=self._observer,
+                tier_log=self._tier_log,
                 flush_scheduler=self._flush_scheduler,
                 on_end=self._remove,
             )
             self._all[subscription] = None
             if self._settings.sharing:
                 self._by_key.setdefault(key, subscription)
+        else:
+            self.limiter.check_query(identity, subscription, leaving)
         return subscription
 
     def _hold(self, subscription: Subscription, viewer: Viewer, identity: Identity) -> None:
         self._cancel_linger(subscription)
-        subscription.subscribers.add(viewer, identity)
+        self.limiter.hold(subscription, identity)
+        before = subscription.hold(viewer, identity)
+        if before is not None:
+            self.limiter.release(subscription, before)
 
     def _release(self, subscription: Subscription, viewer: Viewer) -> None:
-        held = subscription.subscribers.remove(viewer)
-        if not held or len(subscription.subscribers) or subscription not in self._all:
+        identity = subscription.subscribers.remove(viewer)
+        if identity is None:
             return
-        if self._in_map(subscription) and self._settings.linger:
+        self.limiter.release(subscription, identity)
+        if len(subscription.subscribers) or subscription not in self._all:
+            return
+        if self._in_map(subscription) and self._settings.linger and subscription.seen:
+            self.limiter.linger(subscription, identity)
+            if subscription not in self._all:  # too many linger
+                return
             self._linger_timers[subscription] = self._loop.call_later(
                 self._settings.linger, self._close, subscription
             )
@@ -163,6 +202,7 @@ class Hub:
         if self._in_map(subscription):
             del self._by_key[_key_of(subscription)]
         self._cancel_linger(subscription)
+        self.limiter.ended(subscription)
         self._all.pop(subscription, None)
 
     def _close(self, subscription: Subscription) -> None:
@@ -192,6 +232,7 @@ class Hub:
         subscription = self._by_viewer.get(viewer)
         if subscription is None or subscription.ended:
             raise Failed(Kind.UNAVAILABLE, "the subscription has ended")
+        self._rules.check(query, identity.claims)
         target = self._by_key.get((identity.scope, query.key))
         same = target is subscription and not subscription.reanchoring
         if same and subscription.window.shareable:
@@ -231,7 +272,7 @@ class Hub:
     async def _change_subscription(
         self, viewer: Viewer, old: Subscription, query: LiveQuery, identity: Identity
     ) -> None:
-        new = self._find_or_open(query, identity)
+        new = self._find_or_open(query, identity, leaving=old)
         self._hold(new, viewer, identity)
         try:
             async with asyncio.timeout(

@@ -13,7 +13,8 @@ from .backoff import Backoff
 from .settings import LiveSettings
 
 STABLE_AFTER = 1.0
-"""Seconds after which a call counts as stable, so that its loss is retried at once.
+"""Seconds after which a call counts as stable, so that its loss is retried at once. One that fails
+soon after its snapshot was never up.
 
 After a Resync, which costs the tier a snapshot, it is the longest backoff instead.
 """
@@ -57,11 +58,6 @@ class RetryPolicy:
         self._stale_since = None
         self._current_since = self._now()
 
-    def on_snapshot(self) -> None:
-        """Note that a snapshot is complete: the next loss is another trouble."""
-        self.on_current()
-        self._loss_backoff.reset()
-
     def on_lost(self) -> None:
         """Note that the window is not current any more. Idempotent."""
         if self.started and self._stale_since is None:
@@ -69,8 +65,13 @@ class RetryPolicy:
 
     # ------------------------------------------------------------ what follows from it
 
-    def wait_after_loss(self, *, live: bool) -> float:
-        """Return seconds to wait after a loss. `live`: the window was complete until then."""
+    def wait_after_loss(self, *, live: bool, announced: bool = False) -> float:
+        """Return seconds to wait after a loss. `live`: the window was complete until then.
+
+        A loss that the tier announced is no trouble, however soon it comes.
+        """
+        if live and announced:
+            self._loss_backoff.reset()
         return self._wait(self._loss_backoff, STABLE_AFTER, live=live)
 
     def wait_after_resync(self, *, live: bool) -> float:

@@ -21,6 +21,10 @@ class SessionTarget(Protocol):
         """The identity for the next call."""
 
     @property
+    def next_identity(self) -> Identity | None:
+        """The best identity of its subscribers; None: each was rejected, or there is none."""
+
+    @property
     def has_subscribers(self) -> bool:
         """Whether anybody is there for whom a lost call may be opened again."""
 
@@ -31,7 +35,7 @@ class SessionTarget(Protocol):
         """Note that the tier has started a call."""
 
     def on_lost(self, cause: str) -> None:
-        """Note that the call is lost, and another one will be opened."""
+        """Note that the tier is lost for a while, and another call will be opened."""
 
     def on_resumed(self) -> None:
         """Note that a new call continues where the lost one ended."""

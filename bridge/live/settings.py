@@ -1,6 +1,10 @@
 """LiveSettings: what the root passes down to the live layer."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from .query_limits import QueryLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,5 +26,8 @@ class LiveSettings:
     backoff_first: float = 0.1
     backoff_factor: float = 1.6
     backoff_most: float = 10.0
+    limits: QueryLimits = QueryLimits()  # noqa: RUF009 - frozen
     sharing: bool = True
     """Whether equal queries of one scope share a subscription."""
+    wall_clock: Callable[[], float] = time.time
+    """Seconds since the epoch, by which credentials expire."""

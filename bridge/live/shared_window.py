@@ -5,6 +5,7 @@ are of the rows held now; nothing here awaits or writes.
 """
 
 from collections.abc import Callable, Iterable
+from time import time
 
 from bridge.core.bundle import Bundle
 from bridge.core.diff import diff
@@ -16,6 +17,7 @@ from bridge.core.snapshot_cache import SnapshotCache
 from bridge.core.streamed_set import Mirror, StreamedSet
 from bridge.core.window import Rows, Window
 
+from .journal import CHANGE, Journal
 from .observer import Observer
 
 
@@ -28,11 +30,17 @@ class SharedWindow:
         self.log = Log(())
         """The changes, by position. A window that moves to another query begins a new log."""
         self.stale: str | None = None
-        """Why the tier is lost, None while it is not."""
+        """Why the tier is lost, as streams are told: once that has lasted. None while it is not."""
+        self.lost = False
+        """Whether the tier is lost, from its first moment, for those who read once."""
+        self.contradiction = ""
+        """The delta that contradicted the window last, and what was expected; empty before."""
         self.changed_at = now()
         """When the log last grew."""
         self.unwritten_times: list[float] = []
         """The times of changes that viewers have not been written yet, seconds since the epoch."""
+        self.journal = Journal()
+        """What has happened to it, for operators."""
         self._now = now
         self._mirror = _make_mirror(query)
         self._snapshot_cache = SnapshotCache()
@@ -72,8 +80,10 @@ class SharedWindow:
             applied = mirror.apply(group)
             if applied.repairs:
                 for cause in applied.repairs:
+                    self.journal.repairs[cause] += 1
                     self.observer.repaired(cause)
                 repairs += applied.repairs
+                self.contradiction = applied.misfit or self.contradiction
             if applied.group is not None:
                 log.append(applied.group, mirror.snapshot)
                 if applied.group.at:
@@ -81,6 +91,7 @@ class SharedWindow:
         if log.head > before:
             self._snapshot = self._digest = None
             self.changed_at = self._now()
+            self.journal.note(time(), log.head, repairs[0] if repairs else CHANGE)
         return repairs
 
     def set_limit(self, limit: int) -> None:
@@ -94,14 +105,15 @@ class SharedWindow:
         """Replace the rows, and not the log: follow with `begin_log` or `log_difference`."""
         self._mirror = _make_mirror(query, rows)
         self._snapshot = self._digest = None
-        self.stale = None
+        self.stale, self.lost = None, False
 
     def begin_log(self) -> None:
         """Begin a new log at the rows now. Positions in the old one mean nothing in the new one."""
         self.log = Log(self.rows(), streamed=self.streamed)
+        self.journal.restart()
 
-    def log_difference(self, before: Rows) -> None:
-        """Log what leads from `before` to the rows now as one unnamed group.
+    def log_difference(self, before: Rows, cause: str) -> None:
+        """Log what leads from `before` to the rows now as one unnamed group, noted with its cause.
 
         Clients can't be replayed what was logged before it.
         """
@@ -110,6 +122,7 @@ class SharedWindow:
         if frames:
             self.log.append(Group(tuple(frames)), self.rows)
             self.changed_at = self._now()
+            self.journal.note(time(), self.log.head, cause)
         self.log.invalidate_positions()
 
 

@@ -15,6 +15,7 @@ class EndReason(enum.StrEnum):
     STALLED = "stalled"
     EXPIRED = "expired"
     DRAINED = "drained"
+    AGED = "aged"
     FAILED = "failed"
 
 

@@ -8,8 +8,10 @@ once, with one reason, and ends every viewer.
 
 import asyncio
 import contextlib
+import itertools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
+from time import time
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.group import Change
@@ -19,20 +21,23 @@ from bridge.core.sequencer import Snapshot
 from .backend import Backend, Identity
 from .fanout import FanOut
 from .flush_scheduler import FlushScheduler
+from .journal import JournalObserver
+from .loss_report import LossReport
 from .observer import Observer
 from .reanchor_state import PendingReanchor, ReanchorState
 from .settings import LiveSettings
 from .shared_window import SharedWindow
 from .stream_end import End, EndReason
 from .subscribers import Subscribers
+from .tier_log import TierLog
 from .upstream_session import UpstreamSession
 from .viewer import Viewer
 
 logger = logging.getLogger(__name__)
 
-
 # After these it is unknown whether the tier has moved the window.
 _UNANSWERED = frozenset([Kind.DEADLINE, Kind.UNAVAILABLE, Kind.BROKEN])
+_numbers = itertools.count(1)
 
 
 class Subscription:
@@ -46,10 +51,14 @@ class Subscription:
         backend: Backend,
         settings: LiveSettings,
         observer: Observer,
+        tier_log: TierLog,
         flush_scheduler: FlushScheduler,
         on_end: Callable[["Subscription"], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self.number = next(_numbers)
+        """Its name for operators."""
+        self.opened_at = time()
         self.scope = identity.scope
         self.subscribers = Subscribers(identity)
         self.opened: asyncio.Future[None] = self._loop.create_future()
@@ -57,6 +66,8 @@ class Subscription:
         self.ready: asyncio.Future[None] = self._loop.create_future()
         """Done when the first snapshot is complete. Fails with what ended the subscription."""
         self.viewers: dict[Viewer, None] = {}
+        self.seen = False
+        """Whether anybody was shown its window. Else nobody comes back to it."""
         self.window = SharedWindow(query, observer, self._loop.time)
         self._observer = observer
         self._settings = settings
@@ -64,8 +75,14 @@ class Subscription:
         self._reanchor_state = ReanchorState(query)
         self._end: End | None = None
         self._fan_out = FanOut(self.window, self.viewers, flush_scheduler, self._loop.time)
+        noted = JournalObserver(observer, self.window.journal)
+        report = LossReport(self, self.window, noted, tier_log)
         self._session = UpstreamSession(
-            target=self, backend=backend, settings=settings, observer=observer
+            target=self,
+            backend=backend,
+            settings=settings,
+            observer=noted,
+            report=report,
         )
         self._task = self._loop.create_task(self._run(), name=f"subscription to {query.entity}")
 
@@ -80,9 +97,25 @@ class Subscription:
         return self.subscribers.latest_identity()
 
     @property
+    def next_identity(self) -> Identity | None:
+        """The best identity of its subscribers; None: each was rejected, or there is none."""
+        return self.subscribers.best_identity()
+
+    @property
     def has_subscribers(self) -> bool:
         """Whether anybody holds it. If not, it lingers, and a lost call is not opened again."""
         return len(self.subscribers) > 0
+
+    def hold(self, subscriber: Hashable, identity: Identity) -> Identity | None:
+        """Add a subscriber, or replace its identity by a newer one. Return the one before."""
+        before = self.subscribers.add(subscriber, identity)
+        self._session.identity.check()
+        return before
+
+    def withdraw(self, withdrawn: Callable[[Identity], bool]) -> None:
+        """Use these identities no more."""
+        if self.subscribers.withdraw(withdrawn) | self._session.identity.withdraw(withdrawn):
+            self._session.identity.check()
 
     def reject_identity(self, identity: Identity) -> bool:
         """Note that the tier refused an identity. Return whether a subscriber has another one."""
@@ -114,6 +147,7 @@ class Subscription:
         self.viewers[viewer] = None
         self._fan_out.add(viewer)
         if self.ready.done():
+            self.seen = True
             viewer.begin()
 
     def detach(self, viewer: Viewer) -> None:
@@ -195,7 +229,7 @@ class Subscription:
 
     def on_resumed(self) -> None:
         """Report the tier as back: nothing was missed, and history goes on."""
-        self.window.stale = None
+        self.window.stale, self.window.lost = None, False
         self._fan_out.schedule_flush()
 
     def on_lost(self, cause: str) -> None:
@@ -209,12 +243,15 @@ class Subscription:
         state, window = self._reanchor_state, self.window
         before = window.rows()
         pending = state.on_snapshot(snapshot, self._session.effective)
-        self._observer.replaced(self._snapshot_cause(snapshot, pending))
+        cause = self._snapshot_cause(snapshot, pending)
+        window.journal.resets[cause] += 1
+        self._observer.replaced(cause)
         query = state.effective
         window.replace(query, snapshot.rows if query.streamed else snapshot.rows[: query.limit])
         if not self.ready.done():
             window.begin_log()
             self.ready.set_result(None)
+            self.seen = bool(self.viewers)
             for viewer in tuple(self.viewers):
                 viewer.begin()
         elif pending is not None:
@@ -225,7 +262,7 @@ class Subscription:
                 pending.done.set_result(None)
             self._fan_out.flush()
         else:
-            window.log_difference(before)
+            window.log_difference(before, cause)
             self._fan_out.schedule_flush()
 
     def _snapshot_cause(self, snapshot: Snapshot, pending: PendingReanchor | None) -> str:

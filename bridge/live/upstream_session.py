@@ -7,37 +7,32 @@ tier can; only the tier's OK, a permanent refusal (close codes 45xx) or a deadli
 """
 
 import asyncio
-import logging
 from collections.abc import Iterable
 
 from bridge.core.batch import Batch
 from bridge.core.errors import Failed, Kind
-from bridge.core.frame import Frame
 from bridge.core.group import Change
 from bridge.core.query import LiveQuery
 from bridge.core.sequencer import Heartbeat, Resync, Sequencer, Snapshot
 from bridge.core.streamed_set import StreamedSet
 from bridge.core.window import Window
 
-from .backend import Backend, Identity, UpstreamCall
+from .backend import Backend, UpstreamCall, unanswered
+from .call_identity import CallIdentity
 from .heartbeat_timeout import HeartbeatTimeout
+from .loss_report import LossReport
 from .observer import Observer
+from .old_news import OldNews
 from .resume_point import ResumePoint
 from .retry_policy import RetryPolicy
 from .session_target import SessionTarget
 from .settings import LiveSettings
 from .stream_end import End, EndReason
 
-logger = logging.getLogger(__name__)
-
-
-EXPECTED_LOSS_GRACE = 1.0
-"""Seconds that an expected loss may last before viewers are told of it: one that the tier
-announced, or the replacement of a call in doubt."""
-OLD_NEWS_TIMEOUT = 10.0
-"""Seconds for which a call may bring nothing but deltas that are old, or were seen before."""
 _DOUBT = "splice"
 """The repair which proves that mirror and tier may differ, and the cause of what follows."""
+_CREDENTIAL = "CREDENTIAL"
+"""The cause of a call that ended for another identity's."""
 _HARMLESS_REPAIR = "missing_leave"
 """The repair after which the rows are the tier's for certain."""
 
@@ -46,7 +41,13 @@ class UpstreamSession:
     """The upstream side of one subscription."""
 
     def __init__(
-        self, *, target: SessionTarget, backend: Backend, settings: LiveSettings, observer: Observer
+        self,
+        *,
+        target: SessionTarget,
+        backend: Backend,
+        settings: LiveSettings,
+        observer: Observer,
+        report: LossReport,
     ) -> None:
         self._target = target
         self._backend = backend
@@ -57,13 +58,17 @@ class UpstreamSession:
         self._resume_point = ResumePoint()
         self._call: UpstreamCall | None = None
         self._sequencer: Sequencer | None = None
-        self._identity: Identity | None = None  # of the last call
+        self.identity = CallIdentity(
+            best=lambda: self._target.next_identity,
+            replace=self._hand_over,
+            wall_clock=settings.wall_clock,
+        )
+        self._handing_over = False  # the call ends for another identity's
         self._received_at = 0.0
         self._deadline: asyncio.Timeout | None = None  # of the call that is read
         self._in_doubt = False  # the deadline is the call's end, unless a snapshot comes before
-        self._last_news: Frame | None = None  # when a delta was dropped
-        self._old_news_since: float | None = None  # None: no delta of this call was dropped yet
-        self._loss_timer: asyncio.TimerHandle | None = None
+        self._old_news = OldNews()  # of the call that is read
+        self._report = report
 
     @property
     def live(self) -> bool:
@@ -101,9 +106,10 @@ class UpstreamSession:
         try:
             return await self._run()
         finally:
-            self._cancel_loss_timer()
+            self._report.close()
+            self.identity.close()
             # The two refer to each other. Cut that, so that they are freed without the collector.
-            del self._target
+            del self._target, self._report
 
     async def _run(self) -> End:
         retry = self._retry
@@ -123,12 +129,13 @@ class UpstreamSession:
             except Failed as failed:
                 reason, cause = failed, failed.code.lower()
                 failure = failed
-                expected = self._call is not None and self._call.leaving
-                wait = retry.wait_after_loss(live=self.live)
+                expected = self._handing_over or (self._call is not None and self._call.leaving)
+                wait = retry.wait_after_loss(live=self.live, announced=expected)
             finally:
                 await self._close_call()
             permanent = failure.final and self._is_permanent(failure)
             self._resume_point.on_call_ended(reason)
+            self._report.ended(reason)
             retry.on_lost()
             left = retry.time_left()
             if permanent or left <= 0 or not retry.worth_retrying(failure):
@@ -138,59 +145,46 @@ class UpstreamSession:
             if not self._target.has_subscribers:
                 return End(EndReason.UNSUBSCRIBED)
             previous_failure = failure
-            logger.info("subscription to %s lost: %s", self._target.query.entity, cause)
-            self._observer.resubscribed(cause)
-            self._report_loss(cause, expected=expected)
+            self._report.lost(reason, cause, expected=expected)
             wait = max(wait, failure.retry_after or 0.0)
             await self._backend.pause(min(wait, left))
 
     def _is_permanent(self, failure: Failed) -> bool:
         """Return whether a refusal is of the query, and not of the identity or resume offer."""
         if failure.kind is Kind.UNAUTHENTICATED and self._retry.started:
-            return self._identity is None or not self._target.reject_identity(self._identity)
+            identity = self.identity.current
+            return identity is None or not self._target.reject_identity(identity)
         return not self._resume_point.offer_pending
-
-    def _report_loss(self, cause: str, *, expected: bool) -> None:
-        """Report a loss. An expected one only if it lasts: connections age and are replaced."""
-        self._cancel_loss_timer()
-        if expected:
-            self._loss_timer = self._loop.call_later(
-                EXPECTED_LOSS_GRACE, self._target.on_lost, cause
-            )
-        else:
-            self._target.on_lost(cause)
-
-    def _cancel_loss_timer(self) -> None:
-        if self._loss_timer is not None:
-            self._loss_timer.cancel()
-            self._loss_timer = None
 
     async def _open(self) -> None:
         target, retry = self._target, self._retry
         retry.on_opening()
         timeout = retry.started_timeout()
-        query, self._identity = target.query, target.identity
+        query, identity = target.query, target.identity
+        self._handing_over = False
+        self.identity.begin(identity)
         offer = self._resume_point.offer(query)
         try:
             async with asyncio.timeout(timeout):
                 call = await self._backend.subscribe(
-                    query, self._identity, again=retry.started, resume=offer
+                    query, identity, again=retry.started, resume=offer
                 )
-        except TimeoutError:
-            raise Failed(Kind.DEADLINE, "the tier did not answer in time") from None
+        except TimeoutError as late:
+            raise unanswered(late) from None
         self._observer.subscribed()
         self._call = call
+        self._report.called(call.replica)
         position = self._resume_point.accept(call)
         self._sequencer = Sequencer(
             StreamedSet() if query.streamed else Window(query.limit), position
         )
-        self._old_news_since = None
+        self._old_news = OldNews()
         retry.started = True
         target.on_started()
         if offer is not None:
             self._observer.offered(granted=position is not None)
         if position is not None:
-            self._cancel_loss_timer()
+            self._report.current()
             retry.on_current()
             target.on_resumed()
 
@@ -203,6 +197,17 @@ class UpstreamSession:
                 self._resume_point.save(call, sequencer)
             self._observer.unsubscribed()
             await call.close()
+
+    # ------------------------------------------------------------ whose call it is
+
+    def _hand_over(self) -> bool:
+        """End the call, to open it on another identity. Return whether it can be ended now."""
+        deadline = self._deadline
+        if deadline is None or deadline.expired() or not self.live:
+            return False
+        self._handing_over = True
+        deadline.reschedule(self._loop.time())
+        return True
 
     # ------------------------------------------------------------ reading one call
 
@@ -219,6 +224,8 @@ class UpstreamSession:
                 heartbeat_timeout.start(deadline)
                 await call.follow(lambda message: self._receive(message, sequencer, deadline))
         except TimeoutError:
+            if self._handing_over:
+                raise Failed(Kind.UNAVAILABLE, "its credential ends", code=_CREDENTIAL) from None
             cause = _DOUBT if self._in_doubt else "snapshot_timeout"
             raise Resync("silence" if heartbeat_timeout.expired else cause) from None
         finally:
@@ -232,6 +239,8 @@ class UpstreamSession:
             sequencer.check_heartbeat(message)
             return
         self._deliver(sequencer.feed(message))
+        for note in sequencer.take_notes():
+            self._report.fault(*note)
         if dropped := sequencer.take_dropped():
             self._on_dropped(dropped, sequencer)
         has_deadline = deadline.when() is not None
@@ -247,11 +256,7 @@ class UpstreamSession:
         """Count deltas that are old news. Raise Resync if the call has long brought no other."""
         for _ in range(dropped):
             self._observer.repaired("repeated")
-        since, news = self._old_news_since, sequencer.last_delta
-        if since is None or news is not self._last_news:
-            self._last_news, self._old_news_since = news, self._received_at
-        elif self._received_at - since >= OLD_NEWS_TIMEOUT:
-            raise Resync("gap")
+        self._old_news.on_dropped(sequencer.last_delta, self._received_at)
 
     def _deliver(self, events: Iterable[Snapshot | Change]) -> None:
         """Pass on what a message contained: snapshots one by one, adjacent changes together."""
@@ -279,6 +284,8 @@ class UpstreamSession:
         """Trust the window less; after a splice, have the call replaced in a while."""
         if repairs != {_HARMLESS_REPAIR}:
             self._resume_point.invalidate()
+        if _DOUBT in repairs:
+            self._report.contradicted()
         deadline = self._deadline
         # One that is set is a snapshot's, which will take the doubt away, or that of a doubt.
         if _DOUBT in repairs and deadline is not None and deadline.when() is None:
@@ -286,8 +293,8 @@ class UpstreamSession:
             deadline.reschedule(self._loop.time() + self._retry.wait_after_doubt())
 
     def _replace(self, snapshot: Snapshot) -> None:
-        self._cancel_loss_timer()
+        self._report.current()
         self._in_doubt = False
-        self._retry.on_snapshot()
+        self._retry.on_current()
         self._target.replace(snapshot)
         self._resume_point.on_snapshot(snapshot, self._target.query)

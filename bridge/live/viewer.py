@@ -7,6 +7,7 @@ it is written once its socket has room. Nothing here awaits.
 
 import asyncio
 import logging
+from time import time
 
 from bridge.core.bundle import Bundle, SharedEncoding
 from bridge.core.errors import Failed, Kind
@@ -53,8 +54,10 @@ class Viewer:
         "attached",
         "begun",
         "can_join_lockstep",
+        "conflations",
         "ended",
         "lockstep",
+        "made_at",
         "send_buffer",
         "waits_for_room",
         "window",
@@ -82,6 +85,9 @@ class Viewer:
         """Whether nothing is to be done for it before its socket has room."""
         self.begun = False
         """Whether it was shown anything yet."""
+        self.made_at = time()
+        self.conflations = 0
+        """How often its backlog was replaced by a catch-up."""
         # In lockstep, these two are the lockstep's.
         self._position = 0
         self._frames_written = 0
@@ -235,6 +241,7 @@ class Viewer:
         if self._catch_up is None:
             size, frames = window.log.backlog(self._position)
             if size + self.send_buffer.unsent() > self._backlog or frames > MAX_FRAMES:
+                self.conflations += 1
                 window.observer.conflated()
                 self._catch_up = catch_up_from(self._position, window)
         if not isinstance(self._catch_up, MergeCatchUp):

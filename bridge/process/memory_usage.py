@@ -71,6 +71,11 @@ def return_freed_memory() -> None:
     a tenth of a second, in which nothing else runs.
     """
     gc.collect()
+    trim_memory()
+
+
+def trim_memory() -> None:
+    """Return freed memory to the kernel; others run meanwhile, unless they allocate much."""
     with contextlib.suppress(AttributeError, OSError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
 

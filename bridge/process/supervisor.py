@@ -7,6 +7,7 @@ it keeps ending. If a worker ends before all serve for the first time, everythin
 
 import asyncio
 import logging
+import secrets
 import signal
 import socket
 import tempfile
@@ -56,6 +57,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._failure: WorkerError | None = None
         self._restarts = 0
+        self._ticket_key = secrets.token_bytes(32)
         self._metrics = Metrics(process=False)
         self._metrics.bind("workers", lambda: sum(worker.serving for worker in self._workers))
         self._metrics.bind("worker_restarts", lambda: self._restarts)
@@ -142,7 +144,7 @@ class Supervisor:
         """Run processes of a worker, one after the other, until the end."""
         loop = asyncio.get_running_loop()
         backoff = Backoff(first=0.5, factor=2.0, most=30.0)
-        settings = WorkerSettings(worker.name, directory, self._options)
+        settings = WorkerSettings(worker.name, directory, self._options, self._ticket_key)
         while not self._stopping.is_set():
             began = loop.time()
             code = await worker.run(

@@ -26,6 +26,8 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     """Where the sockets of the metrics federation are."""
     options: dict[str, Setting]
     """Every option, by key."""
+    ticket_key: bytes = b""
+    """Seals the tickets of all workers, unless an option names a key."""
 
     @classmethod
     def decode(cls, line: bytes) -> "WorkerSettings":

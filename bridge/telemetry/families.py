@@ -62,6 +62,9 @@ FAMILIES = (
         "Failures sent to clients: a problem, a close code, or a v1 error.",
         ("transport", "kind"),
     ),
+    Family("limited", "counter", "Requests and commands over a limit.", ("limit",)),
+    Family("lingering", "gauge", "Subscriptions kept after their last viewer."),
+    Family("lingering_evictions", "counter", "Lingering subscriptions ended early, for room."),
     Family("repairs", "counter", "Repairs of the tier's deltas.", ("cause",)),
     Family("resubscribes", "counter", "Upstream calls replaced by another.", ("cause",)),
     Family("resumes", "counter", "Resume positions offered to a tier.", ("outcome",)),
@@ -86,6 +89,9 @@ FAMILIES = (
     ),
     Family("workers", "gauge", "Worker processes that serve.", merge="max"),
     Family("worker_restarts", "counter", "Workers that ended unasked and were replaced."),
+    Family(
+        "log_lines_suppressed", "counter", "Log lines that were left out, being too many alike."
+    ),
 )
 
 BY_NAME = {family.name: family for family in FAMILIES}

@@ -12,12 +12,17 @@ import logging
 import re
 import sys
 import time
-from typing import Any
+from typing import Any, Final
+
+from .limited_handler import LimitedHandler
 
 # Any traceback may quote a URL or a header. The value after the name of a credential is redacted.
 _SECRETS = (
     (re.compile(r"(?i)\b(access_token|ticket|token)(=|%3D)[^&\s\"'#;,)]*"), r"\1\2***"),
     (re.compile(r"(?i)(\\?\"(?:access_token|ticket|token)\\?\"\s*:\s*\\?\")[^\"\\]*"), r"\1***"),
+    # Wherever they stand: tickets, and JSON Web Tokens, whose header begins with `{"`.
+    (re.compile(r"\blqt_[A-Za-z0-9_-]+"), "***"),
+    (re.compile(r"\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"), "***"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{4,}"), r"\1 ***"),
     (
         re.compile(
@@ -27,6 +32,9 @@ _SECRETS = (
     ),
 )
 _PLAIN = re.compile(r"[!#-~]+")
+MAX_MESSAGE: Final = 2_000
+MAX_VALUE: Final = 200
+"""Characters of a message, and of a value beside it; a client's text may be long."""
 _OWN_LOGGERS = ("bridge", "livetier")
 
 
@@ -35,6 +43,11 @@ def redact(text: str) -> str:
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return text
+
+
+def clip(text: str, limit: int) -> str:
+    """Return a text, its end replaced by its length where it is longer than `limit`."""
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
 
 
 def one_line(text: str) -> str:
@@ -57,6 +70,7 @@ class TextFormatter(logging.Formatter):
         """Return the line of a record."""
         record.message = record.getMessage()
         record.asctime = self.formatTime(record)
+        record.message = clip(record.message, MAX_MESSAGE)
         line = redact(one_line(self.formatMessage(record)))
         line += "".join(f" {key}={_value(value)}" for key, value in _fields(record).items())
         if not record.exc_info:
@@ -79,12 +93,14 @@ class JsonFormatter(logging.Formatter):
             + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": redact(record.getMessage()),
+            "message": redact(clip(record.getMessage(), MAX_MESSAGE)),
         }
         if self._worker:
             entry["worker"] = self._worker
         for key, value in _fields(record).items():
-            entry.setdefault(key, redact(value) if isinstance(value, str) else value)
+            if isinstance(value, str):
+                value = redact(clip(value, MAX_VALUE))  # noqa: PLW2901 - the same, as printed
+            entry.setdefault(key, value)
         if record.exc_info:
             entry["exception"] = redact(self.formatException(record.exc_info))
         return json.dumps(entry)
@@ -97,7 +113,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 def _value(value: Any) -> str:
     """Return a field's value as text; as a JSON string unless it is visible ASCII without =."""
-    text = redact(str(value))
+    text = redact(clip(str(value), MAX_VALUE))
     return text if _PLAIN.fullmatch(text) and "=" not in text else json.dumps(text)
 
 
@@ -106,7 +122,7 @@ def set_up_logging(*, log_format: str, level: str, worker: str = "") -> None:
 
     `level` is the lowest level of our own loggers. For all others it is WARNING at least.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LimitedHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(worker) if log_format == "json" else TextFormatter(worker))
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
 from bridge.core.errors import Failed, Kind, StatusSource
+from bridge.live.backend import ACCEPTED
 
 from .endpoint import Endpoint
 from .endpoints import Endpoints
@@ -119,6 +120,10 @@ class CallOpener:
             endpoint.suspect(call.pooled_call.pooled)
             raise Failed(Kind.UNAVAILABLE, "the tier did not answer in time") from None
         except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and call.pooled_call.pooled is not None:
+                error.add_note(ACCEPTED)
+            if isinstance(error, Failed):
+                error.replica = endpoint.replica.address
             await call.close()
             self._record_error(endpoint, ticket, call, error, self.clock() - began)
             raise

@@ -126,6 +126,7 @@ class Endpoints:
                 Kind.UNAVAILABLE,
                 "the tier is out of reach",
                 retry_after=max(min(waits, default=1.0), 1.0),
+                cause="no replica may be called now",
             )
         return min(choice, key=lambda e: (e.penalty, e.streams, random.random()))  # noqa: S311 - spreads load, guards nothing
 

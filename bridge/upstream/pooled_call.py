@@ -70,6 +70,11 @@ class PooledCall:
         with self._translated_errors():
             await self._started_call().follow(handler)
 
+    def interrupt(self, error: Exception) -> None:
+        """Have `follow` raise an error, as if its handler had."""
+        if self._call is not None:
+            self._call.interrupt(error)
+
     def _started_call(self) -> Call:
         if self._call is None:
             raise Failed(Kind.UNAVAILABLE, "the call was cut")
@@ -86,7 +91,9 @@ class PooledCall:
 
     def _failed(self, status: CallStatus) -> Failed:
         self.answered = self.answered or is_from_tier(status)
-        return failure_of_status(status)
+        failed = failure_of_status(status)
+        failed.replica = self.endpoint.replica.address
+        return failed
 
     def close(self, *, suspect: bool = False) -> None:
         """Cancel the call. `suspect`: prefer other replicas for a while. Idempotent."""

@@ -6,7 +6,8 @@ from typing import Any, Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from bridge.core.batch import Batch
-from bridge.core.frame import Frame, encode_cursor, encode_with_cursor
+from bridge.core.frame import Frame, encode_cursor, encode_with_cursor, without_id
+from bridge.core.op import Op
 from bridge.core.sequencer import Heartbeat
 from bridge.core.value import JsonText, Value
 from livequery.v1 import livequery_pb2 as pb
@@ -14,6 +15,8 @@ from livequery.v1 import livequery_pb2 as pb
 from .lazy_messages import LazyResponse
 
 _RESET: Final = int(pb.DELTA_OP_RESET)
+_OF_ROWS: Final = frozenset(int(op) for op in Op if op is not Op.RESET)
+"""Ops that are about one row, which they must name."""
 _CACHED_CURSORS: Final = 8_192
 """Encoded cursors that are cached: each update of a row repeats the row's cursor."""
 _MAX_CACHED_SIZE: Final = 256
@@ -71,19 +74,21 @@ def _frames(deltas: list[Any]) -> tuple[Frame, ...]:
             cursor = _cached_cursor(encoded)
         else:
             cursor = _encode_cursor(encoded)
-        frames.append(
-            encode_with_cursor(
-                delta.op,
-                delta.agg_id,
-                delta.version,
-                delta.row,
-                delta.old_index,
-                delta.new_index,
-                cursor,
-                delta.stream_id,
-                at,
-            )
+        agg_id = delta.agg_id
+        frame = encode_with_cursor(
+            delta.op,
+            agg_id,
+            delta.version,
+            delta.row,
+            delta.old_index,
+            delta.new_index,
+            cursor,
+            delta.stream_id,
+            at,
         )
+        if not agg_id and frame.op in _OF_ROWS:
+            frame = without_id(frame)
+        frames.append(frame)
     return tuple(frames)
 
 

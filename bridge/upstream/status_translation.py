@@ -52,18 +52,19 @@ def failure_of_status(status: CallStatus) -> Failed:
         kind = Kind.UNAVAILABLE if kind in _PASSING else Kind.BROKEN
     elif code == "RESOURCE_EXHAUSTED" and (info.reason == "TOO_LARGE" or _own_limit(status)):
         kind = Kind.TOO_LARGE
-    logger.debug("call to the tier ended with %s: %s", code, _clean(status.text))
+    logger.debug("call to the tier ended with %s: %s", code, clean(status.text))
     cut = status.source.derived and kind is Kind.BROKEN
-    message = _clean(localized) or (_CUT if cut else _MESSAGES[kind])
+    message = clean(localized) or (_CUT if cut else _MESSAGES[kind])
     if not localized and _REASON.fullmatch(info.reason):
         message = f"{message}: {info.reason.lower().replace('_', ' ')}"
     return Failed(
         kind,
         message,
-        field=_clean(info.metadata["field"]) or None if "field" in info.metadata else None,
+        field=clean(info.metadata["field"]) or None if "field" in info.metadata else None,
         retry_after=retry,
         code=code if FROM_GRPC.get(code) is kind else None,
         source=status.source,
+        cause=clean(status.text) if status.source.derived else code,
     )
 
 
@@ -111,6 +112,6 @@ def _packed(status: CallStatus) -> list[Any]:
         return []
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Return a tier's text as one short line without control characters."""
     return _CONTROLS.sub(" ", text)[:_MAX_TEXT].strip()

@@ -64,6 +64,11 @@ class SubscribeCall:
         self._last_received = self._clock()
 
     @property
+    def replica(self) -> str:
+        """The replica's address, for the log."""
+        return self.pooled_call.endpoint.replica.address
+
+    @property
     def id(self) -> str:
         """The tier's name for the subscription."""
         return self._started.subscription_id
@@ -111,7 +116,11 @@ class SubscribeCall:
         except DecodeError:
             started = None
         if not isinstance(started, pb.Started):
-            raise Failed(Kind.BROKEN, "the tier did not begin with `started`")
+            raise Failed(
+                Kind.BROKEN,
+                "the tier did not begin with `started`",
+                cause=f"expected `started` first, got {_kind_of(message)}",
+            )
         self._started = started
 
     async def follow(self, take: Callable[[Batch | Heartbeat], None]) -> None:
@@ -171,3 +180,13 @@ class SubscribeCall:
     async def close(self) -> None:
         """Cancel the call, which ends the subscription. Idempotent."""
         self.pooled_call.close(suspect=self._heartbeats_missing)
+
+
+def _kind_of(message: bytes) -> str:
+    """Return which member of SubscribeResponse a message has, for the log."""
+    try:
+        return (
+            pb.SubscribeResponse.FromString(message).WhichOneof("message") or "an unknown message"
+        )
+    except DecodeError:
+        return "bytes that are no message"

@@ -153,6 +153,13 @@ RESUME_QUERY = _rule("resume-query", RESUME_SECTION, "another query is not resum
 
 STREAMED_PAGE = _rule("streamed-page", STREAM, "streamed mode begins with a reset and a page")
 DESCRIBE = _rule("describe", MORE, "Describe names the entity queried, or is UNIMPLEMENTED")
+STREAMED_INDEXES = _rule(
+    "streamed-indexes", STREAM, "a streamed page is numbered like any snapshot", warning=True
+)
+GOAWAY = _rule(
+    "goaway", MISTAKES, "a stream on a connection with GOAWAY ends with a status", warning=True
+)
+PINGS = _rule("pings", MISTAKES, "the pings of --keepalive fast are not punished", warning=True)
 GRACEFUL_END = _rule(
     "graceful-end", FAILURES, "a tier that stops ends its streams with UNAVAILABLE"
 )

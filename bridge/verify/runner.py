@@ -7,6 +7,7 @@ from livequery.v1 import livequery_pb2 as pb
 
 from . import rules
 from .calls import Target, TierClient
+from .connection_watch import ConnectionWatch
 from .ledger import Ledger
 from .probes.changes import changes
 from .probes.contact import OUT_OF_REACH, NoServiceError, contact, main_stream
@@ -61,7 +62,7 @@ PROBES = (
             rules.RESUME_QUERY,
         ),
     ),
-    Probe(streamed, (rules.STREAMED_PAGE,)),
+    Probe(streamed, (rules.STREAMED_PAGE, rules.STREAMED_INDEXES)),
     Probe(parallel, (rules.PARALLEL, rules.CANCEL_FREES, rules.SUBSCRIPTION_ID_UNIQUE)),
     Probe(slow_reading, (rules.SLOW_READER, rules.NEIGHBOURS)),
     Probe(
@@ -74,8 +75,8 @@ PROBES = (
         ),
     ),
     Probe(heartbeats, (rules.HEARTBEAT_TIME, rules.HEARTBEAT_POSITION)),
-    Probe(graceful_end, (rules.GRACEFUL_END,)),
 )  # fmt: skip
+LAST_PROBES = (Probe(graceful_end, (rules.GRACEFUL_END,)),)
 
 
 async def verify(
@@ -129,14 +130,26 @@ async def _run(session: VerifySession, chosen: frozenset[Rule]) -> None:
     except NotJudgedError as reason:
         _give_up(ledger, str(reason))
         return
-    for probe in PROBES:
-        if chosen and chosen.isdisjoint(probe.rules):
-            continue
-        try:
-            await probe.run(session)
-        except NotJudgedError as reason:
-            ledger.not_judged(str(reason), *probe.rules)
+    watch = ConnectionWatch(session)
+    try:
+        for probe in PROBES:
+            if chosen and chosen.isdisjoint(probe.rules):
+                continue
+            await _probe(session, probe)
+        watch.judge()
+    finally:
+        await watch.end()
+    for probe in LAST_PROBES:
+        if not chosen or not chosen.isdisjoint(probe.rules):
+            await _probe(session, probe)
     session.judge_end(session.main)
+
+
+async def _probe(session: VerifySession, probe: Probe) -> None:
+    try:
+        await probe.run(session)
+    except NotJudgedError as reason:
+        session.ledger.not_judged(str(reason), *probe.rules)
 
 
 def _give_up(ledger: Ledger, reason: str) -> None:

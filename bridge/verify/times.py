@@ -20,6 +20,7 @@ class Times:
         heartbeat: the longest wait for three promised intervals.
         heartbeat_wish: the interval asked for.
         ending: until streams have ended after the stop command.
+        ping: of silence on a connection, until it is pinged.
         attempts: of comparisons that changes keep disturbing.
         changes: to be made, or waited for.
         parallel: Subscribes at once.
@@ -38,6 +39,7 @@ class Times:
     heartbeat: float = 50.0
     heartbeat_wish: float = 1.0
     ending: float = 15.0
+    ping: float = 10.0
     attempts: int = 4
     changes: int = 8
     parallel: int = 50

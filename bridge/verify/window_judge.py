@@ -122,13 +122,13 @@ class WindowJudge:
         if not self._judge_row(delta):
             return
         place = len(self.rows)
-        if not self._streamed:
-            self._check(
-                rules.SNAPSHOT_INDEXES,
-                (delta.old_index, delta.new_index) == (-1, place),
-                f"old_index -1, new_index {place} for row {place}",
-                f"old_index {delta.old_index}, new_index {delta.new_index} ({delta.agg_id!r})",
-            )
+        check = self._ledger.check if self._streamed else self._check
+        check(
+            rules.STREAMED_INDEXES if self._streamed else rules.SNAPSHOT_INDEXES,
+            (delta.old_index, delta.new_index) == (-1, place),
+            f"old_index -1, new_index {place} for row {place}",
+            f"old_index {delta.old_index}, new_index {delta.new_index} ({delta.agg_id!r})",
+        )
         self._ledger.check(
             rules.SNAPSHOT_STREAM_ID,
             not delta.stream_id,

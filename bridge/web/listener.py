@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import cast
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from bridge.core.forwarded import TrustedProxies
 from bridge.tls.reloading import ReloadableFiles
@@ -24,33 +23,17 @@ from bridge.web.fast_path.request_parser import MAX_HEADER, MAX_HEADERS, MAX_LIN
 from bridge.web.http.aiohttp_connection import AiohttpConnection
 from bridge.web.http.registry import IDLE_TIMEOUT
 
-from .context import WebContext
+from .context import CONTEXT, WebContext
 from .listening_sockets import BACKLOG, url_of
 from .proxied_accepting import ProxiedAccepting
 from .socket_limiter import SocketLimiter
 
+logger = logging.getLogger("bridge.http")
+
+
 LINGER = 1.0
 """Seconds that the rest of a refused body is read, so that its sender can read the response."""
 TLS_SHUTDOWN = 2.0
-
-
-class _NoTraceback(logging.Filter):
-    """Logs a malformed request or a lost connection in one line, without a traceback."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, HttpProcessingError | ConnectionError):
-            record.exc_info = None
-            record.levelno, record.levelname = logging.INFO, "INFO"
-            record.msg = f"{record.msg}: {type(error).__name__}"
-        return True
-
-
-def _logger() -> logging.Logger:
-    logger = logging.getLogger("bridge.http")
-    if not logger.filters:
-        logger.addFilter(_NoTraceback())
-    return logger
 
 
 class _Refused(asyncio.Protocol):
@@ -84,6 +67,7 @@ class Listener:
             FastPath(context, self._aiohttp_connection) if context is not None else None
         )
         self._certificate = certificate
+        self._context = app[CONTEXT]
         self._limiter = limiter
         if limiter is not None:
             limiter.add(lambda: self.connections)
@@ -160,19 +144,21 @@ class Listener:
         server = self._runner.server
         if server is None:
             return None
-        connection = AiohttpConnection(
+        return AiohttpConnection(
             server,
             loop=asyncio.get_running_loop(),
-            access_log=None,  # type: ignore[arg-type]
-            logger=_logger(),
+            access_log=None,
+            logger=logger,
             keepalive_timeout=IDLE_TIMEOUT,
             lingering_time=LINGER,
             max_line_size=MAX_LINE,
             max_field_size=MAX_HEADER,
             max_headers=MAX_HEADERS,
+            auto_decompress=False,
+            settings=self._context.settings,
+            refuse=self._context.refuse,
+            registry=self._fast_path.registry if self._fast_path is not None else None,
         )
-        connection.peer = None
-        return connection
 
     def stop_accepting(self) -> None:
         """Close the port; connections stay. Idempotent."""

@@ -1,6 +1,7 @@
 """Origin check: whether a request is meant for this listener, and whether its page may ask."""
 
 from functools import lru_cache
+from typing import Final
 
 from multidict import CIMultiDictProxy
 
@@ -10,6 +11,8 @@ from bridge.core.origin_list import OriginList
 
 from .settings import WebSettings
 from .stream_request import StreamRequest
+
+_OWN_SITES: Final = frozenset(["same-origin", "none"])
 
 
 def check_request_origin(
@@ -30,16 +33,18 @@ def check_request_origin(
         settings.allowed_origins,
         () if any_host else settings.allowed_hosts,
         settings.loopback,
+        settings.tls,
     )
 
 
 @lru_cache(64)
-def _foreign_origin(
+def _foreign_origin(  # noqa: PLR0917 - what decides, as keys of the cache
     hosts: tuple[str, ...],
     origins: tuple[str, ...],
     allowed: OriginList,
     allowed_hosts: tuple[str, ...],
-    loopback: bool,  # noqa: FBT001 - a key of the cache
+    loopback: bool,  # noqa: FBT001 - keys of the cache
+    tls: bool,  # noqa: FBT001
 ) -> str | None:
     """Check; cached, for clients use few names."""
     if len(hosts) > 1:
@@ -49,7 +54,7 @@ def _foreign_origin(
         check_loopback_host(host, allowed, allowed_hosts)
     elif allowed_hosts:
         check_allowed_host(host, allowed_hosts)
-    return check_origin(list(origins), host, allowed)
+    return check_origin(list(origins), host, allowed, tls=tls)
 
 
 def check_cookie(request: StreamRequest) -> None:
@@ -58,7 +63,8 @@ def check_cookie(request: StreamRequest) -> None:
     if "Cookie" not in headers:
         return
     # A same-origin GET carries no Origin; newer browsers send Sec-Fetch-Site (Fetch Metadata).
-    if "Origin" not in headers and headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+    # `none` is no page at all: the user typed the address.
+    if "Origin" not in headers and not _OWN_SITES.issuperset(headers.getall("Sec-Fetch-Site", ())):
         raise Failed(Kind.DENIED, "a cookie is not taken from another site", field="cookie")
     # A plain form of a foreign page could send a cookie, but not this type.
     if request.body is not None and request.content_type != "application/json":

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from bridge.core.client_address import counted_address
 from bridge.core.errors import Failed, Kind
 from bridge.web.context import CONTEXT
 from bridge.web.http.entity_tag import format_tag, parse_if_none_match
@@ -18,7 +19,13 @@ async def schema_handler(request: web.Request) -> web.Response:
     check_cookie(stream_request)
     if context.hub.draining:
         raise Failed(Kind.UNAVAILABLE, "the bridge is draining", retry_after=1)
-    schema = await context.schemas.get(context.identity(stream_request))
+    address = counted_address(stream_request.remote)
+    context.admission.admit(address)  # it may cost the tier a call, as a stream does
+    try:
+        credential = await context.authenticator.authenticate(stream_request)
+        schema = await context.schemas.get(credential.identity)
+    finally:
+        context.admission.release(address)
     fields = {"Cache-Control": "private, no-cache", "ETag": format_tag(schema.tag)}
     present = parse_if_none_match(request.headers.getall("If-None-Match", ()))
     if schema.tag in present or "*" in present:

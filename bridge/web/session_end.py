@@ -13,6 +13,7 @@ from .context import STALLED
 GRACE: Final = 5.0
 """Seconds that a client has to take what it was sent before its connection is dropped."""
 DRAINED: Final = End(EndReason.DRAINED, Failed(Kind.DRAINING, "the bridge is restarting"))
+AGED: Final = End(EndReason.AGED, Failed(Kind.DRAINING, "the stream has lasted its time"))
 
 
 def random_delay_ms(least: int, most: int) -> int:
@@ -47,6 +48,10 @@ class SessionEnd:
     def drain(self) -> None:
         """End the session for a bridge that drains."""
         self.set(DRAINED)
+
+    def age(self) -> None:
+        """End a session that has lasted its time."""
+        self.set(AGED)
 
     async def run(self, session: Coroutine[None, None, End]) -> End:
         """Run a session until it returns, or until `set` ends it; it is over when this returns.

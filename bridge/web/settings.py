@@ -18,11 +18,17 @@ class WebSettings:
     trusted_proxies: TrustedProxies = TrustedProxies()  # noqa: RUF009 - frozen
     loopback: bool = True
     """Whether the listener is on a loopback address; Host must then be one, too."""
+    tls: bool = False
+    """Whether the listener speaks TLS itself; the scheme of its own origin is then `https`."""
     forward: tuple[str, ...] = ("authorization",)
     """Request headers, in lower case, that go to the tier."""
     scope: tuple[str, ...] | None = None
     """Those that limit sharing; None: all but trace and request ids."""
     max_rows: int = 1000
+    max_subscriptions: int = 64
+    """Of a v1 socket."""
+    command_rate: int = 10
+    max_stream_life: float = 3600.0
     heartbeat_interval: float = 15.0
     ping_interval: float = 25.0
     first_message_timeout: float = 5.0

@@ -24,7 +24,7 @@ _VISIBLE = re.compile(r"[!-~]{1,128}")
 _CUT = frozenset([EndReason.STALLED, EndReason.EXPIRED, EndReason.FAILED])
 
 
-def request_id(request: web.Request) -> str:
+def request_id(request: web.BaseRequest) -> str:
     """Return the id of a request, as logs and the response have it.
 
     The client's own X-Request-Id if that is 1 to 128 characters of visible ASCII, else a new one.
@@ -63,6 +63,24 @@ WINDOW = ClientProtocol("http", "window")
 """One answer and no stream; it counts as one while it is awaited."""
 CLIENT_PROTOCOLS = (CORE_SSE, V1_SSE, CORE_WS, V1_WS, WINDOW)
 
+LIMITS = (
+    "connections",
+    "connections_per_ip",
+    "connections_per_identity",
+    "accept_rate",
+    "accept_rate_per_ip",
+    "memory",
+    "subscriptions_per_socket",
+    "subscriptions_per_identity",
+    "queries",
+    "queries_per_identity",
+    "commands",
+    "rows",
+    "conditions",
+    "entities",
+)
+"""Names of limits, as `Failed.limit` and metrics have them: those of the options, without `max`."""
+
 
 class StreamLog:
     """One per bridge."""
@@ -72,10 +90,14 @@ class StreamLog:
         """Open streams (SSE) and sockets (WebSocket) by transport and protocol."""
         self.refused: Counter[tuple[str, ...]] = Counter()
         """Failures reported to clients, by transport and kind."""
+        self.limited: Counter[tuple[str, ...]] = Counter({(name,): 0 for name in LIMITS})
+        """Requests and commands over a limit, by its name."""
 
     def log_refusal(self, request_id: str, transport: str, failure: Failed) -> None:
         """Count and log a failure reported to a client."""
         self.refused[transport, failure.kind.name.lower()] += 1
+        if failure.limit is not None:
+            self.limited[failure.limit,] += 1
         if logger.isEnabledFor(logging.DEBUG):
             fields = {
                 "request": request_id,

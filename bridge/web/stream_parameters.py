@@ -1,6 +1,7 @@
 """StreamParameters: the parameters in the URL of an event stream."""
 
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from yarl import URL
@@ -18,21 +19,37 @@ class StreamParameters:
     v1: bool
     soft: bool
     """Whether a failure that passes is a stream that ends, so that EventSource comes back."""
+    tickets: tuple[str, ...] = ()
+    token: str | None = None
+    """The name of a parameter by which somebody sent a token in a URL, where logs would keep it."""
 
 
 NO_PARAMETERS = StreamParameters(query=None, last_event_id=None, v1=False, soft=False)
 
 
-@parse_cached
+_TOKENS: Final = ("access_token", "token", "id_token", "jwt", "bearer")
+
+
 def parse_parameters(query_string: str) -> StreamParameters:
     """Parse the part of a URL after its question mark."""
+    # A ticket comes once only, and a credential is kept nowhere.
+    parse = _parse if "ticket" in query_string or "token" in query_string else _parse_cached
+    return parse(query_string)
+
+
+def _parse(query_string: str) -> StreamParameters:
     parameters = URL.build(query_string=query_string, encoded=True).query
     return StreamParameters(
         query=read_parameter(query_string, b"query"),
         last_event_id=parameters.get("last_event_id"),
         v1=parameters.get("v") == "1",
         soft=parameters.get("soft") == "1",
+        tickets=tuple(parameters.getall("ticket", ())),
+        token=next((name for name in _TOKENS if name in parameters), None),
     )
+
+
+_parse_cached: Final = parse_cached(_parse)
 
 
 def read_parameter(query_string: str, name: bytes) -> bytes | None:

@@ -7,7 +7,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from bridge.wire.v1_commands import SUBPROTOCOL
 
 from .stream_log import CORE_SSE, CORE_WS, V1_SSE, V1_WS, ClientProtocol, request_id
-from .stream_parameters import NO_PARAMETERS, StreamParameters, parse_parameters
+from .stream_parameters import StreamParameters, parse_parameters
 
 FOREIGN_ORIGIN = web.RequestKey("foreign_origin", str)
 """The origin of the page, where it is listed and not the listener's own."""
@@ -23,7 +23,7 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Its id in logs and in the response."""
     protocol: ClientProtocol
     parameters: StreamParameters
-    """The parameters in the URL of an event stream."""
+    """The parameters in its URL."""
     headers: CIMultiDictProxy[str]
     body: bytes | None = None
     """The body of a POST; None: it is a GET."""
@@ -41,8 +41,7 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         cls, request: web.Request, body: bytes | None = None, *, websocket: bool = False
     ) -> "StreamRequest":
         """Make it from a request that aiohttp has read, after the origin check."""
-        query = request.rel_url.raw_query_string
-        parameters = NO_PARAMETERS if websocket else parse_parameters(query)
+        parameters = parse_parameters(request.rel_url.raw_query_string)
         return cls(
             request_id=request_id(request),
             protocol=ws_protocol(request.headers) if websocket else sse_protocol(parameters),

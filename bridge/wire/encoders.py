@@ -10,7 +10,7 @@ from bridge.core.errors import Failed
 
 from .encodings import core_sse, core_sse_chunked, core_ws, v1_sse, v1_sse_chunked, v1_ws_suffix
 from .sse import http_chunk
-from .v1_messages import ended_reason, error_members, format_message, frames_prefix
+from .v1_messages import ended_reason, error_members, format_message, frames_prefix, rfc3339
 from .websocket import OPCODE_TEXT, ws_frame_header, ws_text_frame
 
 _CLEAR_ID = b"id:\n\n"
@@ -84,6 +84,11 @@ class SseEncoder(_CoreEncoder):
     def beat(self, digest: str | None) -> bytes:
         """Return nothing: core has no such message."""
         del digest
+        return b""
+
+    def auth_expiring(self, expires_at: float) -> bytes:
+        """Return nothing: core has no such message."""
+        del expires_at
         return b""
 
     def drain(self, reconnect_after_ms: int) -> bytes:
@@ -218,6 +223,10 @@ class V1SseEncoder(SseEncoder):
     def beat(self, digest: str | None) -> bytes:
         """Encode `beat`; None: the window has no digest now."""
         return self._event("beat", digest=digest)
+
+    def auth_expiring(self, expires_at: float) -> bytes:
+        """Encode `auth_expiring`."""
+        return self._event("auth_expiring", expires_at=rfc3339(expires_at))
 
     def drain(self, reconnect_after_ms: int) -> bytes:
         """Encode `drain`."""

@@ -21,7 +21,6 @@ from .known_rows import read_known
 
 SUBPROTOCOL = "livequery.v1"
 MAX_NAME = 64
-MAX_SUBSCRIPTIONS = 64
 
 
 @dataclass(frozen=True, slots=True)

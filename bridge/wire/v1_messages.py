@@ -1,6 +1,7 @@
 """v1 messages: what a client is sent (docs/wire.md §5). For `frames` see `encodings`, too."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from bridge.core.errors import Failed, Kind
@@ -16,6 +17,16 @@ def format_message(kind: str, **members: Any) -> bytes:
     """Encode a message of type `kind`; members that are None are left out."""
     present = {key: member for key, member in members.items() if member is not None}
     return json.dumps({"type": kind, **present}, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def rfc3339(seconds: float | None) -> str | None:
+    """Return a time since the epoch as RFC 3339 has it, to the second below; None for None."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(min(int(seconds), _LAST_TIME), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_LAST_TIME = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
 
 
 def error_members(failure: Failed, sub: str | None = None) -> dict[str, Any]:

@@ -8,13 +8,12 @@ exactly if they are equal here. NULL (None) equals nothing.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from itertools import product
 from typing import TypeAlias
 
+from livetier.engine.shortcuts import Conditions
+
 Value: TypeAlias = Hashable
-Conditions: TypeAlias = Mapping[str, AbstractSet[Value]]
-"""By column, the values of which the row has one."""
 
 MOST_ENTRIES = 1_000
 """Entries of one window; conditions that would need more are not judged."""

@@ -15,7 +15,7 @@ from google.protobuf import duration_pb2, timestamp_pb2
 from livequery.v1 import livequery_pb2 as pb
 from livequery.v1 import livequery_pb2_grpc
 from livetier.engine.delta import snapshot_batches
-from livetier.engine.errors import TierError, invalid_argument, not_found
+from livetier.engine.errors import TierError, invalid_argument, not_found, unavailable
 from livetier.engine.store import Metadata, View
 from livetier.engine.subscription import Subscription
 from livetier.engine.watcher import Watcher
@@ -40,19 +40,32 @@ class LiveQueryService(livequery_pb2_grpc.LiveQueryServiceServicer):
 
     async def Subscribe(self, request: pb.SubscribeRequest, context: SubscribeContext) -> None:  # noqa: N802 (gRPC's name)
         """Serve one subscription until the caller cancels or the tier stops."""
-        subscription = None
+        subscription, stream = None, object()
         try:
-            identifier = secrets.token_urlsafe(12)
             metadata: Metadata = tuple(context.invocation_metadata() or ())
-            subscription = await self._watcher.subscribe(identifier, request.query, metadata)
-            _log.debug("subscription %s opened (request %s)", identifier, request.request_id)
-            async for response in self._responses(request, subscription):
+            subscription, resumed = await self._open(request, metadata)
+            subscription.claim(stream)
+            async for response in self._responses(request, subscription, stream, resumed=resumed):
                 await context.write(response)
         except TierError as error:
             await _abort(context, error)
         finally:
-            if subscription is not None:
-                self._watcher.unsubscribe(subscription)
+            if subscription is not None and subscription.stream is stream:
+                self._watcher.leave(subscription)
+
+    async def _open(
+        self, request: pb.SubscribeRequest, metadata: Metadata
+    ) -> tuple[Subscription[View], bool]:
+        """Return the caller's subscription, and whether it goes on with one that it had."""
+        if request.HasField("resume"):
+            kept = await self._watcher.resume(request.resume, request.query, metadata)
+            if kept is not None:
+                _log.debug("subscription %s resumed (request %s)", kept.id, request.request_id)
+                return kept, True
+        identifier = secrets.token_urlsafe(12)
+        opened = await self._watcher.subscribe(identifier, request.query, metadata)
+        _log.debug("subscription %s opened (request %s)", identifier, request.request_id)
+        return opened, False
 
     async def Reanchor(  # noqa: N802 (gRPC's name)
         self, request: pb.ReanchorRequest, context: ReanchorContext
@@ -94,7 +107,12 @@ class LiveQueryService(livequery_pb2_grpc.LiveQueryServiceServicer):
         return subscription
 
     async def _responses(
-        self, request: pb.SubscribeRequest, subscription: Subscription[View]
+        self,
+        request: pb.SubscribeRequest,
+        subscription: Subscription[View],
+        stream: object,
+        *,
+        resumed: bool,
     ) -> AsyncIterator[pb.SubscribeResponse]:
         interval = _heartbeat_seconds(request)
         at_most = min(max(request.max_batch_deltas, 1), LARGEST_BATCH)
@@ -105,10 +123,16 @@ class LiveQueryService(livequery_pb2_grpc.LiveQueryServiceServicer):
             route=self.route,
             effective_query=subscription.view.plan.query,
             heartbeat_interval=heartbeat,
+            resumed=resumed,
         )
         yield pb.SubscribeResponse(started=started)
+        if resumed:
+            for batch in subscription.sent_since(request.resume.seq):
+                yield pb.SubscribeResponse(batch=batch)
         while True:
             idle = not await subscription.ready(interval)
+            if subscription.stream is not stream:
+                raise unavailable("RESUMED", "the subscription goes on in another call")
             if subscription.failure is not None:
                 raise subscription.failure
             if idle:

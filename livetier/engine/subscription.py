@@ -7,6 +7,7 @@ Laws:
   memory, and then gets the present window.
 - While a reset is due no group waits. The window is taken when the reset is sent, and contains
   everything that happened before.
+- What was sent is kept for a while (``history``). A caller may resume where nothing is missing.
 - ``seq`` counts deltas as they are sent; dropped deltas have no number. ``epoch`` counts resets,
   a due one included; ``sent_epoch`` is that of the reset sent last.
 - All methods belong to the event loop's thread. All but ``ready`` are synchronous; one task calls
@@ -15,12 +16,13 @@ Laws:
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic
 
 from livequery.v1 import livequery_pb2 as pb
 from livetier.engine.errors import TierError
+from livetier.engine.history import Group, SentHistory, bytes_of
 from livetier.engine.store import Metadata, ViewT
 
 BACKLOG = 2048
@@ -34,9 +36,6 @@ class Reset:
     reason: pb.ResetReason
     epoch: int
     request_id: str = ""
-
-
-Group = Sequence[pb.LiveDelta]
 
 
 class Subscription(Generic[ViewT]):
@@ -59,6 +58,10 @@ class Subscription(Generic[ViewT]):
         self._waiting = self._waiting_bytes = 0
         self._due: Reset | None = None
         self._wake = asyncio.Event()
+        self._history = SentHistory()
+        self._in_snapshot = False
+        self.stream: object = None
+        """The call that may send; a caller that resumes takes it from the one before."""
         self.reset(pb.RESET_REASON_INITIAL)
 
     @property
@@ -72,7 +75,7 @@ class Subscription(Generic[ViewT]):
             return
         self._groups.append(group)
         self._waiting += len(group)
-        self._waiting_bytes += _bytes_of(group)
+        self._waiting_bytes += bytes_of(group)
         over = self._waiting > BACKLOG or self._waiting_bytes > BACKLOG_BYTES
         if over and len(self._groups) > 1:
             self.reset(pb.RESET_REASON_OVERFLOW)
@@ -112,22 +115,47 @@ class Subscription(Generic[ViewT]):
         due, self._due = self._due, None
         if due is not None:
             self.sent_epoch = due.epoch
+            self._history.clear()
+            self._in_snapshot = True
         return due
 
     def take_group(self) -> Group:
         """Take the next group."""
         group = self._groups.popleft()
         self._waiting -= len(group)
-        self._waiting_bytes -= _bytes_of(group)
+        self._waiting_bytes -= bytes_of(group)
         return group
 
     def next_batch(self, deltas: Group, *, complete: bool = False) -> pb.DeltaBatch:
         """Return the batch that sends ``deltas`` next, and number them."""
         first, self.seq = self.seq + 1, self.seq + len(deltas)
+        if not self._in_snapshot:
+            self._history.add(first, deltas, asyncio.get_running_loop().time())
+        elif complete:
+            self._in_snapshot = False
+            self._history.start(self.seq)
         return pb.DeltaBatch(
             epoch=self.sent_epoch, first_seq=first, deltas=deltas, snapshot_complete=complete
         )
 
+    # -- resume
 
-def _bytes_of(group: Group) -> int:
-    return sum(len(delta.row) for delta in group)
+    def claim(self, stream: object) -> None:
+        """Give the subscription to the call ``stream``; one that had it has it no more."""
+        self.stream = stream
+        self._wake.set()
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a caller that loses its stream now could resume."""
+        return self.failure is None and self._due is None and not self._in_snapshot
+
+    def can_resume(self, epoch: int, seq: int) -> bool:
+        """Return whether nothing is missing after the position of a caller."""
+        known = epoch == self.sent_epoch and seq <= self.seq
+        return self.resumable and known and self._history.holds(seq)
+
+    def sent_since(self, seq: int) -> Iterator[pb.DeltaBatch]:
+        """Yield again, under the same numbers, what was sent after ``seq``."""
+        for first, deltas in self._history.since(seq):
+            yield pb.DeltaBatch(epoch=self.sent_epoch, first_seq=first, deltas=deltas)

@@ -20,6 +20,7 @@ from typing import Generic, TypeVar
 from livequery.v1 import livequery_pb2 as pb
 from livetier.engine.delta import encode_group
 from livetier.engine.errors import TierError, query_failed, unavailable, unimplemented
+from livetier.engine.parked import Parked
 from livetier.engine.shared_views import SharedViews
 from livetier.engine.store import Describer, Metadata, PlanT, Position, Step, Store, ViewT
 from livetier.engine.subscription import Reset, Subscription
@@ -40,6 +41,7 @@ class Watcher(Generic[PlanT, ViewT]):
         self._read_due = asyncio.Event()
         self._subscriptions: dict[str, Subscription[ViewT]] = {}
         self._views: SharedViews[ViewT] = SharedViews(store.release)
+        self._parked: Parked[ViewT] = Parked(self.unsubscribe)
         self._closing: TierError | None = None
         self.position = Position(0, 0)
 
@@ -51,6 +53,7 @@ class Watcher(Generic[PlanT, ViewT]):
         """End every subscription with ``reason`` and close the store."""
         self._closing = reason
         self._fail_all(reason)
+        self._parked.close()
         async with self._turn:
             await self._store.close()
 
@@ -66,6 +69,34 @@ class Watcher(Generic[PlanT, ViewT]):
         self._views.join(subscription)
         self._read_due.set()
         return subscription
+
+    async def resume(
+        self, position: pb.ResumePosition, query: pb.LiveQuery, metadata: Metadata
+    ) -> Subscription[ViewT] | None:
+        """Return the subscription that a caller can go on with, None if something is missing.
+
+        Raises TierError when the query is refused.
+        """
+        identifier = position.subscription_id
+        if identifier not in self._subscriptions:
+            return None
+        plan = await self._for_caller(self._store.compile(query, metadata))
+        subscription = self._subscriptions.get(identifier)
+        if (
+            subscription is None
+            or subscription.view.plan.key != plan.key
+            or not subscription.can_resume(position.epoch, position.seq)
+        ):
+            return None
+        self._parked.take(identifier)
+        return subscription
+
+    def leave(self, subscription: Subscription[ViewT]) -> None:
+        """Keep a subscription whose stream has ended for a caller that resumes, if one could."""
+        if self._closing is None and subscription.resumable:
+            self._parked.park(subscription)
+        else:
+            self.unsubscribe(subscription)
 
     async def reanchor(
         self, subscription: Subscription[ViewT], query: pb.LiveQuery, tag: str
@@ -83,10 +114,11 @@ class Watcher(Generic[PlanT, ViewT]):
 
     def find(self, identifier: str) -> Subscription[ViewT] | None:
         """Return the open subscription of that id."""
-        return self._subscriptions.get(identifier)
+        return None if identifier in self._parked else self._subscriptions.get(identifier)
 
     def unsubscribe(self, subscription: Subscription[ViewT]) -> None:
         """Remove a subscription; idempotent."""
+        self._parked.take(subscription.id)
         self._subscriptions.pop(subscription.id, None)
         self._views.leave(subscription)
         if not self._subscriptions:

@@ -25,8 +25,10 @@ class Capture(Protocol):
     async def close(self) -> None:
         """End; idempotent."""
 
-    async def watch(self, relation: Relation) -> None:
+    async def watch(self, relation: Relation) -> bool:
         """Return when changes of a table, and of what decides what it shows, are learnt.
+
+        Returns whether a table was altered for that.
 
         Raises TierError with the reason for a table whose changes cannot be.
         """
@@ -40,7 +42,7 @@ class Capture(Protocol):
     def take(self, answers: Sequence[Rows], snapshot: Snapshot) -> None:
         """Deliver what the answers to ``questions`` say; ``snapshot`` is the transaction's."""
 
-    def read(self, snapshot: Snapshot, timeline: int) -> None:
+    def read(self, snapshot: Snapshot, timeline: int, /) -> None:
         """Take note that a reading was completed."""
 
     async def settle(self) -> None:

@@ -13,7 +13,7 @@ from livetier.engine.errors import TierError, did_you_mean, not_found, quoted
 from livetier.postgres.column_type import ColumnType
 from livetier.postgres.connection import Connection, Rows, Statement
 from livetier.postgres.database_error import DatabaseError
-from livetier.postgres.relation import Column, Relation
+from livetier.postgres.relation import Relation, TableColumn
 
 OWN_SCHEMA = "livequery"
 _NAME = 19
@@ -249,7 +249,7 @@ class Catalogue:
             comment=_text(row[10]),
         )
 
-    async def _column(self, connection: Connection, row: tuple[bytes | None, ...]) -> Column:
+    async def _column(self, connection: Connection, row: tuple[bytes | None, ...]) -> TableColumn:
         oid, cast = int(row[1] or b"0"), _text(row[2])
         if oid == _NAME:
             cast = "text"  # a cast to name would cut what is too long
@@ -263,7 +263,7 @@ class Catalogue:
             deterministic=row[6] == b"t",
             by_bytes=row[7] == b"t",
         )
-        return Column(_text(row[0]), kind, row[8] == b"t", row[9] == b"t", _text(row[10]))
+        return TableColumn(_text(row[0]), kind, row[8] == b"t", row[9] == b"t", _text(row[10]))
 
     async def _has_order(self, connection: Connection, oid: int, cast: str) -> bool:
         """Ask PostgreSQL whether values of a type compare and sort; it knows every type's."""

@@ -14,9 +14,9 @@ from livetier.engine.errors import TierError, invalid_argument, quoted
 from livetier.postgres import sql
 from livetier.postgres.connection import Connection, Statement
 from livetier.postgres.database_error import DatabaseError
-from livetier.postgres.literal import Literal, key_literals, literal_of
-from livetier.postgres.plan import PostgresPlan, Sort
-from livetier.postgres.relation import Column, Relation
+from livetier.postgres.literal import CastText, key_literals, literal_of
+from livetier.postgres.plan import PostgresPlan, SortTerm
+from livetier.postgres.relation import Relation, TableColumn
 from livetier.postgres.scope import Scope
 
 LONGEST_MESSAGE = 200
@@ -30,7 +30,7 @@ class _Checks:
     fields: list[str] = field(default_factory=list)
     judged: list[str | None] = field(default_factory=list)
 
-    def add(self, literals: Sequence[Literal], path: str, column: str | None) -> None:
+    def add(self, literals: Sequence[CastText], path: str, column: str | None) -> None:
         for cast in {literal.cast for literal in literals}:
             texts = [each.text for each in literals if each.cast == cast and each.text is not None]
             if not texts:
@@ -55,7 +55,7 @@ async def compile_query(
     writer, casts = sql.Writer(), _Checks()
     top_level: set[str] = set()
 
-    def column_of(name: str, where: str) -> Column:
+    def column_of(name: str, where: str) -> TableColumn:
         return checks.find_column(relation.by_name, name, entity=relation.entity, field=where)
 
     def compare(leaf: pb.Comparison, path: str) -> str:
@@ -73,7 +73,7 @@ async def compile_query(
 
     where = checks.conditions(query, compare, lambda members: f"({' OR '.join(members)})")
     sort = tuple(
-        Sort(_sortable(column_of(key.column, path), path), key.desc)
+        SortTerm(_sortable(column_of(key.column, path), path), key.desc)
         for path, key in (
             (f"sort[{index}].column", key) for index, key in enumerate(checks.sort_keys(query))
         )
@@ -109,7 +109,7 @@ async def compile_query(
     )
 
 
-def _check_operator(column: Column, op: str, path: str) -> None:
+def _check_operator(column: TableColumn, op: str, path: str) -> None:
     if op in checks.UNARY_OPERATORS:
         return
     if op in checks.PATTERN_OPERATORS:
@@ -121,7 +121,7 @@ def _check_operator(column: Column, op: str, path: str) -> None:
         raise invalid_argument("WRONG_TYPE", f"{path}.op", message)
 
 
-def _sortable(column: Column, path: str) -> Column:
+def _sortable(column: TableColumn, path: str) -> TableColumn:
     if not column.type.comparable:
         message = f"{quoted(column.name)} is {column.type.cast}, which has no order"
         raise invalid_argument("WRONG_TYPE", path, message)
@@ -129,8 +129,8 @@ def _sortable(column: Column, path: str) -> Column:
 
 
 def _literals(
-    values: Sequence[pb.Value], column: Column, op: str, path: str
-) -> tuple[Literal, ...]:
+    values: Sequence[pb.Value], column: TableColumn, op: str, path: str
+) -> tuple[CastText, ...]:
     if op in checks.PATTERN_OPERATORS:
         (value,) = values
         kind = value.WhichOneof("kind")
@@ -138,7 +138,7 @@ def _literals(
             message = f'"{op}" needs a pattern, which is text'
             raise invalid_argument("WRONG_TYPE", f"{path}.value", message)
         text = None if kind == "null_value" else value.string_value.encode()
-        return (Literal(text, "text"),)
+        return (CastText(text, "text"),)
     try:
         return tuple(literal_of(value, column.type) for value in values)
     except ValueError as error:
@@ -147,8 +147,8 @@ def _literals(
 
 
 def _anchor(
-    values: Sequence[pb.Value] | None, sort: Sequence[Sort], relation: Relation
-) -> list[Literal] | None:
+    values: Sequence[pb.Value] | None, sort: Sequence[SortTerm], relation: Relation
+) -> list[CastText] | None:
     if values is None:
         return None
     *places, last = values

@@ -7,13 +7,12 @@ A window is *due* while a transaction that may touch it is not in its snapshot. 
 - A window that is due is touched by everything that touches its table: which rows it will show is
   not known.
 - A delivered transaction is kept until a snapshot sees it, also while no window is open; and as
-  long as a window is being opened whose snapshot may be older than that.
+  long as a reading is under way whose snapshot may be older than that.
 - A window that is *forced* is read again whatever was delivered: the change stream began anew, or
-  its table was altered.
+  its table was altered. So is one that was being opened at that moment.
 - Everything here is synchronous and belongs to the event loop's thread.
 """
 
-import itertools
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from livetier.postgres.plan import PostgresView
 from livetier.postgres.relation import Relation
 from livetier.postgres.sort_bound import SortBound
 from livetier.postgres.table_index import TableIndex
-from livetier.postgres.transaction import Change, Transaction
+from livetier.postgres.transaction import Transaction, TupleChange
 
 
 @dataclass(slots=True)
@@ -62,28 +61,30 @@ class Ledger:
         self._due: dict[Hashable, Watched] = {}
         self._forced: dict[Hashable, Watched] = {}
         self._looks = 0
-        self._opening: set[int] = set()
-        self._numbers = itertools.count(1)
+        self._last_force = 0
+        self._looking: set[int] = set()
 
     # -- windows
 
-    def begin_opening(self) -> int:
-        """Say that a window is about to be read for the first time; return its ticket."""
+    def begin_look(self) -> int:
+        """Say that windows will be read, under a snapshot not taken yet; return a ticket."""
         self._looks += 1
-        self._opening.add(self._looks)
+        self._looking.add(self._looks)
         return self._looks
 
-    def end_opening(self, ticket: int) -> None:
-        """Say that the window of a ticket is watched, or never will be; idempotent."""
-        self._opening.discard(ticket)
+    def end_look(self, ticket: int) -> None:
+        """Say that the ledger has what was read with a ticket, or never will; idempotent."""
+        self._looking.discard(ticket)
 
-    def watch(self, view: PostgresView) -> None:
+    def watch(self, view: PostgresView, ticket: int) -> None:
         """Keep a window current from its snapshot on, unless one of its plan already is."""
         if view.plan.key in self._windows:
             return
         watched = self._windows[view.plan.key] = Watched(view, SortBound.of(view.plan))
         self._index(view)
         self._judge_kept(watched)
+        if ticket < self._last_force:
+            self._force(watched)
 
     def release(self, view: PostgresView) -> None:
         """Forget the window of a plan; idempotent."""
@@ -138,8 +139,9 @@ class Ledger:
 
     def deliver(self, transaction: Transaction) -> None:
         """Take a transaction of the change stream; its id may have 32 bits."""
-        if transaction.xid < 1 << 32:
+        if not transaction.wide:
             transaction.xid = self.snapshot.widen(transaction.xid)
+            transaction.wide = True
         self.counts.transactions += 1
         self._kept.append((transaction, 0))
         touched: set[Hashable] = set()
@@ -196,7 +198,7 @@ class Ledger:
             ):
                 self._add(watched, transaction)
 
-    def _touches(self, watched: Watched, changes: Iterable[Change]) -> bool:
+    def _touches(self, watched: Watched, changes: Iterable[TupleChange]) -> bool:
         if not self.shortcuts or watched.due:
             return True
         table = self._tables[watched.view.plan.relation.oid]
@@ -222,11 +224,14 @@ class Ledger:
                     *self._sources.get(oid, ()),
                 )
             }
-        number = next(self._numbers)
+        self._looks += 1
+        self._last_force = self._looks
         for key in keys:
-            watched = self._windows[key]
-            watched.forced = number
-            self._forced[key] = watched
+            self._force(self._windows[key])
+
+    def _force(self, watched: Watched) -> None:
+        watched.forced = self._looks
+        self._forced[watched.view.plan.key] = watched
 
     def forget_transactions(self) -> None:
         """Drop what was delivered: another stream begins, and every window will be forced."""
@@ -250,7 +255,7 @@ class Ledger:
             return
         self.snapshot = snapshot
         self._looks += 1
-        oldest = min(self._opening, default=self._looks + 1)
+        oldest = min(self._looking, default=self._looks + 1)
         kept = []
         for transaction, look in self._kept:
             seen = look or (self._looks if snapshot.sees(transaction.xid) else 0)

@@ -16,7 +16,7 @@ _RANGES = {21: 2**15, 23: 2**31, 20: 2**63}
 
 
 @dataclass(frozen=True, slots=True)
-class Literal:
+class CastText:
     """A text and the SQL name of the type it is cast to; None is NULL.
 
     ``by_value``: the column must be cast too, since its type has no such number.
@@ -27,15 +27,15 @@ class Literal:
     by_value: bool = False
 
 
-def literal_of(value: pb.Value, kind: ColumnType) -> Literal:
+def literal_of(value: pb.Value, kind: ColumnType) -> CastText:
     """Return the literal of ``value`` for a column; raise ValueError if there is none."""
     which = value.WhichOneof("kind")
     if which is None:
         raise ValueError("a value is missing")
     if which == "null_value":
-        return Literal(None, kind.cast)
+        return CastText(None, kind.cast)
     if which == "bool_value":
-        return Literal(b"true" if value.bool_value else b"false", kind.cast)
+        return CastText(b"true" if value.bool_value else b"false", kind.cast)
     if which == "string_value":
         return _text(value.string_value, kind)
     if which == "json_value":
@@ -46,7 +46,7 @@ def literal_of(value: pb.Value, kind: ColumnType) -> Literal:
     return _number(str(int(number)), kind)
 
 
-def _text(text: str, kind: ColumnType) -> Literal:
+def _text(text: str, kind: ColumnType) -> CastText:
     if "\0" in text:
         raise ValueError("text cannot have a NUL character")
     if kind.is_bytes and not text.startswith("\\x"):
@@ -56,23 +56,23 @@ def _text(text: str, kind: ColumnType) -> Literal:
             raise ValueError("this is not base64") from None
     if kind.is_number:
         return _number(text.strip(), kind)
-    return Literal(text.encode(), kind.cast)
+    return CastText(text.encode(), kind.cast)
 
 
-def _number(text: str, kind: ColumnType) -> Literal:
+def _number(text: str, kind: ColumnType) -> CastText:
     """Return the literal of a number; PostgreSQL compares whole numbers with any by value."""
     if not kind.is_integer:
-        return Literal(_spelling(text), kind.cast)
+        return CastText(_spelling(text), kind.cast)
     try:
         number = Decimal(text)
     except InvalidOperation:
-        return Literal(text.encode(), kind.cast)  # PostgreSQL says what is wrong with it
+        return CastText(text.encode(), kind.cast)  # PostgreSQL says what is wrong with it
     if not number.is_finite() or number.adjusted() > 400:  # noqa: PLR2004 (far beyond any double)
-        return Literal(_spelling(text), "numeric", by_value=True)
+        return CastText(_spelling(text), "numeric", by_value=True)
     limit = _RANGES[kind.oid]
     if number == number.to_integral_value() and -limit <= number < limit:
-        return Literal(str(int(number)).encode(), kind.cast)
-    return Literal(_spelling(text), "numeric", by_value=True)
+        return CastText(str(int(number)).encode(), kind.cast)
+    return CastText(_spelling(text), "numeric", by_value=True)
 
 
 def _spelling(text: str) -> bytes:
@@ -80,7 +80,7 @@ def _spelling(text: str) -> bytes:
     return names.get(text, text).encode()
 
 
-def _from_json(data: bytes, kind: ColumnType) -> Literal:
+def _from_json(data: bytes, kind: ColumnType) -> CastText:
     try:
         text = data.decode()
         parsed = json.loads(text, parse_float=_Number, parse_int=_Number)
@@ -89,20 +89,20 @@ def _from_json(data: bytes, kind: ColumnType) -> Literal:
     if "\\u0000" in text:
         raise ValueError("text cannot have a NUL character")
     if kind.is_json:
-        return Literal(text.encode(), kind.cast)
+        return CastText(text.encode(), kind.cast)
     match parsed:
         case _Number():
             return _number(str(parsed), kind)
         case None:
-            return Literal(None, kind.cast)
+            return CastText(None, kind.cast)
         case bool():
-            return Literal(b"true" if parsed else b"false", kind.cast)
+            return CastText(b"true" if parsed else b"false", kind.cast)
         case str():
             return _text(parsed, kind)
         case {"base64": str(encoded)} if len(parsed) == 1:
             return _text(encoded, kind)
         case list() if kind.is_array:
-            return Literal(array_text(parsed).encode(), kind.cast)
+            return CastText(array_text(parsed).encode(), kind.cast)
     raise ValueError("this cannot be compared with the column")
 
 
@@ -130,7 +130,7 @@ def array_text(members: object) -> str:
     raise ValueError("this is no array")
 
 
-def key_literals(identifier: str | int, kinds: list[ColumnType]) -> list[Literal]:
+def key_literals(identifier: str | int, kinds: list[ColumnType]) -> list[CastText]:
     """Return the key that a row id names; raise ValueError if it names none."""
     if len(kinds) == 1:
         return [_text(str(identifier), kinds[0])]

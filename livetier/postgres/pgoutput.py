@@ -41,7 +41,7 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
-class Relation:
+class RelationMessage:
     """A relation as it is from here on. ``identity`` has the columns of its replica identity."""
 
     oid: int
@@ -62,7 +62,7 @@ class RowChange:
     """
 
     kind: str
-    relation: Relation
+    relation: RelationMessage
     old: Mapping[str, Text] | None
     new: Mapping[str, Text] | None
 
@@ -74,14 +74,14 @@ class Truncate:
     relations: tuple[int, ...]
 
 
-Message: TypeAlias = Begin | Commit | Relation | RowChange | Truncate
+Message: TypeAlias = Begin | Commit | RelationMessage | RowChange | Truncate
 
 
 class Decoder:
     """Decodes the messages of one stream; it remembers the relations announced."""
 
     def __init__(self) -> None:
-        self._relations: dict[int, Relation] = {}
+        self._relations: dict[int, RelationMessage] = {}
 
     def decode(self, data: bytes) -> Message | None:
         """Return the message; None for those that say nothing about rows.
@@ -148,7 +148,7 @@ def _tuple(data: bytes, at: int, names: tuple[str, ...]) -> tuple[dict[str, Text
     return values, at
 
 
-def _relation(data: bytes) -> Relation:
+def _relation(data: bytes) -> RelationMessage:
     (oid,) = _UINT32.unpack_from(data, 1)
     schema, at = _string(data, 5)
     name, at = _string(data, at)
@@ -158,7 +158,7 @@ def _relation(data: bytes) -> Relation:
     for column, known in _columns(data, at + 3, count):
         columns.append(column)
         identity.append(known)
-    return Relation(oid, schema or "pg_catalog", name, tuple(columns), tuple(identity), full)
+    return RelationMessage(oid, schema or "pg_catalog", name, tuple(columns), tuple(identity), full)
 
 
 def _columns(data: bytes, at: int, count: int) -> Iterator[tuple[str, bool]]:

@@ -7,16 +7,16 @@ from livetier.engine.store import Plan, View
 from livetier.engine.value import Scalar
 from livetier.postgres.connection import Statement
 from livetier.postgres.fence import Snapshot
-from livetier.postgres.relation import Column, Relation
+from livetier.postgres.relation import Relation, TableColumn
 from livetier.postgres.scope import Scope
 from livetier.postgres.transaction import Key
 
 
 @dataclass(frozen=True, slots=True)
-class Sort:
+class SortTerm:
     """One sort key."""
 
-    column: Column
+    column: TableColumn
     desc: bool
 
 
@@ -31,7 +31,7 @@ class PostgresPlan(Plan):
 
     scope: Scope
     relation: Relation
-    sort: tuple[Sort, ...]
+    sort: tuple[SortTerm, ...]
     window: Statement
     members: Statement
     filter: str

@@ -7,6 +7,9 @@ from collections.abc import AsyncIterator
 from livetier.postgres.connection import Connection, Statement
 from livetier.postgres.scope import Scope
 
+BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+"""What is told of a table must be of one moment: its columns and the signature they go with."""
+
 
 class ReadPool:
     """At most ``size`` connections; who finds none waits. Connections are made on demand."""
@@ -41,7 +44,7 @@ class ReadPool:
     async def transaction(self, scope: Scope) -> AsyncIterator[Connection]:
         """Lend a connection in a read-only transaction that has the scope's settings and role."""
         async with self.connection() as connection:
-            await connection.run([Statement("BEGIN READ ONLY"), *scope.enter()])
+            await connection.run([Statement(BEGIN), *scope.enter()])
             yield connection
             await connection.run([Statement("COMMIT")])
 

@@ -44,6 +44,7 @@ WHERE c.oid IN (SELECT oid FROM asked) AND c.oid = ANY ($1::oid[]) AND NOT EXIST
     SELECT FROM asked a WHERE a.oid = c.oid AND a.top IN (
         SELECT relid FROM pg_catalog.pg_publication p,
             LATERAL pg_catalog.pg_get_publication_tables(p.pubname) AS t WHERE p.pubname = $2))
+ORDER BY c.relispartition, c.oid
 """
 
 _NARROWED = """
@@ -87,7 +88,9 @@ async def publish(conninfo: str, oids: list[int]) -> None:
         narrowed = await connection.query(_NARROWED, PUBLICATION.encode(), oid_array(oids))
         if any(row[0] == b"t" for row in narrowed):
             raise refused("NOT_LIVE", "its publication has a row filter or a column list")
-        for _, schema, name, persistence, identified in await missing(connection, oids):
+        # A partitioned table comes first, and then none of its parts is missing.
+        while rows := await missing(connection, oids):
+            _, schema, name, persistence, identified = rows[0]
             table = f"{quote((schema or b'').decode())}.{quote((name or b'').decode())}"
             if persistence == b"u":
                 raise refused("NOT_LIVE", f"{table} is unlogged; its changes are not in the log")

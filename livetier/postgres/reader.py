@@ -132,10 +132,10 @@ class _Reading:
         self.plan = plan
         self._snapshot = snapshot
         self._present: dict[Scalar, Row] = {}
-        self._known = {row.key: row for row in view.rows} if plan is view.plan else {}
+        self._known = {row.key: row for row in view.rows}
         if plan.streamed:
             self._members, keys = encode_members(plan, rows, snapshot, view.members)
-            if plan is not view.plan:  # the columns may be others
+            if plan.relation.columns != view.plan.relation.columns:
                 self._members = {key: version + 1 for key, version in self._members.items()}
             self._after = PostgresView(plan, snapshot=snapshot, keys=keys, members=self._members)
             self._changed = {

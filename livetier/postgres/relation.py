@@ -18,7 +18,7 @@ def quote_text(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """A column that the caller may read. ``sent``: a change stream has its values."""
 
     name: str
@@ -46,8 +46,8 @@ class Relation:
     schema: str
     name: str
     entity: str
-    columns: tuple[Column, ...]
-    key: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
+    key: tuple[TableColumn, ...]
     sources: tuple[int, ...]
     version: str
     signature: str
@@ -63,6 +63,6 @@ class Relation:
         return f"{quote(self.schema)}.{quote(self.name)}"
 
     @property
-    def by_name(self) -> Mapping[str, Column]:
+    def by_name(self) -> Mapping[str, TableColumn]:
         """The columns by name."""
         return {column.name: column for column in self.columns}

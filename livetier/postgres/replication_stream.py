@@ -24,7 +24,7 @@ from psycopg import pq
 from livetier.postgres.connection import SETTINGS, connect, wait_for
 from livetier.postgres.database_error import DatabaseError
 from livetier.postgres.pgoutput import Begin, Commit, Decoder, PgoutputError, RowChange, Truncate
-from livetier.postgres.transaction import Change, Transaction
+from livetier.postgres.transaction import Transaction, TupleChange
 
 SLOT_PREFIX = "livequery_"
 LOCK_TIMEOUT = "10s"
@@ -150,26 +150,31 @@ class ReplicationStream:
         try:
             self._pgconn.consume_input()
             self._heard = self._loop.time()
-            end = self._heard + SLICE_SECONDS
-            while True:
-                size, data = self._pgconn.get_copy_data(1)
-                if size == 0:
-                    break
-                if size < 0:
-                    self.end(self._last_word())
-                    return
-                self._take(bytes(data))
-                if self._loop.time() > end:
-                    self._loop.call_soon(self._read)
-                    break
-            if self.position > self._acknowledged:
+            self._drain(self._heard + SLICE_SECONDS)
+            # To send, libpq may read: then there is more, and the socket does not say so.
+            while self.position > self._acknowledged and not self.lost.done():
                 self._tell()
-            elif self._unsent:
+                self._drain(self._loop.time() + SLICE_SECONDS)
+            if self._unsent and not self.lost.done():
                 self._unsent = bool(self._pgconn.flush())
         except psycopg.Error as error:
             self.end(DatabaseError.of(error))
         except (PgoutputError, LookupError, ValueError) as error:
             self.end(DatabaseError(f"the stream cannot be read: {error}"))
+
+    def _drain(self, end: float) -> None:
+        """Take the messages that libpq has, until ``end``."""
+        while True:
+            size, data = self._pgconn.get_copy_data(1)
+            if size == 0:
+                return
+            if size < 0:
+                self.end(self._last_word())
+                return
+            self._take(bytes(data))
+            if self._loop.time() > end:
+                self._loop.call_soon(self._read)
+                return
 
     def _last_word(self) -> DatabaseError:
         """Return why the server ended the stream."""
@@ -186,26 +191,27 @@ class ReplicationStream:
             # Everything before it was sent; a transaction is always sent whole.
             self._move_to(end)
             if reply:
-                self._tell()
+                self._acknowledged = 0  # answered when all that has arrived is taken
             return
         message = self._decoder.decode(data[1 + _DATA.size :])
         match message:
-            case RowChange():
-                if self._transaction is not None:
-                    self._transaction.add(message.relation.oid, Change.of(message))
+            case RowChange() if self._transaction is not None:
+                self._transaction.add(message.relation.oid, TupleChange.of(message))
             case Begin():
                 self._transaction = Transaction(message.xid)
             case Commit():
-                transaction, self._transaction = self._transaction, None
-                if transaction is not None and transaction.changes:
-                    transaction.committed_ms = message.at_ms
-                    self.delay = max(0.0, time.time() - message.at_ms / 1000)
-                    self._deliver(transaction)
-                self._move_to(message.end_lsn)
-            case Truncate():
+                self._commit(message)
+            case Truncate() if self._transaction is not None:
                 for oid in message.relations:
-                    if self._transaction is not None:
-                        self._transaction.add_all(oid)
+                    self._transaction.add_all(oid)
+
+    def _commit(self, message: Commit) -> None:
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None and transaction.changes:
+            transaction.committed_ms = message.at_ms
+            self.delay = max(0.0, time.time() - message.at_ms / 1000)
+            self._deliver(transaction)
+        self._move_to(message.end_lsn)
 
     def _move_to(self, lsn: int) -> None:
         if lsn > self.position:
@@ -224,6 +230,8 @@ class ReplicationStream:
             self._pgconn.put_copy_data(_STATUS.pack(b"r", lsn, lsn, lsn, now, reply))
             self._unsent = bool(self._pgconn.flush())
             self._acknowledged = lsn
+            if reply:
+                self._loop.call_soon(self._read)  # as there
         except psycopg.Error as error:
             self.end(DatabaseError.of(error))
 

@@ -17,7 +17,7 @@ from livetier.engine.window import Row
 from livetier.postgres.connection import Rows
 from livetier.postgres.fence import Snapshot
 from livetier.postgres.plan import PostgresPlan
-from livetier.postgres.relation import Column
+from livetier.postgres.relation import TableColumn
 from livetier.postgres.transaction import Key
 
 _HASH_BITS = 10
@@ -73,7 +73,7 @@ def _after(version: int, wanted: int) -> int:
     return ends if ends > version else ends + _HASH + 1
 
 
-def id_of(key: Sequence[bytes | None], columns: Sequence[Column]) -> Scalar:
+def id_of(key: Sequence[bytes | None], columns: Sequence[TableColumn]) -> Scalar:
     """Return the id of a row: a number or text; the JSON array of a key of several columns."""
     if len(columns) == 1:
         return _member(key[0], columns[0], plain=False)
@@ -81,7 +81,7 @@ def id_of(key: Sequence[bytes | None], columns: Sequence[Column]) -> Scalar:
     return json.dumps(members, ensure_ascii=False, separators=(",", ":"))
 
 
-def _member(text: bytes | None, column: Column, *, plain: bool) -> Scalar:
+def _member(text: bytes | None, column: TableColumn, *, plain: bool) -> Scalar:
     value = column.type.scalar(text)
     if isinstance(value, bytes):
         return column.type.base64_of(value)

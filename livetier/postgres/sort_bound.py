@@ -6,7 +6,7 @@ from typing import Any
 
 from livetier.postgres.pgoutput import Text
 from livetier.postgres.plan import PostgresPlan, PostgresView
-from livetier.postgres.relation import Column
+from livetier.postgres.relation import TableColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class SortBound:
     A row with equal sort keys counts as within.
     """
 
-    terms: tuple[tuple[Column, bool], ...]
+    terms: tuple[tuple[TableColumn, bool], ...]
     limit: int
 
     @classmethod

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from livetier.postgres.catalogue import text_array
 from livetier.postgres.connection import Statement
-from livetier.postgres.literal import Literal
-from livetier.postgres.relation import Column, Relation
+from livetier.postgres.literal import CastText
+from livetier.postgres.relation import Relation, TableColumn
 from livetier.postgres.transaction import Key
 
 _SYMBOLS = {"eq": "=", "ne": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
@@ -31,7 +31,7 @@ class Writer:
         self.params.append(text)
         return f"${len(self.params)}::{cast}"
 
-    def compare(self, column: Column, op: str, literals: Sequence[Literal]) -> str:
+    def compare(self, column: TableColumn, op: str, literals: Sequence[CastText]) -> str:
         """Return the SQL of one comparison."""
         match op:
             case "isnull":
@@ -45,7 +45,7 @@ class Writer:
                 return f"{column.sql} {_PATTERNS[op]} {pattern} ESCAPE ''"
         return self._against(column, _SYMBOLS[op], literals[0])
 
-    def _membership(self, column: Column, op: str, literals: Sequence[Literal]) -> str:
+    def _membership(self, column: TableColumn, op: str, literals: Sequence[CastText]) -> str:
         if column.type.is_array or any(each.by_value for each in literals):
             tests = " OR ".join(self._against(column, "=", each) for each in literals)
         else:
@@ -53,13 +53,13 @@ class Writer:
             tests = f"{column.sql} = ANY ({self.bind(array_of(members), column.type.cast + '[]')})"
         return f"NOT ({tests})" if op == "notin" else f"({tests})"
 
-    def _against(self, column: Column, symbol: str, literal: Literal) -> str:
+    def _against(self, column: TableColumn, symbol: str, literal: CastText) -> str:
         subject = f"{column.sql}::numeric" if literal.by_value else column.sql
         return f"{subject} {symbol} {self.bind(literal.text, literal.cast)}"
 
     # -- order and anchor
 
-    def anchor(self, terms: Sequence[tuple[Column, bool]], after: Sequence[Literal]) -> str:
+    def anchor(self, terms: Sequence[tuple[TableColumn, bool]], after: Sequence[CastText]) -> str:
         """Return the test for 'after the anchor': later in one key, equal in all before it."""
         if all(
             column.not_null and not desc and not literal.by_value and literal.text is not None
@@ -70,17 +70,18 @@ class Writer:
             return f"({columns}) > ({values})"
         alternatives = []
         for place, (column, desc) in enumerate(terms):
+            later = self._later(column, after[place], desc=desc)
+            if later is None:
+                continue
             equal = [
                 self._same(other, literal)
                 for (other, _), literal in zip(terms[:place], after[:place], strict=True)
             ]
-            later = self._later(column, after[place], desc=desc)
-            if later is not None:
-                alternatives.append("(" + " AND ".join([*equal, later]) + ")")
+            alternatives.append("(" + " AND ".join([*equal, later]) + ")")
         bound = self._bound(*terms[0], after[0])
         return f"{bound}({' OR '.join(alternatives) or 'FALSE'})"
 
-    def _bound(self, column: Column, desc: bool, literal: Literal) -> str:  # noqa: FBT001 (unpacked)
+    def _bound(self, column: TableColumn, desc: bool, literal: CastText) -> str:  # noqa: FBT001 (unpacked)
         """Return a condition on the first key alone, by which an index finds the place."""
         if literal.text is None:
             return "" if desc else f"{column.sql} IS NULL AND "
@@ -88,12 +89,12 @@ class Writer:
             return self._against(column, "<=", literal) + " AND "
         return self._against(column, ">=", literal) + " AND " if column.not_null else ""
 
-    def _same(self, column: Column, literal: Literal) -> str:
+    def _same(self, column: TableColumn, literal: CastText) -> str:
         if literal.text is None:
             return f"{column.sql} IS NULL"
         return self._against(column, "=", literal)
 
-    def _later(self, column: Column, literal: Literal, *, desc: bool) -> str | None:
+    def _later(self, column: TableColumn, literal: CastText, *, desc: bool) -> str | None:
         if literal.text is None:
             return f"{column.sql} IS NOT NULL" if desc else None
         if desc:
@@ -110,7 +111,7 @@ def array_of(members: Sequence[bytes | None]) -> bytes:
     return ("{" + ",".join(listed) + "}").encode()
 
 
-def select(relation: Relation, sort: Sequence[Column], where: str, *, rows: bool) -> str:
+def select(relation: Relation, sort: Sequence[TableColumn], where: str, *, rows: bool) -> str:
     """Return the head of a SELECT: the row's JSON if asked for, xmin, key, sort columns."""
     row = "NULL"
     if rows:
@@ -123,14 +124,14 @@ def select(relation: Relation, sort: Sequence[Column], where: str, *, rows: bool
     return f"SELECT {row}, t.xmin{listed} FROM {relation.sql} AS t WHERE {where}"
 
 
-def order_by(terms: Sequence[tuple[Column, bool]]) -> str:
+def order_by(terms: Sequence[tuple[TableColumn, bool]]) -> str:
     """Return the ORDER BY of the sort keys, the row's key last."""
     return ", ".join(f"{column.sql}{' DESC' * desc}" for column, desc in terms)
 
 
 def matching(
     relation: Relation,
-    sort: Sequence[Column],
+    sort: Sequence[TableColumn],
     where: tuple[str, tuple[bytes | None, ...]],
     keys: Sequence[Key],
 ) -> Statement:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 
 from livequery.v1 import livequery_pb2 as pb
-from livetier.engine.errors import TierError, invalid_argument, query_failed
+from livetier.engine.errors import TierError, query_failed
 from livetier.engine.store import Metadata, Position, Reading, Step, Views
 from livetier.engine.window import Window
 from livetier.postgres import reader
@@ -22,25 +22,25 @@ from livetier.postgres.capture import Capture
 from livetier.postgres.catalogue import (
     SIGNATURES,
     VERSIONS,
-    Catalogue,
     oid_array,
     signature_of,
 )
-from livetier.postgres.compile import compile_query
 from livetier.postgres.connection import Connection, Statement
 from livetier.postgres.database_error import DatabaseError
 from livetier.postgres.ledger import Ledger, Watched
 from livetier.postgres.options import PostgresOptions
 from livetier.postgres.plan import PostgresPlan, PostgresView
+from livetier.postgres.planner import Planner
 from livetier.postgres.pool import ReadPool
 from livetier.postgres.reader import BEGIN, LOOK, REWRITTEN_STATE, Look
 from livetier.postgres.relation import Relation
-from livetier.postgres.scope import Scope
+from livetier.postgres.server_facts import choose
+from livetier.postgres.trigger_capture import TriggerCapture
 from livetier.postgres.wal_capture import WalCapture
 
 TICK_SECONDS = 1.0
 BACKOFF_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
-MOST_RELATIONS = 1000
+MOST_ATTEMPTS = 5
 
 _log = logging.getLogger("livetier")
 
@@ -55,23 +55,32 @@ class PostgresStore:
     def __init__(self, options: PostgresOptions) -> None:
         self._options = options
         self._pool = ReadPool(options.conninfo, options.read_pool)
-        self._catalogue = Catalogue(options.schemas, guarded=bool(options.rules.settings))
-        self._relations: dict[tuple[Scope, str], Relation] = {}
-        self._outdated: set[Relation] = set()
         self._reader: Connection | None = None
         self._wake = asyncio.Event()
         self._attempts = 0
         self._position = Position(0, 0)
         self._ticking: asyncio.Task[None] | None = None
         self.ledger = Ledger(shortcuts=options.shortcuts)
-        self.capture: Capture = WalCapture(
-            options.conninfo, self.ledger, self._pool, self._wake.set
-        )
+        self.capture: Capture
+        self._planner: Planner
 
     async def open(self) -> None:
         """Connect and begin to learn of changes; raises DatabaseError."""
+        try:
+            await self._open()
+        except DatabaseError:
+            await self._pool.drop()
+            raise
+
+    async def _open(self) -> None:
         async with self._pool.connection() as connection:
-            await connection.run([LOOK])
+            rows = await connection.run([LOOK])
+            self.ledger.see(Look.of(rows[0]).snapshot)
+            name, why = await choose(connection, self._options.capture)
+        _log.info("changes are learnt by %s: %s", name, why)
+        make = WalCapture if name == "wal" else TriggerCapture
+        self.capture = make(self._options.conninfo, self.ledger, self._pool, self._wake.set)
+        self._planner = Planner(self._pool, self._options, self.capture)
         await self.capture.open()
         self._ticking = asyncio.create_task(self._tick())
 
@@ -89,54 +98,32 @@ class PostgresStore:
 
     async def compile(self, query: pb.LiveQuery, metadata: Metadata, /) -> PostgresPlan:
         """Return the plan of ``query`` for the caller whom ``metadata`` names."""
-        return await self._compile(query, self._options.rules.scope_of(metadata))
-
-    async def _compile(self, query: pb.LiveQuery, scope: Scope) -> PostgresPlan:
-        name = query.entity
-        if not name:
-            raise invalid_argument("MISSING_ENTITY", "entity", "the query names no entity")
-        known = self._relations.get((scope_of_role(scope), name))
-        if known is not None:
-            try:
-                async with self._pool.transaction(scope) as connection:
-                    return await compile_query(connection, known, query, scope)
-            except TierError as error:
-                if error.reason not in ("UNKNOWN_COLUMN", "WRONG_TYPE", "BAD_VALUE", "BAD_CURSOR"):
-                    raise  # the others may be another answer once the table was altered
-        async with self._pool.transaction(scope) as connection:
-            relation = await self._catalogue.relation(connection, name)
-            plan = await compile_query(connection, relation, query, scope)
-        await self.capture.watch(relation)
-        if len(self._relations) >= MOST_RELATIONS:
-            self._relations.clear()
-        self._relations[scope_of_role(scope), name] = relation
-        return plan
+        return await self._planner.plan(query, self._options.rules.scope_of(metadata))
 
     async def first(self, plan: PostgresPlan, /) -> PostgresView:
         """Read a window for the first time, and keep it current from then on."""
-        ticket = self.ledger.begin_opening()
+        ticket = self.ledger.begin_look()
         try:
             view = await self._first(plan)
             self.ledger.see(view.snapshot)
-            self.ledger.watch(view)
+            self.ledger.watch(view, ticket)
         finally:
-            self.ledger.end_opening(ticket)
+            self.ledger.end_look(ticket)
         if self.ledger.waiting:
             self._wake.set()
         return view
 
     async def _first(self, plan: PostgresPlan) -> PostgresView:
-        try:
-            async with self._pool.connection() as connection:
-                return await reader.first(connection, plan)
-        except DatabaseError as error:
-            if not _altered(error):
-                raise
-        # The table was altered since the query was compiled.
-        self._forget(plan.relation)
-        plan = await self._compile(plan.query, plan.scope)
-        async with self._pool.connection() as connection:
-            return await reader.first(connection, plan)
+        for attempt in range(MOST_ATTEMPTS):
+            try:
+                async with self._pool.connection() as connection:
+                    return await reader.first(connection, plan)
+            except DatabaseError as error:
+                if not _altered(error) or attempt + 1 == MOST_ATTEMPTS:
+                    raise
+            # The table was altered since the query was compiled.
+            plan = await self._planner.plan_again(plan)
+        raise AssertionError("the last attempt neither returned nor raised")
 
     async def page(self, view: PostgresView, /) -> Window:
         """Return the page of a streamed view."""
@@ -154,7 +141,11 @@ class PostgresStore:
         connection = await self._reading_connection()
         steps: list[Step[PostgresView]] = []
         if self.ledger.waiting or self.capture.questions():
-            steps = await self._read(connection, views)
+            ticket = self.ledger.begin_look()
+            try:
+                steps = await self._read(connection, views)
+            finally:
+                self.ledger.end_look(ticket)
         now = max(self._position.at_ms, int(time.time() * 1000))
         self._position = Position(self._position.seq + 1, now)
         self._wake_later(progress=bool(steps))
@@ -171,18 +162,23 @@ class PostgresStore:
         look = Look.of(answers[1])
         self.capture.take(answers[3:], look.snapshot)
         found = {int(oid or b"0"): (version or b"").decode() for oid, version in answers[2]}
-        self._note([each for each in used if found.get(each.oid) != each.version])
+        self._force_altered([each for each in used if found.get(each.oid) != each.version])
         due = [each for each in self.ledger.due(look.snapshot) if self._in_use(each, views)]
         forced = {id(each): each.forced for each in due}
         pairs: list[_Pair] = []
         failed: list[Step[PostgresView]] = []
         for watched in due:
-            plan = await self._present_plan(watched)
+            plan = await self._planner.present(watched.view.plan)
             if isinstance(plan, TierError):
                 failed.append(Step(watched.view, watched.view, error=plan))
             else:
                 pairs.append((watched.view, plan))
-        steps = await self._steps(connection, pairs, look)
+        try:
+            steps = await self._steps(connection, pairs, look)
+        except DatabaseError as error:
+            if error.sqlstate != REWRITTEN_STATE:
+                raise
+            return failed  # all are still due, and are read under the next snapshot
         # From here on nothing waits.
         numbers = {id(each.view): forced[id(each)] for each in due}
         for step in steps:
@@ -213,7 +209,7 @@ class PostgresStore:
         self, connection: Connection, view: PostgresView, plan: PostgresPlan
     ) -> list[Step[PostgresView]]:
         """Read one window; its step has an error if its query cannot be run."""
-        for attempt in range(2):
+        for _ in range(MOST_ATTEMPTS):
             try:
                 await connection.reset()
                 answers = await connection.run([BEGIN, LOOK])
@@ -222,15 +218,14 @@ class PostgresStore:
             except DatabaseError as error:
                 if error.lost:
                     raise
-                if not _altered(error) or attempt:
+                if not _altered(error):
                     _log.warning("a query over %s failed: %s", plan.relation.entity, error)
-                    break
+                    return [Step(view, view, error=query_failed())]
             try:
-                self._forget(plan.relation)
-                plan = await self._compile(plan.query, plan.scope)
+                plan = await self._planner.plan_again(plan)
             except TierError as refusal:
                 return [Step(view, view, error=refusal)]
-        return [Step(view, view, error=query_failed())]
+        return []  # altered again and again: it is still due
 
     async def _reading_connection(self) -> Connection:
         if self._reader is not None and self._reader.closed:
@@ -250,27 +245,11 @@ class PostgresStore:
 
     # -- the catalogue
 
-    def _note(self, outdated: Sequence[Relation]) -> None:
+    def _force_altered(self, relations: Sequence[Relation]) -> None:
         """Force the windows over tables that were altered since their queries were compiled."""
-        if outdated:
-            self._outdated.update(outdated)
-            self.ledger.force([relation.oid for relation in outdated])
-
-    def _forget(self, relation: Relation) -> None:
-        self._relations = {
-            key: each for key, each in self._relations.items() if each.oid != relation.oid
-        }
-
-    async def _present_plan(self, watched: Watched) -> PostgresPlan | TierError:
-        """Return the plan of a window, compiled again if its table was altered."""
-        plan = watched.view.plan
-        if plan.relation not in self._outdated:
-            return plan
-        self._forget(plan.relation)
-        try:
-            return await self._compile(plan.query, plan.scope)
-        except TierError as error:
-            return error
+        if relations:
+            self._planner.outdate(relations, self.ledger.relations())
+            self.ledger.force([relation.oid for relation in relations])
 
     # -- noticing
 
@@ -299,14 +278,13 @@ class PostgresStore:
 
     async def _check(self) -> None:
         used = self.ledger.relations()
-        self._outdated.intersection_update(used)
         oids = sorted({oid for each in used for oid in (each.oid, *each.sources)})
         async with self._pool.connection() as connection:
             answers = await connection.run(
                 [LOOK, Statement(SIGNATURES, (oid_array(oids),), kept=True)]
             )
             self.ledger.see(Look.of(answers[0]).snapshot)
-            self._note(
+            self._force_altered(
                 [
                     each
                     for each in used
@@ -318,9 +296,4 @@ class PostgresStore:
 
 def _altered(error: DatabaseError) -> bool:
     """Return whether a statement may have failed because its table was altered."""
-    return error.sqlstate[:2] == "42" or error.sqlstate == "0A000"
-
-
-def scope_of_role(scope: Scope) -> Scope:
-    """Return the part of a scope that decides what a table looks like."""
-    return Scope(role=scope.role)
+    return error.sqlstate[:2] == "42" or error.sqlstate in ("0A000", REWRITTEN_STATE)

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Hashable, Iterable, Mapping
 
 from livetier.engine.predicate_index import PredicateIndex
+from livetier.engine.shortcuts import may_match
 from livetier.postgres.pgoutput import Text
-from livetier.postgres.transaction import Change, Key, key_of
+from livetier.postgres.transaction import Key, TupleChange, key_of
 
 Beyond = Callable[[Hashable, Mapping[str, Text]], bool]
 """Whether a row that a window does not show sorts after the window's last row."""
@@ -61,7 +62,7 @@ class TableIndex:
         else:
             self._due.discard(window)
 
-    def touched_by(self, changes: Iterable[Change], beyond: Beyond) -> set[Hashable]:
+    def touched_by(self, changes: Iterable[TupleChange], beyond: Beyond) -> set[Hashable]:
         """Return the windows that ``changes`` may touch."""
         touched = set(self._due)
         for change in changes:
@@ -76,7 +77,7 @@ class TableIndex:
                         touched.add(window)
         return touched
 
-    def touches(self, window: Hashable, changes: Iterable[Change], beyond: Beyond) -> bool:
+    def touches(self, window: Hashable, changes: Iterable[TupleChange], beyond: Beyond) -> bool:
         """Return whether ``changes`` may touch one window that is not due."""
         for change in changes:
             if change.old is not None:
@@ -92,10 +93,7 @@ class TableIndex:
         return False
 
     def _may_hold(self, window: Hashable, row: Mapping[str, Text]) -> bool:
-        return all(
-            column not in row or row[column] in values
-            for column, values in self.windows[window].items()
-        )
+        return may_match(self.windows[window], row)
 
     def _hide(self, window: Hashable, keys: Iterable[Key]) -> None:
         for key in keys:

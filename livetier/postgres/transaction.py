@@ -14,7 +14,7 @@ MOST_CHANGES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class TupleChange:
     """A change of one row: values by column before and after. Absent columns are not known.
 
     ``old`` is None for a row that is new, ``new`` for one that is gone.
@@ -24,7 +24,7 @@ class Change:
     new: Mapping[str, Text] | None
 
     @classmethod
-    def of(cls, message: RowChange) -> "Change":
+    def of(cls, message: RowChange) -> "TupleChange":
         """Return the change that the stream reports."""
         old, new = message.old, message.new
         if message.kind == "U" and new is not None:
@@ -54,16 +54,18 @@ def key_of(row: Mapping[str, Text], columns: Sequence[str]) -> Key | None:
 class Transaction:
     """A transaction: its id, and its changes by the relation's oid.
 
-    ``xid`` has 32 bits until the ledger has it, then 64. Where a relation has None instead of
-    changes, any row of it may have changed. ``everything``: any row of any relation may have.
+    ``xid`` has 32 bits until the ledger has it, unless it is ``wide`` already. Where a relation has
+    None instead of changes, any row of it may have changed. ``everything``: any row of any relation
+    may have.
     """
 
     xid: int
-    changes: dict[int, list[Change] | None] = field(default_factory=dict)
+    changes: dict[int, list[TupleChange] | None] = field(default_factory=dict)
     everything: bool = False
+    wide: bool = False
     committed_ms: int = 0
 
-    def add(self, relation: int, change: Change) -> None:
+    def add(self, relation: int, change: TupleChange) -> None:
         """Add a change of one row."""
         listed = self.changes.setdefault(relation, [])
         if listed is None:

@@ -48,8 +48,13 @@ class WalCapture:
         self._publishing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self.stream: ReplicationStream | None = None
-        self.streaming = False
         self.losses = 0
+        self._streams = asyncio.Event()
+
+    @property
+    def streaming(self) -> bool:
+        """Whether the stream is open, and what came before it is accounted for."""
+        return self._streams.is_set()
 
     async def open(self) -> None:
         """Make the publication, and follow it in the background."""
@@ -64,15 +69,16 @@ class WalCapture:
         if self.stream is not None:
             await self.stream.close()
 
-    async def watch(self, relation: Relation) -> None:
-        """Publish a table and its sources, unless they are."""
+    async def watch(self, relation: Relation) -> bool:
+        """Publish a table and its sources, unless they are. No table is altered."""
         wanted = {relation.oid, *relation.sources}
         if wanted <= self._watched:
-            return
+            return False
         async with self._publishing:
             new = sorted(wanted - self._watched)
             if new:
                 await self._publish(new)
+        return False
 
     async def _publish(self, oids: list[int]) -> None:
         async with self._pool.connection() as connection:
@@ -81,7 +87,7 @@ class WalCapture:
             await publication.publish(self._conninfo, oids)
         snapshot = await self._look()
         for xid in snapshot.running:
-            self._ledger.deliver(Transaction(xid, dict.fromkeys(oids)))
+            self._ledger.deliver(Transaction(xid, dict.fromkeys(oids), wide=True))
         self._watched.update(oids)
 
     async def check(self, connection: Connection) -> None:
@@ -104,7 +110,7 @@ class WalCapture:
     def take(self, answers: Sequence[Rows], snapshot: Snapshot) -> None:
         """Take nothing."""
 
-    def read(self, snapshot: Snapshot, timeline: int) -> None:
+    def read(self, _: Snapshot, timeline: int) -> None:
         """End a stream that comes from another server than the readings."""
         if self.stream is not None and self.streaming and int(self.stream.timeline) != timeline:
             _log.warning("readings and change stream come from different servers")
@@ -123,8 +129,7 @@ class WalCapture:
             )
         finally:
             await connection.close()
-        while not self.streaming:
-            await asyncio.sleep(FIRST_RETRY)
+        await self._streams.wait()
         if self.stream is not None:
             await self.stream.reach(int(row[0][0] or b"0"))
 
@@ -151,7 +156,7 @@ class WalCapture:
                 _log.warning("the change stream was lost: %s", error)
                 self.losses += 1
             finally:
-                self.streaming = False
+                self._streams.clear()
                 await stream.close()
             await asyncio.sleep(retry)
             retry = min(retry * 2, LAST_RETRY)
@@ -160,9 +165,9 @@ class WalCapture:
     async def _begin(self) -> None:
         snapshot = await self._look()
         for xid in snapshot.running:
-            self._ledger.deliver(Transaction(xid, everything=True))
+            self._ledger.deliver(Transaction(xid, everything=True, wide=True))
         self._ledger.force()
-        self.streaming = True
+        self._streams.set()
         self._wake()
 
     async def _look(self) -> Snapshot:

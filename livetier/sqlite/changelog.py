@@ -4,7 +4,7 @@
 Triggers, because commits of other processes must be seen too. Laws:
 
 - Every change of a watched row gets the next sequence number. No number is used twice, not even
-  after the log was trimmed or the row was inserted again (AUTOINCREMENT).
+  after the log was trimmed or the row was inserted again: the newest number is never trimmed.
 - A row's version is the number of its last change. A row that did not change since its table was
   first watched has the number of that moment.
 - ``at_ms`` never decreases, so ``Position.stream_id`` (``ms-seq``) only grows.
@@ -23,10 +23,12 @@ from livetier.sqlite.literal import SqlValue
 
 INTERNAL = "_livetier_"
 KEPT = 10_000
+WAS_WAL = f"{INTERNAL}was_wal"
+"""In the table of tables, under this name: whether the file was in write-ahead mode before."""
 
 TABLES = f"""
 CREATE TABLE IF NOT EXISTS {INTERNAL}log (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq INTEGER PRIMARY KEY,
     entity TEXT NOT NULL,
     id,
     at_ms INTEGER NOT NULL
@@ -120,7 +122,7 @@ def _trigger_statements(entity: str, key: str) -> dict[str, str]:
         steps = (
             f" INSERT INTO {INTERNAL}log (entity, id, at_ms)"
             f" SELECT {name}, {identifier}, {_NOW_MS};"
-            f" DELETE FROM {INTERNAL}row WHERE entity = {name} AND id = {identifier};"
+            f" DELETE FROM {INTERNAL}row WHERE entity = {name} AND id = +{identifier};"
         )
         if stays:
             steps += (

@@ -9,16 +9,18 @@ column declares, so here in addition:
 - ``sort`` puts NULL first ascending and last descending; then numbers, text, blobs.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from livequery.v1 import livequery_pb2 as pb
 from livetier.engine import query as checks
 from livetier.engine.errors import invalid_argument, quoted
 from livetier.engine.store import Plan
+from livetier.engine.window import Row
 from livetier.sqlite.database import Column, Database, Entity
 from livetier.sqlite.literal import Kind, Literal, as_real, literal_of
+from livetier.sqlite.order import Comparable, comparable, order_by
 
 MAX_PATTERN = 1000
 
@@ -55,7 +57,10 @@ class SqlitePlan(Plan):
     """A query over one entity.
 
     ``after`` is the anchor: a literal for each sort key, then the id's. ``schema`` is the version
-    of the schema against which the query was compiled.
+    of the schema against which the query was compiled. ``equal`` has, by column, the values of
+    which a matching row has one; ``order`` is the key by which rows sort (it raises
+    NotComparableError); ``places`` are those of the sort columns in a row. ``statements`` has what
+    was made of the plan.
     """
 
     schema: int
@@ -63,6 +68,10 @@ class SqlitePlan(Plan):
     where: tuple[Predicate, ...]
     sort: tuple[Sort, ...]
     after: tuple[Literal, ...] | None
+    equal: Mapping[str, frozenset[Comparable]]
+    order: Callable[[Row], tuple[object, ...]] = field(compare=False)
+    places: tuple[int, ...]
+    statements: dict[str, object] = field(default_factory=dict, compare=False, repr=False)
 
 
 def compile_query(database: Database, query: pb.LiveQuery) -> SqlitePlan:
@@ -97,7 +106,29 @@ def compile_query(database: Database, query: pb.LiveQuery) -> SqlitePlan:
         where=where,
         sort=sort,
         after=_anchor(checks.cursor_values(query), sort, entity),
+        equal=_equalities(where),
+        order=order_by(tuple(key.desc for key in sort)),
+        places=tuple(entity.columns.index(key.column) for key in sort),
     )
+
+
+def _equalities(where: tuple[Predicate, ...]) -> Mapping[str, frozenset[Comparable]]:
+    """Return the conditions that say: a column has one of these values."""
+    equal: dict[str, frozenset[Comparable]] = {}
+    for predicate in where:
+        if not isinstance(predicate, Compare) or predicate.op not in ("eq", "in"):
+            continue
+        # NULL, and a number that cannot be stored, equal nothing.
+        values = [
+            comparable(literal.value)
+            for literal in predicate.literals
+            if literal.exact and literal.kind is not Kind.NULL
+        ]
+        if None not in values:
+            found = frozenset(value for value in values if value is not None)
+            name = predicate.column.name
+            equal[name] = equal[name] & found if name in equal else found
+    return equal
 
 
 def _literals(

@@ -19,6 +19,8 @@ from livetier.sqlite.changelog import INTERNAL, quote
 
 # How long a statement waits for another process's write lock. Reads never wait in WAL mode.
 BUSY_SECONDS = 5.0
+# Statements that are kept prepared: a few for each window.
+STATEMENTS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Entity:
 
     ``{row}`` in ``key`` stands for the row's name in a statement. ``key_affinity`` is the affinity
     of that expression; BLOB means none. ``key_columns`` are none where the key is the rowid.
+    ``other_unique``: other columns than the key's are unique, too.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Entity:
     key: str
     key_affinity: str
     key_columns: tuple[str, ...] = ()
+    other_unique: bool = False
 
 
 def path_of(url: str) -> Path:
@@ -56,23 +60,35 @@ def path_of(url: str) -> Path:
     """
     scheme, separator, path = url.partition(":///")
     if scheme != "sqlite" or not separator or path in ("", ":memory:"):
-        raise ValueError(f"not a database URL of the form sqlite:///path: {url!r}")
+        message = f"not a database URL of the form sqlite:///path or postgresql://…: {url!r}"
+        raise ValueError(message)
     return Path(path)
 
 
-def connect(path: Path, script: str) -> sqlite3.Connection:
-    """Open ``path`` in write-ahead mode with explicit transactions, and run ``script``."""
+def connect(path: Path, script: str, *, note_mode: bool = False) -> sqlite3.Connection:
+    """Open ``path`` in write-ahead mode with explicit transactions, and run ``script``.
+
+    ``note_mode``: the first time, the mode before is noted in the tables of the change log.
+    """
     connection = sqlite3.connect(
-        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        path,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=STATEMENTS,
     )
     # Text that is not UTF-8 is shown with replacement characters rather than not at all.
     connection.text_factory = lambda text: text.decode("utf-8", "replace")
     connection.create_function("livetier_lower", 1, str.lower, deterministic=True)
     try:
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
         _write_ahead(connection)
         # Safe in WAL mode: a power cut may lose the last commits, never the database.
         connection.execute("PRAGMA synchronous = normal")
         connection.executescript(script)
+        if note_mode:
+            statement = f"INSERT OR IGNORE INTO {INTERNAL}table VALUES (?, ?)"  # noqa: S608
+            connection.execute(statement, (changelog.WAS_WAL, mode == "wal"))
     except sqlite3.Error:
         connection.close()
         raise
@@ -112,7 +128,10 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.connection = connect(path, changelog.TABLES)
+        self.connection = connect(path, changelog.TABLES, note_mode=True)
+        encoding = self.connection.execute("PRAGMA encoding").fetchone()[0]
+        self.compares_text = encoding == "UTF-8"
+        """Whether text compares by code point."""
 
     def close(self) -> None:
         """Close the connection."""
@@ -142,11 +161,24 @@ class Database:
         """
         names = self.entities()
         if name not in names:
+            if kind := self._other_kind(name):
+                message = f"{quoted(name)} is a {kind}; only tables can be queried live"
+                raise not_found("NOT_A_TABLE", "entity", message)
             message = f"there is no entity {quoted(name)}{did_you_mean(name, names)}"
             raise not_found("UNKNOWN_ENTITY", "entity", message)
         entity = self.table(name)
         changelog.watch(self.connection, entity.name, entity.key)
         return entity
+
+    def _other_kind(self, name: str) -> str:
+        """Return what ``name`` is if it is no ordinary table; empty if nothing has that name."""
+        row = self.connection.execute(
+            "SELECT CASE type WHEN 'virtual' THEN 'virtual table' ELSE type END"
+            " FROM pragma_table_list WHERE schema = 'main' AND name = ?"
+            " AND type IN ('view', 'virtual') AND substr(name, 1, ?) <> ?",
+            (name, len(INTERNAL), INTERNAL),
+        ).fetchone()
+        return row[0] if row else ""
 
     def table(self, name: str) -> Entity:
         """Return the table ``name`` as an entity, without watching it."""
@@ -160,8 +192,9 @@ class Database:
         # Braces have a meaning in str.format, and a column's name may contain some.
         parts = ["{row}." + quote(key[1].replace("{", "{{").replace("}", "}}")) for key in keys]
         key_columns = tuple(key[1] for key in keys)
+        unique = self._has_other_unique(name)
         if len(keys) == 1:
-            return Entity(name, columns, parts[0], keys[0][2], key_columns)
+            return Entity(name, columns, parts[0], keys[0][2], key_columns, unique)
         if keys:
             # JSON has no blobs; json_array would fail on one, and so the writer's own statement.
             plain = [
@@ -169,10 +202,15 @@ class Database:
                 for part in parts
             ]
             array = f"json_array({', '.join(plain)})"
-            return Entity(name, columns, array, "BLOB", key_columns)
+            return Entity(name, columns, array, "BLOB", key_columns, unique)
         taken = {column.name.lower() for column in columns}
         rowid = next(word for word in ("rowid", "_rowid_", "oid") if word not in taken)
-        return Entity(name, columns, "{row}." + rowid, "INTEGER")
+        return Entity(name, columns, "{row}." + rowid, "INTEGER", (), unique)
+
+    def _has_other_unique(self, name: str) -> bool:
+        """Return whether a table has a unique index that is not its primary key's."""
+        found = self.connection.execute(f"PRAGMA index_list({quote(name)})").fetchall()
+        return any(unique and origin != "pk" for _, _, unique, origin, _ in found)
 
     def _pragma(self, name: str) -> int:
         return int(self.connection.execute(f"PRAGMA {name}").fetchone()[0])

@@ -12,11 +12,12 @@ Laws:
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from livetier.engine.value import Scalar
 from livetier.sqlite.changelog import INTERNAL, quote
 from livetier.sqlite.compile import AnyOf, Compare, Predicate, SqlitePlan
 from livetier.sqlite.literal import Kind, Literal, SqlValue
+from livetier.sqlite.select import Select, cached
 
 _SYMBOLS = {"eq": "=", "ne": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _ORDERING = ("gt", "gte", "lt", "lte")
@@ -28,14 +29,6 @@ _CLASSES = {
 _NUMERIC = ("INTEGER", "REAL", "NUMERIC")
 _NEVER = "NULL"
 _GLOB = str.maketrans({"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"})
-
-
-@dataclass(frozen=True, slots=True)
-class Select:
-    """A statement and what to bind."""
-
-    text: str
-    params: tuple[SqlValue, ...]
 
 
 class _Writer:
@@ -173,36 +166,85 @@ def _key(plan: SqlitePlan) -> str:
     return plan.entity.key.format(row="t")
 
 
-def _select(plan: SqlitePlan, writer: _Writer, *, columns: bool) -> str:
-    """Return the head of a SELECT: key, version and, if ``columns``, every column."""
+def _select(plan: SqlitePlan, writer: _Writer, *, columns: bool, place: str = "") -> str:
+    """Return the head of a SELECT: key, version and, if ``columns``, every column.
+
+    ``place`` comes before them.
+    """
     name = plan.entity.name
     listed = "".join(f", t.{quote(column.name)}" for column in plan.entity.columns)
     key = _key(plan)
     # "+" removes the key's affinity, which would keep the join from using the index.
     return (
-        f"SELECT {key}, coalesce(r.seq, (SELECT seq FROM {INTERNAL}table WHERE entity ="
+        f"SELECT {place}{key}, coalesce(r.seq, (SELECT seq FROM {INTERNAL}table WHERE entity ="
         f" {writer.bind(name)}), 1){listed if columns else ''} FROM {quote(name)} AS t"
         f" LEFT JOIN {INTERNAL}row AS r ON r.entity = {writer.bind(name)} AND r.id = +{key}"
         f" WHERE {key} IS NOT NULL{writer.conjunction(plan.where)}"
     )
 
 
-def window(plan: SqlitePlan) -> Select:
-    """Return the SELECT of the plan's window (a streamed plan's page), in order."""
+def _among(plan: SqlitePlan, select: Select, keys: Iterable[Scalar]) -> Select:
+    """Return ``select``, which ends in a condition, for rows of these keys.
+
+    Keys are repeated up to a power of two: few statements are prepared.
+    """
+    listed = list(keys)
+    listed += listed[-1:] * ((1 << max(len(listed) - 1, 0).bit_length()) - len(listed))
+    marks = ", ".join("?" * len(listed))
+    return Select(f"{select.text} AND {_key(plan)} IN ({marks})", (*select.params, *listed))
+
+
+@cached
+def _window(plan: SqlitePlan) -> Select:
     writer = _Writer()
     head = _select(plan, writer, columns=True)
     after = writer.anchor(plan)
     order = ", ".join(f"{column}{' DESC' * desc}" for column, _, desc in _terms(plan))
-    text = f"{head}{after} ORDER BY {order} LIMIT {writer.bind(plan.query.limit)}"
-    return Select(text, tuple(writer.params))
+    return Select(f"{head}{after} ORDER BY {order} LIMIT ?", tuple(writer.params))
 
 
-def matching(plan: SqlitePlan, keys: Iterable[SqlValue]) -> Select:
-    """Return the SELECT of those rows among ``keys`` that the filter lets through."""
+def window(plan: SqlitePlan, most: int) -> Select:
+    """Return the SELECT of the first ``most`` rows of the plan's result, in order."""
+    select = _window(plan)
+    return Select(select.text, (*select.params, most))
+
+
+@cached
+def _matching(plan: SqlitePlan) -> Select:
     writer = _Writer()
-    head = _select(plan, writer, columns=True)
-    listed = ", ".join(writer.bind(key) for key in keys)
-    return Select(f"{head} AND {_key(plan)} IN ({listed})", tuple(writer.params))
+    return Select(_select(plan, writer, columns=True), tuple(writer.params))
+
+
+def matching(plan: SqlitePlan, keys: Iterable[Scalar]) -> Select:
+    """Return the SELECT of those rows among ``keys`` that the filter lets through."""
+    return _among(plan, _matching(plan), keys)
+
+
+@cached
+def _located(plan: SqlitePlan) -> Select:
+    writer = _Writer()
+    anchor = writer.anchor(plan).removeprefix(" AND ") or "1"
+    head = _select(plan, writer, columns=True, place=f"{anchor}, ")
+    return Select(head, tuple(writer.params))
+
+
+def located(plan: SqlitePlan, keys: Iterable[Scalar]) -> Select:
+    """Return the SELECT of ``matching``, its first column: whether the row is after the anchor."""
+    return _among(plan, _located(plan), keys)
+
+
+@cached
+def _existing(plan: SqlitePlan) -> Select:
+    listed = "".join(f", t.{quote(column.name)}" for column in plan.entity.columns)
+    key = _key(plan)
+    return Select(
+        f"SELECT {key}{listed} FROM {quote(plan.entity.name)} AS t WHERE {key} IS NOT NULL", ()
+    )
+
+
+def existing(plan: SqlitePlan, keys: Iterable[Scalar]) -> Select:
+    """Return the SELECT of those rows among ``keys`` that exist: the key, then every column."""
+    return _among(plan, _existing(plan), keys)
 
 
 def members(plan: SqlitePlan, *, columns: bool) -> Select:

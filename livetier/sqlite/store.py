@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from livequery.v1 import livequery_pb2 as pb
+from livetier.engine.shortcuts import Shortcuts
 from livetier.engine.store import Metadata, Reading, Views
 from livetier.engine.window import Window
 from livetier.sqlite import reader
 from livetier.sqlite.compile import SqlitePlan, compile_query
 from livetier.sqlite.database import Database
 from livetier.sqlite.describe import describe
-from livetier.sqlite.reader import SqliteView
+from livetier.sqlite.view import SqliteView
 
-POLL_SECONDS = 0.025
+POLL_SECONDS = 0.01
 
 _T = TypeVar("_T")
 
@@ -34,8 +35,9 @@ class SqliteStore:
 
     error = sqlite3.Error
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, shortcuts: bool = True) -> None:
         self._path = path
+        self.shortcuts = Shortcuts(on=shortcuts)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="livetier-database")
         self._database: Database
         self._data_version = -1
@@ -63,7 +65,7 @@ class SqliteStore:
 
     async def first(self, plan: SqlitePlan, /) -> SqliteView:
         """Return the first view of ``plan``."""
-        return await self._on_thread(reader.first, self._database.connection, plan)
+        return await self._on_thread(reader.first, self._database.connection, plan, self.shortcuts)
 
     async def page(self, view: SqliteView, /) -> Window:
         """Return the page of a streamed view."""
@@ -71,7 +73,7 @@ class SqliteStore:
 
     async def read(self, views: Views[SqliteView], /) -> Reading[SqliteView]:
         """Read again, in one transaction, what the log says has changed."""
-        return await self._on_thread(reader.read, self._database, list(views))
+        return await self._on_thread(reader.read, self._database, list(views), self.shortcuts)
 
     def release(self, _: SqliteView, /) -> None:
         """Do nothing: nothing is kept for a view."""

@@ -48,6 +48,10 @@ def test_an_origin_is_named_in_lower_case_with_its_port(origin, name):
         "https://app.example#x",
         "http://[::1",
         "javascript:alert(1)",
+        "http://app\t.example",
+        "http://app.example\t",
+        "http://app.example ",
+        "http://\u0430pp.example",
     ],
 )
 def test_what_is_no_origin_is_refused(origin):
@@ -136,6 +140,9 @@ def test_two_origins_are_none():
         "127.8.9.1:80",
         "[::1]",
         "[::1]:8080",
+        "app.localhost",
+        "localhost.",
+        "app.localhost.:80",
         "app.example",
         "app.example:9",
     ],
@@ -151,7 +158,10 @@ def test_a_loopback_listener_serves_loopback_names_and_listed_hosts(host):
         "evil.example",
         "evil.example:80",
         "localhost.evil.example",
-        "evil.localhost",
+        "evillocalhost",
+        "localhost..",
+        "local\thost",
+        "localhost\t",
         "127.0.0.1.evil.example",
         "10.0.0.1",
         "0.0.0.0",  # noqa: S104 - a Host, nothing is bound
@@ -189,3 +199,23 @@ def test_any_header_is_served_or_denied_and_nothing_else(text, prefixed):
     ):
         failure = failure_of(check)
         assert failure is None or failure.kind is Kind.DENIED
+
+
+@pytest.mark.parametrize(
+    ("origin", "own"),
+    [
+        ("https://bridge.example", True),
+        ("https://bridge.example:443", True),
+        ("http://bridge.example", False),
+        ("http://bridge.example:443", False),
+    ],
+)
+def test_behind_its_own_tls_a_listeners_own_origin_is_https(origin, own):
+    if own:
+        assert check_origin([origin], "bridge.example", OriginList(), tls=True) is None
+    else:
+        with pytest.raises(Failed):
+            check_origin([origin], "bridge.example", OriginList(), tls=True)
+    assert check_origin(
+        ["http://x.example"], "x.example", OriginList(frozenset(["http://x.example:80"])), tls=True
+    )

@@ -3,11 +3,12 @@
 import itertools
 import json
 
+import aiohttp
 import pytest
 
 from bridge.core.errors import Failed, Kind
 from bridge.web.accept_limiter import MAX_RETRY_AFTER, AcceptLimiter
-from bridge.web.admission import Admission
+from bridge.web.admission import Admission, StreamLimits
 from clients import QUERY, SseClient
 
 
@@ -64,7 +65,7 @@ def test_without_a_rate_all_are_admitted(clock):
 
 
 def test_a_refusal_for_another_reason_spends_no_token(clock):
-    admission = Admission(limit=0, limit_per_ip=1, rate=1, clock=clock)
+    admission = Admission(StreamLimits(per_address=1, rate=1), clock=clock)
     admission.admit("a")
     for _ in range(10):
         with pytest.raises(Failed) as refused:
@@ -88,8 +89,9 @@ async def test_a_client_over_the_rate_gets_503_and_retry_after(start_bridge, tie
         assert refused.status == 503
         assert 1 <= int(refused.headers["Retry-After"]) <= 2
         assert (await refused.json())["detail"] == "too many clients at once"
-    async with http.get(bridge.base + "/ws") as refused:
-        assert refused.status == 503, "before the upgrade, as all limits of connections"
+    with pytest.raises(aiohttp.WSServerHandshakeError) as upgrade:
+        await http.ws_connect(bridge.base + "/ws")
+    assert upgrade.value.status == 503, "before the upgrade, as all limits of connections"
     url = bridge.base + "?soft=1&query=" + json.dumps(QUERY)
     async with http.get(url) as soft:
         assert soft.status == 200

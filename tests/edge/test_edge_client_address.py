@@ -67,7 +67,7 @@ async def status_line(reader):
 
 
 def counted(bridge):
-    return dict(bridge.context.admission._by_ip)
+    return dict(bridge.context.admission._by_address)
 
 
 @pytest.mark.parametrize("request_of", [plain, odd, upgrade])
@@ -223,14 +223,16 @@ async def test_a_request_for_a_host_that_is_not_listed_is_refused(
     start_bridge, tier, connect, request_of, listen, host, served
 ):
     tier.rows = ["a"]
-    bridge = await start_bridge(listen=listen, allowed_hosts="app.example,*.b.example,::1")
+    bridge = await start_bridge(
+        auth="forward", listen=listen, allowed_hosts="app.example,*.b.example,::1"
+    )
     request = request_of().replace(b"Host: localhost", f"Host: {host}".encode())
     line = await status_line(await connect(bridge, request))
     assert (b" 403 " not in line) is served, line
 
 
 async def test_probes_are_answered_whatever_host_they_name(start_bridge, http):
-    bridge = await start_bridge(listen="0.0.0.0:0", allowed_hosts="app.example")
+    bridge = await start_bridge(auth="forward", listen="0.0.0.0:0", allowed_hosts="app.example")
     url = f"http://127.0.0.1:{bridge.url.rpartition(':')[2]}"
     for path, status in (("/healthz", 200), ("/metrics", 403), ("/api/v1/live", 403)):
         async with http.get(url + path, headers={"Host": "10.0.0.7:8080"}) as answer:
@@ -239,7 +241,7 @@ async def test_probes_are_answered_whatever_host_they_name(start_bridge, http):
 
 async def test_without_the_option_any_host_is_served_on_a_public_address(start_bridge, tier, http):
     tier.rows = ["a"]
-    bridge = await start_bridge(listen="0.0.0.0:0")
+    bridge = await start_bridge(auth="forward", listen="0.0.0.0:0")
     port = bridge.url.rpartition(":")[2]
     url = f"http://127.0.0.1:{port}/api/v1/live?query={quote(json.dumps(QUERY))}"
     async with http.get(url, headers={"Host": "evil.com"}) as answer:

@@ -108,7 +108,11 @@ async def test_a_tier_out_of_reach_is_503_with_retry_after(start_bridge, tier, h
 
 async def test_a_tier_that_never_answers_is_504(start_bridge, tier, http):
     bridge = await start_bridge(open_timeout="300ms")
-    assert (await http.post(bridge.base, data=json.dumps(QUERY))).status == 504
+    response = await http.post(bridge.base, data=json.dumps(QUERY))
+    assert response.status == 504
+    # As a synchronous server whose threads are used up: contract.md, "Servers".
+    said = (await response.json(content_type=None))["detail"]
+    assert said == "the tier accepted the call and sent no `started` in time"
 
 
 BAD = [

@@ -16,6 +16,11 @@ SENT = st.lists(st.tuples(KINDS, st.text(max_size=30)), max_size=8)
 NAMES = {TEXT: WSMsgType.TEXT, BINARY: WSMsgType.BINARY, PING: WSMsgType.PING, PONG: WSMsgType.PONG}
 
 
+def feed(reader, data, most=1_000_000):
+    reader.append(data)
+    return reader.read(most)
+
+
 def masked(payload, first, key):
     plain = message(payload, first)
     at = len(plain) - len(payload)
@@ -33,7 +38,7 @@ def test_messages_are_read_whole_and_in_order_however_their_bytes_are_cut(sent, 
     ]
     reader, read = MessageReader(), []
     for size in [*cuts, len(data)]:
-        read += reader.feed(data[:size])
+        read += feed(reader, data[:size])
         data = data[size:]
     assert reader.error_code is None
     assert [(one.type, one.data) for one in read] == expected
@@ -43,15 +48,15 @@ def test_messages_are_read_whole_and_in_order_however_their_bytes_are_cut(sent, 
 def test_a_ping_between_fragments_comes_first_and_the_message_is_whole():
     reader = MessageReader()
     parts = message("ä".encode()[:1], 0x01) + message(b"hi", PING) + message("ä".encode()[1:], 0x80)
-    assert [one.data for one in reader.feed(parts)] == [b"hi", "ä"]
+    assert [one.data for one in feed(reader, parts)] == [b"hi", "ä"]
     reader.close()
 
 
 def test_endless_empty_fragments_take_no_memory():
     reader = MessageReader()
-    reader.feed(message(b"", 0x01))
+    feed(reader, message(b"", 0x01))
     for _ in range(1000):
-        assert reader.feed(message(b"", 0x00) * 10) == []
+        assert feed(reader, message(b"", 0x00) * 10) == []
     assert len(reader._partial) == len(reader._buffer) == 0
     reader.close()
 
@@ -76,26 +81,59 @@ def test_endless_empty_fragments_take_no_memory():
 )
 def test_what_is_wrong_has_its_close_code_and_nothing_is_read_after_it(data, code):
     reader = MessageReader()
-    before = reader.feed(data)
+    before = feed(reader, data)
     assert all(one.type is WSMsgType.TEXT for one in before)
     assert reader.error_code == code
-    assert reader.feed(message(b"{}")) == []
+    assert feed(reader, message(b"{}")) == []
     reader.close()
 
 
 def test_control_frames_between_fragments_have_no_part_in_the_size_of_the_message():
     reader = MessageReader()
-    reader.feed(message(b"x" * MAX_MESSAGE, 0x01))
-    assert [one.data for one in reader.feed(message(b"x" * 125, PING))] == [b"x" * 125]
-    [close] = reader.feed(message(b"", CLOSE))
+    feed(reader, message(b"x" * MAX_MESSAGE, 0x01))
+    assert [one.data for one in feed(reader, message(b"x" * 125, PING))] == [b"x" * 125]
+    [close] = feed(reader, message(b"", CLOSE))
     assert (close.type, reader.error_code) == (WSMsgType.CLOSE, None)
     reader.close()
 
 
 def test_nothing_is_read_after_a_close_frame():
     reader = MessageReader()
-    [close] = reader.feed(message(struct.pack(">H", 1000), CLOSE) + message(b"{}"))
+    [close] = feed(reader, message(struct.pack(">H", 1000), CLOSE) + message(b"{}"))
     assert close.type is WSMsgType.CLOSE
-    assert reader.feed(message(b"{}")) == []
+    assert feed(reader, message(b"{}")) == []
     assert reader.error_code is None
+    reader.close()
+
+
+def test_no_more_frames_are_read_at_once_than_is_said_and_the_rest_later():
+    reader = MessageReader()
+    reader.append(message(b"{}") * 10 + message(b"", 0x01) * 1)
+    read = []
+    for expected, more in ((4, True), (4, True), (2, False)):
+        messages = reader.read(4)
+        read += messages
+        assert (len(messages), reader.has_more) == (expected, more)
+    assert reader.error_code is None
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        message(b"", PING),
+        message(b"", PONG),
+        message(b"{}"),
+        message(b"", 0x01) + message(b"", 0x00) * 98 + message(b"{}", 0x80),
+    ],
+)
+def test_frames_of_every_kind_count_against_the_allowance(frame):
+    left = iter([True] * 100)
+    reader = MessageReader(lambda: next(left, False))
+    count = 1 if len(frame) > 100 else 100
+    read = feed(reader, frame * count)
+    assert (len(read), reader.error_code) == (count, None)
+    assert feed(reader, frame) == []
+    assert reader.error_code == 1008
+    assert feed(reader, message(b"{}")) == []
     reader.close()

@@ -12,6 +12,7 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.timeout(180),  # a browser beside three other test processes
     pytest.mark.skipif(
         CHROMIUM is None, reason="*** NO CHROMIUM: apt-get install chromium, then run again ***"
     ),
@@ -33,7 +34,7 @@ WATCH = """
 """
 
 
-async def until(page, expression, within=15):
+async def until(page, expression, within=60):
     """Wait for the page to agree; wait_for_function would need eval, which its policy forbids."""
     async with asyncio.timeout(within):
         while not await page.evaluate(expression):
@@ -73,11 +74,11 @@ async def test_rows_appear_move_on_and_leave_without_a_blank_board(
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
     await page.goto(f"{demo}/explorer/#JFK/{transport}")
-    await page.wait_for_selector("#state[data-state=live]")
+    await page.wait_for_selector("#state[data-state=live]", timeout=90_000)
     await until(page, "document.querySelectorAll('#board tr[data-id]').length === 12")
     await page.evaluate(WATCH)
     # 12 rows to begin with; at this speed more come and go every second.
-    await until(page, "window.seen.all.size >= 16", within=30)
+    await until(page, "window.seen.all.size >= 16", within=60)
     seen = await page.evaluate("({orders: window.seen.orders, blank: window.seen.blank})")
     assert not seen["blank"]
     assert len(set(seen["orders"])) > 3
@@ -92,7 +93,7 @@ async def test_the_home_page_leads_to_the_board_and_airports_can_be_chosen(demo,
     page = await browser.new_page()
     await page.goto(demo + "/")
     assert "/explorer/" in page.url
-    await page.wait_for_selector("#state[data-state=live]")
+    await page.wait_for_selector("#state[data-state=live]", timeout=90_000)
     await page.locator("label:has(input[name=airport][value=LGA])").click()
     await until(page, "document.querySelectorAll('#board tr[data-id*=LGA]').length > 5")
     assert await page.locator("#board tr[data-id*=JFK]").count() == 0

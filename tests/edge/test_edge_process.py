@@ -10,6 +10,7 @@ import sys
 import time
 
 import aiohttp
+import grpc
 import pytest
 
 from clients import QUERY, SseClient
@@ -219,7 +220,9 @@ async def test_print_config_shows_each_value_and_where_it_came_from(run, tmp_pat
 
 
 async def test_check_says_whether_the_tier_can_be_reached(run, tier):
-    code, out, _ = await words(run, "check", environ={"BRIDGE_UPSTREAM": tier.address})
+    checking = asyncio.create_task(words(run, "check", environ={"BRIDGE_UPSTREAM": tier.address}))
+    (await tier.next_call()).fail(grpc.StatusCode.NOT_FOUND)
+    code, out, _ = await checking
     assert (code, out) == (0, f"configuration: ok\n{tier.address}: reachable\n")
     code, out, err = await words(run, "check", "--upstream", "127.0.0.1:1")
     assert code == 1

@@ -191,3 +191,11 @@ async def test_what_is_kept_is_bounded():
     assert len(cache._entries) < 10
     await cache.get(tenant("99"))
     assert backend.asked == 100
+
+
+async def test_the_schema_shows_the_listed_entities_with_their_limits(start_bridge, tier, http):
+    tier.described = DESCRIBED
+    bridge = await start_bridge(entities="orders=100")
+    async with http.get(bridge.base + "/schema") as response:
+        told = json.loads(await response.read())["entities"]
+    assert [(entity["name"], entity["max_limit"]) for entity in told] == [("orders", 100)]

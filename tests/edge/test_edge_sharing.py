@@ -7,6 +7,7 @@ import json
 import pytest
 
 from clients import QUERY, SseClient
+from raw_client import STREAM_REQUEST, exchange
 from scripted_tier import update
 
 WHERE = [
@@ -130,3 +131,49 @@ async def test_none_of_a_million_frames_crosses_two_tenants(start_bridge, tier, 
         await tier.stop()
         await tier.start()
         tier.opened = 0
+
+
+TENANT = {"forward_metadata": "authorization,x-tenant,x-trace-id", "scope": "x-tenant"}
+ALL = {"forward_metadata": "authorization,x-tenant,x-trace-id"}
+ODD = {
+    "a scope header twice": (TENANT, [("X-Tenant", "a"), ("x-tenant", "b")], 400, "x-tenant"),
+    "the same twice": (TENANT, [("X-Tenant", "a"), ("X-Tenant", "a")], 400, "x-tenant"),
+    "twice, one empty": (TENANT, [("X-Tenant", "a"), ("X-Tenant", "")], 200, None),
+    "empty": (TENANT, [("X-Tenant", "")], 401, "x-tenant"),
+    "a tab": (TENANT, [("X-Tenant", "\t")], 401, "x-tenant"),
+    "twice by default": (ALL, [("X-Tenant", "a"), ("X-Tenant", "b")], 400, "x-tenant"),
+    "two credentials": (
+        ALL,
+        [("Authorization", "Bearer a"), ("authorization", "x")],
+        400,
+        "authorization",
+    ),
+    "two that nobody forwards": (
+        {"forward_metadata": "x-tenant"},
+        [("Authorization", "a")] * 2,
+        400,
+        "authorization",
+    ),
+    "two trace ids": (ALL, [("X-Trace-Id", "a"), ("X-Trace-Id", "b")], 200, None),
+    "an empty one by default": (ALL, [("X-Tenant", "")], 200, None),
+}
+
+
+@pytest.mark.parametrize("cut", [0, 10], ids=["plain", "in parts"])
+@pytest.mark.parametrize("what", ODD)
+async def test_a_header_that_limits_sharing_is_there_once_or_not_at_all(
+    start_bridge, tier, cut, what
+):
+    options, fields, status, named = ODD[what]
+    tier.rows = "a"
+    bridge = await start_bridge(**options)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields).encode()
+    request = STREAM_REQUEST.replace(b"Host", lines + b"Host", 1)
+    head, body = await exchange(bridge, request, cut)
+    assert head.startswith(b"HTTP/1.1 %d " % status), head
+    if status != 200:
+        assert json.loads(body)["field"] == named
+        assert tier.opened == 0
+    else:
+        [call] = tier.open.values()
+        assert "" not in call.metadata.values()

@@ -1,12 +1,15 @@
 """The example tiers as their README has them: built, started, spoken to."""
 
 import asyncio
+import fcntl
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +21,8 @@ from livequery.v1 import livequery_pb2_grpc
 
 ROOT = Path(__file__).resolve().parents[2]
 TIERS = ROOT / "examples" / "tiers"
+BUILT = "INTEROP_BUILT"
+"""Variable with what another process has built: {name: reason why not, or null}."""
 ENVIRON = {
     **os.environ,
     "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -30,6 +35,10 @@ _GO_OPTIONS = "module=example.com/tier,Mlivequery/v1/livequery.proto=example.com
 _GO_STUBS = (
     f"-I ../../../proto --go_out=. --go_opt={_GO_OPTIONS} --go-grpc_out=. --go-grpc_opt={_GO_OPTIONS}"
     " livequery/v1/livequery.proto"
+)
+_ES_STUBS = (
+    "-I ../../../proto --plugin=protoc-gen-es=node_modules/.bin/protoc-gen-es --es_out=gen"
+    " --es_opt=target=js livequery/v1/livequery.proto"
 )
 
 
@@ -44,15 +53,35 @@ class Example:
     needs: tuple[str, ...] = ("python",)
     library: tuple[str, str, str] = ("", "", "")
     """Name of its gRPC library, file with the version, pattern of it."""
+    version_command: tuple[str, ...] = ()
+    """What prints the version, where it is the system's and no file's."""
+    packages: tuple[str, ...] = ()
+    """Debian's, that bring what it needs."""
+    root: Path = TIERS
+    repairs: tuple[str, ...] = ()
+    """Repairs that it is known to need."""
 
     @property
     def path(self):
-        return TIERS / self.folder
+        return self.root / self.folder
+
+    @property
+    def tier(self):
+        """The class of its processes."""
+        return Tier
 
     def version(self):
+        """Return name and version of the library, as its lock file says."""
         name, file, pattern = self.library
         found = re.search(pattern, (self.path / file).read_text())
         return f"{name} {found[1] if found else '?'}"
+
+    def tried_version(self):
+        """Return name and version of the library that is built with."""
+        if not self.version_command or not shutil.which(self.version_command[0]):
+            return self.version()
+        done = subprocess.run(self.version_command, capture_output=True, text=True, check=False)
+        return f"{self.library[0]} {done.stdout.strip()}" if done.stdout else self.version()
 
 
 _GRPCIO = ("grpcio", "../../../requirements/dev.txt", r"(?m)^grpcio==([\d.]+)")
@@ -99,16 +128,54 @@ EXAMPLES = (
         ("cargo",),
         ("tonic", "Cargo.lock", r'name = "tonic"\nversion = "(.+?)"'),
     ),
+    Example(
+        "C++",
+        "cpp",
+        "build/tier",
+        ("make",),
+        ("make", "c++", "protoc", "grpc_cpp_plugin", "pkg-config"),
+        ("grpc++", "Makefile", r"grpc\+\+ ([\d.]+)"),
+        ("pkg-config", "--modversion", "grpc++"),
+        ("g++", "make", "pkg-config", "protobuf-compiler-grpc", "libgrpc++-dev"),
+    ),
+    Example(
+        "Connect",
+        "connect",
+        "node tier.js",
+        ("npm ci --no-audit --no-fund", f"mkdir -p gen && python -m grpc_tools.protoc {_ES_STUBS}"),
+        ("node", "npm"),
+        (
+            "@connectrpc/connect-node",
+            "package-lock.json",
+            r'"node_modules/@connectrpc/connect-node": {\s*"version": "(.+?)"',
+        ),
+    ),
 )
 
 
 @cache
 def build(example):
     """Build an example once a session; the reason why there is none, or None."""
-    missing = [
-        program for program in example.needs if not shutil.which(program, path=ENVIRON["PATH"])
-    ]
-    if missing:
+    built = json.loads(os.environ.get(BUILT, "{}"))
+    if example.name in built:
+        return built[example.name]
+    with (example.path / ".build-lock").open("w") as lock:  # other processes may build it, too
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _build(example)
+
+
+def build_all(examples):
+    """Build examples, two at a time, for this process and those that it starts."""
+    with ThreadPoolExecutor(2) as pool:
+        reasons = list(pool.map(build, examples))
+    os.environ[BUILT] = json.dumps(
+        {example.name: reason for example, reason in zip(examples, reasons, strict=True)}
+    )
+
+
+def _build(example):
+    _install(example)
+    if missing := _missing(example):
         return f"TOOLCHAIN MISSING: {', '.join(missing)}"
     for command in example.build:
         done = subprocess.run(
@@ -125,12 +192,39 @@ def build(example):
     return None
 
 
+SECURITIES = ("plain", "TLS", "mTLS")
+
+
+@dataclass(frozen=True)
+class Files:
+    """PEM files of a run: the tier's certificate and key, the authority, the bridge's own pair."""
+
+    cert: str
+    key: str
+    ca: str
+    client: tuple[str, str] | None = None
+    """Certificate and key of clients, where the tier asks for one."""
+
+
+def _missing(example):
+    return [program for program in example.needs if not shutil.which(program, path=ENVIRON["PATH"])]
+
+
+def _install(example):
+    """Install Debian's packages of an example, where programs are missing and that is possible."""
+    if _missing(example) and example.packages and os.geteuid() == 0 and shutil.which("apt-get"):
+        install = ("apt-get", "install", "-y", "--no-install-recommends", *example.packages)
+        subprocess.run(install, check=False, capture_output=True, timeout=300)
+
+
 class Tier:
     """One example, running; the same port and certificate over every restart."""
 
-    def __init__(self, example, tls=None, arguments=""):
+    protocol = ()
+
+    def __init__(self, example, files=None, arguments=""):
         self.example = example
-        self.tls = tls  # (certificate, key, authority), paths of PEM files
+        self.files = files
         self.port = 0
         self._arguments = arguments
         self._process = None
@@ -146,10 +240,18 @@ class Tier:
 
     def upstream(self, address):
         """Return the bridge's options for this tier, reached by an address."""
-        return ("--upstream", address, *(("--upstream-ca", self.tls[2]) if self.tls else ()))
+        options = ["--upstream", address, *self.protocol]
+        if self.files:
+            options += ["--upstream-ca", self.files.ca]
+            if self.files.client:
+                cert, key = self.files.client
+                options += ["--upstream-cert", cert, "--upstream-key", key]
+        return options
 
     async def start(self):
-        tls = f"--cert {self.tls[0]} --key {self.tls[1]}" if self.tls else ""
+        tls = f"--cert {self.files.cert} --key {self.files.key}" if self.files else ""
+        if self.files and self.files.client:
+            tls += f" --client-ca {self.files.ca}"
         command = (
             f"exec {self.example.run} --listen {self.address} --changes-per-second {self._rate}"
             f" {tls} {self._arguments}"
@@ -196,16 +298,11 @@ class Tier:
         await self.start()
 
     async def window(self, query):
-        """Read the window from the tier itself: [(id, version)]."""
-        if self.tls:
-            roots = grpc.ssl_channel_credentials(Path(self.tls[2]).read_bytes())
-            channel = grpc.aio.secure_channel(self.address, roots)
-        else:
-            channel = grpc.aio.insecure_channel(self.address)
+        """Read the window of a query (as JSON) from the tier itself: [(id, version)]."""
         rows = []
-        async with channel, asyncio.timeout(10):
+        async with self._channel() as channel, asyncio.timeout(10):
             call = livequery_pb2_grpc.LiveQueryServiceStub(channel).Subscribe(
-                pb.SubscribeRequest(query=query), wait_for_ready=True
+                pb.SubscribeRequest(query=as_message(query)), wait_for_ready=True
             )
             async for response in call:
                 rows += [
@@ -217,3 +314,40 @@ class Tier:
                     break
             call.cancel()
         return rows
+
+    def _channel(self):
+        if not self.files:
+            return grpc.aio.insecure_channel(self.address)
+        cert, key = self.files.client or (None, None)
+        credentials = grpc.ssl_channel_credentials(
+            Path(self.files.ca).read_bytes(),
+            Path(key).read_bytes() if key else None,
+            Path(cert).read_bytes() if cert else None,
+        )
+        return grpc.aio.secure_channel(self.address, credentials)
+
+
+_OPERATORS = {"gt": pb.OPERATOR_GT, "in": pb.OPERATOR_IN}
+
+
+def as_message(query):
+    """Return a query of AND, `gt` and `in` as the contract's message."""
+    message = pb.LiveQuery(entity=query["entity"], limit=query["limit"])
+    for condition in query.get("where", ()):
+        leaf = message.where.add().comparison
+        leaf.column, leaf.operator = condition["column"], _OPERATORS[condition["op"]]
+        if condition["op"] == "in":
+            leaf.list.values.extend(map(_value, condition["value"]))
+        else:
+            leaf.value.CopyFrom(_value(condition["value"]))
+    for key in query.get("sort", ()):
+        message.sort.add(column=key["column"], desc=key.get("desc", False))
+    if cursor := query.get("cursor"):
+        message.cursor.values.extend(map(_value, cursor["values"]))
+    return message
+
+
+def _value(value):
+    if isinstance(value, str):
+        return pb.Value(string_value=value)
+    return pb.Value(int_value=value)

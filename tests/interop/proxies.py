@@ -1,4 +1,4 @@
-"""Proxies between bridge and tier: plain h2c, or TLS on both sides, with one idle timeout."""
+"""Proxies between bridge and tier: plain h2c, TLS or mTLS on both sides, with one idle timeout."""
 
 import asyncio
 import os
@@ -92,10 +92,12 @@ ENVOY_LISTENER_TLS = """
         name: envoy.transport_sockets.tls
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          require_client_certificate: {mutual}
           common_tls_context:
             alpn_protocols: [h2]
             tls_certificates:
             - {{ certificate_chain: {{ filename: {cert} }}, private_key: {{ filename: {key} }} }}
+            validation_context: {{ trusted_ca: {{ filename: {ca} }} }}
 """
 ENVOY_CLUSTER_TLS = """
     transport_socket:
@@ -105,6 +107,10 @@ ENVOY_CLUSTER_TLS = """
         common_tls_context:
           alpn_protocols: [h2]
           validation_context: {{ trusted_ca: {{ filename: {ca} }} }}
+{client}"""
+ENVOY_CLIENT = """
+          tls_certificates:
+          - {{ certificate_chain: {{ filename: {cert} }}, private_key: {{ filename: {key} }} }}
 """
 CONFIGURATIONS = {"nginx": NGINX, "HAProxy": HAPROXY, "Envoy": ENVOY_YAML}
 
@@ -154,22 +160,42 @@ class Proxy:
             "haproxy_bind": "proto h2", "haproxy_server": "proto h2",
             "envoy_listener_tls": "", "envoy_cluster_tls": "",
         }  # fmt: skip
-        if tier.tls:
-            cert, key, ca = tier.tls
-            both = folder / "both.pem"
-            both.write_text(Path(cert).read_text() + Path(key).read_text())
-            settings |= {
-                "nginx_listen": "ssl http2",
-                "nginx_files": f"ssl_certificate {cert}; ssl_certificate_key {key};",
-                "nginx_scheme": "grpcs",
-                "haproxy_bind": f"ssl crt {both} alpn h2",
-                "haproxy_server": f"ssl verify required ca-file {ca} alpn h2",
-                "envoy_listener_tls": ENVOY_LISTENER_TLS.format(cert=cert, key=key),
-                "envoy_cluster_tls": ENVOY_CLUSTER_TLS.format(ca=ca),
-            }
+        if tier.files:
+            settings |= self._tls(tier.files, folder)
         self._text = CONFIGURATIONS[name].format(**settings)
         self._file.write_text(self._text)
         self._folder = folder
+
+    @staticmethod
+    def _tls(files, folder):
+        """Return settings: the tier's certificate to the bridge, the bridge's own to the tier."""
+        both = folder / "both.pem"
+        both.write_text(Path(files.cert).read_text() + Path(files.key).read_text())
+        settings = {
+            "nginx_listen": "ssl http2",
+            "nginx_files": f"ssl_certificate {files.cert}; ssl_certificate_key {files.key};",
+            "nginx_scheme": "grpcs",
+            "haproxy_bind": f"ssl crt {both} alpn h2",
+            "haproxy_server": f"ssl verify required ca-file {files.ca} alpn h2",
+        }
+        client = ""
+        if files.client:
+            cert, key = files.client
+            ours = folder / "client.pem"
+            ours.write_text(Path(cert).read_text() + Path(key).read_text())
+            settings["nginx_files"] += (
+                f" ssl_client_certificate {files.ca}; ssl_verify_client on;"
+                f" grpc_ssl_certificate {cert}; grpc_ssl_certificate_key {key};"
+            )
+            settings["haproxy_bind"] += f" ca-file {files.ca} verify required"
+            settings["haproxy_server"] += f" crt {ours}"
+            client = ENVOY_CLIENT.format(cert=cert, key=key)
+        return settings | {
+            "envoy_listener_tls": ENVOY_LISTENER_TLS.format(
+                cert=files.cert, key=files.key, ca=files.ca, mutual=str(bool(client)).lower()
+            ),
+            "envoy_cluster_tls": ENVOY_CLUSTER_TLS.format(ca=files.ca, client=client),
+        }
 
     @property
     def address(self):

@@ -3,9 +3,10 @@
 import pytest
 
 from example_tiers import EXAMPLES
+from matrix import by_example
 from viewers import WsViewer
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
 TABLE = {"entity": "ticks", "limit": 1000}
 PRICE = {"column": "price", "op": "gte", "value": 500}
@@ -39,7 +40,7 @@ async def ids(http, base, query, count):
     return viewer.by_id.ids
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+@pytest.mark.parametrize("example", by_example(EXAMPLES))
 async def test_filters_order_and_commands(example, matrix, start_tier, start_bridge, http):
     cell = matrix.other(f"{example.name}: filters, orders and commands mean what they say")
     tier = await start_tier(example, cell)

@@ -8,10 +8,13 @@ from example_tiers import EXAMPLES
 from ops_support import samples
 from test_interop_tiers import QUERY, agree, stir
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.timeout(120),
+    pytest.mark.xdist_group("strangers"),
+]
 
-SYNC = EXAMPLES[0]
-GO = EXAMPLES[2]
+SYNC, AIO, GO = EXAMPLES[:3]
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
@@ -131,4 +134,50 @@ async def test_a_stream_beyond_the_servers_threads_is_refused_in_time(
     with cell.step("the third"):
         async with http.post(bridge.base, json={**QUERY, "limit": 3}) as response:
             assert response.status == 504, (response.status, await response.text())
+    assert not cell.failed, cell.failed
+
+
+@pytest.mark.parametrize(
+    ("example", "arguments"),
+    [(AIO, "--max-connection-age 2"), (GO, "--max-connection-age 2s")],
+    ids=["Python, grpc.aio", "Go"],
+)
+async def test_connections_of_two_seconds_are_noticed_by_nobody(
+    example, arguments, matrix, start_tier, start_bridge, watch, http
+):
+    cell = matrix.other(f"{example.name}: connections of 2 s at most, under 50 changes a second")
+    tier = await start_tier(example, cell, arguments=arguments)
+    bridge = await start_bridge(tier.address, tier)
+    viewers = await watch(bridge.base, QUERY)
+    with cell.step("changes"):
+        await stir(tier, 10)
+        await agree(tier, viewers)
+    with cell.step("ends"):  # else nothing was tried
+        found = await samples(http, bridge.url)
+        ends = sum(n for series, n in found.items() if series.startswith("resubscribes"))
+        assert 2 <= ends <= 10, found
+    with cell.step("resets"):
+        assert [viewer.resets for viewer in viewers] == [1, 1]
+    assert not cell.failed, cell.failed
+
+
+@pytest.mark.parametrize("example", [AIO, GO], ids=["Python, grpc.aio", "Go"])
+async def test_a_server_of_one_stream_a_connection_serves_many_queries(
+    example, matrix, start_tier, start_bridge, watch, http
+):
+    cell = matrix.other(f"{example.name}: 1 stream a connection; 6 queries, pages by reanchor")
+    tier = await start_tier(example, cell, arguments="--max-streams 1")
+    bridge = await start_bridge(tier.address, tier)
+    with cell.step("queries"):
+        both = [await watch(bridge.base, {**QUERY, "limit": limit}) for limit in range(3, 9)]
+        await stir(tier)
+        for limit, viewers in zip(range(3, 9), both, strict=True):
+            window = await tier.window({**QUERY, "limit": limit})
+            for viewer in viewers:
+                await viewer.shows(window)
+    with cell.step("page"):
+        _, ws = both[-1]
+        cursor = ws.last_cursor
+        await ws.reanchor(cursor, QUERY["limit"])
+        await ws.shows(await tier.window({**QUERY, "cursor": cursor}))
     assert not cell.failed, cell.failed

@@ -5,12 +5,13 @@ import json
 import pytest
 
 from example_tiers import EXAMPLES
+from matrix import by_example
 from test_interop_tiers import QUERY
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+@pytest.mark.parametrize("example", by_example(EXAMPLES))
 async def test_no_rule_of_the_contract_fails(example, matrix, start_tier, run):
     cell = matrix.other(f"{example.name}: `livequery-bridge verify`")
     _, commands = await (await run("--help")).ended()

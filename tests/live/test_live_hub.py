@@ -214,6 +214,18 @@ async def test_a_subscription_lingers_after_its_last_viewer_and_is_found_again()
 
 
 @virtually
+async def test_a_subscription_that_nobody_was_shown_does_not_linger():
+    async with make_bridge(linger=5.0) as bridge:
+        bridge.tier.mute = True  # started, and no window
+        client = await bridge.joined(query())
+        assert bridge.hub.subscriptions == 1
+        client.leave()
+        await turns()
+        assert bridge.hub.subscriptions == 0
+        assert not bridge.tier.subs
+
+
+@virtually
 async def test_without_a_linger_a_subscription_ends_with_its_last_viewer():
     async with make_bridge(linger=0) as bridge:
         (await bridge.joined(query())).leave()

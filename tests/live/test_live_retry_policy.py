@@ -76,7 +76,7 @@ def test_a_call_that_was_stable_starts_the_backoff_anew(wait, stable_after):
 def test_a_call_in_doubt_is_replaced_a_second_after_it_was_opened_at_the_earliest():
     retry, clock = policy()
     retry.on_opening()
-    retry.on_snapshot()
+    retry.on_current()
     clock.now += 0.3
     assert retry.wait_after_doubt() == pytest.approx(DOUBT_INTERVAL - 0.3)
     clock.now += STABLE_AFTER
@@ -88,15 +88,25 @@ def test_doubts_that_replacements_do_not_cure_are_acted_upon_ever_more_rarely():
     waits = []
     for _ in range(50):
         retry.on_opening()
-        retry.on_snapshot()
+        retry.on_current()
         clock.now += 0.05
         waits.append(retry.wait_after_doubt())
     assert min(waits) >= DOUBT_INTERVAL - 0.06
     assert max(waits) > 2
 
 
-def test_a_snapshot_starts_the_backoff_after_losses_anew():
+def test_a_call_that_fails_right_after_its_snapshot_was_never_up():
+    retry, clock = policy(backoff_first=0.1, backoff_factor=1.6, backoff_most=10.0)
+    waits = []
+    for _ in range(60):
+        retry.on_current()
+        clock.now += 0.01
+        waits.append(retry.wait_after_loss(live=True))
+    assert max(waits) > 5, "the back-off grows to ten seconds"
+
+
+def test_a_loss_that_the_tier_announced_is_no_trouble_however_soon():
     retry, _ = policy(backoff_first=0.001, backoff_factor=10, backoff_most=10.0)
     assert max(retry.wait_after_loss(live=False) for _ in range(50)) > 1
-    retry.on_snapshot()
-    assert retry.wait_after_loss(live=True) <= 0.001
+    retry.on_current()
+    assert retry.wait_after_loss(live=True, announced=True) <= 0.001

@@ -26,7 +26,9 @@ def shared_cluster():
 def require_cluster():
     cluster = shared_cluster()
     if cluster is None:
-        pytest.skip("*** No PostgreSQL: the tests of its store are SKIPPED. Install it with: apt-get install postgresql ***")
+        pytest.skip(
+            "*** No PostgreSQL: the tests of its store are SKIPPED. Install it with: apt-get install postgresql ***"
+        )
     return cluster
 
 

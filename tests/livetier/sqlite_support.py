@@ -2,12 +2,14 @@
 
 import json
 
+from livetier.engine.shortcuts import Shortcuts
 from livetier.sqlite.compile import compile_query
 from livetier.sqlite.reader import first
 
 
 def window(database, live_query):
-    return first(database.connection, compile_query(database, live_query)).rows
+    plan = compile_query(database, live_query)
+    return first(database.connection, plan, Shortcuts()).rows
 
 
 def entries(database, live_query):

@@ -383,8 +383,8 @@ async def test_stopping_ends_every_stream_with_unavailable_in_two_seconds(tiers,
 async def test_cancelling_the_call_is_the_unsubscribe(served, monkeypatch):
     tier, _ = served
     gone = asyncio.Event()
-    forget = tier.watcher.unsubscribe
-    monkeypatch.setattr(tier.watcher, "unsubscribe", lambda one: (forget(one), gone.set()))
+    leave = tier.watcher.leave
+    monkeypatch.setattr(tier.watcher, "leave", lambda one: (leave(one), gone.set()))
     async with Live(tier, query("thing")) as live:
         identifier = live.started.subscription_id
         assert tier.watcher.find(identifier) is not None

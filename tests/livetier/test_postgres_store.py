@@ -6,7 +6,7 @@ from postgres_support import Table, database, require_cluster  # noqa: F401 (a f
 from store_suite import StoreSuite
 
 
-@pytest.fixture(params=["wal"])
+@pytest.fixture(params=["wal", "trigger"])
 async def table(database, request):
     table = await asyncio.to_thread(Table, database, capture=request.param)
     await table.store.open()

@@ -271,7 +271,7 @@ def test_like_is_case_sensitive_and_ilike_is_not_in_unicode(database):
 def test_an_index_serves_filter_order_and_anchor(database):
     database.connection.execute("CREATE INDEX IF NOT EXISTS by_num ON t (num, id)")
     live_query = query("t", leaf("num", "gte", 3), sort=["num"], limit=5)
-    select = sql.window(compile_query(database, live_query))
+    select = sql.window(compile_query(database, live_query), 5)
     plan = database.connection.execute(
         f"EXPLAIN QUERY PLAN {select.text}", select.params
     ).fetchall()

@@ -7,6 +7,7 @@ import pytest
 
 from livequery.v1 import livequery_pb2 as pb
 from livetier.engine.delta import encode_group
+from livetier.engine.shortcuts import Shortcuts
 from livetier.sqlite.compile import compile_query
 from livetier.sqlite.database import Database
 from livetier.sqlite.reader import first, read
@@ -64,8 +65,12 @@ def plain(delta):
 
 
 # In the other runs the engine forgets rows behind its short cushion and promotes wrong ones.
+@pytest.mark.parametrize("shortcuts", [True, False])
 @pytest.mark.parametrize("trace", ["big_cushion_never_short", "two_keys_limit4"])
-def test_each_change_gives_the_engines_group_and_the_leave_that_it_forgets(tmp_path, trace):
+def test_each_change_gives_the_engines_group_and_the_leave_that_it_forgets(
+    tmp_path, trace, shortcuts
+):
+    shortcuts = Shortcuts(on=shortcuts)
     config, *steps = recorded()[trace]
     asked = config["query"]
     database = Database(tmp_path / "asset.sqlite")
@@ -80,7 +85,7 @@ def test_each_change_gives_the_engines_group_and_the_leave_that_it_forgets(tmp_p
         sort=[("-" if key["Desc"] else "") + key["Column"] for key in asked["Sort"]],
         limit=asked["Limit"],
     )
-    view = first(database.connection, compile_query(database, live_query))
+    view = first(database.connection, compile_query(database, live_query), shortcuts)
     groups = 0
     for step in steps:
         if step["kind"] == "snapshot":
@@ -91,7 +96,7 @@ def test_each_change_gives_the_engines_group_and_the_leave_that_it_forgets(tmp_p
             database.connection.execute("DELETE FROM asset WHERE id = ?", (change["agg_id"],))
         else:
             put(database.connection, change["row"])
-        reading = read(database, [view])
+        reading = read(database, [view], shortcuts)
         ours = []
         for taken in reading.steps:  # none when what was to be deleted was not there
             view = taken.after

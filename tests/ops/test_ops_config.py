@@ -24,13 +24,21 @@ SAMPLES = {
     "NAME,…": "Authorization",
     "ORIGIN,…": "https://app.example",
     "HOST,…": "app.example,*.b.example",
+    "NAME=ROWS,…": "orders=10,role=admin:*=1000",
     "CIDR,…": "10.0.0.0/8,::1",
     "TIME": "1.5m",
     "SIZE": "64KiB",
     "compatible|fast": "fast",
+    "PROTOCOL": "fabriq.v1",
     "text|json": "json",
     "LEVEL": "debug",
+    "forward|jwt|none": "none",
+    "FILE|URL": "https://issuer.example/jwks.json",
+    "JSON": '[{"issuer": "i", "audience": ["a", "b"], "keys": "k.pem"}]',
+    "CLAIM=NAME,…": "https://app.example/tenant=X-Tenant,sub=x-user",
 }
+BY_KEY = {"jwt_algorithms": "ES256,RS256"}
+JWT = {"auth": "jwt", "jwt_keys": "k", "jwt_issuer": "i", "jwt_audience": "a"}
 TOGETHER = {
     "upstream_cert": {"upstream_key": "k"},
     "upstream_key": {"upstream_cert": "c"},
@@ -38,6 +46,15 @@ TOGETHER = {
     "proxy_protocol": {"trusted_proxies": "::1"},
     "tls_key": {"tls_cert": "c"},
     "tls_client_ca": {"tls_cert": "c", "tls_key": "k"},
+    "listen": {"auth": "none"},
+    "admin_token": {"admin_listen": "127.0.0.1:0"},
+    "issuer": {"auth": "jwt"},
+    "jwt_ca": {**JWT, "jwt_keys": "https://issuer.example/keys"},
+    **{
+        key: {name: text for name, text in JWT.items() if name != key}
+        for key in ("jwt_keys", "jwt_issuer", "jwt_audience", "jwt_algorithms", "revocations")
+    },
+    "claims_metadata": JWT,
 }
 """What else must be given with an option."""
 
@@ -48,9 +65,10 @@ def test_a_config_without_arguments_is_the_documented_defaults():
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 def test_an_option_has_one_value_from_flag_variable_and_file(option, tmp_path):
-    text, others = SAMPLES[option.metavar], TOGETHER.get(option.key, {})
+    text = BY_KEY.get(option.key, SAMPLES[option.metavar])
+    others = TOGETHER.get(option.key, {})
     file = tmp_path / "bridge.toml"
-    file.write_text(f'{option.name} = "{text}"\n')
+    file.write_text(f"{option.name} = '{text}'\n")
     by_flag, settings = resolve({option.key: text, **others}, environ={})
     assert getattr(by_flag, option.key) == option.parse(text)
     assert settings[option.key] == Setting(text, f"--{option.name}")
@@ -60,6 +78,7 @@ def test_an_option_has_one_value_from_flag_variable_and_file(option, tmp_path):
 
 def test_values_are_typed():
     flags = {"upstream": "a:1,dns:///b:2", "sharing": "off", "linger": "500ms", "listen": ":0"}
+    flags["auth"] = "none"
     config, _ = resolve(flags, environ={})
     assert config.upstream == (ReplicaAddress("a:1"), ServiceName("b", 2))
     assert config.sharing is False
@@ -206,7 +225,16 @@ async def test_service_links_are_one_line_of_the_log(serve, tier):
 def test_listen_given_again_adds_an_address():
     run = CliRunner().invoke(
         cli,
-        ["serve", "--print-config", "--listen", "127.0.0.1:80", "--listen", "[::1]:81,:82"],
+        [
+            "serve",
+            "--print-config",
+            "--auth",
+            "none",
+            "--listen",
+            "127.0.0.1:80",
+            "--listen",
+            "[::1]:81,:82",
+        ],
     )
     assert 'listen = "127.0.0.1:80,[::1]:81,:82"' in run.output
 
@@ -219,4 +247,4 @@ def test_listen_needs_addresses_each_once(text):
 
 def test_the_admin_address_is_none_of_the_public_ones():
     with pytest.raises(ConfigError, match="--admin-listen"):
-        resolve({"listen": ":80,:81", "admin_listen": ":81"}, environ={})
+        resolve({"listen": ":80,:81", "admin_listen": ":81", "auth": "none"}, environ={})

@@ -61,7 +61,15 @@ async def test_all_interfaces_are_ipv6_and_ipv4_and_the_log_says_so(
     run, tier, http, listen, workers
 ):
     program = await run(
-        "serve", "--upstream", tier.address, "--listen", listen, "--workers", workers
+        "serve",
+        "--upstream",
+        tier.address,
+        "--listen",
+        listen,
+        "--workers",
+        workers,
+        "--auth",
+        "none",
     )
     [url] = await urls(program)
     assert url.startswith("http://[::]:")
@@ -73,20 +81,28 @@ async def test_all_interfaces_are_ipv6_and_ipv4_and_the_log_says_so(
 
 async def test_ipv4_clients_of_all_interfaces_have_ipv4_addresses(start_bridge, tier, http):
     tier.rows = ["a"]
-    bridge = await start_bridge(listen=":0", max_connections_per_ip="1")
+    bridge = await start_bridge(listen=":0", auth="none", max_connections_per_ip="1")
     port = port_of(bridge.url)
     query = {"query": '{"entity":"f","limit":2}'}
     four = await http.get(f"http://127.0.0.1:{port}/api/v1/live", params=query)
     six = await http.get(f"http://[::1]:{port}/api/v1/live", params=query)
     assert (four.status, six.status) == (200, 200)
-    assert set(bridge.context.admission._by_ip) == {"127.0.0.1", "::/64"}
+    assert set(bridge.context.admission._by_address) == {"127.0.0.1", "::/64"}
     four.close()
     six.close()
 
 
 async def test_only_loopback_addresses_check_the_host(run, tier, http):
     program = await run(
-        "serve", "--upstream", tier.address, "--listen", "127.0.0.1:0", "--listen", "0.0.0.0:0"
+        "serve",
+        "--upstream",
+        tier.address,
+        "--listen",
+        "127.0.0.1:0",
+        "--listen",
+        "0.0.0.0:0",
+        "--auth",
+        "none",
     )
     loopback, public = await urls(program)
     foreign = {"Host": "app.example"}
@@ -110,7 +126,7 @@ async def test_an_address_in_use_ends_the_start_and_is_named(run, tier):
 
 
 async def test_the_limit_of_sockets_is_for_all_addresses_together(start_bridge, tier, http):
-    bridge = await start_bridge(listen="127.0.0.1:0,0.0.0.0:0")
+    bridge = await start_bridge(listen="127.0.0.1:0,0.0.0.0:0", auth="none")
     first, second = bridge.url.split()
     for url in (first, f"http://127.0.0.1:{port_of(second)}"):
         await http.get(f"{url}/healthz")
@@ -121,7 +137,9 @@ async def test_the_limit_of_sockets_is_for_all_addresses_together(start_bridge, 
 
 async def test_a_new_certificate_is_used_at_every_address(start_bridge, tier, authority):
     cert, key = authority.issue("server", 1)
-    bridge = await start_bridge(listen="127.0.0.1:0,0.0.0.0:0", tls_cert=cert, tls_key=key)
+    bridge = await start_bridge(
+        listen="127.0.0.1:0,0.0.0.0:0", auth="none", tls_cert=cert, tls_key=key
+    )
     ports = [int(port_of(url)) for url in bridge.url.split()]
     assert {await asyncio.to_thread(serial, port, authority) for port in ports} == {"01"}
     authority.issue("server", 2)

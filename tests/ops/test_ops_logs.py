@@ -1,5 +1,6 @@
 """What is logged: a line per stream, no secrets, no forged lines."""
 
+import io
 import json
 import logging
 import sys
@@ -8,6 +9,7 @@ import pytest
 from hpack.huffman import HuffmanEncoder
 from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 
+from bridge.telemetry.limited_handler import LimitedHandler
 from bridge.telemetry.logs import JsonFormatter, TextFormatter, redact
 from clients import QUERY, SseClient
 
@@ -196,3 +198,75 @@ async def test_a_cut_stream_is_logged_at_info_and_a_normal_end_is_not(
                     pass
     told = [r.fields["reason"] for r in caplog.records if r.name == "bridge.streams"]
     assert told == ["failed"]
+
+
+def limited(stream, clock):
+    handler = LimitedHandler(stream, clock)
+    handler.setFormatter(logging.Formatter("%(name)s %(message)s"))
+    return handler
+
+
+def test_lines_of_a_kind_are_limited_counted_and_told_and_others_are_not():
+    now, stream = 0.0, io.StringIO()
+    handler = limited(stream, lambda: now)
+    for number in range(1000):
+        handler.handle(record("bad cookie %d", number))
+        if number % 100 == 0:
+            handler.handle(record("all is well %d", number))
+    lines = stream.getvalue().splitlines()
+    assert len([line for line in lines if "bad cookie" in line]) == 100
+    assert len([line for line in lines if "all is well" in line]) == 10
+    assert handler.suppressed == 900
+    now = 1.0
+    handler.handle(record("bad cookie %d", 1000))
+    *_, told, line = stream.getvalue().splitlines()
+    assert told == "bridge.x 900 more lines were left out, as: bad cookie %d"
+    assert line == "bridge.x bad cookie 1000"
+    for number in range(20):
+        handler.handle(record("bad cookie %d", number))
+    assert handler.suppressed == 900 + 11, "10 came back in a second, one was used"
+    now = 12.0
+    handler.handle(record("all is well %d", 1))
+    assert "11 more lines" in stream.getvalue()
+
+
+def test_kinds_without_end_are_no_leak():
+    stream = io.StringIO()
+    handler = limited(stream, lambda: 0.0)
+    for number in range(5000):
+        handler.handle(record(f"text {number}"))
+    assert len(stream.getvalue().splitlines()) == 5000
+    assert len(handler._buckets) <= 256
+
+
+def test_what_was_left_out_last_is_told_at_the_end():
+    stream = io.StringIO()
+    handler = limited(stream, lambda: 0.0)
+    for number in range(150):
+        handler.handle(record("x %d", number))
+    handler.close()
+    assert stream.getvalue().splitlines()[-1].startswith("bridge.x 50 more lines")
+
+
+def test_a_long_text_of_a_client_is_clipped():
+    made = record("told %s", "x" * 15_000, fields={"entity": "y" * 15_000, "frames": 10**300})
+    text = TextFormatter().format(made)
+    assert len(text) < 3_000
+    assert "(15000 characters)" in text
+    entry = json.loads(JsonFormatter().format(made))
+    assert len(entry["entity"]) < 250
+    assert len(entry["message"]) < 2_100
+
+
+async def test_a_stream_of_an_entity_with_a_long_name_ends_in_a_short_line(serve, tier, http):
+    program = await serve(
+        "--stall-timeout", "100ms", "--log-format", "text", "--log-level", "debug"
+    )
+    url = await program.listening()
+    query = QUERY | {"entity": "e" * 15_000}
+    response = await http.post(url + "/api/v1/live", data=json.dumps(query))
+    await SseClient(response).frame()
+    response.close()
+    line = await program.says("stream ended")
+    assert len(line) < 500
+    assert max(map(len, program.err)) < 2_500

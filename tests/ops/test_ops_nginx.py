@@ -117,7 +117,7 @@ async def test_the_bridge_counts_clients_of_it_by_their_own_addresses(
             refused = await http.post(url, data=json.dumps(QUERY))
             assert refused.status == 429, "however it forges its address"
             served.close()
-    assert set(bridge.context.admission._by_ip) <= {"127.0.0.2", "127.0.0.3"}
+    assert set(bridge.context.admission._by_address) <= {"127.0.0.2", "127.0.0.3"}
 
 
 async def test_browsers_speak_http2_with_it(start_bridge, tier, front, authority):

@@ -64,7 +64,7 @@ def recipe_files():
     for recipe in re.split(r"^### ", text, flags=re.MULTILINE)[1:]:
         title, _, body = recipe.partition("\n")
         for path in re.findall(
-            r"`((?:bridge|livetier|livequery|tests|docs|proto|examples)/[^` ]*)`", body
+            r"`((?:bridge|clients|livetier|livequery|tests|docs|proto|examples)/[^` ]*)`", body
         ):
             if "<" not in path:
                 yield title, path

@@ -248,6 +248,7 @@ class FakeCall:
         self.effective = None
         self.heartbeat = tier.heartbeat
         self.leaving = False
+        self.replica = "fake:1"
         self.closed = False
         self.epoch = 0
         self.seq = 1

@@ -23,6 +23,7 @@ async def start_bridge(tier):
 
     async def start(**options):
         flags = {"upstream": tier.address, "listen": "127.0.0.1:0", "linger": "50ms"}
+        flags["auth"] = "forward"  # needed where a test listens beyond loopback
         flags.update(options)
         bridge = Bridge(resolve(flags, environ={})[0])
         bridges.append(bridge)

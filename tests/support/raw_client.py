@@ -141,3 +141,29 @@ async def all_freed(*kinds):
                 await asyncio.sleep(0.05)
     finally:
         gc.enable()
+
+
+async def exchange(bridge, data, cut=0, *, half_close=False, until_closed=False):
+    """Send one request, whole or in two parts; returns head and body, of a stream its beginning.
+
+    `half_close`: close our side behind it; `until_closed`: read until the bridge closes its side.
+    """
+    host, port = bridge.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        if cut:
+            writer.write(data[:cut])
+            await asyncio.sleep(0.02)
+        writer.write(data[cut:])
+        if half_close:
+            writer.write_eof()
+        async with asyncio.timeout(5):
+            head = await reader.readuntil(b"\r\n\r\n")
+            if until_closed:
+                return head, await reader.read()
+            size = re.search(rb"\r\nContent-Length: (\d+)", head)
+            return head, await reader.readexactly(int(size[1]) if size else 0)
+    finally:
+        writer.transport.abort()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()

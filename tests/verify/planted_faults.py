@@ -1,10 +1,12 @@
 """Faults to plant in the model tier: one class each, with the rule that must find it."""
 
 import asyncio
+import contextlib
 import math
 from dataclasses import dataclass, field
 
 import grpc
+from hyperframe.frame import GoAwayFrame
 from model_tier import INVALID, ModelTier, Refusal, ResumingTier, Subscription
 
 from livequery.v1 import livequery_pb2 as pb
@@ -88,7 +90,7 @@ class Gzip(ModelTier):
 @plant("message-size")
 class HugeRow(ModelTier):
     def batches(self, subscription, deltas, complete):
-        if complete and subscription.id == "s3":  # one is enough
+        if complete and subscription.id == "s4":  # one is enough
             deltas[-1].row = b'"%b"' % (b"x" * (4 << 20))
         return [(deltas, complete)]
 
@@ -188,7 +190,7 @@ class UpdateInSnapshot(Deltas):
             deltas[0].reset.ClearField("row_count")
 
 
-@plant("snapshot-indexes")
+@plant("snapshot-indexes", also=("streamed-indexes",))
 class IndexesFromOne(Deltas):
     def spoil_snapshot(self, deltas):
         for delta in deltas[1:]:
@@ -737,6 +739,74 @@ class StreamedIsInternal(ModelTier):
         super().judge(query)
         if query.mode == pb.MODE_STREAMED:
             raise Refusal(grpc.StatusCode.INTERNAL)
+
+
+@plant("streamed-indexes")
+class StreamedPageWithoutIndexes(ModelTier):
+    def batches(self, subscription, deltas, complete):
+        if subscription.streamed and snapshot_of(deltas):
+            for delta in deltas:
+                delta.old_index = delta.new_index = 0
+        return super().batches(subscription, deltas, complete)
+
+
+PING = b"\0\0\x08\x06\0\0\0\0\0livequer"
+
+
+class Relayed(ModelTier):
+    """Behind a relay that answers a PING of the bridge's kind with `last_words`, and closes."""
+
+    last_words = b""
+
+    async def start(self, *where, **more):
+        await super().start(*where, **more)
+        host, port = self.address.split(":")
+        tasks = self.relaying = set()
+
+        async def carry(reader, writer, *, spoil=None):
+            with contextlib.suppress(OSError):
+                while data := await reader.read(65_536):
+                    if spoil is not None and PING in data:
+                        spoil.write(self.last_words)
+                        await spoil.drain()
+                        break
+                    writer.write(data)
+            writer.close()
+            if spoil is not None:
+                spoil.close()
+
+        async def relay(reader, writer):
+            tasks.add(asyncio.current_task())
+            up_reader, up_writer = await asyncio.open_connection(host, int(port))
+            await asyncio.gather(carry(reader, up_writer, spoil=writer), carry(up_reader, writer))
+
+        self.relay = await asyncio.start_server(relay, "127.0.0.1", 0)
+        self.address = f"127.0.0.1:{self.relay.sockets[0].getsockname()[1]}"
+        return self
+
+    async def stop(self):
+        self.relay.close()
+        await super().stop()
+        if self.relaying:
+            await asyncio.wait(self.relaying, timeout=5)
+
+
+def goaway(error, data=b""):
+    return GoAwayFrame(
+        0, last_stream_id=2**31 - 1, error_code=error, additional_data=data
+    ).serialize()
+
+
+@plant("pings", ping=0.02)
+class PunishesPings(Relayed):
+    last_words = goaway(11, b"too_many_pings")
+
+
+@plant("goaway", ping=0.02)
+class AgesWithoutAStatus(Relayed):
+    """Its connections age, and it closes them with the streams that are on them."""
+
+    last_words = goaway(0)
 
 
 @plant("describe")

@@ -107,7 +107,7 @@ async def test_a_tier_that_does_what_the_contract_asks_passes(made, start):
 
 async def test_a_tier_that_sends_and_grants_everything_leaves_no_rule_unjudged(start):
     tier = await start(Promising())
-    assert not unheard(await judge(tier))
+    assert unheard(await judge(tier)) <= {"goaway", "pings"}, "which need a long run"
 
 
 async def test_a_descending_query_and_one_with_an_anchor_pass(start):
@@ -240,6 +240,10 @@ async def test_the_embedded_tier_passes_while_it_plays_and_others_write():
     assert not worse(ledger)
     # It keeps nothing to resume from, and flights are not sorted by a number here.
     # Nor is a heartbeat sent where changes come all the time.
-    lawful = {"number-kinds", "resume-id", "resume-numbers", "resume-query", "heartbeat-position"}
+    # No connection is old enough for a GOAWAY, and no run long enough for four pings.
+    lawful = {
+        *("number-kinds", "resume-id", "resume-numbers", "resume-query", "heartbeat-position"),
+        *("goaway", "pings"),
+    }
     loaded = {o.rule.id for o in ledger.outcomes() if o.verdict is Verdict.NOT_JUDGED}
     assert unheard(ledger) - loaded <= lawful

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.core.errors import Failed, Kind
@@ -32,6 +32,7 @@ def test_a_wrapped_body_says_what_the_client_has():
     assert read({"query": QUERY, "known": []}).known == ()
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=60) | st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3)

@@ -80,6 +80,10 @@ class Call:
         if buffer.status is not None and buffer.status.code != "OK":
             raise CallEnded(buffer.status)
 
+    def interrupt(self, error: Exception) -> None:
+        """Have `follow` raise an error, as if its handler had. Nothing if nobody follows."""
+        self._buffer.stop_delivery(error)
+
     def cancel(self) -> None:
         """End the call at once and discard unread messages. Idempotent."""
         self._cancel()

@@ -163,18 +163,20 @@ class StreamBuffer:
             self._wake_waiter()
         return done
 
-    def stop_delivery(self) -> None:
-        """Keep messages in the buffer from now on. Idempotent."""
-        self._handler = None
+    def stop_delivery(self, error: Exception | None = None) -> None:
+        """Keep messages in the buffer from now on; fail the delivery with an error. Idempotent."""
+        delivering, self._handler = self._handler is not None, None
+        if error is None or not delivering or self._waiter is None:
+            return
+        if not self._waiter.done():
+            self._waiter.set_exception(error)
 
     def _deliver(self) -> None:
         while self.messages and self._handler is not None:
             try:
                 self._handler(self.pop())
             except Exception as error:  # noqa: BLE001 - the reader's own error
-                self._handler = None
-                if self._waiter is not None and not self._waiter.done():
-                    self._waiter.set_exception(error)
+                self.stop_delivery(error)
 
     def _count_read(self, size: int) -> None:
         """Count bytes as read. From half a window on, grant them again."""

@@ -15,8 +15,10 @@ from typing import Final
 from bridge.core.errors import Failed
 from bridge.live.send_buffer import SendBuffer
 from bridge.web.session_end import GRACE, SessionEnd
+from bridge.web.sse.half_close import probe_half_closed
 from bridge.web.sse.stream import SseStream
 from bridge.web.stream_request import StreamRequest
+from bridge.web.stream_slot import StreamSlot
 from bridge.web.transport_sink import TransportSink
 from bridge.web.ws.connection import WebSocketConnection
 
@@ -38,6 +40,7 @@ class HttpConnection(asyncio.Protocol):
     __slots__ = (
         "_abort_timer",
         "_fast_path",
+        "_half_closed",
         "_peer",
         "_pipelined",
         "_request",
@@ -58,6 +61,8 @@ class HttpConnection(asyncio.Protocol):
         self._pipelined = b""
         """What came behind the request."""
         self._abort_timer: asyncio.TimerHandle | None = None
+        self._half_closed = False
+        """Whether the client has closed its side."""
         self._writing_paused = False
         """Whether the transport holds more unsent bytes than its high-water mark."""
         self.send_buffer: SendBuffer | None = None
@@ -95,9 +100,9 @@ class HttpConnection(asyncio.Protocol):
         """Turn the connection into a WebSocket, unless it is over a limit."""
         fast_path, session_end = self._fast_path, SessionEnd()
         context = fast_path.context
-        slot = context.slot(request.remote, request.protocol, session_end.drain)
+        slot = StreamSlot(context, request, drain=session_end.drain, age=session_end.age)
         try:
-            slot.acquire()
+            slot.acquire_for(request)
         except Failed as failure:
             self._request = request
             self.on_refused(failure)
@@ -134,6 +139,18 @@ class HttpConnection(asyncio.Protocol):
         if self._stream is None and transport is not None and not transport.is_closing():
             transport.resume_reading()
 
+    def eof_received(self) -> bool:
+        """Keep the connection while its stream lasts (RFC 9112 §9.6); TLS has no half-closed ones.
+
+        A client that is wholly gone looks the same: the stream finds that out.
+        """
+        stream, transport = self._stream, self._transport
+        if stream is None or transport is None or transport.get_extra_info("sslcontext"):
+            return False
+        self._half_closed = True
+        probe_half_closed(stream)
+        return True
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop direct sends, then close the stream."""
         del exc
@@ -160,13 +177,20 @@ class HttpConnection(asyncio.Protocol):
             return
         response = context.refuse(request.request_id, failure, soft=request.parameters.soft)
         draining = context.hub.draining
-        self._transport.write(response.to_bytes(request, context.settings, draining=draining))
+        answer = response.to_bytes(
+            context.settings,
+            request_id=request.request_id,
+            foreign_origin=request.foreign_origin,
+            keep_alive=request.keep_alive,
+            draining=draining,
+        )
+        self._transport.write(answer)
         self.on_finished(keep_alive=request.keep_alive)
 
     def on_finished(self, *, keep_alive: bool) -> None:
         """Wait for another request, or close."""
         pipelined = self._reset()
-        if not keep_alive or self._fast_path.context.hub.draining:
+        if not keep_alive or self._half_closed or self._fast_path.context.hub.draining:
             self.close_after_flush()
             return
         self._fast_path.registry.start_idle_timeout(self)

@@ -61,14 +61,15 @@ class RequestParser:
         if path == self._websocket_path:
             if not head.upgrade or not is_valid_upgrade(head.headers):
                 return None
-            return self._request(head, ws_protocol(head.headers), NO_PARAMETERS, peer)
+            parameters = parse_parameters(query_string) if query_string else NO_PARAMETERS
+            return self._request(head, ws_protocol(head.headers), parameters, peer)
         if path != self._stream_path or head.upgrade:
             return None
         if head.body is not None and len(head.body) > MAX_BYTES:
             return None
         parameters = parse_parameters(query_string)
         request = self._request(head, sse_protocol(parameters), parameters, peer)
-        if request is not None and len(data) <= MAX_LENGTH:
+        if request is not None and len(data) <= MAX_LENGTH and not parameters.tickets:
             self._remember(data, request)
         return request
 

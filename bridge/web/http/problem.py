@@ -14,11 +14,12 @@ from aiohttp import web
 
 from bridge.core.errors import Failed, Kind
 from bridge.web.settings import WebSettings
-from bridge.web.stream_request import StreamRequest
 
 from .response_headers import STREAM_FIELDS, http_date, response_headers
 
 CONTENT_TYPE = "application/problem+json"
+_SAID_WITH_ERRORS = ("Accept-Encoding", "Allow", "Sec-WebSocket-Version")
+"""Fields in which aiohttp's errors say what would be right."""
 _PASSING = (429, 503, 504)
 """Statuses of failures that pass: with `soft=1` they are reported as a stream that ends."""
 
@@ -35,16 +36,22 @@ class Refusal:
         """Return it for aiohttp to send."""
         return web.Response(status=self.status, headers=self.fields, body=self.body)
 
-    def to_bytes(self, request: StreamRequest, settings: WebSettings, *, draining: bool) -> bytes:
+    def to_bytes(
+        self,
+        settings: WebSettings,
+        *,
+        request_id: str,
+        foreign_origin: str | None,
+        keep_alive: bool,
+        draining: bool,
+    ) -> bytes:
         """Print it as aiohttp would, in answer to an HTTP/1.1 request (RFC 9112 §2.1)."""
         fields = dict(self.fields)
         fields["Content-Length"] = str(len(self.body))
         fields["Date"] = http_date(int(time()))
-        common = response_headers(request.request_id, settings, request.foreign_origin)
-        fields["Server"] = common["Server"]
-        if not request.keep_alive:
+        if not keep_alive:
             fields["Connection"] = "close"
-        fields |= common
+        fields |= response_headers(request_id, settings, foreign_origin)
         if draining:
             fields["Connection"] = "close"
         lines = "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
@@ -93,7 +100,7 @@ def http_error_refusal(error: web.HTTPException) -> Refusal:
         "title": error.reason,
         "status": error.status,
     }
-    fields = {n: error.headers[n] for n in ("Allow", "Location") if n in error.headers}
+    fields = {name: error.headers[name] for name in _SAID_WITH_ERRORS if name in error.headers}
     return _problem(error.status, body, fields)
 
 

@@ -27,7 +27,7 @@ def response_headers(
 
 
 def _fields(any_allowed: bool, foreign_origin: str | None) -> dict[str, str]:  # noqa: FBT001
-    fields = {"Server": "livequery-bridge"}
+    fields = {"X-Content-Type-Options": "nosniff"}  # a problem or a stream is no page
     if any_allowed:
         fields["Vary"] = "Origin"
         if foreign_origin is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import PurePosixPath
 
 from aiohttp import web
@@ -13,23 +14,36 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
-    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": (
+        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+_LIBRARY_HEADERS = {
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "Cache-Control": "no-cache",
+}
+"""The library is public: a page of any origin may import it. What it may ask is another matter."""
 _STATIC = resources.files("bridge.web.pages") / "static"
 _BASE = b'content="/api/v1/live"'
 
 
 async def home(_: web.Request) -> web.Response:
     """Redirect to the explorer."""
-    raise web.HTTPFound("/explorer/")
+    return web.Response(status=302, headers={"Location": "/explorer/", **_HEADERS})
 
 
-async def library(_: web.Request) -> web.Response:
-    """Serve the browser library."""
-    return _file("livequery.js")
+async def library(request: web.Request) -> web.Response:
+    """Serve a module of the browser library; `livequery.js` is its entry."""
+    response = _file(_STATIC / "client", request.match_info["name"])
+    response.headers.update(_LIBRARY_HEADERS)
+    return response
 
 
 def explorer(base_path: str) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -37,14 +51,14 @@ def explorer(base_path: str) -> Callable[[web.Request], Awaitable[web.Response]]
 
     async def serve(request: web.Request) -> web.Response:
         name = request.match_info["name"] or "index.html"
-        return _file(name, base_path)
+        return _file(_STATIC, name, base_path)
 
     return serve
 
 
-def _file(name: str, base_path: str = "") -> web.Response:
+def _file(folder: Traversable, name: str, base_path: str = "") -> web.Response:
     kind = _TYPES.get(PurePosixPath(name).suffix)
-    file = _STATIC / name
+    file = folder / name
     if kind is None or "/" in name or not file.is_file():
         raise web.HTTPNotFound
     body = file.read_bytes()

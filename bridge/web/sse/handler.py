@@ -13,12 +13,14 @@ from bridge.core.query_parser import MAX_BYTES
 from bridge.web.context import CONTEXT
 from bridge.web.http.aiohttp_connection import AiohttpConnection
 from bridge.web.http.request_body import read_body
+from bridge.web.http.written_response import WrittenResponse
 from bridge.web.session_end import GRACE
 from bridge.web.stream_log import request_id
 from bridge.web.stream_parameters import parse_parameters
 from bridge.web.stream_request import StreamRequest
 from bridge.web.transport_sink import TransportSink
 
+from .half_close import probe_half_closed
 from .stream import SseStream
 
 DISCONNECT_POLL = 1.0
@@ -32,25 +34,6 @@ async def sse_handler(request: web.Request) -> web.StreamResponse:
     except Failed as failure:
         soft = parse_parameters(request.rel_url.raw_query_string).soft
         return request.app[CONTEXT].refuse(request_id(request), failure, soft=soft).to_aiohttp()
-
-
-class WrittenResponse(web.StreamResponse):
-    """A response that is written already: aiohttp has nothing to add to it."""
-
-    def __init__(self, *, keep_alive: bool) -> None:
-        super().__init__()
-        self._may_keep_alive = keep_alive
-
-    @property
-    def keep_alive(self) -> bool:
-        """Whether the connection may carry another request."""
-        return self._may_keep_alive
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """Write no head."""
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Write no end."""
 
 
 class _HandlerOwner:
@@ -87,6 +70,8 @@ async def _serve(request: web.Request) -> web.StreamResponse:
     owner = _HandlerOwner(request.protocol)
     try:
         stream.start(owner)
+        if connection is not None:
+            connection.watch_half_close(lambda: probe_half_closed(stream))
         while connection is None and not owner.finished.done() and not transport.is_closing():
             await asyncio.wait([owner.finished], timeout=DISCONNECT_POLL)
         if connection is None and not owner.finished.done():
@@ -94,6 +79,8 @@ async def _serve(request: web.Request) -> web.StreamResponse:
         keep_alive = await owner.finished
     finally:
         stream.close()
+        if connection is not None:
+            connection.watch_half_close(None)
     try:
         async with asyncio.timeout(GRACE):
             await request.writer.drain()

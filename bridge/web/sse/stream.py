@@ -9,24 +9,28 @@ Whatever ends the stream, its subscription is released.
 """
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import Iterator
 from typing import Protocol
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.query import LiveQuery
 from bridge.core.query_parser import parse_query
-from bridge.live.resume import Resume
 from bridge.live.stream_end import End, EndReason
+from bridge.web.auth.credential_watch import Lease
+from bridge.web.auth.presented import Presented
 from bridge.web.context import STALLED, WebContext
 from bridge.web.http.response_headers import stream_response_head
 from bridge.web.idle_timers import IdleTimer
 from bridge.web.origin_check import check_cookie
 from bridge.web.parse_cache import parse_cached
-from bridge.web.session_end import DRAINED, random_delay_ms
-from bridge.web.stream_log import V1_SSE
+from bridge.web.session_end import AGED, DRAINED, random_delay_ms
 from bridge.web.stream_request import StreamRequest
+from bridge.web.stream_slot import StreamSlot
 from bridge.web.transport_sink import TransportSink
-from bridge.wire.encoders import CoreSseEncoder, V1SseEncoder
+
+from .encoder_choice import choose_encoder
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +57,10 @@ class SseStream:
     """One response to one request."""
 
     __slots__ = (
-        "_closed",
         "_context",
         "_encoder",
         "_keep_alive",
+        "_lease",
         "_opened",
         "_owner",
         "_query",
@@ -66,6 +70,7 @@ class SseStream:
         "_started_at",
         "_timers",
         "_viewer",
+        "closed",
     )
 
     def __init__(self, context: WebContext, request: StreamRequest, sink: TransportSink) -> None:
@@ -73,17 +78,18 @@ class SseStream:
         self._request = request
         self._sink = sink
         self._owner: StreamOwner | None = None
-        self._encoder, resume = _encoder(request)
-        self._slot = context.slot(request.remote, request.protocol, self._drain)
+        self._encoder, resume = choose_encoder(request)
+        self._slot = StreamSlot(context, request, drain=self._drain, age=self._age)
         send_buffer = context.send_buffer(sink, self._stall)
         self._viewer = context.viewer(send_buffer, self._encoder, resume)
         self._query: LiveQuery | None = None
         self._opened: asyncio.Future[None] | None = None
         """Done when the tier has started the subscription."""
+        self._lease: Lease | None = None
         self._started_at: float | None = None
         self._timers: list[IdleTimer] = []
         self._keep_alive = False
-        self._closed = False
+        self.closed = False
 
     def _stall(self) -> None:
         self._viewer.end(STALLED)
@@ -91,36 +97,79 @@ class SseStream:
     def _drain(self) -> None:
         self._viewer.end(DRAINED)
 
+    def _age(self) -> None:
+        self._viewer.end(AGED)
+
     # ------------------------------------------------------------ from the query to the response
 
     def start(self, owner: StreamOwner) -> None:
         """Subscribe. The owner is called back from here on, maybe before this returns."""
         self._owner = owner
+        with self._refusing():
+            presented = self._admit()
+            keys = self._context.authenticator.keys_needed(presented)
+            if keys is None:
+                self._subscribe(presented)
+            else:
+                keys.add_done_callback(lambda _: self._on_keys(presented))
+
+    @contextlib.contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Refuse with what goes wrong before the tier is asked."""
         try:
-            self._opened = opened = self._subscribe()
+            yield
         except Failed as failure:
             self._refuse(failure)
-            return
         except Exception:
             logger.exception("an event stream failed")
             self._refuse(Failed(Kind.BROKEN, _BROKEN))
-            return
-        if opened.done():
-            self._on_opened(opened)
-        else:
-            opened.add_done_callback(self._on_opened)
 
-    def _subscribe(self) -> asyncio.Future[None]:
+    def _admit(self) -> Presented:
+        """Count the stream, and find its credential."""
         context, request = self._context, self._request
         check_cookie(request)
         if context.hub.draining:
             raise Failed(Kind.UNAVAILABLE, "the bridge is draining", retry_after=1)
         self._slot.acquire()
+        return context.authenticator.find(request)
+
+    def _on_keys(self, presented: Presented) -> None:
+        """Go on after a key was read, unless the client has left."""
+        if not self.closed:
+            with self._refusing():
+                self._subscribe(presented)
+
+    def _subscribe(self, presented: Presented) -> None:
+        """Judge the credential, then the query; ask the tier."""
+        context, request = self._context, self._request
+        credential = context.authenticator.judge(presented)
+        if credential.verified:
+            self._lease = context.authenticator.watch.hold(
+                credential, self._on_credential_ended, self._on_credential_expiring
+            )
         text = request.parameters.query if request.body is None else request.body
         if text is None:
             raise Failed(Kind.MALFORMED, "the parameter is missing", field="query")
         self._query = query = _parse(text, context.settings.max_rows)
-        return context.hub.start_subscribe(self._viewer, query, context.identity(request))
+        self._slot.identify(credential.identity)
+        opened = context.hub.start_subscribe(self._viewer, query, credential.identity)
+        self._opened = opened
+        if opened.done():
+            self._on_opened(opened)
+        else:
+            opened.add_done_callback(self._on_opened)
+
+    def _on_credential_ended(self, failure: Failed) -> None:
+        if self._started_at is None:
+            # Before the response has begun, it is 401 like any other.
+            self._refuse(Failed(Kind.UNAUTHENTICATED, failure.message, field=failure.field))
+        else:
+            self._viewer.end(End(EndReason.EXPIRED, failure))
+
+    def _on_credential_expiring(self, expires_at: float) -> None:
+        message = self._encoder.auth_expiring(expires_at)
+        if message and self._started_at is not None:
+            self._viewer.send_buffer.write(message)
 
     def _refuse(self, failure: Failed) -> None:
         owner = self._owner
@@ -130,7 +179,7 @@ class SseStream:
 
     def _on_opened(self, opened: asyncio.Future[None]) -> None:
         """Start the response once the tier has started the subscription; else refuse."""
-        if self._closed:  # after the future was done, before this call
+        if self.closed:  # after the future was done, before this call
             return
         failure = opened.exception()
         if failure is not None:
@@ -163,18 +212,28 @@ class SseStream:
 
     def _start_timers(self) -> None:
         settings, start = self._context.settings, self._context.idle_timers.start
-        ping = start(settings.heartbeat_interval, self._send_ping, unless_written=self._viewer)
+        ping = start(settings.heartbeat_interval, self.send_ping, unless_written=self._viewer)
         self._timers = [ping]
         if self._encoder.sends_beats:
             self._timers.append(start(settings.ping_interval, self._send_beat))
 
-    def _send_ping(self) -> None:
+    def send_ping(self) -> None:
+        """Write a comment."""
         self._viewer.send_buffer.write(self._encoder.ping())
 
     def _send_beat(self) -> None:
         viewer = self._viewer
         if viewer.up_to_date:
             viewer.send_buffer.write(self._encoder.beat(viewer.digest()))
+
+    @property
+    def started(self) -> bool:
+        """Whether the response has begun."""
+        return self._started_at is not None
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        self._sink.abort()
 
     # ------------------------------------------------------------ the end
 
@@ -185,7 +244,7 @@ class SseStream:
             self.close(end)
             self._sink.abort()
             return
-        if end.reason is EndReason.DRAINED:
+        if end.reason in (EndReason.DRAINED, EndReason.AGED):
             last = self._encoder.drain(random_delay_ms(*RETRY_MS))
         else:
             last = self._encoder.ended(end.failure)
@@ -198,9 +257,9 @@ class SseStream:
 
     def close(self, end: End = _CLIENT_GONE) -> None:
         """Release everything; the owner is called no more. Idempotent."""
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
+        self.closed = True
         self._owner = None
         viewer, context = self._viewer, self._context
         if self._opened is not None:
@@ -208,6 +267,8 @@ class SseStream:
         viewer.ended.remove_done_callback(self._on_viewer_ended)
         for timer in self._timers:
             timer.stop()
+        if self._lease is not None:
+            self._lease.release()
         context.hub.unsubscribe(viewer, end.reason)
         context.detach(viewer.send_buffer)
         self._slot.release()
@@ -224,21 +285,6 @@ class SseStream:
                 seconds=asyncio.get_running_loop().time() - self._started_at,
                 frames=self._viewer.frames_written,
             )
-
-
-def _encoder(request: StreamRequest) -> tuple[CoreSseEncoder | V1SseEncoder, Resume | None]:
-    """Return the request's encoder, and the position that the client was at.
-
-    EventSource repeats the URL of its first request, so the header is the newer one: it beats the
-    parameter `last_event_id`. An empty parameter beats both: its client wants no replay.
-    """
-    header = request.headers.get("Last-Event-ID")
-    parameter = request.parameters.last_event_id
-    last = parameter if header is None or parameter == "" else header
-    if request.protocol is V1_SSE:
-        return V1SseEncoder(chunked=request.chunked), Resume(pos=last) if last else None
-    encoder = CoreSseEncoder(chunked=request.chunked, holds_id=bool(header or last))
-    return encoder, Resume(stream_id=last) if last else None
 
 
 @parse_cached

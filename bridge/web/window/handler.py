@@ -15,6 +15,7 @@ from bridge.web.context import CONTEXT
 from bridge.web.http.entity_tag import format_tag
 from bridge.web.session_end import random_delay_ms
 from bridge.web.stream_log import request_id
+from bridge.web.stream_slot import StreamSlot
 from bridge.wire.window_json import whole_window, window_changes
 
 from .window_request import WindowRequest, read_window_request
@@ -33,7 +34,7 @@ async def window_handler(request: web.Request) -> web.StreamResponse:
     context = request.app[CONTEXT]
     asked = await read_window_request(request, max_rows=context.settings.max_rows)
     stream_request = asked.stream_request
-    identity = context.identity(stream_request)
+    credential = await context.authenticator.authenticate(stream_request)
     reader = WindowReader(context.hub, context.stall_monitor, asked.resume)
 
     def drain() -> None:
@@ -41,10 +42,17 @@ async def window_handler(request: web.Request) -> web.StreamResponse:
         draining = Failed(Kind.UNAVAILABLE, "the bridge is draining", retry_after=delay)
         reader.end(End(EndReason.DRAINED, draining))
 
+    def end(failure: Failed) -> None:
+        refused = Failed(Kind.UNAUTHENTICATED, failure.message, field=failure.field)
+        reader.end(End(EndReason.EXPIRED, refused))
+
     reason = EndReason.CLIENT_GONE
-    with context.slot(stream_request.remote, stream_request.protocol, drain):
+    slot = StreamSlot(context, stream_request, drain=drain)
+    with slot:
+        lease = context.authenticator.watch.hold(credential, end)
         try:
-            await reader.open(asked.query, identity)
+            slot.identify(credential.identity)
+            await reader.open(asked.query, credential.identity)
             if asked.wait and reader.unchanged:
                 await _wait(request, reader, asked.wait)
             response = _answer(asked, reader)
@@ -53,6 +61,7 @@ async def window_handler(request: web.Request) -> web.StreamResponse:
             reason = EndReason.DRAINED if context.hub.draining else EndReason.FAILED
             response = context.refuse(request_id(request), failure).to_aiohttp()
         finally:
+            lease.release()
             reader.close(reason)
         return await _write(request, response)
 
@@ -69,7 +78,7 @@ async def _wait(request: web.Request, reader: WindowReader, seconds: float) -> N
 
 def _answer(asked: WindowRequest, reader: WindowReader) -> web.Response:
     window = reader.finish()
-    position, stale = window.log.head_position, window.stale is not None
+    position, stale = window.log.head_position, window.lost
     fields = {"Cache-Control": "private, no-cache", "ETag": format_tag(position)}
     if reader.unchanged:
         return web.Response(status=304, headers=fields)

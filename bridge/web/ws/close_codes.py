@@ -13,6 +13,7 @@ _CODES: Final = {
     EndReason.STALLED: FAILURES[Kind.TOO_SLOW].close_code,
     EndReason.EXPIRED: FAILURES[Kind.EXPIRED].close_code,
     EndReason.DRAINED: CLOSE_GOING_AWAY,
+    EndReason.AGED: CLOSE_GOING_AWAY,
 }
 
 

@@ -7,12 +7,13 @@ from aiohttp import WSMessage, WSMsgType
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.token_bucket import TokenBucket
+from bridge.web.context import WebContext
 
 from .keepalive import WebSocketKeepalive
 
-COMMANDS_PER_SECOND: Final = 10.0
-COMMAND_BURST: Final = 160
-"""Commands at once: enough to open 64 subscriptions twice over on one socket."""
+COMMAND_BURST: Final = 16
+"""Commands at once, in seconds of their rate: enough, at the default, to open 64 subscriptions
+twice over on one socket."""
 _ENDS: Final = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 
 
@@ -33,13 +34,17 @@ class MessageSource(Protocol):
 class CommandReader:
     """Reads commands for a session. Pings and pongs go to the keepalive. One task reads."""
 
-    __slots__ = ("_bucket", "_keepalive", "_messages")
+    __slots__ = ("_bucket", "_keepalive", "_limited", "_messages")
 
-    def __init__(self, messages: MessageSource, keepalive: WebSocketKeepalive) -> None:
+    def __init__(
+        self, messages: MessageSource, keepalive: WebSocketKeepalive, context: WebContext
+    ) -> None:
         self._messages = messages
         self._keepalive = keepalive
         clock = asyncio.get_running_loop().time
-        self._bucket = TokenBucket(rate=COMMANDS_PER_SECOND, burst=COMMAND_BURST, clock=clock)
+        rate = context.settings.command_rate
+        self._bucket = TokenBucket(rate=rate, burst=COMMAND_BURST * rate, clock=clock)
+        self._limited = context.stream_log.limited
 
     async def read(self) -> str | None:
         """Wait for a text message; None when the client is gone.
@@ -52,6 +57,7 @@ class CommandReader:
             message = await self._messages.receive()
             if message.type is WSMsgType.TEXT:
                 if delay := self._bucket.reserve():
+                    self._limited["commands",] += 1
                     await asyncio.sleep(delay)
                 return str(message.data)
             if message.type is WSMsgType.BINARY:

@@ -15,29 +15,31 @@ from typing import Final
 
 from aiohttp import WSMessage, WSMsgType
 from aiohttp.http import WS_CLOSED_MESSAGE
+from websockets.frames import CloseCode
 
 from bridge.live.send_buffer import SendBuffer
 from bridge.live.stream_end import End, EndReason
-from bridge.web.context import StreamSlot, WebContext
+from bridge.web.context import WebContext
 from bridge.web.http.registry import ConnectionRegistry
 from bridge.web.session_end import GRACE, SessionEnd
 from bridge.web.stream_request import StreamRequest
+from bridge.web.stream_slot import StreamSlot
 from bridge.web.transport_sink import TransportSink
 from bridge.wire.websocket import CLOSE_NORMAL, OPCODE_CLOSE, ws_frame_header
 
+from .frame_limits import (
+    FRAMES_PER_TURN,
+    LINGER,
+    LINGER_BYTES,
+    MAX_QUEUED,
+    MESSAGE_OVERHEAD,
+    frame_allowance,
+)
 from .handshake import upgrade_head
 from .message_reader import MessageReader
 from .serving import CLOSE_TIMEOUT, serve_websocket
 
 logger = logging.getLogger(__name__)
-
-MAX_QUEUED: Final = 512 * 1024
-"""Bytes of messages that may wait to be handled. While reading is paused, the client's leaving is
-noticed only when something is written."""
-_MESSAGE_OVERHEAD: Final = 128
-"""Bytes counted for each message beside its own, so that empty ones are counted too."""
-_PARSED_AT_ONCE: Final = 16 * 1024
-"""Bytes: one read may hold thousands of small messages, which are objects once they are parsed."""
 
 
 class WebSocketConnection(asyncio.Protocol):
@@ -47,7 +49,9 @@ class WebSocketConnection(asyncio.Protocol):
         "_abort_timer",
         "_arrived",
         "_context",
+        "_lingering_bytes",
         "_messages",
+        "_next_turn",
         "_queued",
         "_reader",
         "_reading_paused",
@@ -55,7 +59,6 @@ class WebSocketConnection(asyncio.Protocol):
         "_session_end",
         "_task",
         "_transport",
-        "_unparsed",
         "_writable",
         "closed",
         "send_buffer",
@@ -73,11 +76,14 @@ class WebSocketConnection(asyncio.Protocol):
         self._context = context
         self._transport: asyncio.Transport | None = transport
         self._session_end = session_end
-        self._reader = MessageReader()
-        self._unparsed = b""
+        self._reader = MessageReader(frame_allowance().take)
+        self._next_turn: asyncio.Handle | None = None
+        """Reads on in the loop's next turn, while more came than is read in one."""
         self._messages: deque[tuple[WSMessage, int]] = deque()
         """Messages that wait to be handled, each with the bytes counted for it."""
         self._queued = 0
+        self._lingering_bytes: int | None = None
+        """The bytes that may still be dropped, once the client sent what is wrong."""
         self._reading_paused = False
         self._arrived: asyncio.Future[None] | None = None
         """Done when a message, an error or the end of the connection comes."""
@@ -107,7 +113,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     async def _serve(self, request: StreamRequest, slot: StreamSlot, sink: TransportSink) -> None:
         try:
-            await serve_websocket(self._context, request, self, sink, self._session_end)
+            await serve_websocket(self._context, request, self, sink, self._session_end, slot=slot)
         except Exception:
             logger.exception("a WebSocket session failed")
         finally:
@@ -120,8 +126,14 @@ class WebSocketConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Queue the messages that come."""
-        self._unparsed = self._unparsed + data if self._unparsed else data
-        self._parse()
+        if self._lingering_bytes is not None:
+            self._lingering_bytes -= len(data)
+            if self._lingering_bytes < 0:
+                self.abort()
+            return
+        self._reader.append(data)
+        if self._next_turn is None:
+            self._parse()
 
     def pause_writing(self) -> None:
         """Note that the transport is over its high-water mark."""
@@ -144,6 +156,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._session_end.set(End(EndReason.CLIENT_GONE))
         if self._abort_timer is not None:
             self._abort_timer.cancel()
+        if self._next_turn is not None:
+            self._next_turn.cancel()
         self._leave_when_over()
 
     def _leave_when_over(self) -> None:
@@ -155,16 +169,19 @@ class WebSocketConnection(asyncio.Protocol):
     # ------------------------------------------------------------ messages
 
     def _parse(self) -> None:
-        """Parse until all is parsed or too much is queued; pause or resume reading."""
-        data, at = self._unparsed, 0
-        while at < len(data) and self._queued <= MAX_QUEUED:
-            for message in self._reader.feed(data[at : at + _PARSED_AT_ONCE]):
-                size = len(message.data) + _MESSAGE_OVERHEAD
+        """Read some frames; go on in the next turn, or once fewer messages are queued."""
+        self._next_turn = None
+        if self._queued <= MAX_QUEUED:
+            for message in self._reader.read(FRAMES_PER_TURN):
+                size = len(message.data) + MESSAGE_OVERHEAD
                 self._messages.append((message, size))
                 self._queued += size
-            at += _PARSED_AT_ONCE
-        self._unparsed = data[at:]
-        self._pause_reading(paused=self._queued > MAX_QUEUED)
+            if self._reader.has_more and self._queued <= MAX_QUEUED:
+                self._next_turn = asyncio.get_running_loop().call_soon(self._parse)
+        if self._reader.error_code == CloseCode.POLICY_VIOLATION:
+            self._messages.clear()  # what waits for its turn would hold up the end
+            self._queued = 0
+        self._pause_reading(paused=self._reader.has_more or self._queued > MAX_QUEUED)
         if self._messages or self._reader.error_code is not None:
             _wake(self._arrived)
 
@@ -197,7 +214,7 @@ class WebSocketConnection(asyncio.Protocol):
                 self._arrived = None
         message, size = self._messages.popleft()
         self._queued -= size
-        if self._reading_paused and self._queued <= MAX_QUEUED:
+        if self._reading_paused and self._next_turn is None and self._queued <= MAX_QUEUED:
             self._parse()
         return message
 
@@ -226,7 +243,25 @@ class WebSocketConnection(asyncio.Protocol):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 while (await self._next()).type not in _LAST:
                     pass
+        if self._reader.error_code is not None:
+            await self._linger()
         self.close_after_flush()
+
+    async def _linger(self) -> None:
+        """Drop what still comes until the client closes, for `LINGER` seconds at most.
+
+        Closing a socket that has unread bytes resets it, and a reset overtakes the close frame.
+        """
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        self._lingering_bytes = LINGER_BYTES
+        if transport.can_write_eof():
+            transport.write_eof()
+        self._writable = asyncio.get_running_loop().create_future()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                await self._writable
 
     async def _drain(self) -> None:
         """Wait until the transport has room or is lost."""

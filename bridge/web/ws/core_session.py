@@ -12,10 +12,12 @@ from bridge.core.query import LiveQuery
 from bridge.live.backend import Identity
 from bridge.live.send_buffer import SendBuffer
 from bridge.live.stream_end import End, EndReason
+from bridge.web.auth.credential_watch import Lease
 from bridge.web.context import WebContext
 from bridge.web.parse_cache import parse_cached
 from bridge.web.stream_log import CORE_WS
 from bridge.web.stream_request import StreamRequest
+from bridge.web.stream_slot import StreamSlot
 from bridge.wire import core_commands
 from bridge.wire.encoders import CoreWsEncoder
 
@@ -36,9 +38,11 @@ class CoreSession:
         "_context",
         "_end",
         "_entity",
+        "_lease",
         "_opened",
         "_reanchoring",
         "_request",
+        "_slot",
         "_started_at",
         "_viewer",
     )
@@ -50,16 +54,19 @@ class CoreSession:
         request: StreamRequest,
         commands: CommandReader,
         send_buffer: SendBuffer,
+        slot: StreamSlot,
         end: Callable[[End], None],
     ) -> None:
         self._context = context
         self._request = request
         self._commands = commands
+        self._slot = slot
         self._end = end
         self._viewer = context.viewer(send_buffer, CoreWsEncoder())
         self._viewer.ended.add_done_callback(self._on_viewer_ended)
         self._started_at: float | None = None
         self._entity = ""
+        self._lease: Lease | None = None
         self._opened: asyncio.Future[None] | None = None
         """Done when the tier has started the subscription."""
         self._reanchoring: asyncio.Task[None] | None = None
@@ -67,16 +74,24 @@ class CoreSession:
     def _on_viewer_ended(self, ended: asyncio.Future[End]) -> None:
         self._end(ended.result())
 
+    def _on_credential_ended(self, failure: Failed) -> None:
+        self._end(End(EndReason.EXPIRED, failure))
+
     async def run(self) -> End:
         """Handle commands until one of them, or the client's leaving, ends the session."""
         settings = self._context.settings
         try:
+            authenticator = self._context.authenticator
+            credential = await authenticator.authenticate(self._request)
+            identity = credential.identity
+            self._slot.identify(identity)
+            if credential.verified:
+                self._lease = authenticator.watch.hold(credential, self._on_credential_ended)
             text = await self._commands.read_first(settings.first_message_timeout)
             if text is None:
                 return End(EndReason.CLIENT_GONE)
             query = _parse_first(text, settings.max_rows)
             self._entity = query.entity
-            identity = self._context.identity(self._request)
             self._opened = opened = self._context.hub.start_subscribe(self._viewer, query, identity)
             opened.add_done_callback(self._on_opened)
             while (text := await self._commands.read()) is not None:
@@ -95,6 +110,8 @@ class CoreSession:
 
     async def close(self, end: End) -> None:
         """Release the subscription and what is under way."""
+        if self._lease is not None:
+            self._lease.release()
         if self._opened is not None:
             self._opened.remove_done_callback(self._on_opened)
         try:

@@ -6,6 +6,7 @@ import hashlib
 from time import time
 from typing import Final
 
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDictProxy
 
 from bridge.web.http.response_headers import http_date, response_headers
@@ -15,17 +16,46 @@ from bridge.web.stream_request import StreamRequest
 from bridge.wire.v1_commands import SUBPROTOCOL
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_VERSIONS: Final = ("13", "8", "7")
+_NEWEST: Final = "13"
+_VERSIONS: Final = frozenset([_NEWEST, "8", "7"])
 _KEY_SIZE: Final = 16
 
 
+def check_upgrade(request: web.Request) -> None:
+    """Check a request that aiohttp has read.
+
+    Raises:
+        HTTPUpgradeRequired: it asks for another version (RFC 6455 §4.4).
+        HTTPBadRequest: it asks for no WebSocket, or the rest of it is wrong.
+
+    """
+    headers = request.headers
+    if "websocket" not in _tokens(headers, "Upgrade") or "upgrade" not in _tokens(
+        headers, "Connection"
+    ):
+        raise web.HTTPBadRequest
+    if not _VERSIONS.issuperset(headers.getall("Sec-WebSocket-Version", ())):
+        raise web.HTTPUpgradeRequired(headers={"Sec-WebSocket-Version": _NEWEST})
+    if request.version < HttpVersion11 or not is_valid_upgrade(headers):
+        raise web.HTTPBadRequest
+
+
+def _tokens(headers: CIMultiDictProxy[str], name: str) -> list[str]:
+    """Return the members of a list field, in lower case; its lines are one list."""
+    return [token.strip() for token in ",".join(headers.getall(name, ())).lower().split(",")]
+
+
 def is_valid_upgrade(headers: CIMultiDictProxy[str]) -> bool:
-    """Whether key and version of an upgrade request are right."""
+    """Whether key and version of an upgrade request are right, and there once."""
+    keys = headers.getall("Sec-WebSocket-Key", ())
+    versions = headers.getall("Sec-WebSocket-Version", ())
+    if len(keys) != 1 or len(versions) != 1:
+        return False
     try:
-        key = base64.b64decode(headers.get("Sec-WebSocket-Key", ""))
+        key = base64.b64decode(keys[0], validate=True)
     except binascii.Error:
         return False
-    return len(key) == _KEY_SIZE and headers.get("Sec-WebSocket-Version") in _VERSIONS
+    return len(key) == _KEY_SIZE and versions[0] in _VERSIONS
 
 
 def accept_key(key: str) -> str:

@@ -4,10 +4,11 @@
 protocol class would take 1.3 KiB more for each connection.
 
 Invariants: no message follows a close frame; no message follows an error; between frames nothing
-but the buffer is kept.
+but the buffer is kept. Frames of every kind count against the allowance: an empty ping, pong or
+continuation costs as much to read as a command.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Final
 
 from aiohttp import WSMessage, WSMsgType
@@ -24,11 +25,25 @@ _CONTROL: Final = {
 
 
 class MessageReader:
-    """The messages of one connection."""
+    """The messages of one connection.
 
-    __slots__ = ("_binary", "_buffer", "_closed", "_frame", "_partial", "error_code")
+    `may_send`: counts a frame, and returns whether the client may send it; else it is sent
+    away with 1008.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = (
+        "_binary",
+        "_buffer",
+        "_closed",
+        "_frame",
+        "_may_send",
+        "_partial",
+        "error_code",
+        "has_more",
+    )
+
+    def __init__(self, may_send: Callable[[], bool] = lambda: True) -> None:
+        self._may_send = may_send
         self._buffer = bytearray()
         self._frame: Generator[None, None, Frame] | None = None
         """Parses the frame that has begun."""
@@ -38,24 +53,38 @@ class MessageReader:
         self._closed = False
         self.error_code: int | None = None
         """The close code for what the client sent wrong; None while all is right."""
+        self.has_more = False
+        """Whether the last `read` left bytes that may hold another frame."""
 
-    def feed(self, data: bytes) -> list[WSMessage]:
-        """Return the messages that `data` completes; afterwards see `error_code`."""
+    def append(self, data: bytes) -> None:
+        """Add what came, to be read."""
+        if self._reads_on:
+            self._buffer += data
+
+    def read(self, most: int) -> list[WSMessage]:
+        """Return what the next frames, at most so many, complete; afterwards see the fields."""
         messages: list[WSMessage] = []
-        if not self._reads_on:
-            return messages
-        self._buffer += data
+        self.has_more = False
         try:
             while self._reads_on and (frame := self._next_frame()) is not None:
+                if not self._may_send():
+                    self.error_code = CloseCode.POLICY_VIOLATION
+                    break
                 message = self._read(frame)
                 if message is not None:
                     messages.append(message)
+                most -= 1
+                if not most:
+                    self.has_more = bool(self._buffer) and self._reads_on
+                    break
         except ProtocolError:
             self.error_code = CloseCode.PROTOCOL_ERROR
         except UnicodeDecodeError:
             self.error_code = CloseCode.INVALID_DATA
         except PayloadTooBig:
             self.error_code = CloseCode.MESSAGE_TOO_BIG
+        if not self._reads_on:
+            self._buffer.clear()
         return messages
 
     @property

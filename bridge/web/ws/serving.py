@@ -9,6 +9,7 @@ from bridge.web.context import WebContext
 from bridge.web.session_end import GRACE, SessionEnd
 from bridge.web.stream_log import V1_WS
 from bridge.web.stream_request import StreamRequest
+from bridge.web.stream_slot import StreamSlot
 from bridge.web.transport_sink import TransportSink
 
 from .close_codes import close_code, close_reason
@@ -40,6 +41,8 @@ async def serve_websocket(
     messages: MessageSource,
     sink: TransportSink,
     session_end: SessionEnd,
+    *,
+    slot: StreamSlot,
 ) -> None:
     """Serve an open WebSocket until its end, whoever ends it, and release everything.
 
@@ -59,7 +62,8 @@ async def serve_websocket(
     session: WebSocketSession = session_class(
         context=context,
         request=request,
-        commands=CommandReader(messages, keepalive),
+        commands=CommandReader(messages, keepalive, context),
+        slot=slot,
         send_buffer=send_buffer,
         end=session_end.set,
     )

@@ -17,13 +17,14 @@ from bridge.live.resume import Resume
 from bridge.live.send_buffer import SendBuffer
 from bridge.live.stream_end import End, EndReason
 from bridge.live.viewer import Viewer
+from bridge.web.admission import CONNECTIONS_PER_IDENTITY
 from bridge.web.context import STALLED, WebContext
 from bridge.web.session_end import random_delay_ms
 from bridge.web.stream_log import V1_WS
 from bridge.web.stream_request import StreamRequest
+from bridge.web.stream_slot import StreamSlot
 from bridge.wire.encoders import V1WsEncoder
 from bridge.wire.v1_commands import (
-    MAX_SUBSCRIPTIONS,
     V1Authenticate,
     V1Command,
     V1Message,
@@ -32,14 +33,17 @@ from bridge.wire.v1_commands import (
     V1Subscribe,
     V1Unsubscribe,
 )
-from bridge.wire.v1_messages import ended_reason, error_members, format_message
+from bridge.wire.v1_messages import ended_reason, error_members, format_message, rfc3339
 from bridge.wire.websocket import ws_text_frame
 
 from .command_reader import CommandReader
 from .tasks import cancel
+from .v1_credential import V1Credential
 
 RECONNECT_MS = (500, 5000)
 """Range of milliseconds after which clients of a draining bridge come back."""
+_NO_CREDENTIAL = (Kind.UNAUTHENTICATED, Kind.UNAVAILABLE)
+"""Failures that end a socket which has no credential yet."""
 MAX_UNSENT = 1024 * 1024
 """Bytes of answers that may wait for a client that sends commands and reads nothing."""
 
@@ -72,6 +76,7 @@ class V1Session:
         request: StreamRequest,
         commands: CommandReader,
         send_buffer: SendBuffer,
+        slot: StreamSlot,
         end: Callable[[End], None],
     ) -> None:
         self._context = context
@@ -79,7 +84,9 @@ class V1Session:
         self._commands = commands
         self._send_buffer = send_buffer
         self._end = end
-        self._identity: Identity | None = None
+        self._credential = V1Credential(
+            context, request, slot, end=end, on_expiring=self._send_auth_expiring
+        )
         self._subscriptions: dict[str, ClientSubscription] = {}
         self._closed = False
         self._final_end = End(EndReason.CLIENT_GONE)
@@ -93,24 +100,29 @@ class V1Session:
         """Handle commands until the client leaves, or sends what is not JSON."""
         settings = self._context.settings
         try:
+            await self._credential.begin()
             text = await self._commands.read_first(settings.first_message_timeout)
             while text is not None:
                 message = V1Message(text)
                 try:
-                    self._handle(message.command(max_limit=settings.max_rows))
+                    await self._handle(message.command(max_limit=settings.max_rows))
                 except Failed as failure:
                     if failure.kind is Kind.EXPIRED:
                         return End(EndReason.EXPIRED, failure)
+                    over = failure.limit == CONNECTIONS_PER_IDENTITY
+                    if over or (self._credential.missing and failure.kind in _NO_CREDENTIAL):
+                        return End(EndReason.FAILED, failure)
                     self._context.stream_log.log_refusal(self._request.request_id, "ws", failure)
                     self._send("error", **error_members(failure, message.sub))
+                self._credential.start_deadline()
                 text = await self._commands.read()
         except Failed as failure:
             return End(EndReason.FAILED, failure)
         return End(EndReason.CLIENT_GONE)
 
     def send_last_message(self, end: End) -> None:
-        """Send `drain` where the bridge drains."""
-        if end.reason is EndReason.DRAINED:
+        """Send `drain` where the bridge drains, and after the longest life of a stream."""
+        if end.reason in (EndReason.DRAINED, EndReason.AGED):
             self._send("drain", reconnect_after_ms=random_delay_ms(*RECONNECT_MS))
 
     async def close(self, end: End) -> None:
@@ -118,6 +130,7 @@ class V1Session:
         self._closed = True
         self._final_end = end
         self._beat_timer.stop()
+        self._credential.close()
         tasks = [
             task
             for subscription in self._subscriptions.values()
@@ -128,7 +141,7 @@ class V1Session:
 
     # ------------------------------------------------------------ commands
 
-    def _handle(self, command: V1Command) -> None:
+    async def _handle(self, command: V1Command) -> None:
         """Handle a command; raises Failed, which the client gets as `error`."""
         match command:
             case V1Subscribe():
@@ -138,33 +151,27 @@ class V1Session:
             case V1Unsubscribe():
                 self._unsubscribe(self._find(command.sub))
             case V1Authenticate():
-                self._authenticate(command)
+                await self._authenticate(command)
             case V1Ping():
                 self._send("pong")
 
-    def _current_identity(self) -> Identity:
-        if self._identity is None:
-            self._identity = self._context.identity(self._request)
-        return self._identity
-
-    def _authenticate(self, command: V1Authenticate) -> None:
-        identity = self._context.identity(self._request, command.token)
-        if self._subscriptions and identity.scope != self._current_identity().scope:
-            raise Failed(Kind.EXPIRED, "a credential of another scope", field="token")
-        self._identity = identity
+    async def _authenticate(self, command: V1Authenticate) -> None:
+        credential = await self._credential.authenticate(
+            command.token, in_use=bool(self._subscriptions)
+        )
         for subscription in self._subscriptions.values():
-            self._context.hub.update_identity(subscription.viewer, identity)
-        self._send("authenticated")
+            self._context.hub.update_identity(subscription.viewer, credential.identity)
+        self._send("authenticated", expires_at=rfc3339(credential.expires_at))
 
     def _subscribe(self, command: V1Subscribe) -> None:
         name = command.sub
         if name in self._subscriptions:
             raise Failed(Kind.CONFLICT, "this name is in use", field="sub", code="ALREADY_EXISTS")
-        if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
-            raise Failed(
-                Kind.QUOTA, f"at most {MAX_SUBSCRIPTIONS} subscriptions on a socket", field="sub"
-            )
-        identity = self._current_identity()
+        most = self._context.settings.max_subscriptions
+        if most and len(self._subscriptions) >= most:
+            message = f"at most {most} subscriptions on a socket"
+            raise Failed(Kind.QUOTA, message, field="sub", limit="subscriptions_per_socket")
+        identity = self._credential.identity()
         resume = Resume(pos=command.resume, known=command.known)
         viewer = self._context.viewer(self._send_buffer, V1WsEncoder(name), resume)
         subscription = ClientSubscription(name, command.query, viewer)
@@ -201,7 +208,9 @@ class V1Session:
             await asyncio.wait([before])
         try:
             await self._context.hub.wait_attached(subscription.viewer)
-            await self._context.hub.reanchor(subscription.viewer, query, self._current_identity())
+            await self._context.hub.reanchor(
+                subscription.viewer, query, self._credential.identity()
+            )
             subscription.query = query
         except Failed as failure:
             # The old window stays.
@@ -263,6 +272,9 @@ class V1Session:
             )
 
     # ------------------------------------------------------------ messages
+
+    def _send_auth_expiring(self, expires_at: float) -> None:
+        self._send("auth_expiring", expires_at=rfc3339(expires_at))
 
     def _send_beat(self) -> None:
         """Send `beat`: the client sees that the connection lives, and verifies its windows."""

@@ -3,10 +3,13 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"flag"
 	"fmt"
 	"log"
 	"net"
+	"os"
 	"os/signal"
 	"syscall"
 	"time"
@@ -16,6 +19,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -101,20 +105,49 @@ func (t *tier) Reanchor(_ context.Context, request *pb.ReanchorRequest) (*pb.Rea
 	return &pb.ReanchorResponse{Epoch: s.epoch}, nil
 }
 
+func tlsConfig(cert, key, clientCA string) (*tls.Config, error) {
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{pair}}
+	if clientCA != "" {
+		pem, err := os.ReadFile(clientCA)
+		if err != nil {
+			return nil, err
+		}
+		config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
+		if !config.ClientCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s holds no certificate", clientCA)
+		}
+	}
+	return config, nil
+}
+
 func main() {
 	listen := flag.String("listen", "127.0.0.1:50051", "HOST:PORT")
 	cert := flag.String("cert", "", "certificate, in PEM form: TLS")
 	key := flag.String("key", "", "its private key")
+	clientCA := flag.String("client-ca", "", "who must have signed the client's certificate")
+	age := flag.Duration("max-connection-age", 0, "of a connection; 0 is none")
+	streams := flag.Uint("max-streams", 0, "on one connection; 0 is grpc-go's default")
 	rate := flag.Float64("changes-per-second", 1, "0: only what stdin says")
 	flag.Parse()
 
 	var options []grpc.ServerOption
 	if *cert != "" {
-		tls, err := credentials.NewServerTLSFromFile(*cert, *key)
+		config, err := tlsConfig(*cert, *key, *clientCA)
 		if err != nil {
 			log.Fatal(err)
 		}
-		options = append(options, grpc.Creds(tls))
+		options = append(options, grpc.Creds(credentials.NewTLS(config)))
+	}
+	if *age > 0 {
+		options = append(options, grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionAge: *age, MaxConnectionAgeGrace: time.Second}))
+	}
+	if *streams > 0 {
+		options = append(options, grpc.MaxConcurrentStreams(uint32(*streams)))
 	}
 	listener, err := net.Listen("tcp", *listen)
 	if err != nil {

@@ -1,11 +1,11 @@
 /** A tier on @grpc/grpc-js: node tier.js --listen 127.0.0.1:50051. */
-import { loadPackageDefinition, Server, ServerCredentials, status } from "@grpc/grpc-js";
+import { loadPackageDefinition, Server, ServerCredentials } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { HealthImplementation } from "grpc-health-check";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { Query, Refused, Table } from "./ticks.js";
+import { Query, Refused, status, Table } from "./ticks.js";
 
 const PENDING = 1000; // batches that wait for a consumer; then its stream is given up
 const { values: options } = parseArgs({
@@ -13,6 +13,7 @@ const { values: options } = parseArgs({
     listen: { type: "string", default: "127.0.0.1:50051" },
     cert: { type: "string" },
     key: { type: "string" },
+    "client-ca": { type: "string" },
     "changes-per-second": { type: "string", default: "1" },
   },
 });
@@ -65,10 +66,13 @@ server.addService(LiveQueryService.service, { Subscribe: subscribe }); // Reanch
 const health = new HealthImplementation({ "": "SERVING", "livequery.v1.LiveQueryService": "SERVING" });
 health.addToServer(server);
 
+const clientCa = options["client-ca"] ? readFileSync(options["client-ca"]) : null;
 const credentials = options.cert
-  ? ServerCredentials.createSsl(null, [
-      { cert_chain: readFileSync(options.cert), private_key: readFileSync(options.key) },
-    ])
+  ? ServerCredentials.createSsl(
+      clientCa,
+      [{ cert_chain: readFileSync(options.cert), private_key: readFileSync(options.key) }],
+      clientCa !== null, // a client without a certificate is refused
+    )
   : ServerCredentials.createInsecure();
 server.bindAsync(options.listen, credentials, (error, port) => {
   if (error) throw error;

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import itertools
 import signal
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -52,23 +53,36 @@ class Tier(livequery_pb2_grpc.LiveQueryServiceServicer):  # Reanchor: UNIMPLEMEN
             self._table.unsubscribe(subscription)
 
 
+def credentials(options: argparse.Namespace) -> grpc.ServerCredentials:
+    cert, key = Path(options.cert).read_bytes(), Path(options.key).read_bytes()
+    ca = Path(options.client_ca).read_bytes() if options.client_ca else None
+    return grpc.ssl_server_credentials([(key, cert)], ca, require_client_auth=ca is not None)
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--listen", default="127.0.0.1:50051")
     parser.add_argument("--cert")
     parser.add_argument("--key")
+    parser.add_argument("--client-ca", help="who must have signed the client's certificate")
     parser.add_argument("--changes-per-second", type=float, default=1)
+    parser.add_argument("--max-connection-age", type=float, default=0, help="seconds")
+    parser.add_argument("--max-streams", type=int, default=0, help="on one connection")
     options = parser.parse_args()
 
     table = Table()
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    limits = [("grpc.so_reuseport", 0)]
+    if options.max_connection_age:
+        limits.append(("grpc.max_connection_age_ms", int(options.max_connection_age * 1000)))
+        limits.append(("grpc.max_connection_age_grace_ms", 1000))
+    if options.max_streams:
+        limits.append(("grpc.max_concurrent_streams", options.max_streams))
+    server = grpc.aio.server(options=limits)
     livequery_pb2_grpc.add_LiveQueryServiceServicer_to_server(Tier(table), server)
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     if options.cert:
-        with open(options.cert, "rb") as cert, open(options.key, "rb") as key:
-            credentials = grpc.ssl_server_credentials([(key.read(), cert.read())])
-        port = server.add_secure_port(options.listen, credentials)
+        port = server.add_secure_port(options.listen, credentials(options))
     else:
         port = server.add_insecure_port(options.listen)
     stop = asyncio.Event()

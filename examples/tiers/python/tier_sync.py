@@ -9,6 +9,7 @@ import itertools
 import signal
 import threading
 from concurrent import futures
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -56,11 +57,18 @@ class Tier(livequery_pb2_grpc.LiveQueryServiceServicer):  # Reanchor: UNIMPLEMEN
             self._table.unsubscribe(subscription)
 
 
+def credentials(options: argparse.Namespace) -> grpc.ServerCredentials:
+    cert, key = Path(options.cert).read_bytes(), Path(options.key).read_bytes()
+    ca = Path(options.client_ca).read_bytes() if options.client_ca else None
+    return grpc.ssl_server_credentials([(key, cert)], ca, require_client_auth=ca is not None)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--listen", default="127.0.0.1:50051")
     parser.add_argument("--cert")
     parser.add_argument("--key")
+    parser.add_argument("--client-ca", help="who must have signed the client's certificate")
     parser.add_argument("--changes-per-second", type=float, default=1)
     parser.add_argument("--max-workers", type=int, default=100, help="bounds the streams")
     parser.add_argument("--compression", choices=("none", "deflate", "gzip"), default="none")
@@ -83,9 +91,7 @@ def main() -> None:
     )
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     if options.cert:
-        with open(options.cert, "rb") as cert, open(options.key, "rb") as key:
-            credentials = grpc.ssl_server_credentials([(key.read(), cert.read())])
-        port = server.add_secure_port(options.listen, credentials)
+        port = server.add_secure_port(options.listen, credentials(options))
     else:
         port = server.add_insecure_port(options.listen)
     stop = threading.Event()

@@ -1,7 +1,7 @@
 // The page's composition: the choice of airport and transport, one live query for it, and what
 // shows it. The choice lives in the URL's hash, so that a board can be linked to (#LGA/ws).
 
-import { liveQuery } from "./livequery.js";
+import { LiveClient } from "../client/livequery.js";
 import { FrameLog } from "./log.js";
 import { setFlaps } from "./motion.js";
 import { Board, clockOf } from "./rows.js";
@@ -15,6 +15,7 @@ const TRANSPORTS = { sse: "SSE", ws: "WebSocket" };
 const STATES = {
   connecting: "Connecting",
   live: "Live",
+  stale: "Stale",
   reconnecting: "Reconnecting",
   failed: "Failed",
   ended: "Ended",
@@ -31,8 +32,10 @@ const log = new FrameLog({
   ago: $("ago"),
 });
 
+let client = null;
 let live = null;
 let choice = {};
+let frames = []; // on the wire since the last look
 
 const queryFor = (airport) => ({
   entity: "flights",
@@ -40,6 +43,11 @@ const queryFor = (airport) => ({
   sort: [{ column: "est_dep" }],
   limit: 12,
 });
+
+function keepFrames(message) {
+  if (message.op) frames.push(message); // an event stream has one event a frame
+  else if (message.type === "frames") frames.push(...message.frames);
+}
 
 function choiceInHash() {
   const [airport, transport] = location.hash.slice(1).split("/");
@@ -50,17 +58,20 @@ function choiceInHash() {
 }
 
 function open({ airport, transport }) {
-  live?.close();
+  client?.close();
   // The same rows over another transport may stay; another airport's must not.
   const stale = airport !== choice.airport;
   choice = { airport, transport };
   showChoice();
   $("board").setAttribute("aria-busy", String(stale));
-  live = liveQuery(queryFor(airport), {
-    base: new URL(base, location.href).href,
-    transport,
-    onChange: showRows,
-    onState: showState,
+  frames = [];
+  client = new LiveClient(base, { transport, onMessage: keepFrames });
+  live = client.live(queryFor(airport));
+  let shown = live.rows;
+  showState(live);
+  live.subscribe(() => {
+    if (live.rows !== shown || live.status === "live") showRows((shown = live.rows));
+    showState(live);
   });
 }
 
@@ -76,10 +87,10 @@ function showChoice() {
   showQuery();
 }
 
-function showRows(rows, frames) {
+function showRows(rows) {
   $("board").setAttribute("aria-busy", "false");
   board.render(rows);
-  log.add(frames);
+  log.add(frames.splice(0));
   $("notice").textContent = rows.length ? "" : "No departures in this window.";
   const time = clockOf(rows);
   if (time) {
@@ -89,16 +100,16 @@ function showRows(rows, frames) {
   }
 }
 
-function showState(state, { reason = "", retryIn } = {}) {
+function showState({ status: state, error }) {
   const over = state === "failed" || state === "ended";
+  const reason = error?.message ?? (state === "stale" ? "the tier is lost; rows as they were" : "");
   $("state").dataset.state = state;
   $("state").textContent = STATES[state];
-  const again = retryIn === undefined ? "" : `, next try in ${Math.ceil(retryIn / 1000)} s`;
-  $("detail").textContent = state === "live" ? `over ${TRANSPORTS[choice.transport]}` : reason + again;
+  $("detail").textContent = state === "live" ? `over ${TRANSPORTS[choice.transport]}` : reason;
   $("retry").hidden = !over;
   $("board").toggleAttribute("data-stale", over);
   // Another airport's rows wait, dimmed, for those that replace them; not for ever.
-  if ($("board").getAttribute("aria-busy") === "true" && state !== "connecting" && state !== "live") {
+  if ($("board").getAttribute("aria-busy") === "true" && over) {
     board.clear();
   }
   if (!$("board").childElementCount) {

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codegen::BoxStream;
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Identity, Server, ServerTlsConfig};
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 struct Tier {
@@ -93,7 +93,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut server = Server::builder();
     if let (Some(cert), Some(key)) = (options.get("--cert"), options.get("--key")) {
         let identity = Identity::from_pem(std::fs::read(cert)?, std::fs::read(key)?);
-        server = server.tls_config(ServerTlsConfig::new().identity(identity))?;
+        let mut tls = ServerTlsConfig::new().identity(identity);
+        if let Some(ca) = options.get("--client-ca") {
+            tls = tls.client_ca_root(Certificate::from_pem(std::fs::read(ca)?)); // and demands one
+        }
+        server = server.tls_config(tls)?;
     }
     let listener = TcpListener::bind(listen).await?;
     let table = Arc::new(Mutex::new(ticks::Table::new(rate)));

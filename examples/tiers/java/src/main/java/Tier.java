@@ -4,6 +4,7 @@ import io.grpc.Server;
 import io.grpc.ServerCredentials;
 import io.grpc.Status;
 import io.grpc.TlsServerCredentials;
+import io.grpc.TlsServerCredentials.ClientAuth;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
@@ -146,10 +147,16 @@ public final class Tier extends LiveQueryServiceImplBase {
     String host = listen.substring(0, listen.lastIndexOf(':'));
     SocketAddress address =
         new InetSocketAddress(host, Integer.parseInt(listen.substring(host.length() + 1)));
-    ServerCredentials credentials =
-        options.containsKey("--cert")
-            ? TlsServerCredentials.create(new File(options.get("--cert")), new File(options.get("--key")))
-            : InsecureServerCredentials.create();
+    ServerCredentials credentials = InsecureServerCredentials.create();
+    if (options.containsKey("--cert")) {
+      TlsServerCredentials.Builder tls =
+          TlsServerCredentials.newBuilder()
+              .keyManager(new File(options.get("--cert")), new File(options.get("--key")));
+      if (options.containsKey("--client-ca")) {
+        tls.trustManager(new File(options.get("--client-ca"))).clientAuth(ClientAuth.REQUIRE);
+      }
+      credentials = tls.build();
+    }
     Ticks ticks = new Ticks(Double.parseDouble(options.get("--changes-per-second")));
     HealthStatusManager health = new HealthStatusManager();
     Server server =

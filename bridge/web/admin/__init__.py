@@ -1,0 +1,1 @@
+"""What operators may ask of a bridge, on the port that is theirs."""

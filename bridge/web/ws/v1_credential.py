@@ -1,0 +1,114 @@
+"""V1Credential: the credential of a v1 socket: its request's, then that of the last `authenticate`.
+
+A socket may begin without one where the tier judges. Where the bridge does, `authenticate` must
+come within the time of the first message, and before anything that asks for rows.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from bridge.core.errors import Failed, Kind
+from bridge.live.backend import Identity
+from bridge.live.stream_end import End, EndReason
+from bridge.web.auth.credential import Credential
+from bridge.web.auth.credential_watch import Lease
+from bridge.web.auth.presented import Presented
+from bridge.web.context import WebContext
+from bridge.web.stream_request import StreamRequest
+from bridge.web.stream_slot import StreamSlot
+
+
+class V1Credential:
+    """One for each socket. `end` ends the session; `on_expiring` is called before the end."""
+
+    def __init__(
+        self,
+        context: WebContext,
+        request: StreamRequest,
+        slot: StreamSlot,
+        *,
+        end: Callable[[End], None],
+        on_expiring: Callable[[float], None],
+    ) -> None:
+        self._authenticator = context.authenticator
+        self._timeout = context.settings.first_message_timeout
+        self._request = request
+        self._slot = slot
+        self._presented = Presented(request.headers, request.remote)
+        self._end = end
+        self._on_expiring = on_expiring
+        self._current: Credential | None = None
+        self._lease: Lease | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def missing(self) -> bool:
+        """Whether nothing may be asked for before `authenticate`."""
+        return self._current is None and self._authenticator.required
+
+    async def begin(self) -> None:
+        """Judge what the request came with, if there was something. Raises Failed."""
+        presented = self._authenticator.find(self._request)
+        self._presented = presented
+        if presented.found and (self._authenticator.required or self._request.parameters.tickets):
+            self._use(await self._authenticator.accept(presented))
+
+    def identity(self) -> Identity:
+        """Return on whose behalf the tier is asked. Raises Failed."""
+        return self.credential().identity
+
+    def credential(self) -> Credential:
+        """Return the present credential. Raises Failed."""
+        if self._current is None:
+            if self.missing:
+                raise Failed(Kind.UNAUTHENTICATED, "`authenticate` comes first", field="token")
+            # Of the request, whose headers the tier judges.
+            self._current = self._authenticator.judge(self._presented)
+        return self._current
+
+    async def authenticate(self, token: str, *, in_use: bool) -> Credential:
+        """Accept a token in place of what there was. `in_use`: the client has subscriptions.
+
+        Raises:
+            Failed: EXPIRED for a token of another scope; QUOTA where it has too many streams; else
+                the old one stands.
+
+        """
+        credential = await self._authenticator.accept_token(self._presented, token)
+        stands = in_use or (self._authenticator.required and self._current is not None)
+        if stands and credential.identity.scope != self.identity().scope:
+            raise Failed(Kind.EXPIRED, "a credential of another scope", field="token")
+        self._use(credential)
+        return credential
+
+    def start_deadline(self) -> None:
+        """Give the client of a socket without a credential its time. Idempotent."""
+        if self.missing and self._timer is None and self._timeout:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._timeout, self._on_deadline)
+
+    def close(self) -> None:
+        """Let go of everything. Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._lease is not None:
+            self._lease.release()
+
+    def _use(self, credential: Credential) -> None:
+        self._slot.identify(credential.identity)
+        self._current = credential
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._lease is not None:
+            self._lease.renew(credential)
+        elif credential.verified:
+            self._lease = self._authenticator.watch.hold(
+                credential, self._on_end, self._on_expiring
+            )
+
+    def _on_end(self, failure: Failed) -> None:
+        self._end(End(EndReason.EXPIRED, failure))
+
+    def _on_deadline(self) -> None:
+        failure = Failed(Kind.UNAUTHENTICATED, "no credential came in time", field="token")
+        self._end(End(EndReason.FAILED, failure))

@@ -1,0 +1,2 @@
+/** @returns {import("./types.js").Store} */
+export function indexedDbStore(): import("./types.js").Store;

@@ -1,0 +1,31 @@
+"""Node, and the npm packages of the browser library's tests."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import playwright
+import pytest
+
+from library_paths import ROOT
+
+BUNDLED = Path(playwright.__file__).parent / "driver" / "node"
+
+
+@pytest.fixture(scope="session")
+def node():
+    """Node's path: that of the PATH, or the one that Playwright brings."""
+    found = shutil.which("node") or (str(BUNDLED) if BUNDLED.exists() else None)
+    if found is None:
+        pytest.skip("*** NO NODE: the browser library's tests did not run ***")
+    return found
+
+
+@pytest.fixture(scope="session")
+def node_packages(node):
+    """Install the packages of the lock file, once."""
+    run = subprocess.run(
+        [ROOT / "tools" / "node-packages"], capture_output=True, text=True, check=False
+    )
+    if run.returncode:
+        pytest.skip(f"*** NO NPM PACKAGES: tools/node-packages says: {run.stderr.strip()} ***")

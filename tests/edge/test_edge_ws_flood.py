@@ -1,0 +1,109 @@
+"""Floods of WebSocket frames: each kind counts, each client has its turn, and no more."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from bridge.web.ws.frame_limits import FRAME_BURST, FRAMES_PER_TURN
+from bridge.web.ws.message_reader import MessageReader
+from raw_client import (
+    BOTH_WAYS,
+    HEALTH_REQUEST,
+    PING,
+    STREAM_REQUEST,
+    UPGRADE,
+    all_released,
+    exchange,
+    message,
+    open_websocket,
+    read_message,
+)
+from scripted_tier import update
+
+V1 = UPGRADE + b"Sec-WebSocket-Protocol: livequery.v1\r\n\r\n"
+PONG, CONTINUATION, BEGINNING = 0x8A, 0x00, 0x01
+FLOODS = {
+    "empty pings": (b"", message(b"", PING)),
+    "long pings": (b"", message(b"x" * 125, PING)),
+    "pongs": (b"", message(b"", PONG)),
+    "empty continuations": (message(b"", BEGINNING), message(b"", CONTINUATION)),
+    "tiny texts": (b"", message(b"{}")),
+    "empty texts": (message(b'{"action":"ping"}'), message(b"{}")),
+}
+
+
+async def end_of(client):
+    """Read to the end; returns the code of the close frame."""
+    while (code := await read_message(client)) < 1000:
+        pass
+    return code
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("what", FLOODS)
+async def test_a_client_over_its_allowance_of_frames_is_sent_away_with_1008(
+    start_bridge, wire, cut, what
+):
+    first, frame = FLOODS[what]
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    await open_websocket(client, V1, cut)
+    client.send(first + frame * (FRAME_BURST - bool(first)))
+    await asyncio.sleep(0.05)
+    assert bridge._admission.open == 1, "the allowance itself may be used"
+    client.send(frame * FRAME_BURST)
+    assert await end_of(client) == 1008
+    client.writer.close()
+    await all_released(bridge)
+
+
+@BOTH_WAYS
+async def test_a_message_in_as_many_fragments_as_are_allowed_is_read(start_bridge, wire, cut):
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    await open_websocket(client, V1, cut)
+    text = b'{"action":"ping"}'.ljust(FRAME_BURST - 2)
+    parts = [message(bytes([byte]), CONTINUATION) for byte in text[1:]]
+    client.send(message(text[:1], BEGINNING) + b"".join(parts) + message(b"", 0x80))
+    assert await read_message(client) == 0x81
+
+
+async def test_among_flooders_others_have_their_turn(start_bridge, tier, wire, monkeypatch):
+    """By the order of events, not by time: while floods are read, everybody else is served."""
+    read_at_once, read = Counter(), MessageReader.read
+    frames = Counter()
+
+    def counting(self, most):
+        def may_send(allowed=self._may_send):
+            frames[id(self)] += 1
+            return allowed()
+
+        before = frames[id(self)]
+        plain, self._may_send = self._may_send, may_send
+        try:
+            return read(self, most)
+        finally:
+            self._may_send = plain
+            read_at_once[id(self)] = max(read_at_once[id(self)], frames[id(self)] - before)
+
+    monkeypatch.setattr(MessageReader, "read", counting)
+    bridge = await start_bridge(max_connections_per_ip="0")
+    viewer = await wire(bridge)
+    call = await viewer.stream(tier)
+    flooders = [await wire(bridge) for _ in range(10)]
+    for flooder in flooders:
+        await open_websocket(flooder, V1)
+    for flooder in flooders:
+        flooder.send(message(b"", PING) * 30_000)
+    for version in range(2, 12):
+        call.send(update("a", 0, version=version))
+        await viewer.until(b'"version":%d' % version)
+        await exchange(bridge, HEALTH_REQUEST)
+    for flooder in flooders:
+        assert await end_of(flooder) == 1008
+    assert max(read_at_once.values()) <= FRAMES_PER_TURN
+    assert max(frames.values()) <= FRAME_BURST + 200, "what an allowance grows meanwhile"
+    assert not bridge._listeners.all[0]._fast_path.registry._idle
+    head, _ = await exchange(bridge, STREAM_REQUEST)
+    assert head.startswith(b"HTTP/1.1 200 ")

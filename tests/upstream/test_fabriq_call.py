@@ -1,0 +1,138 @@
+"""One LiveQuery call: what it hands over, in which order, and that every way out of it cancels."""
+
+import asyncio
+
+import pytest
+from upstream_tier import NOBODY, QUERY
+
+from bridge.core.address import parse_address
+from bridge.core.errors import Failed, Kind
+from bridge.upstream.call_opener import CallOpener
+from bridge.upstream.endpoints import Endpoints
+from bridge.upstream.fabriq.backend import FabriqBackend
+from bridge.upstream.fabriq.fabriq_call import MAX_REANCHORS
+from fabriq_tier import LEAVE, UPDATE, FabriqTier
+
+
+@pytest.fixture
+async def tier():
+    tier = await FabriqTier().start()
+    yield tier
+    await tier.stop()
+
+
+@pytest.fixture
+async def backend(tier):
+    endpoints = Endpoints([parse_address(tier.address)])
+    yield FabriqBackend(CallOpener(endpoints))
+    await endpoints.close()
+
+
+@pytest.fixture
+async def begun(tier, backend):
+    """A call with rows a, b: (its side of the bridge, the tier's, what it hands over)."""
+    opening = asyncio.create_task(backend.subscribe(QUERY, NOBODY))
+    call = await tier.next_call()
+    call.snapshot("a", "b")
+    sub = await opening
+    taken = asyncio.Queue()
+    following = asyncio.create_task(sub.follow(taken.put_nowait))
+    await taken.get()
+    yield sub, call, taken, following
+    following.cancel()
+    await asyncio.wait([following])
+    await sub.close()
+
+
+def at(cursor):
+    return QUERY.reanchored((cursor, "x"), 2)
+
+
+async def test_deltas_are_handed_over_before_the_snapshot_that_came_after_them(begun):
+    sub, call, taken, _ = begun
+    assert sub.id == "sub"
+    asking = asyncio.create_task(sub.reanchor(at(1), QUERY, "r1"))
+    await call.reanchored()
+    call.delta(UPDATE, "a", 0, 0, stream_id="1-0")
+    call.delta(LEAVE, "b", 1, -1, stream_id="1-0")
+    call.snapshot("c")
+    call.snapshot("d")
+    group, answer, other = [await taken.get() for _ in range(3)]
+    assert [frame.agg_id for frame in group.deltas] == ["a", "b"]
+    assert (answer.reanchor, answer.request_id, answer.snapshot_complete) == (True, "r1", True)
+    assert (other.reanchor, other.request_id) == (False, "")
+    assert await asking is None
+
+
+async def test_a_reanchor_that_nobody_waits_for_keeps_its_place_in_the_order(begun):
+    sub, call, taken, _ = begun
+    first = asyncio.create_task(sub.reanchor(at(1), QUERY, "r1"))
+    await call.reanchored()
+    first.cancel()
+    await asyncio.wait([first])
+    second = asyncio.create_task(sub.reanchor(at(2), QUERY, "r2"))
+    await call.reanchored()
+    call.error("internal", "no")
+    call.snapshot("d")
+    assert (await taken.get()).request_id == "r2"
+    assert await second is None
+
+
+async def test_reanchors_without_an_answer_are_bounded_and_fail_with_the_call(begun):
+    sub, call, _, following = begun
+    asking = [asyncio.create_task(sub.reanchor(at(n), QUERY, "r")) for n in range(MAX_REANCHORS)]
+    await asyncio.sleep(0)
+    with pytest.raises(Failed) as refused:
+        await sub.reanchor(at(99), QUERY, "r")
+    assert refused.value.kind is Kind.UNAVAILABLE
+    call.end()
+    await asyncio.wait([following])
+    await sub.close()
+    for outcome in await asyncio.gather(*asking, return_exceptions=True):
+        assert outcome.kind is Kind.UNAVAILABLE
+
+
+async def test_a_group_before_the_end_is_handed_over_before_it(begun):
+    _, call, taken, following = begun
+    call.delta(UPDATE, "a", 0, 0)
+    call.fail()
+    with pytest.raises(Failed):
+        await following
+    assert [frame.agg_id for frame in taken.get_nowait().deltas] == ["a"]
+
+
+async def test_what_the_reader_raises_a_moment_later_ends_the_call(tier, backend):
+    opening = asyncio.create_task(backend.subscribe(QUERY, NOBODY))
+    call = await tier.next_call()
+    call.snapshot("a")
+    sub = await opening
+
+    def take(batch):
+        if not batch.snapshot_complete:
+            raise ValueError("the reader's own")
+
+    following = asyncio.create_task(sub.follow(take))
+    await asyncio.sleep(0)
+    call.delta(UPDATE, "a", 0, 0)
+    with pytest.raises(ValueError, match="own"):
+        await following
+    await sub.close()
+    async with asyncio.timeout(5):
+        await call.over.wait()
+
+
+async def test_cancelling_an_open_leaves_nothing_open(tier, backend):
+    opening = asyncio.create_task(backend.subscribe(QUERY, NOBODY))
+    call = await tier.next_call()
+    opening.cancel()
+    async with asyncio.timeout(5):
+        await call.over.wait()
+
+
+@pytest.mark.parametrize("frame", [b"\x12\x02{}", b"", b"\xff\xff"])
+async def test_a_stream_that_does_not_begin_with_a_snapshot_is_broken(tier, backend, frame):
+    opening = asyncio.create_task(backend.subscribe(QUERY, NOBODY))
+    (await tier.next_call()).raw(frame)
+    with pytest.raises(Failed) as told:
+        await opening
+    assert told.value.kind is Kind.BROKEN
