@@ -18,6 +18,8 @@ from raw_client import (
     message,
     open_websocket,
     read_message,
+    read_rest,
+    subscribe_client,
 )
 from scripted_tier import update
 
@@ -107,3 +109,25 @@ async def test_among_flooders_others_have_their_turn(start_bridge, tier, wire, m
     assert not bridge._listeners.all[0]._fast_path.registry._idle
     head, _ = await exchange(bridge, STREAM_REQUEST)
     assert head.startswith(b"HTTP/1.1 200 ")
+
+
+@BOTH_WAYS
+async def test_nothing_is_written_behind_the_close_frame_of_a_client_that_is_sent_away(
+    start_bridge, tier, wire, caplog, cut
+):
+    """While it lingers, changes, pings and beats come."""
+    bridge = await start_bridge(ping_interval="150ms")
+    client = await wire(bridge)
+    call = await subscribe_client(client, tier, cut)
+    client.send(b"\xff" * 100)
+    while (code := await read_message(client)) < 1000:
+        pass
+    assert code == 1002
+    for version in range(2, 40):
+        if tier.open:
+            call.send(update("a", 0, version=version))
+        await asyncio.sleep(0.01)
+    assert await read_rest(client) == b""
+    client.writer.close()
+    await all_released(bridge)
+    assert not [record for record in caplog.records if record.exc_info and record.name != "asyncio"]
