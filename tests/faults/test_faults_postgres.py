@@ -153,7 +153,7 @@ async def storm(cluster):
 @pytest.mark.parametrize("capture", ["wal", "trigger"])
 async def test_through_a_storm_with_tier_kills_every_window_equals_its_own_select(
     storm, run, join, capture
-):  # noqa: F811
+):
     rig = await Rig(run, join, storm, "--capture", capture).start()
     rounds = 4 if capture == "wal" else 2
     for round_ in range(rounds):
