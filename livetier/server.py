@@ -53,8 +53,8 @@ class TierOptions:
     stops. ``replay``: whether flights are replayed, which empties and fills the table ``flights``;
     None means: into a temporary file only. ``speed``: simulated seconds per second; 0 stops the
     clock, and ``Tier.replay.advance_to`` moves it. ``start``: the time of day to start at.
-    ``shortcuts``: whether a window is read again only where a change may have touched it. The rest is for
-    PostgreSQL: ``postgres.options`` explains it.
+    ``shortcuts``: whether a window is read again only where a change may have touched it.
+    The rest is for PostgreSQL: ``postgres.options`` explains it.
     """
 
     listen: str = "127.0.0.1:0"

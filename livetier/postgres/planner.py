@@ -57,6 +57,11 @@ class Planner:
         self._relations[Scope(role=scope.role), name] = relation
         return plan
 
+    async def relations(self, scope: Scope) -> list[Relation]:
+        """Return the tables that can be live and that the scope's role may read."""
+        async with self._pool.transaction(scope) as connection:
+            return await self.catalogue.relations(connection)
+
     async def plan_again(self, plan: PostgresPlan) -> PostgresPlan:
         """Return the plan of the same query against its table as it is now."""
         self._forget(plan.relation)

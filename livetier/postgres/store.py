@@ -27,6 +27,7 @@ from livetier.postgres.catalogue import (
 )
 from livetier.postgres.connection import Connection, Statement
 from livetier.postgres.database_error import DatabaseError
+from livetier.postgres.describe import describe
 from livetier.postgres.ledger import Ledger, Watched
 from livetier.postgres.options import PostgresOptions
 from livetier.postgres.plan import PostgresPlan, PostgresView
@@ -99,6 +100,10 @@ class PostgresStore:
     async def compile(self, query: pb.LiveQuery, metadata: Metadata, /) -> PostgresPlan:
         """Return the plan of ``query`` for the caller whom ``metadata`` names."""
         return await self._planner.plan(query, self._options.rules.scope_of(metadata))
+
+    async def describe(self, metadata: Metadata, /) -> pb.DescribeResponse:
+        """Return what the caller whom ``metadata`` names may query."""
+        return describe(await self._planner.relations(self._options.rules.scope_of(metadata)))
 
     async def first(self, plan: PostgresPlan, /) -> PostgresView:
         """Read a window for the first time, and keep it current from then on."""
