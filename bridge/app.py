@@ -175,7 +175,7 @@ class Bridge:
         """Start what a bridge does beside serving, on a listener of its own or not."""
         self._start_task(self._memory.run(), "memory guard")
         returner = MemoryReturner(
-            lambda: self._listeners.connections if self._listeners is not None else 0
+            lambda: self._listeners.closed_connections if self._listeners is not None else 0
         )
         self._start_task(returner.run(), "memory returner")
         self._start_task(self._revoking.watch_file(), "revocations file")
