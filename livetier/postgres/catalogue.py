@@ -24,7 +24,8 @@ SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relispartitio
     pg_catalog.has_any_column_privilege(c.oid, 'SELECT'),
     EXISTS (SELECT FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class k ON k.oid = i.inhrelid
         WHERE i.inhparent = c.oid AND NOT k.relispartition),
-    coalesce(pg_catalog.obj_description(c.oid, 'pg_class'), '')
+    coalesce(pg_catalog.obj_description(c.oid, 'pg_class'), ''),
+    pg_catalog.has_table_privilege(c.oid, 'SELECT')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = ANY ($1::text[]) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
     AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
@@ -247,6 +248,7 @@ class Catalogue:
             unlogged=row[4] == b"u",
             identity=_text(row[6]),
             comment=_text(row[10]),
+            whole=row[11] == b"t",
         )
 
     async def _column(self, connection: Connection, row: tuple[bytes | None, ...]) -> TableColumn:

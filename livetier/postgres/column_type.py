@@ -63,7 +63,7 @@ class ColumnType:
     @property
     def kind(self) -> pb.ColumnType:
         """How the column's values look in a row's JSON."""
-        if self.category == "A" or self.form == "c":
+        if self.is_array or self.is_composite:
             return pb.COLUMN_TYPE_JSON
         return _KINDS.get(self.oid, pb.COLUMN_TYPE_STRING)
 
@@ -91,6 +91,11 @@ class ColumnType:
     def is_array(self) -> bool:
         """Whether a value of it is an array."""
         return self.category == "A"
+
+    @property
+    def is_composite(self) -> bool:
+        """Whether a value of it has fields."""
+        return self.form == "c"
 
     @property
     def is_bytes(self) -> bool:

@@ -58,7 +58,12 @@ class ReadPool:
     async def _take(self) -> Connection:
         while self._idle:
             connection = self._idle.pop()
-            await connection.reset()
+            try:
+                await connection.reset()
+            except BaseException:
+                await connection.close()
+                raise
             if not connection.closed:
                 return connection
+            await connection.close()
         return await Connection.open(self._conninfo)

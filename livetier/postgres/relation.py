@@ -39,7 +39,8 @@ class Relation:
 
     ``sources`` are other relations that decide what the table shows: those that its row policies
     read, and the other parts of a partitioned table. ``version`` changes with the table's entry in
-    pg_class, ``signature`` with anything that a compiled query depends on.
+    pg_class, ``signature`` with anything that a compiled query depends on. ``whole``: the role may
+    read all of it, system columns included.
     """
 
     oid: int
@@ -56,6 +57,7 @@ class Relation:
     unlogged: bool
     identity: str
     comment: str
+    whole: bool
 
     @property
     def sql(self) -> str:

@@ -39,9 +39,11 @@ def encode_rows(
         identifier = id_of(key, relation.key)
         text = each[0] or b"{}"
         row = known.get(identifier)
-        version = snapshot.widen_past(int(each[1] or b"0")) << _HASH_BITS
+        version = _writer(each[1], snapshot) << _HASH_BITS
         if not plan.streamed:
             version |= zlib.crc32(text) & _HASH
+        if each[1] is None and row is not None and row.json == text:
+            version = row.version
         if row is None or row.version != version or row.json != text:
             if row is not None and version <= row.version:
                 version = row.version if row.json == text else _after(row.version, version)
@@ -60,11 +62,16 @@ def encode_members(
     for each in found:
         key = each[2:]
         identifier = id_of(key, plan.relation.key)
-        version = snapshot.widen_past(int(each[1] or b"0")) << _HASH_BITS
+        version = _writer(each[1], snapshot) << _HASH_BITS
         before = known.get(identifier, 0)
         versions[identifier] = version if version >= before else before + 1
         keys.append(key)
     return versions, tuple(keys)
+
+
+def _writer(xid: bytes | None, snapshot: Snapshot) -> int:
+    """Return who wrote a row; where that may not be read, an id that is new with each snapshot."""
+    return snapshot.xmax if xid is None else snapshot.widen_past(int(xid))
 
 
 def _after(version: int, wanted: int) -> int:

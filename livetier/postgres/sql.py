@@ -35,9 +35,9 @@ class Writer:
         """Return the SQL of one comparison."""
         match op:
             case "isnull":
-                return f"{column.sql} IS NULL"
+                return _null(column)
             case "isnotnull":
-                return f"{column.sql} IS NOT NULL"
+                return _not_null(column)
             case "in" | "notin":
                 return self._membership(column, op, literals)
             case "like" | "ilike":
@@ -84,23 +84,32 @@ class Writer:
     def _bound(self, column: TableColumn, desc: bool, literal: CastText) -> str:  # noqa: FBT001 (unpacked)
         """Return a condition on the first key alone, by which an index finds the place."""
         if literal.text is None:
-            return "" if desc else f"{column.sql} IS NULL AND "
+            return "" if desc else f"{_null(column)} AND "
         if desc:
             return self._against(column, "<=", literal) + " AND "
         return self._against(column, ">=", literal) + " AND " if column.not_null else ""
 
     def _same(self, column: TableColumn, literal: CastText) -> str:
         if literal.text is None:
-            return f"{column.sql} IS NULL"
+            return _null(column)
         return self._against(column, "=", literal)
 
     def _later(self, column: TableColumn, literal: CastText, *, desc: bool) -> str | None:
         if literal.text is None:
-            return f"{column.sql} IS NOT NULL" if desc else None
+            return _not_null(column) if desc else None
         if desc:
             return self._against(column, "<", literal)
         later = self._against(column, ">", literal)
-        return later if column.not_null else f"({later} OR {column.sql} IS NULL)"
+        return later if column.not_null else f"({later} OR {_null(column)})"
+
+
+def _null(column: TableColumn) -> str:
+    # A composite value of NULLs "is null" too, but sorts as a value.
+    return f"{column.sql} IS {'NOT DISTINCT FROM ' * column.type.is_composite}NULL"
+
+
+def _not_null(column: TableColumn) -> str:
+    return f"{column.sql} IS {'DISTINCT FROM' if column.type.is_composite else 'NOT'} NULL"
 
 
 def array_of(members: Sequence[bytes | None]) -> bytes:
@@ -112,7 +121,7 @@ def array_of(members: Sequence[bytes | None]) -> bytes:
 
 
 def select(relation: Relation, sort: Sequence[TableColumn], where: str, *, rows: bool) -> str:
-    """Return the head of a SELECT: the row's JSON if asked for, xmin, key, sort columns."""
+    """Return the head of a SELECT: the row's JSON if asked for, its writer, key, sort columns."""
     row = "NULL"
     if rows:
         members = ", ".join(
@@ -121,7 +130,8 @@ def select(relation: Relation, sort: Sequence[TableColumn], where: str, *, rows:
         )
         row = f"(SELECT pg_catalog.row_to_json(r) FROM (SELECT {members}) AS r)"
     listed = "".join(f", {column.sql}" for column in (*relation.key, *sort))
-    return f"SELECT {row}, t.xmin{listed} FROM {relation.sql} AS t WHERE {where}"
+    writer = "t.xmin" if relation.whole else "NULL"
+    return f"SELECT {row}, {writer}{listed} FROM {relation.sql} AS t WHERE {where}"
 
 
 def order_by(terms: Sequence[tuple[TableColumn, bool]]) -> str:
