@@ -239,7 +239,7 @@ def status(ways):
 async def test_keys_are_fetched_once_for_all_and_rotate_without_a_refusal(
     start_remote, server, status, ways
 ):
-    bridge = await start_remote()
+    bridge = await start_remote(max_connections_per_identity="0")
     assert await asyncio.gather(*(status(bridge, A) for _ in range(30))) == [200] * 30
     assert server.asked == 1
     server.serves(A, B)
