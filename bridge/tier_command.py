@@ -25,6 +25,7 @@ POSTGRES = ("postgresql://", "postgres://")
 @click.option(
     "--database",
     metavar="URL",
+    envvar="LIVEQUERY_TIER_DATABASE",
     help="Database: sqlite:///PATH or postgresql://…. Default: a private one of flights.",
 )
 @click.option(

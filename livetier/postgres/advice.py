@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 
 from livequery.v1 import livequery_pb2 as pb
 from livetier.postgres import publication, trigger_sql
-from livetier.postgres.catalogue import Catalogue, text_array
+from livetier.postgres.catalogue import OWN_SCHEMA, Catalogue, text_array
 from livetier.postgres.compile import compile_query
 from livetier.postgres.connection import SETTINGS, Connection, Statement
 from livetier.postgres.options import PostgresOptions
 from livetier.postgres.publication import PUBLICATION
 from livetier.postgres.relation import quote
 from livetier.postgres.scope import Scope
-from livetier.postgres.server_facts import OLDEST, ServerFacts, look
+from livetier.postgres.server_facts import OLDEST, ServerFacts, choose, look
 
 _ALL_TABLES = """
 SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), c.relkind, c.relpersistence,
@@ -123,6 +123,24 @@ async def _published(advice: Advice, connection: Connection) -> None:
     advice.say(
         f"{int(rows[0][0] or b'0')} tables are published; others are added to {PUBLICATION} when"
         " they are first asked for"
+    )
+
+
+async def what_is_made(conninfo: str) -> str:
+    """Return what a tier will put into a database to learn of its changes. Raises DatabaseError."""
+    connection = await Connection.open(conninfo)
+    try:
+        name, why = await choose(connection, "auto")
+    finally:
+        await connection.close()
+    if name == "wal":
+        return (
+            f"the publication {PUBLICATION}, with the tables that are asked for, and a temporary"
+            " replication slot while it runs"
+        )
+    return (
+        f"the schema {OWN_SCHEMA} with a log table, and four triggers on each table that is asked"
+        f" for (by triggers, since {why})"
     )
 
 
