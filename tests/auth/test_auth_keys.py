@@ -280,6 +280,7 @@ async def test_an_outage_and_nonsense_lose_nobody_valid(start_remote, server, st
     await store._read()
     assert await status(bridge, B) == 200
     assert await status(bridge, A) == 401
+    assert 'key_reads_total{outcome="failed"} ' in bridge.metrics.exposition().decode()
 
 
 async def test_a_slow_server_keeps_nobody_waiting_whose_key_is_known(

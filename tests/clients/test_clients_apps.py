@@ -2,15 +2,13 @@
 
 import asyncio
 import shutil
-import subprocess
-import tarfile
 
 import pytest
 from aiohttp import web
 
 from client_house import ClientHouse
-from library_paths import LIBRARY
 from ops_support import free_port
+from vite_app import build_app, copy_app
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic")
@@ -24,31 +22,6 @@ pytestmark = [
 ]
 
 ITEMS = "(list) => [...document.querySelectorAll(`${list} li`)].map((li) => li.textContent)"
-
-
-def built(name, folder):
-    """Build an app in a folder of its own, with the package as npm packs it; returns its files."""
-    app = folder / name
-    shutil.copytree(LIBRARY / "test" / "apps" / name, app)
-    (app / "package.json").write_text('{"private": true, "type": "module"}')
-    packages = app / "node_modules"
-    packages.mkdir()
-    for package in (LIBRARY / "node_modules").iterdir():
-        (packages / package.name).symlink_to(package)
-    subprocess.run(
-        ("npm", "pack", "--silent", "--pack-destination", app),
-        cwd=LIBRARY,
-        check=True,
-        capture_output=True,
-    )
-    with tarfile.open(next(app.glob("*.tgz"))) as archive:
-        archive.extractall(app, filter="data")
-    (app / "package").rename(packages / "livequery-client")
-    run = subprocess.run(
-        (packages / ".bin" / "vite", "build"), cwd=app, check=False, capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    return app / "dist"
 
 
 @pytest.fixture
@@ -78,7 +51,7 @@ async def test_a_fresh_app_builds_and_its_list_loads_on_by_a_click(
 ):
     from playwright.async_api import async_playwright
 
-    files = await asyncio.to_thread(built, name, tmp_path)
+    files = await asyncio.to_thread(build_app, copy_app(name, tmp_path))
     port = free_port()
     origin = f"http://127.0.0.1:{port}"
     house = await ClientHouse(rows=60, options={"allowed_origins": origin}).start()
