@@ -22,6 +22,7 @@ NOT_OURS = frozenset(
     [
         "listen",
         "admin_listen",
+        "admin_token",
         "proxy_protocol",
         "tls_cert",
         "tls_key",

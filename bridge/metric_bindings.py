@@ -1,7 +1,8 @@
 """Metric bindings: which part of a bridge each metric of the table is read from."""
 
 import ssl
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 from bridge.live.hub import Hub
 from bridge.process.memory_guard import MemoryGuard
@@ -10,6 +11,7 @@ from bridge.telemetry.loop_lag import LoopLag
 from bridge.telemetry.metrics import Metrics
 from bridge.tls.reloading import ReloadableFiles
 from bridge.upstream.endpoints import Endpoints
+from bridge.web.auth.key_store import KeyStore
 from bridge.web.stream_log import StreamLog
 
 
@@ -23,6 +25,7 @@ def bind_metrics(
     loop_lag: LoopLag,
     memory: MemoryGuard,
     certificate: ReloadableFiles[ssl.SSLContext] | None,
+    key_stores: Sequence[KeyStore],
 ) -> None:
     """Bind the metrics that Metrics does not count itself. `sockets`: open client connections."""
     bind = metrics.bind
@@ -47,3 +50,5 @@ def bind_metrics(
     bind("memory_cuts", lambda: memory.cut_clients)
     if certificate is not None:
         bind("certificate_reloads", lambda: certificate.reloads)
+    if key_stores:
+        bind("key_reads", lambda: sum((store.reads for store in key_stores), Counter()))

@@ -6,14 +6,16 @@ subscriber, or on a newer one of the same, if there is any.
 """
 
 import asyncio
+import random
 from collections.abc import Callable
 from typing import Final
 
 from .backend import Identity
 from .subscribers import lasts_longer
 
-MARGIN: Final = 5.0
-"""Seconds before its end that a credential is replaced; at most a quarter of what is left."""
+MARGIN: Final = (5.0, 20.0)
+"""Range of seconds before its end at which a credential is replaced, at most a quarter of what is
+left: spread, for the credentials of many calls may end together."""
 _RECHECK: Final = 30.0
 """Seconds between two looks at the wall clock, which may be set."""
 _RETRY: Final = 1.0
@@ -54,7 +56,8 @@ class CallIdentity:
         self._current, self._withdrawn = identity, False
         if identity.expires_at is not None:
             left = identity.expires_at - self._wall_clock()
-            self._due = identity.expires_at - min(MARGIN, max(left, 0) / 4)
+            margin = random.uniform(*MARGIN)  # noqa: S311 - a spread
+            self._due = identity.expires_at - min(margin, max(left, 0) / 4)
         self.check()
 
     def stop(self) -> None:
@@ -68,6 +71,11 @@ class CallIdentity:
         self.stop()
         self._current = None
         self._best, self._replace = _nobody, _never
+
+    def on_held(self, identity: Identity) -> None:
+        """Note that a subscriber came with an identity, or has it now."""
+        if self._withdrawn or (self._current is not None and lasts_longer(identity, self._current)):
+            self.check()
 
     def withdraw(self, withdrawn: Callable[[Identity], bool]) -> bool:
         """Return whether the call runs on one of the identities that are withdrawn."""

@@ -99,8 +99,7 @@ class Hub:
 
     def attach(self, viewer: Viewer) -> None:
         """Show the window from now on."""
-        subscription = self._by_viewer.get(viewer)
-        if subscription is not None:
+        if (subscription := self._by_viewer.get(viewer)) is not None:
             self._observer.attached()
             viewer.attached = True
             subscription.attach(viewer)
@@ -123,7 +122,8 @@ class Hub:
     def withdraw(self, withdrawn: Callable[[Identity], bool]) -> None:
         """Have the tier asked on these identities no more; calls that run on one change hands."""
         for subscription in tuple(self._all):
-            subscription.withdraw(withdrawn)
+            if subscription.withdraw(withdrawn):
+                self._close(subscription)
 
     def unsubscribe(self, viewer: Viewer, reason: EndReason) -> None:
         """Release what a viewer holds. Idempotent."""

@@ -6,30 +6,22 @@ from bridge.core.group import Change
 from bridge.core.query import LiveQuery
 from bridge.core.sequencer import Snapshot
 
-from .backend import Identity
+from .subscribers import Subscribers
 
 
 class SessionTarget(Protocol):
     """A subscription, as its upstream session sees it."""
+
+    subscribers: Subscribers
+    """Who holds it, and on whose identity the next call is opened."""
 
     @property
     def query(self) -> LiveQuery:
         """The query for the next call."""
 
     @property
-    def identity(self) -> Identity:
-        """The identity for the next call."""
-
-    @property
-    def next_identity(self) -> Identity | None:
-        """The best identity of its subscribers; None: each was rejected, or there is none."""
-
-    @property
     def has_subscribers(self) -> bool:
         """Whether anybody is there for whom a lost call may be opened again."""
-
-    def reject_identity(self, identity: Identity) -> bool:
-        """Note that the tier refused an identity. Return whether a subscriber has another one."""
 
     def on_started(self) -> None:
         """Note that the tier has started a call."""

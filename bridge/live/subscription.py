@@ -92,16 +92,6 @@ class Subscription:
         return self._reanchor_state.query
 
     @property
-    def identity(self) -> Identity:
-        """The identity for the next upstream call."""
-        return self.subscribers.latest_identity()
-
-    @property
-    def next_identity(self) -> Identity | None:
-        """The best identity of its subscribers; None: each was rejected, or there is none."""
-        return self.subscribers.best_identity()
-
-    @property
     def has_subscribers(self) -> bool:
         """Whether anybody holds it. If not, it lingers, and a lost call is not opened again."""
         return len(self.subscribers) > 0
@@ -109,17 +99,16 @@ class Subscription:
     def hold(self, subscriber: Hashable, identity: Identity) -> Identity | None:
         """Add a subscriber, or replace its identity by a newer one. Return the one before."""
         before = self.subscribers.add(subscriber, identity)
-        self._session.identity.check()
+        self._session.identity.on_held(identity)
         return before
 
-    def withdraw(self, withdrawn: Callable[[Identity], bool]) -> None:
-        """Use these identities no more."""
-        if self.subscribers.withdraw(withdrawn) | self._session.identity.withdraw(withdrawn):
-            self._session.identity.check()
-
-    def reject_identity(self, identity: Identity) -> bool:
-        """Note that the tier refused an identity. Return whether a subscriber has another one."""
-        return self.subscribers.reject(identity)
+    def withdraw(self, withdrawn: Callable[[Identity], bool]) -> bool:
+        """Use these identities no more. Return whether it lingers on one of them."""
+        if not self.subscribers.withdraw(withdrawn) | self._session.identity.withdraw(withdrawn):
+            return False
+        self._session.identity.check()
+        self.seen = self.seen and self.subscribers.best_identity() is not None
+        return not self.has_subscribers
 
     @property
     def live(self) -> bool:

@@ -59,7 +59,7 @@ class UpstreamSession:
         self._call: UpstreamCall | None = None
         self._sequencer: Sequencer | None = None
         self.identity = CallIdentity(
-            best=lambda: self._target.next_identity,
+            best=target.subscribers.best_identity,
             replace=self._hand_over,
             wall_clock=settings.wall_clock,
         )
@@ -153,14 +153,14 @@ class UpstreamSession:
         """Return whether a refusal is of the query, and not of the identity or resume offer."""
         if failure.kind is Kind.UNAUTHENTICATED and self._retry.started:
             identity = self.identity.current
-            return identity is None or not self._target.reject_identity(identity)
+            return identity is None or not self._target.subscribers.reject(identity)
         return not self._resume_point.offer_pending
 
     async def _open(self) -> None:
         target, retry = self._target, self._retry
         retry.on_opening()
         timeout = retry.started_timeout()
-        query, identity = target.query, target.identity
+        query, identity = target.query, target.subscribers.latest_identity()
         self._handing_over = False
         self.identity.begin(identity)
         offer = self._resume_point.offer(query)

@@ -20,23 +20,20 @@ RETURN_INTERVAL: Final = 10.0
 class MemoryReturner:
     """Watches the connections while `run` runs.
 
-    `connections`: returns how many are open; `give_back`: returns memory, and may block.
+    `closed`: returns how many have closed so far; `give_back`: returns memory, and may block.
     """
 
     def __init__(
-        self, connections: Callable[[], int], give_back: Callable[[], None] = trim_memory
+        self, closed: Callable[[], int], give_back: Callable[[], None] = trim_memory
     ) -> None:
-        self._connections = connections
+        self._closed = closed
         self._give_back = give_back
-        self._open = 0
-        self._closed = 0
+        self._closed_then = 0
+        """As of the last return."""
 
-    def sample(self) -> bool:
-        """Count what has closed; return whether it is time to return memory."""
-        now = self._connections()
-        self._closed += max(self._open - now, 0)
-        growing, self._open = now > self._open, now
-        return self._closed >= CLOSED and not growing
+    def due(self) -> bool:
+        """Return whether it is time to return memory."""
+        return self._closed() - self._closed_then >= CLOSED
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -44,7 +41,7 @@ class MemoryReturner:
         return_at = loop.time()
         while True:
             await asyncio.sleep(SAMPLE_INTERVAL)
-            if self.sample() and loop.time() >= return_at:
-                self._closed = 0
+            if loop.time() >= return_at and self.due():
+                self._closed_then = self._closed()
                 await asyncio.to_thread(self._give_back)
                 return_at = loop.time() + RETURN_INTERVAL

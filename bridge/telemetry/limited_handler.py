@@ -3,9 +3,8 @@
 A kind is a logger, a level and a text before its values are put in: a client that is refused
 without end, or rows that can't be read, are one kind. What is left out is counted, and told.
 
-Invariants: lines are left out of kinds that are over their rate, and of no other; the number left
-out of a kind is told before its next line, or with the first line of any kind after `TELL_EVERY`
-seconds.
+Invariants: lines are left out of kinds that are over their rate, and of no other; the numbers left
+out are told before the first line that comes after `TELL_EVERY` seconds, and at the end.
 """
 
 import logging
@@ -51,7 +50,6 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
             self._left_out[kind] = self._left_out.get(kind, 0) + 1
             self.suppressed += 1
             return
-        self._tell(kind)
         super().emit(record)
 
     def _bucket(self, kind: LineKind) -> TokenBucket:

@@ -35,8 +35,10 @@ class Listeners:
         listeners: list[Listener],
         urls: list[str],
         certificate: ReloadableFiles[ssl.SSLContext] | None,
+        limiter: SocketLimiter,
     ) -> None:
         self.all = listeners
+        self._limiter = limiter
         self.urls = urls
         self._certificate = certificate
 
@@ -49,6 +51,11 @@ class Listeners:
     def connections(self) -> int:
         """The connections that are open, idle ones included."""
         return sum(listener.connections for listener in self.all)
+
+    @property
+    def closed_connections(self) -> int:
+        """The connections that have closed so far."""
+        return self._limiter.admitted - self.connections
 
     async def open(self) -> None:
         """Serve. Raises OSError if another process listens there by now."""
@@ -118,4 +125,4 @@ async def bind_listeners(
                 proxies=proxies,
             )
         )
-    return Listeners(listeners, urls, certificate)
+    return Listeners(listeners, urls, certificate, limiter)

@@ -23,6 +23,11 @@ class StreamParameters:
     token: str | None = None
     """The name of a parameter by which somebody sent a token in a URL, where logs would keep it."""
 
+    @property
+    def secret(self) -> bool:
+        """Whether a credential is in them, so that nothing of the request may be kept."""
+        return bool(self.tickets) or self.token is not None
+
 
 NO_PARAMETERS = StreamParameters(query=None, last_event_id=None, v1=False, soft=False)
 

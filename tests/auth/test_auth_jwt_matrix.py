@@ -7,6 +7,7 @@ import time
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from multidict import CIMultiDict
 
 from tokens import (
     AUDIENCE,
@@ -251,6 +252,16 @@ async def test_two_credentials_of_one_source_are_malformed(bridge, tier, ways, p
     assert await ways.status(bridge, headers=[good, good], parts=parts) == 400
     target = "?ticket=a&ticket=b"
     assert await ways.status(bridge, headers=[good], target=target, parts=parts) == 400
+    assert tier.opened == 0
+
+
+@pytest.mark.parametrize("v1", [False, True])
+async def test_two_credentials_of_one_source_close_a_socket_with_4500(bridge, tier, ways, v1):
+    good = ("Authorization", f"Bearer {token(GOOD)}")
+    for headers, target in (([good, good], ""), ([good], "?ticket=a&ticket=b")):
+        async with ways.socket(bridge, v1=v1, headers=CIMultiDict(headers), target=target) as ws:
+            await ws.receive()
+            assert ws.close_code == 4500
     assert tier.opened == 0
 
 

@@ -239,7 +239,7 @@ def status(ways):
 async def test_keys_are_fetched_once_for_all_and_rotate_without_a_refusal(
     start_remote, server, status, ways
 ):
-    bridge = await start_remote()
+    bridge = await start_remote(max_connections_per_identity="0")
     assert await asyncio.gather(*(status(bridge, A) for _ in range(30))) == [200] * 30
     assert server.asked == 1
     server.serves(A, B)
@@ -280,6 +280,7 @@ async def test_an_outage_and_nonsense_lose_nobody_valid(start_remote, server, st
     await store._read()
     assert await status(bridge, B) == 200
     assert await status(bridge, A) == 401
+    assert 'key_reads_total{outcome="failed"} ' in bridge.metrics.exposition().decode()
 
 
 async def test_a_slow_server_keeps_nobody_waiting_whose_key_is_known(

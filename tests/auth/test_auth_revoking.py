@@ -345,7 +345,8 @@ class Changes:
 async def revoke_crowd(start_admin, tier, revoke, sockets):
     """Revoke one of three subjects on three bridges; returns when its last frame came, in seconds."""
     tier.rows = ["a"]
-    more = {"max_connections_per_ip": "0", "max_connections": "0", "ping_interval": "0"}
+    limits = ("max_connections", "max_connections_per_ip", "max_connections_per_identity")
+    more = {**dict.fromkeys(limits, "0"), "ping_interval": "0"}
     bridges = [await start_admin(**more) for _ in range(3)]
     texts = {name: token(sub=name, tenant="acme") for name in ("alice", "bob", "carol")}
     crowd = Crowd(bridges, texts)

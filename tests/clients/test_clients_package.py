@@ -91,3 +91,16 @@ def test_the_library_has_no_dependency():
 def test_what_the_bridge_serves_is_the_package_itself():
     served = ROOT / "bridge/web/pages/static/client"
     assert served.resolve() == SOURCES.resolve()
+
+
+def test_the_reference_and_the_sizes_in_the_documentation_are_those_of_the_sources(
+    node, node_packages
+):
+    run = subprocess.run(
+        (node, "tools/reference.mjs", "--check"),
+        cwd=LIBRARY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr

@@ -343,7 +343,7 @@ async def test_a_delta_that_cant_be_read_is_named_and_replaced(tier, seen_by_all
     again = await tier.next_call()
     again.snapshot("z")
     await all_show(clients, "z")
-    assert [r for r in caplog.records if "item: a delta can't be read" in r.getMessage()]
+    assert [r for r in caplog.records if "stream of item: unreadable: " in r.getMessage()]
     assert not [r for r in caplog.records if r.exc_info]
 
 
@@ -366,7 +366,7 @@ async def test_a_snapshot_that_cant_be_read_is_named_and_asked_for_again(
     (await tier.next_call()).raw(b"\x0a" + _size(snapshot) + snapshot)
     (await tier.next_call()).snapshot("z")
     await client.shows("z")
-    assert [r for r in caplog.records if "item: a snapshot can't be read" in r.getMessage()]
+    assert [r for r in caplog.records if "stream of item: unreadable: " in r.getMessage()]
 
 
 async def test_a_message_that_is_no_protobuf_ends_its_call_alone(tier, seen_by_all):

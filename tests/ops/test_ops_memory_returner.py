@@ -10,47 +10,36 @@ from bridge.process.memory_returner import CLOSED, MemoryReturner
 from waiting import until
 
 
-@pytest.fixture
-def opened():
-    """How many connections are open, to be set."""
-    return [0]
+def test_memory_is_returned_once_many_have_closed():
+    closed = 0
+    returner = MemoryReturner(lambda: closed)
+    assert not returner.due()
+    closed = CLOSED - 1
+    assert not returner.due()
+    closed = CLOSED
+    assert returner.due()
 
 
-def test_memory_is_returned_once_many_have_closed(opened):
-    returner = MemoryReturner(lambda: opened[0])
-    for count, due in ((1000, False), (1000 - CLOSED + 1, False), (1000 - CLOSED, True)):
-        opened[0] = count
-        assert returner.sample() is due
-    opened[0] = 1000
-    assert not returner.sample(), "while more come it would be had again at once"
-    opened[0] = 1000
-    assert returner.sample()
-
-
-def test_few_at_a_time_add_up(opened):
-    returner = MemoryReturner(lambda: opened[0])
-    due = []
-    for _ in range(CLOSED // 10):
-        for count in (10, 0):
-            opened[0] = count
-            due.append(returner.sample())
-    assert due.index(True) == len(due) - 1
-
-
-async def test_it_is_returned_again_and_again_and_not_too_often(opened, monkeypatch):
+async def test_it_is_returned_again_and_again_and_not_too_often(monkeypatch):
     monkeypatch.setattr("bridge.process.memory_returner.SAMPLE_INTERVAL", 0.01)
     monkeypatch.setattr("bridge.process.memory_returner.RETURN_INTERVAL", 0.3)
-    returned, loop = [], asyncio.get_running_loop()
-    returner = MemoryReturner(lambda: opened[0], lambda: returned.append(loop.time()))
+    closed, returned, loop = 0, [], asyncio.get_running_loop()
+    returner = MemoryReturner(lambda: closed, lambda: returned.append(loop.time()))
     running = asyncio.create_task(returner.run())
     while len(returned) < 2:
-        opened[0] = CLOSED
-        await asyncio.sleep(0.03)
-        opened[0] = 0
+        closed += CLOSED
         await asyncio.sleep(0.03)
     assert returned[1] - returned[0] >= 0.3
     running.cancel()
     await asyncio.wait([running])
+
+
+async def test_connections_that_have_closed_are_counted(start_bridge, http):
+    bridge = await start_bridge()
+    for _ in range(3):
+        async with http.get(bridge.url + "/healthz", headers={"Connection": "close"}) as response:
+            assert response.status == 200
+    await until(lambda: bridge._listeners.closed_connections == 3)
 
 
 def resident(pid):

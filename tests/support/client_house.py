@@ -33,6 +33,10 @@ class ClientHouse:
         self.folder = tempfile.TemporaryDirectory(prefix="client-house-")
         self.path = f"{self.folder.name}/orders.sqlite"
         self.options = {"linger": "1s", "explorer": "on", **(options or {})}
+        if "jwt_keys" in self.options:  # a JSON Web Key Set; the option is the name of its file
+            keys = pathlib.Path(self.folder.name, "keys.json")
+            keys.write_text(self.options["jwt_keys"])
+            self.options["jwt_keys"] = str(keys)
         self.database = sqlite3.connect(self.path, isolation_level=None)
         self.database.row_factory = sqlite3.Row
         self.database.execute("PRAGMA journal_mode = wal")
@@ -119,6 +123,22 @@ class ClientHouse:
 
     def select(self, text, parameters=()):
         return [dict(row) for row in self.database.execute(text, parameters)]
+
+    def bridge_files(self):
+        """Return a function from a URL to the answer that the bridge would give, as it is down."""
+        client = pathlib.Path(__file__).parents[2] / "clients" / "js" / "src"
+
+        def answer(url):
+            name = url.rpartition("/")[2]
+            if "/client/" in url:
+                return {"body": (client / name).read_text(), "content_type": "text/javascript"}
+            return {"status": 200 if name == "healthz" else 503, "body": ""}
+
+        return answer
+
+    def streams(self):
+        """How many streams clients have open at the bridge."""
+        return self.bridge._admission.open
 
     def subscriptions(self):
         """How many queries the bridge has open at the tier."""

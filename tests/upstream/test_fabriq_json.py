@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bridge.core.errors import Failed, Kind
-from bridge.core.gojson import UnreadableError
+from bridge.core.frame import UnreadableFrame
 from bridge.core.query_parser import parse_query
 from bridge.core.value import JsonText
 from bridge.upstream.fabriq.errors import failure_of_error
@@ -171,18 +171,19 @@ def test_a_cursor_without_values_is_printed_as_none(cursor):
     ids=lambda data: data[:30].decode("latin-1"),
 )  # fmt: skip
 def test_what_is_no_snapshot_is_unreadable(data):
-    with pytest.raises(UnreadableError):
-        parse_snapshot(data)
+    _, batch = parse_snapshot(data)
+    [frame] = batch.deltas
+    assert isinstance(frame, UnreadableFrame)
+    assert frame.reason.startswith("a snapshot that is none: ")
+    assert not batch.snapshot_complete
 
 
 def test_one_row_that_cant_be_read_is_a_frame_without_data():
     row = '{"AggID":"%s","Version":1,"Cursor":{"values":["a"]},"Raw":%s}'
-    rows = ",".join((row % ("a", "{}"), row % ("b", '{"n":01}'), row % ("c", "{}")))
-    try:
-        _, batch = parse_snapshot(b'{"Rows":[%b]}' % rows.encode())
-    except UnreadableError:
-        return
-    assert [bool(frame.data) for frame in batch.deltas] == [True, True, False, True]
+    rows = ",".join((row % ("a", "{}"), row % ("b", '{"n":"\xff"}'), row % ("", "{}")))
+    _, batch = parse_snapshot(b'{"Rows":[%b]}' % rows.encode("latin-1"))
+    assert [bool(frame.data) for frame in batch.deltas] == [True, True, False, False]
+    assert [frame.agg_id for frame in batch.deltas] == ["", "a", "b", ""]
 
 
 # ------------------------------------------------------------------ errors

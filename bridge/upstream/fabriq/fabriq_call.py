@@ -8,7 +8,6 @@ Invariants:
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,8 +18,6 @@ from msgspec.structs import replace
 
 from bridge.core.batch import Batch
 from bridge.core.errors import Failed, Kind
-from bridge.core.frame import Frame
-from bridge.core.gojson import UnreadableError
 from bridge.core.op import Op
 from bridge.core.query import LiveQuery
 from bridge.core.sequencer import Heartbeat
@@ -30,19 +27,16 @@ from bridge.upstream.http2.request import RequestForm
 from bridge.upstream.pooled_call import PooledCall
 
 from .errors import failure_of_error
-from .frame_parser import describe, parse_delta, parse_snapshot
+from .frame_parser import parse_delta, parse_snapshot
 from .group_linger import GroupLinger
 from .messages import ClientFrame, ServerFrame
 from .query_json import encode_cursor, encode_query
-
-logger = logging.getLogger(__name__)
 
 _METHOD: Final = "/fabriq.v1.Fabriq/LiveQuery"
 _FORM: Final = RequestForm("application/grpc+fabriq-bytes", more_follow=True)
 _RESET: Final = int(Op.RESET)
 MAX_REANCHORS: Final = 16
 """Reanchors of one call without an answer."""
-_UNREADABLE: Final = Frame(Op.UNSPECIFIED, "", 0, b"", 0, 0, "", b"")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +72,6 @@ class FabriqCall:
         self._message = ClientFrame(query={"query": encode_query(query)}).SerializeToString()
         self._first: Batch | None = None
         self._reanchors: deque[_PendingReanchor] = deque()
-        self._complained = False
 
     @property
     def replica(self) -> str:
@@ -102,7 +95,7 @@ class FabriqCall:
             raise failure_of_error(frame.error, self._query)
         if not frame.snapshot:
             raise Failed(Kind.BROKEN, "the tier did not begin with a snapshot")
-        self._first = self._snapshot(frame.snapshot)
+        self.id, self._first = parse_snapshot(frame.snapshot)
 
     async def follow(self, take: Callable[[Batch | Heartbeat], None]) -> None:
         """Pass on the snapshot, then what follows; see `UpstreamCall.follow`."""
@@ -126,7 +119,7 @@ class FabriqCall:
         self, frame: Any, groups: GroupLinger, take: Callable[[Batch | Heartbeat], None]
     ) -> None:
         if frame.delta:
-            delta = self._delta(frame.delta)
+            delta = parse_delta(frame.delta)
             if delta.op == _RESET or not delta.data:
                 groups.flush()
                 take(Batch((delta,), bare=True))
@@ -135,7 +128,7 @@ class FabriqCall:
         elif frame.snapshot:
             groups.flush()
             reanchor = self._reanchors.popleft() if self._reanchors else None
-            batch = self._snapshot(frame.snapshot)
+            self.id, batch = parse_snapshot(frame.snapshot)
             name = reanchor.request_id if reanchor else ""
             take(replace(batch, reanchor=reanchor is not None, request_id=name))
             if reanchor is not None and not reanchor.answer.done():
@@ -149,39 +142,6 @@ class FabriqCall:
             raise failure_of_error(error, self._query)
         reanchor = self._reanchors.popleft()
         reanchor.fail(failure_of_error(error, reanchor.query))
-
-    # ------------------------------------------------------------ JSON
-
-    def _snapshot(self, data: bytes) -> Batch:
-        try:
-            self.id, batch = parse_snapshot(data)
-        except UnreadableError as error:
-            self._complain("a snapshot", str(error), data)
-            return Batch((_UNREADABLE,))
-        for at, frame in enumerate(batch.deltas):
-            if not frame.data:
-                self._complain(f"row {at - 1} of a snapshot", describe(frame), data)
-        return batch
-
-    def _delta(self, data: bytes) -> Frame:
-        try:
-            frame = parse_delta(data)
-        except UnreadableError as error:
-            self._complain("a delta", str(error), data)
-            return _UNREADABLE
-        if not frame.data:
-            self._complain("a delta", describe(frame), data)
-        return frame
-
-    def _complain(self, what: str, cause: str, data: bytes) -> None:
-        """Log what can't be read, once a call; an excerpt of it only for debugging."""
-        if not self._complained:
-            self._complained = True
-            address = self.pooled_call.endpoint.replica.address
-            logger.warning(
-                "tier %s, %s: %s can't be read: %s", address, self._query.entity, what, cause
-            )
-            logger.debug("it begins with %r", data[:200])
 
     # ------------------------------------------------------------ reanchor and end
 

@@ -4,17 +4,16 @@ Rows pass as text. Cursors do as well: Go prints their numbers as clients are to
 """
 
 import datetime as dt
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
 from bridge.core.batch import Batch
-from bridge.core.frame import RESET, Frame, encode_with_cursor, without_id
+from bridge.core.frame import RESET, Frame, UnreadableFrame, encode_with_cursor, without_id
 from bridge.core.gojson import (
     FAST_ERRORS,
     NO_CURSOR,
     UnreadableError,
-    encode_string,
     escape,
     unescaped_row,
 )
@@ -23,6 +22,7 @@ from bridge.core.op import Op
 _Int64: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _NULL: Final = b"null"
 _NOTHING: Final = msgspec.Raw()
+_MAX_EXCERPT: Final = 200
 
 
 class _Cursor(msgspec.Struct, gc=False):
@@ -61,33 +61,30 @@ _decode_delta = msgspec.json.Decoder(_Delta).decode
 def parse_snapshot(data: bytes) -> tuple[str, Batch]:
     """Parse a snapshot; return the tier's id of the subscription, and a whole window.
 
-    What can't be read becomes a frame without data, which must not reach a client.
-
-    Raises:
-        UnreadableError: it is no snapshot at all.
-
+    What can't be read is an UnreadableFrame in it. Never raises.
     """
-    snapshot = _decode(_decode_snapshot, data)
+    try:
+        snapshot = _decode_snapshot(data)
+    except FAST_ERRORS as error:
+        return "", Batch((_unreadable("a snapshot", error, data),))
     frames = [RESET]
     for at, row in enumerate(snapshot.rows or ()):
-        text = _text(row.raw)
         enter = encode_with_cursor(
-            Op.ENTER, row.agg_id, row.version, text, -1, at, _cursor(row.cursor), ""
+            Op.ENTER, row.agg_id, row.version, _text(row.raw), -1, at, _cursor(row.cursor), ""
         )
         frames.append(enter if row.agg_id else without_id(enter))
     return snapshot.sub_id, Batch(tuple(frames), snapshot_complete=True)
 
 
 def parse_delta(data: bytes) -> Frame:
-    """Parse a delta; if a part of it can't be read, the frame has no data.
-
-    Raises:
-        UnreadableError: it is no delta at all.
-
-    """
-    delta = _decode(_decode_delta, data)
-    return encode_with_cursor(
-        max(delta.op + 1, 0),  # fabriq counts from 0, and the schema's 0 is "unspecified"
+    """Parse a delta; an UnreadableFrame if a part of it can't be read. Never raises."""
+    try:
+        delta = _decode_delta(data)
+    except FAST_ERRORS as error:
+        return _unreadable("a delta", error, data)
+    op = max(delta.op + 1, 0)  # fabriq counts from 0, and the schema's 0 is "unspecified"
+    frame = encode_with_cursor(
+        op,
         delta.agg_id,
         delta.version,
         _text(delta.row),
@@ -97,13 +94,15 @@ def parse_delta(data: bytes) -> Frame:
         delta.stream_id,
         _seconds(delta.at),
     )
+    return frame if delta.agg_id or op == Op.RESET else without_id(frame)
 
 
-def _decode(decode: Any, data: bytes) -> Any:
-    try:
-        return decode(data)
-    except FAST_ERRORS as error:
-        raise UnreadableError(str(error)) from None
+def _unreadable(what: str, error: Exception, data: bytes) -> Frame:
+    """Return a frame in place of what is no JSON of fabriq's."""
+    return UnreadableFrame(
+        Op.UNSPECIFIED, "", 0, b"", 0, 0, "", b"",
+        reason=f"{what} that is none: {error}", excerpt=data[:_MAX_EXCERPT],
+    )  # fmt: skip
 
 
 def _text(raw: msgspec.Raw) -> bytes:
@@ -131,8 +130,3 @@ def _seconds(at: str) -> float:
         return max(dt.datetime.fromisoformat(at).timestamp(), 0.0) if at else 0.0
     except (ValueError, OverflowError):
         return 0.0
-
-
-def describe(frame: Frame) -> str:
-    """Return a frame in a few words, for the log."""
-    return f"op {frame.op - 1}, agg_id {encode_string(frame.agg_id[:40]).decode()}"

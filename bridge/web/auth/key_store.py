@@ -8,6 +8,7 @@ whole, so that a key gone from it verifies nothing from then on.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -38,6 +39,8 @@ class KeyStore:
         """Grows whenever another set is used."""
         self.failing = False
         """Whether the last read failed."""
+        self.reads: Counter[tuple[str, ...]] = Counter({("ok",): 0, ("failed",): 0})
+        """Number of reads, by outcome."""
         self._source = source
         self._clock = clock
         self._reading: asyncio.Task[None] | None = None
@@ -90,13 +93,18 @@ class KeyStore:
         except BadKey as error:
             if not self.failing:
                 logger.warning("keys of tokens can't be read, the old ones stay: %s", error)
-            self.failing = True
+            self._on_failed()
             return
         except Exception:
             logger.exception("keys of tokens can't be read")
-            self.failing = True
+            self._on_failed()
             return
         self.failing = False
+        self.reads["ok",] += 1
         if self.current is None or keys.source != self.current.source:
             self.current = keys
             self.version += 1
+
+    def _on_failed(self) -> None:
+        self.failing = True
+        self.reads["failed",] += 1

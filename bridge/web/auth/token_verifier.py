@@ -130,7 +130,10 @@ class TokenVerifier:
             raise bad_token("the token has no exp")
         # RFC 7519 §4.1.6 leaves it open; a token of the future was not issued.
         starts = [time for time in (not_before, issued_at) if time is not None]
-        lasting = canonical({n: claims[n] for n in claims if n not in _CHANGING})
+        try:
+            lasting = canonical({n: claims[n] for n in claims if n not in _CHANGING})
+        except RecursionError:
+            raise bad_token("the claims are nested too deeply") from None
         return VerifiedToken(text, claims, expires_at, max(starts, default=0.0), lasting)
 
     def _check_header(self, header: dict[str, Any]) -> None:

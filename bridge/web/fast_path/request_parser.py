@@ -69,7 +69,7 @@ class RequestParser:
             return None
         parameters = parse_parameters(query_string)
         request = self._request(head, sse_protocol(parameters), parameters, peer)
-        if request is not None and len(data) <= MAX_LENGTH and not parameters.tickets:
+        if request is not None and len(data) <= MAX_LENGTH and not parameters.secret:
             self._remember(data, request)
         return request
 

@@ -109,15 +109,16 @@ class AiohttpConnection(web.RequestHandler):
 
         aiohttp's parser would refuse that request, too.
         """
-        if not self._unanswered:
-            self._unanswered, self._head = True, b""
-        if self._head is not None:
-            self._read_head(self._head, data)
-        if self._left is not None:
-            data = data[: self._left]
-            self._left -= len(data)
-            if not data:
-                return
+        if data:  # else aiohttp goes on with what it has
+            if not self._unanswered:
+                self._unanswered, self._head = True, b""
+            if self._head is not None:
+                self._read_head(self._head, data)
+            if self._left is not None:
+                data = data[: self._left]
+                self._left -= len(data)
+                if not data:
+                    return
         super().data_received(data)
 
     def _read_head(self, before: bytes, data: bytes) -> None:
@@ -191,6 +192,8 @@ class AiohttpConnection(web.RequestHandler):
             resp = self._problem(request, resp).to_aiohttp()
         finished = await super().finish_response(request, resp, start_time)
         self._unanswered = False
+        if not request.content.is_eof():
+            self._left = 0  # aiohttp waits for the rest, and would parse it
         if self._half_closed:
             self.close()
         return finished

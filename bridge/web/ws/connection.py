@@ -38,6 +38,7 @@ from .frame_limits import (
 from .handshake import upgrade_head
 from .message_reader import MessageReader
 from .serving import CLOSE_TIMEOUT, serve_websocket
+from .tasks import wake
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +115,9 @@ class WebSocketConnection(asyncio.Protocol):
     async def _serve(self, request: StreamRequest, slot: StreamSlot, sink: TransportSink) -> None:
         try:
             await serve_websocket(self._context, request, self, sink, self._session_end, slot=slot)
+            slot.release()
+            if self._reader.error_code is not None:
+                await self._linger()
         except Exception:
             logger.exception("a WebSocket session failed")
         finally:
@@ -142,7 +146,7 @@ class WebSocketConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Note that the transport has room again."""
         self.writing_paused = False
-        _wake(self._writable)
+        wake(self._writable)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop direct sends, then end the session."""
@@ -151,8 +155,8 @@ class WebSocketConnection(asyncio.Protocol):
         if send_buffer is not None:
             send_buffer.on_connection_lost()
         self._transport = None
-        _wake(self._arrived)
-        _wake(self._writable)
+        wake(self._arrived)
+        wake(self._writable)
         self._session_end.set(End(EndReason.CLIENT_GONE))
         if self._abort_timer is not None:
             self._abort_timer.cancel()
@@ -183,7 +187,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._queued = 0
         self._pause_reading(paused=self._reader.has_more or self._queued > MAX_QUEUED)
         if self._messages or self._reader.error_code is not None:
-            _wake(self._arrived)
+            wake(self._arrived)
 
     def _pause_reading(self, *, paused: bool) -> None:
         if paused is self._reading_paused or self._transport is None:
@@ -226,7 +230,7 @@ class WebSocketConnection(asyncio.Protocol):
         if message.type is WSMsgType.CLOSED:
             self.closed = True
         elif message.type is WSMsgType.ERROR:
-            await self.close(code=message.data, message=b"")
+            self._send_close(message.data, b"")
         elif message.type is WSMsgType.CLOSE:
             self._send_close(CLOSE_NORMAL, b"")
             self.close_after_flush()
@@ -243,14 +247,14 @@ class WebSocketConnection(asyncio.Protocol):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 while (await self._next()).type not in _LAST:
                     pass
-        if self._reader.error_code is not None:
-            await self._linger()
-        self.close_after_flush()
+        if self._reader.error_code is None:
+            self.close_after_flush()
 
     async def _linger(self) -> None:
         """Drop what still comes until the client closes, for `LINGER` seconds at most.
 
-        Closing a socket that has unread bytes resets it, and a reset overtakes the close frame.
+        Closing a socket that has unread bytes resets it, and a reset overtakes the close frame. The
+        session is over: nothing is written any more.
         """
         transport = self._transport
         if transport is None or transport.is_closing():
@@ -293,8 +297,3 @@ class WebSocketConnection(asyncio.Protocol):
 
 
 _LAST: Final = (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.ERROR)
-
-
-def _wake(waiter: asyncio.Future[None] | None) -> None:
-    if waiter is not None and not waiter.done():
-        waiter.set_result(None)

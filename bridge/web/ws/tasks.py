@@ -10,3 +10,9 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
         task.cancel()
     if tasks:
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def wake(waiter: asyncio.Future[None] | None) -> None:
+    """Let go on who waits, if anybody does."""
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)

@@ -90,6 +90,10 @@ export class Connection {
     this.#timer.unref?.();
   }
 
+  wake() {
+    this.#wake(false);
+  }
+
   stop() {
     this.#halt();
     this.#unwatch();
@@ -115,10 +119,24 @@ export class Connection {
       trouble: (kind) => inner === this.#inner && this.#trouble(kind, name),
       closed: (feed) => this.close(feed),
     };
-    const inner = name === "ws" ? new WsTransport(env) : later(import("./http.js").then((the) => new the.HttpTransport(env, name)));
+    const inner =
+      name === "ws"
+        ? new WsTransport(env)
+        : later(
+            import("./http.js").then((the) => new the.HttpTransport(env, name)),
+            () => this.#missing(env),
+          );
     this.#inner = inner;
     this.state = "connecting";
     for (const feed of this.#feeds) inner.open(feed);
+  }
+
+  /** The code of a transport did not come: its server is down, as the bridge is. @param {Env} env */
+  #missing(env) {
+    for (const feed of this.#feeds) feed.lost(lost("a part of the library could not be loaded"));
+    if (env.trouble("unreachable")) return;
+    this.#halt();
+    this.#after(this.#parts.backoff.next(), () => this.#start());
   }
 
   /** Whether another transport takes over. @param {string} kind @param {string} name */

@@ -118,7 +118,8 @@ export class HttpTransport {
     if (error.status === 401 && this.#env.credentials.refused(loop.token)) return true;
     if (!error.retryable) return feed.refused(error) || this.#end(feed, error);
     feed.lost(error);
-    const kind = thrown?.kind ?? "";
+    // A proxy before a bridge that is down answers for it: that says nothing about streams.
+    const kind = thrown?.kind ?? (error.status >= 500 ? "unreachable" : "");
     if (kind && this.#env.trouble(kind)) return false;
     loop.step = new AbortController();
     const asked = retryAfterOf(error);

@@ -9,12 +9,19 @@
 /**
  * @template {Inner} I
  * @param {Promise<I>} loading
+ * @param {() => void} failed
  * @returns {Inner & { inner: () => I | undefined }}
  */
-export function later(loading) {
+export function later(loading, failed) {
   /** @type {I | undefined} */
   let inner;
-  loading.then((loaded) => (inner = loaded), console.error);
+  loading.then(
+    (loaded) => (inner = loaded),
+    (thrown) => {
+      console.error(thrown);
+      failed();
+    },
+  );
   const call = (/** @type {keyof Inner} */ name) => (/** @type {any} */ feed) => {
     if (inner) inner[name](feed);
     else loading.then((loaded) => loaded[name](feed), () => {});

@@ -43,7 +43,13 @@ export class LiveClient {
     };
     const shared = share && typeof document === "object" && globalThis.navigator?.locks && "BroadcastChannel" in globalThis;
     this.#connection = shared
-      ? later(import("./share.js").then((the) => new the.SharedConnection(this.#parts, transport)))
+      ? later(
+          import("./share.js").then(
+            (the) => new the.SharedConnection(this.#parts, transport),
+            () => new Connection(this.#parts, transport), // better alone than not at all
+          ),
+          () => {},
+        )
       : new Connection(this.#parts, transport);
     if (typeof persist === "object") this.#persistence = new Persistence(persist);
     else if (persist === "indexedDB" && typeof indexedDB === "object") {
@@ -55,7 +61,7 @@ export class LiveClient {
   get state() {
     if (this.#closed) return "closed";
     const connection = this.#connection;
-    return "state" in connection ? connection.state : (connection.inner()?.state ?? "connecting");
+    return "state" in connection ? connection.state : (connection.inner()?.state ?? "idle");
   }
 
   /**

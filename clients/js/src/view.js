@@ -63,10 +63,12 @@ export class LiveView {
     return this.#snapshot.rows;
   }
 
+  /** Where it stands; "ended" and "failed" are the last. */
   get status() {
     return this.#snapshot.status;
   }
 
+  /** Why it failed, or reconnects. */
   get error() {
     return this.#snapshot.error;
   }

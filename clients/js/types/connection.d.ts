@@ -13,6 +13,7 @@ export class Connection {
     move(feed: Feed): void;
     /** @param {Feed} feed */
     close(feed: Feed): void;
+    wake(): void;
     stop(): void;
     #private;
 }

@@ -6,9 +6,10 @@
 /**
  * @template {Inner} I
  * @param {Promise<I>} loading
+ * @param {() => void} failed
  * @returns {Inner & { inner: () => I | undefined }}
  */
-export function later<I extends Inner>(loading: Promise<I>): Inner & {
+export function later<I extends Inner>(loading: Promise<I>, failed: () => void): Inner & {
     inner: () => I | undefined;
 };
 /**

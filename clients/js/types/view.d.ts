@@ -19,7 +19,9 @@ export class LiveView<T extends object = any> {
     ready: Promise<void>;
     /** The rows in order. The list is new only after a group. */
     get rows(): readonly import("./types.js").Row<T>[];
+    /** Where it stands; "ended" and "failed" are the last. */
     get status(): import("./types.js").Status;
+    /** Why it failed, or reconnects. */
     get error(): import("./types.js").Failure | null;
     /** The same object until rows, status or error change. */
     getSnapshot(): import("./types.js").Snapshot<T>;

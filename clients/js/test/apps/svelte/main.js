@@ -1,0 +1,5 @@
+import { mount } from "svelte";
+
+import Orders from "./Orders.svelte";
+
+mount(Orders, { target: document.querySelector("#root") });

@@ -1,0 +1,86 @@
+"""What npm packs, built by Vite into a fresh React and a fresh Svelte app, and clicked on."""
+
+import asyncio
+import shutil
+
+import pytest
+from aiohttp import web
+
+from client_house import ClientHouse
+from ops_support import free_port
+from vite_app import build_app, copy_app
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic")
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="*** NO CHROMIUM: apt-get install chromium, then run again ***"
+    ),
+]
+
+ITEMS = "(list) => [...document.querySelectorAll(`${list} li`)].map((li) => li.textContent)"
+
+
+@pytest.fixture
+async def serve():
+    """Serve files at a port; the bridge has to know the origin before."""
+    runners = []
+
+    async def serve(files, port):
+        async def index(_):
+            return web.FileResponse(files / "index.html")
+
+        app = web.Application()
+        app.router.add_get("/", index)
+        app.router.add_static("/", files)
+        runners.append(web.AppRunner(app))
+        await runners[-1].setup()
+        await web.TCPSite(runners[-1], "127.0.0.1", port).start()
+
+    yield serve
+    for runner in runners:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("name", ["react", "svelte"])
+async def test_a_fresh_app_builds_and_its_list_loads_on_by_a_click(
+    node_packages, serve, tmp_path, name
+):
+    from playwright.async_api import async_playwright
+
+    files = await asyncio.to_thread(build_app, copy_app(name, tmp_path))
+    port = free_port()
+    origin = f"http://127.0.0.1:{port}"
+    house = await ClientHouse(rows=60, options={"allowed_origins": origin}).start()
+    await serve(files, port)
+    try:
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            page = await browser.new_page()
+            complaints = []
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            await page.goto(f"{origin}/?bridge={house.base}")
+
+            async def shows(selector, limit, where="TRUE"):
+                sql = "SELECT id FROM orders WHERE {} ORDER BY total DESC, id LIMIT {}"
+                want = [row["id"] for row in house.select(sql.format(where, limit))]
+                async with asyncio.timeout(60):
+                    while await page.evaluate(ITEMS, selector) != want:
+                        await asyncio.sleep(0.05)
+
+            is_open = "status = 'open'"
+            await shows("#open", 5, is_open)
+            await shows("#all", 10)
+            await page.click("button")
+            await shows("#all", 20)
+            await house.sql("UPDATE orders SET total = 20000 WHERE id = 'o00000'")
+            await shows("#open", 5, is_open)
+            await shows("#all", 20)
+            assert house.streams() == 1
+            assert not complaints
+            await browser.close()
+    finally:
+        await house.stop()
