@@ -1,3 +1,4 @@
+# ruff: noqa: S608 (the test's own SQL)
 """Every type sorts and pages as ORDER BY says, and comes back from a cursor as it was."""
 
 import asyncio
