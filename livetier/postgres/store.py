@@ -14,10 +14,11 @@ import time
 from collections.abc import Sequence
 
 from livequery.v1 import livequery_pb2 as pb
-from livetier.engine.errors import TierError, query_failed
+from livetier.engine.errors import TierError
 from livetier.engine.store import Metadata, Position, Reading, Step, Views
 from livetier.engine.window import Window
 from livetier.postgres import reader
+from livetier.postgres.batch import MOST_ATTEMPTS, Batch, Pair, is_altered
 from livetier.postgres.capture import Capture
 from livetier.postgres.catalogue import (
     SIGNATURES,
@@ -41,11 +42,8 @@ from livetier.postgres.wal_capture import WalCapture
 
 TICK_SECONDS = 1.0
 BACKOFF_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
-MOST_ATTEMPTS = 5
 
 _log = logging.getLogger("livetier")
-
-_Pair = tuple[PostgresView, PostgresPlan]
 
 
 class PostgresStore:
@@ -64,6 +62,7 @@ class PostgresStore:
         self.ledger = Ledger(shortcuts=options.shortcuts)
         self.capture: Capture
         self._planner: Planner
+        self._batch: Batch
 
     async def open(self) -> None:
         """Connect and begin to learn of changes; raises DatabaseError."""
@@ -82,6 +81,7 @@ class PostgresStore:
         make = WalCapture if name == "wal" else TriggerCapture
         self.capture = make(self._options.conninfo, self.ledger, self._pool, self._wake.set)
         self._planner = Planner(self._pool, self._options, self.capture)
+        self._batch = Batch(self._planner)
         await self.capture.open()
         self._ticking = asyncio.create_task(self._tick())
 
@@ -124,7 +124,7 @@ class PostgresStore:
                 async with self._pool.connection() as connection:
                     return await reader.first(connection, plan)
             except DatabaseError as error:
-                if not _altered(error) or attempt + 1 == MOST_ATTEMPTS:
+                if not is_altered(error) or attempt + 1 == MOST_ATTEMPTS:
                     raise
             # The table was altered since the query was compiled.
             plan = await self._planner.plan_again(plan)
@@ -170,7 +170,7 @@ class PostgresStore:
         self._force_altered([each for each in used if found.get(each.oid) != each.version])
         due = [each for each in self.ledger.due(look.snapshot) if self._in_use(each, views)]
         forced = {id(each): each.forced for each in due}
-        pairs: list[_Pair] = []
+        pairs: list[Pair] = []
         failed: list[Step[PostgresView]] = []
         for watched in due:
             plan = await self._planner.present(watched.view.plan)
@@ -179,7 +179,7 @@ class PostgresStore:
             else:
                 pairs.append((watched.view, plan))
         try:
-            steps = await self._steps(connection, pairs, look)
+            steps = await self._batch.steps(connection, pairs, look)
         except DatabaseError as error:
             if error.sqlstate != REWRITTEN_STATE:
                 raise
@@ -195,42 +195,6 @@ class PostgresStore:
 
     def _in_use(self, watched: Watched, views: Views[PostgresView]) -> bool:
         return views.get(watched.view.plan.key) is watched.view
-
-    async def _steps(
-        self, connection: Connection, pairs: Sequence[_Pair], look: Look
-    ) -> list[Step[PostgresView]]:
-        try:
-            return await reader.read(connection, pairs, look.snapshot)
-        except DatabaseError as error:
-            if error.lost or error.sqlstate == REWRITTEN_STATE:
-                raise
-        # One of the queries failed, and the transaction with it: each for itself.
-        steps = []
-        for view, plan in pairs:
-            steps += await self._alone(connection, view, plan)
-        return steps
-
-    async def _alone(
-        self, connection: Connection, view: PostgresView, plan: PostgresPlan
-    ) -> list[Step[PostgresView]]:
-        """Read one window; its step has an error if its query cannot be run."""
-        for _ in range(MOST_ATTEMPTS):
-            try:
-                await connection.reset()
-                answers = await connection.run([BEGIN, LOOK])
-                snapshot = Look.of(answers[1]).snapshot
-                return await reader.read(connection, [(view, plan)], snapshot)
-            except DatabaseError as error:
-                if error.lost:
-                    raise
-                if not _altered(error):
-                    _log.warning("a query over %s failed: %s", plan.relation.entity, error)
-                    return [Step(view, view, error=query_failed())]
-            try:
-                plan = await self._planner.plan_again(plan)
-            except TierError as refusal:
-                return [Step(view, view, error=refusal)]
-        return []  # altered again and again: it is still due
 
     async def _reading_connection(self) -> Connection:
         if self._reader is not None and self._reader.closed:
@@ -297,8 +261,3 @@ class PostgresStore:
                 ]
             )
             await self.capture.check(connection)
-
-
-def _altered(error: DatabaseError) -> bool:
-    """Return whether a statement may have failed because its table was altered."""
-    return error.sqlstate[:2] == "42" or error.sqlstate in ("0A000", REWRITTEN_STATE)

@@ -73,7 +73,7 @@ async def test_check_query_prints_an_index_scan_or_the_index_that_is_missing(pre
     page = '{"entity":"task","sort":[{"column":"due","desc":true}],"limit":5,"cursor":{"values":["2026-02-01","3"]}}'
     assert "CREATE INDEX CONCURRENTLY" in (await tier("check-query", "--database", url, page))[1]
     code, _, err = await tier(
-        "check-query", "--database", url, '{"entity":"task","sort":[{"column":"dew"}],"limit":5}'
+        "check-query", "--database", url, '{"entity":"task","sort":[{"column":"duee"}],"limit":5}'
     )
     assert code == 1
     assert 'did you mean "due"?' in err
