@@ -58,8 +58,8 @@ def read_usage(
 
     """
     if limit is not None:
-        used = _resident(proc) if limit else None
-        return None if used is None else MemoryUsage(used, limit)
+        used = resident_memory(proc) if limit else 0
+        return None if not used else MemoryUsage(used, limit)
     usages = [usage for group in _groups(proc, mount) if (usage := _group_usage(*group))]
     return max(usages, key=lambda usage: usage.share, default=None)
 
@@ -80,11 +80,12 @@ def trim_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _resident(proc: Path) -> int | None:
+def resident_memory(proc: Path = Path("/proc/self")) -> int:
+    """Return the bytes of this process that are in memory; 0 where that can't be known."""
     try:
         return int((proc / "statm").read_text().split()[1]) * resource.getpagesize()
     except OSError:
-        return None  # not Linux
+        return 0  # not Linux
 
 
 def _groups(proc: Path, mount: Path) -> Iterator[tuple[Path, _FileNames]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.process.memory_returner import CLOSED, MemoryReturner
+from bridge.process.memory_returner import CLOSED, GROWN, MemoryReturner
 from waiting import until
 
 
@@ -18,6 +18,17 @@ def test_memory_is_returned_once_many_have_closed():
     assert not returner.due()
     closed = CLOSED
     assert returner.due()
+
+
+def test_of_few_that_have_closed_it_is_returned_once_memory_has_grown():
+    closed, resident = 0, 100 * 2**20
+    returner = MemoryReturner(lambda: closed, resident=lambda: resident)
+    resident += GROWN
+    assert not returner.due(), "nothing has closed: it is in use"
+    closed = 1
+    assert returner.due()
+    resident -= 1
+    assert not returner.due()
 
 
 async def test_it_is_returned_again_and_again_and_not_too_often(monkeypatch):
@@ -32,6 +43,32 @@ async def test_it_is_returned_again_and_again_and_not_too_often(monkeypatch):
     assert returned[1] - returned[0] >= 0.3
     running.cancel()
     await asyncio.wait([running])
+
+
+async def test_what_is_not_returned_then_is_looked_for_by_the_garbage_collector(monkeypatch):
+    """At most once in a while; until then it stays due, also when nothing more closes."""
+    monkeypatch.setattr("bridge.process.memory_returner.SAMPLE_INTERVAL", 0.01)
+    monkeypatch.setattr("bridge.process.memory_returner.RETURN_INTERVAL", 0.05)
+    monkeypatch.setattr("bridge.process.memory_returner.COLLECT_INTERVAL", 0.3)
+    closed, resident, done = 0, 0, []
+
+    def collect():
+        nonlocal resident
+        done.append("collected")
+        resident = 0
+
+    returner = MemoryReturner(
+        lambda: closed, lambda: done.append("trimmed"), collect, lambda: resident
+    )
+    running = asyncio.create_task(returner.run())
+    for _ in range(2):
+        closed, resident = closed + 1, GROWN
+        await until(lambda: resident == 0)  # noqa: B023 - it is this function's own
+    running.cancel()
+    await asyncio.wait([running])
+    assert done[:2] == ["trimmed", "collected"]
+    assert done[2:] == ["trimmed"] * len(done[3:]) + ["collected"]
+    assert len(done) > 4, "it was tried again while the collector had to wait"
 
 
 async def test_connections_that_have_closed_are_counted(start_bridge, http):

@@ -63,6 +63,7 @@ class AiohttpConnection(web.RequestHandler):
         "_head",
         "_left",
         "_on_half_close",
+        "_parser_paused",
         "_refuse",
         "_settings",
         "_unanswered",
@@ -96,6 +97,8 @@ class AiohttpConnection(web.RequestHandler):
         """What came of the head of a request, while that is not complete."""
         self._left: int | None = None
         """The bytes that may still come, where the request shall be the last."""
+        self._parser_paused = False
+        """Whether the parser may have something left, because a body is read slowly."""
 
     @classmethod
     def of(cls, request: web.BaseRequest) -> "AiohttpConnection | None":
@@ -133,6 +136,22 @@ class AiohttpConnection(web.RequestHandler):
                 self._left = end - len(before) + (int(length[1]) if length else 0)
         elif len(head) > MAX_HEAD:
             self._head = None
+
+    def pause_reading(self) -> None:
+        """Read no more while a body is not taken."""
+        self._parser_paused = True
+        super().pause_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
+        """Read on, and let the parser go on where it was paused.
+
+        aiohttp asks it to for each piece of a body that is taken. A parser that has met an error
+        meets it again each time, and all are kept: tens of thousands, from a body of tiny chunks.
+        """
+        parse = resume_parser and self._parser_paused
+        if resume_parser:
+            self._parser_paused = False
+        super().resume_reading(parse)
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Keep the connection for an answer that is due (RFC 9112 §9.6); else close it.
@@ -190,10 +209,13 @@ class AiohttpConnection(web.RequestHandler):
         """Send a response; aiohttp's own error pages, as of `Expect`, as problems."""
         if isinstance(resp, web.HTTPException) and resp.status >= 400:  # noqa: PLR2004
             resp = self._problem(request, resp).to_aiohttp()
+        if not request.content.is_eof():
+            # aiohttp waits for the rest, and would parse it. The client is told to come back on
+            # another connection (RFC 9112 §9.6).
+            resp.force_close()
+            self._left = 0
         finished = await super().finish_response(request, resp, start_time)
         self._unanswered = False
-        if not request.content.is_eof():
-            self._left = 0  # aiohttp waits for the rest, and would parse it
         if self._half_closed:
             self.close()
         return finished
@@ -208,6 +230,7 @@ class AiohttpConnection(web.RequestHandler):
         """Answer what can't be read or handled; the connection closes."""
         del status, message
         if isinstance(exc, HttpProcessingError):
+            exc.with_traceback(None)  # its frames refer to it, and to what was read
             detail = next((text for kind, text in _DETAILS if isinstance(exc, kind)), None)
             failure = Failed(Kind.MALFORMED, detail or "this is no HTTP/1.1 request")
             answer = self._refuse(request_id(request), failure)
