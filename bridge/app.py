@@ -60,7 +60,8 @@ CERTIFICATE_CHECK_INTERVAL = 10.0
 class Bridge:
     """A bridge in this event loop. `worker`: it is one of several that share the port.
 
-    `wall_clock`: seconds since the epoch, by which credentials expire.
+    `wall_clock`: seconds since the epoch, by which credentials expire. `board`: its front page is
+    the demo's departures board.
 
     Raises:
         TlsError: certificate files, the listener's or the tier's, can't be used.
@@ -74,6 +75,7 @@ class Bridge:
         *,
         worker: WorkerSettings | None = None,
         wall_clock: Callable[[], float] = time.time,
+        board: bool = False,
     ) -> None:
         self._config = config
         self._federation: MetricsFederation | None = None
@@ -102,7 +104,7 @@ class Bridge:
             hub=self._hub,
             stall_monitor=stall_monitor,
             admission=self._admission,
-            settings=web_settings(config),
+            settings=web_settings(config, board=board),
             authenticator=authenticator(
                 config, ticket_key=worker.ticket_key if worker else None, clock=wall_clock
             ),

@@ -20,6 +20,8 @@ from .app import Bridge
 
 logger = logging.getLogger(__name__)
 
+DAY_STARTS = "07:55"
+"""When the demo's day starts: in the morning rush, so that the board changes at once."""
 TIER_START_TIMEOUT = 30.0
 TIER_STOP_TIMEOUT = 3.0
 RESTART_DELAY = 1.0
@@ -48,7 +50,7 @@ async def demo(
     stop = stop_signal()
     async with DemoTier.run(speed, stop) as tier:
         config = demo_config(listen, tier.address, allowed_origins)
-        await run_service(Bridge(config), stop=stop, on_listening=on_listening)
+        await run_service(Bridge(config, board=True), stop=stop, on_listening=on_listening)
         if tier.failure is not None:
             raise tier.failure
 
@@ -93,7 +95,7 @@ class DemoTier:
     async def _start(self) -> None:
         self._process = process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "bridge", "tier", "--listen", self.address),
-            *("--speed", str(self._speed), "--until-stdin-closes"),
+            *("--start", DAY_STARTS, "--speed", str(self._speed), "--until-stdin-closes"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             # Ctrl-C in a terminal signals the whole process group: only the parent is to act on it.

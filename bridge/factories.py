@@ -194,8 +194,8 @@ def _or_auto(limit: int | None, auto: int) -> int:
     return auto if limit is None else limit
 
 
-def web_settings(config: Config) -> WebSettings:
-    """Return the settings of `bridge.web`."""
+def web_settings(config: Config, *, board: bool = False) -> WebSettings:
+    """Return the settings of `bridge.web`. `board`: the front page is the demo's."""
     return WebSettings(
         base_path=config.base_path,
         allowed_origins=config.allowed_origins,
@@ -212,4 +212,5 @@ def web_settings(config: Config) -> WebSettings:
         ping_interval=config.ping_interval,
         viewer_backlog=config.viewer_backlog,
         pages=config.explorer,
+        board=board,
     )

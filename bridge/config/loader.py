@@ -20,7 +20,7 @@ from .service_links import is_service_link
 PREFIX = "BRIDGE_"
 VARIABLES = {option.variable: option for option in OPTIONS}
 # The pages of `--explorer on`, beside `/`, which is no base path.
-_PAGE_PATH = re.compile(r"/explorer(/.+)?|/client(/.+)?")
+_PAGE_PATH = re.compile(r"/explorer(/.+)?|/client(/.+)?|/board/.+")
 
 
 class ConfigError(ValueError):

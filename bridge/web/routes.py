@@ -52,10 +52,13 @@ def application(
     if metrics:
         app.router.add_get("/metrics", probes.metrics)
     if settings.pages:
-        app.router.add_get("/", handlers.home)
-        app.router.add_get("/explorer", handlers.home)
+        board = handlers.page("board", settings.base_path)
+        app.router.add_get("/", board if settings.board else handlers.to_explorer)
+        app.router.add_get("/explorer", handlers.to_explorer)
         app.router.add_get("/client/{name:[^/]*}", handlers.library)
-        app.router.add_get("/explorer/{name:[^/]*}", handlers.explorer(settings.base_path))
+        app.router.add_get("/explorer/{name:[^/]*}", handlers.page("explorer", settings.base_path))
+        if settings.board:
+            app.router.add_get("/board/{name:[^/]+}", board)
     return app
 
 

@@ -35,3 +35,5 @@ class WebSettings:
     viewer_backlog: int = 256 * 1024
     pages: bool = False
     """Whether the explorer page and the browser library are served."""
+    board: bool = False
+    """Whether the front page is the demo's departures board; else it is the explorer."""

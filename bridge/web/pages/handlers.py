@@ -1,4 +1,4 @@
-"""The explorer page and the browser library, from package data."""
+"""The explorer, the demo's board and the browser library, from package data."""
 
 from collections.abc import Awaitable, Callable
 from importlib import resources
@@ -34,7 +34,7 @@ _STATIC = resources.files("bridge.web.pages") / "static"
 _BASE = b'content="/api/v1/live"'
 
 
-async def home(_: web.Request) -> web.Response:
+async def to_explorer(_: web.Request) -> web.Response:
     """Redirect to the explorer."""
     return web.Response(status=302, headers={"Location": "/explorer/", **_HEADERS})
 
@@ -46,12 +46,12 @@ async def library(request: web.Request) -> web.Response:
     return response
 
 
-def explorer(base_path: str) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """Make the handler of `/explorer/{name}`; the page gets the path of the streams."""
+def page(folder: str, base_path: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Make the handler of a page's files; the page gets the path of the streams."""
 
     async def serve(request: web.Request) -> web.Response:
-        name = request.match_info["name"] or "index.html"
-        return _file(_STATIC, name, base_path)
+        name = request.match_info.get("name") or "index.html"
+        return _file(_STATIC / folder, name, base_path)
 
     return serve
 

@@ -1,7 +1,7 @@
 // The page's composition: the choice of airport and transport, one live query for it, and what
 // shows it. The choice lives in the URL's hash, so that a board can be linked to (#LGA/ws).
 
-import { LiveClient } from "../client/livequery.js";
+import { LiveClient } from "/client/livequery.js";
 import { FrameLog } from "./log.js";
 import { setFlaps } from "./motion.js";
 import { Board, clockOf } from "./rows.js";

@@ -1,0 +1,204 @@
+"""The explorer, in a real browser before the real demo."""
+
+import asyncio
+import json
+import shutil
+import sys
+from urllib.parse import quote, unquote
+
+import pytest
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic")
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(180),  # a browser beside three other test processes
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="*** NO CHROMIUM: apt-get install chromium, then run again ***"
+    ),
+]
+LIVE = "document.querySelector('.status')?.dataset.state === 'live'"
+BOARD_LIVE = "document.querySelector('#state')?.dataset.state === 'live'"
+ROWS = "document.querySelectorAll('.body .row:not(.leave)').length"
+
+
+async def until(page, expression, within=60):
+    """Wait for the page to agree; wait_for_function would need eval, which its policy forbids."""
+    async with asyncio.timeout(within):
+        while not await page.evaluate(expression):
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def demo():
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bridge", "demo", "--listen", "127.0.0.1:0", "--speed", "600"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(30):
+        line = (await process.stdout.readline()).decode()
+    yield line.removeprefix("listening on ").strip()
+    process.terminate()
+    await process.communicate()
+
+
+@pytest.fixture
+async def page():
+    # Imported here: the module starts a Node driver, which nobody without Chromium needs.
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = await browser.new_page(viewport={"width": 1280, "height": 900})
+        complaints = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+        page.set_default_timeout(90_000)  # a loaded machine draws slowly
+        yield page
+        await browser.close()
+        assert not complaints
+
+
+def link(demo, *specs):
+    return f"{demo}/explorer/#{quote(json.dumps(specs))}"
+
+
+def spec_in(url):
+    return json.loads(unquote(url.partition("#")[2]))
+
+
+FLIGHTS = {"entity": "flights", "sort": [{"column": "est_dep"}]}
+ORDERED = """
+  (() => {
+    const rows = [...document.querySelectorAll(".body .row:not(.leave)")];
+    rows.sort((a, b) => a.ariaRowIndex - b.ariaRowIndex);
+    const times = rows.map((row) => row.firstElementChild.textContent);
+    return times.length > 5 && times.every((time, at) => !at || times[at - 1] <= time);
+  })()
+"""
+
+
+async def test_it_begins_with_the_tiers_first_entity_and_its_rows_stay_in_order(demo, page):
+    await page.goto(demo + "/explorer/")
+    await until(page, LIVE)
+    await until(page, f"{ROWS} >= 20")
+    await until(page, ORDERED)
+    heads = await page.locator("[role=columnheader]").all_text_contents()
+    assert heads[:2] == ["est_dep", "id"]
+    assert spec_in(page.url) == [{"q": FLIGHTS}]
+    # Frames come: the board of the demo changes all the time.
+    await until(page, "Number(document.querySelector('.wire output').textContent) > 45")
+    await until(page, ORDERED)
+    await page.locator(".wire summary").click()
+    await until(page, "document.querySelectorAll('.wire li').length > 2")
+
+
+@pytest.mark.parametrize("transport", ["ws", "sse", "poll"])
+async def test_the_list_scrolls_on_and_back_and_holds_three_pages(demo, page, transport):
+    await page.goto(link(demo, {"q": FLIGHTS, "t": transport}))
+    await until(page, LIVE)
+    first = "Number(document.querySelector('.held').textContent.split(' ')[0])"
+    for _ in range(12):
+        if await page.evaluate(f"{first} > 41"):
+            break
+        await page.evaluate("document.querySelector('.rows').scrollBy(0, 1200)")
+        await asyncio.sleep(0.4)
+    await until(page, f"{first} > 40")
+    assert await page.evaluate(ROWS) <= 120
+    await page.evaluate("document.querySelector('.rows').scrollTop = 0")
+    await until(page, f"{first} === 1")
+
+
+async def test_the_builder_and_the_json_are_one_query(demo, page):
+    await page.goto(link(demo, {"q": FLIGHTS}))
+    await until(page, LIVE)
+    await page.locator(".add-condition").click()
+    await page.get_by_label("Column of condition 1").select_option("origin")
+    await page.get_by_label("Operator of condition 1").select_option("eq")
+    await page.get_by_label("Value of condition 1").fill("LGA")
+    await page.get_by_label("Value of condition 1").press("Enter")
+    where = [{"column": "origin", "op": "eq", "value": "LGA"}]
+    await until(page, "document.querySelector('textarea').value.includes('LGA')")
+    assert spec_in(page.url) == [{"q": {**FLIGHTS, "where": where}}]
+    await until(page, f"{LIVE} && {ROWS} > 5")
+    ids = "[...document.querySelectorAll('.body .row:not(.leave)')].map((r) => r.textContent)"
+    assert all("-LGA-" in text for text in await page.evaluate(ids))
+    await page.locator(".json summary").click()
+    asked = {"entity": "flights", "sort": [{"column": "distance_mi", "desc": True}], "limit": 7}
+    await page.locator("textarea").fill(json.dumps(asked))
+    await page.locator("textarea").blur()
+    await until(page, f"{ROWS} === 7")
+    assert await page.get_by_label("Direction of sort key 1").input_value() == "desc"
+    assert await page.locator("[aria-sort=descending]").text_content() == "distance_mi"
+    await page.locator("textarea").fill('{"entity": "flights", "sort": [{"column": "x"}]}')
+    await page.locator("textarea").blur()
+    await until(page, "document.querySelector('.problem').textContent.includes('sort[0].column')")
+    await page.locator("textarea").fill("{")
+    await page.locator("textarea").blur()
+    await until(page, "document.querySelector('.problem').textContent.includes('no query')")
+
+
+async def test_several_queries_stand_side_by_side_and_the_link_has_them_all(demo, page):
+    two = [{"q": FLIGHTS}, {"q": {**FLIGHTS, "limit": 3}, "t": "sse"}]
+    await page.goto(link(demo, *two))
+    states = "[...document.querySelectorAll('.status')].map((s) => s.dataset.state).join()"
+    await until(page, f"{states} === 'live,live'")
+    await page.get_by_role("button", name="Add query").click()
+    await until(page, f"{states} === 'live,live,live'")
+    assert spec_in(page.url) == [*two, {"q": FLIGHTS}]
+    await page.locator(".remove").first.click()
+    assert spec_in(page.url) == [two[1], {"q": FLIGHTS}]
+
+
+async def test_the_query_is_copied_for_other_places(demo, page):
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    where = [{"column": "dest_name", "op": "eq", "value": "O'Hare"}]
+    await page.goto(link(demo, {"q": {**FLIGHTS, "where": where}}))
+    await until(page, LIVE)
+    for name, words in {
+        "curl": ["curl -N", "O'\\''Hare"],
+        "javascript": ['from "livequery-client"', '"limit":50'],
+        "react": ["useLive(client, query)"],
+        "sql": ["SELECT * FROM flights", "dest_name = 'O''Hare'", "ORDER BY est_dep, <key>"],
+    }.items():
+        await page.locator("[name=copy]").select_option(name)
+        await until(page, "document.querySelector('#said').textContent.startsWith('Copied')")
+        text = await page.evaluate("navigator.clipboard.readText()")
+        for word in words:
+            assert word in text
+        await page.evaluate("document.querySelector('#said').textContent = ''")
+
+
+async def test_the_front_page_of_the_demo_is_the_board_and_the_two_lead_to_each_other(demo, page):
+    await page.goto(demo + "/")
+    await until(page, BOARD_LIVE)
+    await page.get_by_role("link", name="explorer").click()
+    await until(page, LIVE)
+    await page.get_by_role("link", name="Departures board").click()
+    await until(page, BOARD_LIVE)
+
+
+PLACES = """
+  [...document.querySelectorAll(".sign, h1, .controls, .display, .wire, #log")].map(
+    (element) => Object.values(element.getBoundingClientRect().toJSON()).map(Math.round).join())
+"""
+
+
+async def test_nothing_on_the_board_shifts_when_the_clock_comes(demo, page):
+    held = asyncio.Event()
+
+    async def hold(route):
+        await held.wait()
+        await route.continue_()
+
+    await page.route("**/api/v1/live**", hold)
+    await page.goto(demo + "/")
+    await until(page, "document.querySelector('#airport').textContent.includes('Kennedy')")
+    before = await page.evaluate(PLACES)
+    assert await page.evaluate("document.querySelector('#clock').hidden")
+    held.set()
+    await until(page, "!document.querySelector('#clock').hidden")
+    assert await page.evaluate(PLACES) == before
+    clock = "document.querySelector('#clock .flaps').textContent"
+    assert int((await page.evaluate(clock))[:2]) >= 7
