@@ -187,13 +187,28 @@ def _require_upstream(config: Config) -> None:
     metavar=BY_KEY["allowed_origins"].metavar,
     help=BY_KEY["allowed_origins"].help,
 )
-def demo(*, listen: str, speed: float, allowed_origins: str | None) -> None:
+@click.option(
+    "--database",
+    metavar="URL",
+    envvar="LIVEQUERY_TIER_DATABASE",
+    help="A database of yours instead of the flights: postgresql://… or sqlite:///PATH.",
+)
+def demo(*, listen: str, speed: float, allowed_origins: str | None, database: str | None) -> None:
     """Run an embedded tier, a bridge and a departures board.
 
-    The flights are those of one stormy day in New York.
+    The flights are those of one stormy day in New York. Over a database of yours it only reads, but
+    for what it needs to learn of changes; it says beforehand what that is.
     """
     set_up_logging(log_format="text", level="warning")
-    _run(run_demo(listen, speed=speed, allowed_origins=allowed_origins, on_listening=announce))
+    _run(
+        run_demo(
+            listen,
+            speed=speed,
+            allowed_origins=allowed_origins,
+            database=database,
+            on_listening=announce,
+        )
+    )
 
 
 @cli.command(

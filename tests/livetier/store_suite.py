@@ -14,6 +14,7 @@ from livequery.v1 import livequery_pb2 as pb
 from livetier.engine.errors import TierError
 from livetier.engine.store import Views
 from livetier.engine.watcher import Watcher
+from patience import patiently
 from reducer import splice
 from tier_client import any_of, leaf, query, shape
 
@@ -35,6 +36,7 @@ async def ids(table, *where, **options):
 
 async def step(table, view):
     """Read one view again; return its successor and the changes between."""
+    await table.store.settle()
     reading = await table.store.read(Views([view]))
     found = [each for each in reading.steps if each.before is view]
     assert len(found) <= 1
@@ -131,6 +133,7 @@ class StoreSuite:
         await table.put("a", "Ann", 1)
         new = await opened(table, query("thing", sort=["size"]))
         streamed = await opened(table, query("thing", streamed=True))
+        await table.store.settle()
         reading = await table.store.read(Views([old, new, streamed]))
         changed = [each.before for each in reading.steps if each.changes]
         assert changed == [old]
@@ -140,6 +143,7 @@ class StoreSuite:
         positions, versions = [], []
         for size in range(3):
             await table.put("a", "Ann", size)
+            await table.store.settle()
             reading = await table.store.read(Views([view]))
             view = reading.steps[0].after
             positions.append(reading.position.seq)
@@ -179,14 +183,14 @@ class StoreSuite:
         view = await opened(table, query("thing"))
         for key in "ab":
             await table.put(key, "x", 1)
-            async with asyncio.timeout(5):
+            async with patiently(5):
                 await table.store.changed()
             view, changes = await step(table, view)
             assert [change.key for change in changes] == [key]
         waiting = asyncio.create_task(until_changed(table, view))
         await asyncio.sleep(0)
         await table.put("c", "x", 1)
-        async with asyncio.timeout(5):
+        async with patiently(5):
             assert [change.key for change in await waiting] == ["c"]
 
     async def test_a_cancelled_wait_loses_no_commit(self, table):
@@ -196,7 +200,7 @@ class StoreSuite:
         await table.put("a", "x", 1)
         waiting.cancel()
         await asyncio.wait([waiting])
-        async with asyncio.timeout(5):
+        async with patiently(5):
             assert [change.key for change in await until_changed(table, view)] == ["a"]
 
     async def test_after_settle_a_reading_has_every_commit_from_before(self, table):
@@ -224,6 +228,7 @@ class StoreSuite:
                 else:
                     name = pick.choice(["a", "Ab", "b", None])
                     await table.put(key, name, pick.choice([None, *range(9)]))
+            await table.store.settle()
             reading = await table.store.read(Views(views))
             steps = {id(each.before): each for each in reading.steps}
             for place, view in enumerate(views):
