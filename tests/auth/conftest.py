@@ -19,6 +19,7 @@ from house_fixtures import (  # noqa: F401 - fixtures
     serve,
     start_bridge,
 )
+from patience import patiently
 from scripted_tier import ScriptedTier
 from tokens import AUDIENCE, ISSUER, rsa_key
 
@@ -78,7 +79,7 @@ class Ways:
                 await asyncio.sleep(0.01)
                 text = text[10:]
             writer.write(text)
-            async with asyncio.timeout(10):
+            async with patiently(10):
                 line = await reader.readline()
             return int(line.split()[1])
         finally:
@@ -98,7 +99,7 @@ class Ways:
         """Subscribe on a core socket; returns the code that the bridge closes with."""
         async with self.socket(bridge, headers=headers, target=target) as ws:
             await ws.send_json({"action": "subscribe", "query": QUERY})
-            async with asyncio.timeout(10):
+            async with patiently(10):
                 while (await ws.receive()).type is aiohttp.WSMsgType.TEXT:
                     pass
             return ws.close_code
@@ -153,7 +154,7 @@ class V1Client:
 
     async def receive(self, within=10):
         """The next message; None when the socket is closed."""
-        async with asyncio.timeout(within):
+        async with patiently(within):
             message = await self.ws.receive()
         return json.loads(message.data) if message.type is aiohttp.WSMsgType.TEXT else None
 

@@ -11,6 +11,7 @@ from bridge.web.auth.key_set import parse_keys, parse_secret
 from bridge.web.auth.key_store import KeyStore
 from bridge.web.auth.verification_key import BadKey
 from clients import QUERY
+from patience import patiently
 from tokens import Key, bearer, ec_key, ed_key, jwks, rsa_key, secret_key, token
 
 A, B, C = ec_key("a"), ec_key("b"), ec_key("c")
@@ -295,7 +296,7 @@ async def test_a_slow_server_keeps_nobody_waiting_whose_key_is_known(
     await asyncio.sleep(0.1)
     assert await status(bridge, A) == 200
     assert not stranger.done()
-    async with asyncio.timeout(10):
+    async with patiently(10):
         answer = await stranger
     assert answer.status == 503
     assert "Retry-After" in answer.headers
@@ -337,7 +338,7 @@ async def test_a_bridge_without_keys_yet_is_not_ready_and_asks_to_come_again(
         assert answer.status == 503
         assert "no keys to verify tokens" in (await answer.json())["reasons"]
     server.serves(A)
-    async with asyncio.timeout(10):
+    async with patiently(10):
         while await status(bridge, A) != 200:
             await asyncio.sleep(0.1)
     async with http.get(bridge.url + "/readyz") as answer:
@@ -360,7 +361,7 @@ async def test_a_file_of_keys_is_read_again_when_it_changes(
     assert await status(bridge, A) == 200
     (tmp_path / "new").write_bytes(jwks(B))
     os.replace(tmp_path / "new", file)
-    async with asyncio.timeout(5):
+    async with patiently(5):
         while await status(bridge, A) != 401:
             await asyncio.sleep(0.05)
     assert await status(bridge, B) == 200

@@ -11,6 +11,7 @@ from aiohttp import web
 from key_server import KeyServer
 
 from ops_support import free_port
+from patience import patiently
 from tokens import ec_key, rsa_key, token
 
 ROOT = Path(__file__).parents[2]
@@ -130,7 +131,7 @@ async def nginx(tmp_path):
             "nginx", "-c", str(file), "-p", str(tmp_path)
         )
         started.append(process)
-        async with asyncio.timeout(10):
+        async with patiently(10):
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -176,7 +177,7 @@ def deploy(run, tier, tmp_path):
 
 async def shown(page, count=1):
     """Wait until the page was shown so many rows; returns its frames."""
-    async with asyncio.timeout(20):
+    async with patiently(20):
         while True:
             seen = await page.evaluate("seen")
             if sum(frame["op"] == "enter" for frame in seen) >= count:
@@ -186,7 +187,7 @@ async def shown(page, count=1):
 
 async def answered(tier, within=15):
     """Answer the next call; returns its metadata."""
-    async with asyncio.timeout(within):
+    async with patiently(within):
         call = await tier.calls.get()
     call.start()
     call.snapshot("a")
@@ -241,7 +242,7 @@ async def test_recipe_2_an_issuer(browser, site, deploy, tier, authority):
         assert "authorization" not in metadata
         await shown(page)
         # It is refreshed in place for longer than the first one lasts.
-        async with asyncio.timeout(25):
+        async with patiently(25):
             while len(asked) < 4:
                 await asyncio.sleep(0.1)
         assert len([f for f in await page.evaluate("seen") if f["op"] == "reset"]) == 1

@@ -5,6 +5,8 @@ from urllib.parse import urlencode
 
 import aiohttp
 
+from patience import patient
+
 ODD = {"Proxy-Connection": "keep-alive"}
 """A header that leaves a request to aiohttp."""
 
@@ -47,7 +49,7 @@ class Ways:
         except aiohttp.WSServerHandshakeError as error:
             return error.status
         await socket.send_str(json.dumps({"action": "subscribe", "query": asked}))
-        message = await socket.receive(timeout=5)
+        message = await socket.receive(timeout=patient(5))
         if message.type is not aiohttp.WSMsgType.TEXT:
             return socket.close_code
         self._held.append(socket._response.close)
@@ -62,7 +64,7 @@ class Ways:
             return error.status
         if token is not None:
             await socket.send_str(json.dumps({"action": "authenticate", "token": token}))
-            if (await socket.receive(timeout=5)).type is not aiohttp.WSMsgType.TEXT:
+            if (await socket.receive(timeout=patient(5))).type is not aiohttp.WSMsgType.TEXT:
                 return socket.close_code
         outcome = await self.subscribe(socket, "s", asked)
         if outcome == "served":
@@ -74,7 +76,7 @@ class Ways:
     async def subscribe(self, socket, name, asked):
         """Subscribe on an open v1 socket."""
         await socket.send_str(json.dumps({"action": "subscribe", "sub": name, "query": asked}))
-        while (message := await socket.receive(timeout=5)).type is aiohttp.WSMsgType.TEXT:
+        while (message := await socket.receive(timeout=patient(5))).type is aiohttp.WSMsgType.TEXT:
             told = json.loads(message.data)
             if told["type"] == "ready" and told["sub"] == name:
                 return "served"

@@ -10,6 +10,7 @@ import zlib
 import pytest
 
 from clients import QUERY
+from patience import patiently
 from raw_client import HEALTH_REQUEST, STREAM_REQUEST, UPGRADE_REQUEST, exchange
 
 BODY = json.dumps(QUERY).encode()
@@ -225,7 +226,7 @@ async def test_a_stream_goes_on_for_a_client_that_closed_its_side_only(
     await client.until(b": ping\n\n")
     assert bridge._admission.open == 1
     call.end()
-    async with asyncio.timeout(5):
+    async with patiently(5):
         assert (await client.reader.read()).endswith(b"0\r\n\r\n")
 
 
@@ -241,7 +242,7 @@ async def test_a_client_that_closes_both_sides_is_released_soon(start_bridge, ti
     call.snapshot("a")
     await client.until(b'"agg_id":"a"')
     client.writer.close()
-    async with asyncio.timeout(5):
+    async with patiently(5):
         while bridge._admission.open:
             await asyncio.sleep(0.01)
 

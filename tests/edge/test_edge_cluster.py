@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from clients import QUERY, SseClient
+from patience import patiently
 from scripted_tier import update
 
 
@@ -36,7 +37,7 @@ async def test_a_tier_that_breaks_its_promise_of_heartbeats_is_left(
     beat = Duration(nanos=100_000_000)
     _, call = await open_sse(bridge, "a", started={"heartbeat_interval": beat})
     again = await tier.next_call()
-    async with asyncio.timeout(2):
+    async with patiently(2):
         await call.over.wait()
     again.start()
     again.snapshot("a")
@@ -50,7 +51,7 @@ async def test_a_call_whose_snapshot_never_comes_ends_with_the_staleness_limit(
     client, call = await open_sse(bridge, "a")
     call.fail()
     (await tier.next_call()).start()
-    async with asyncio.timeout(3):
+    async with patiently(3):
         assert await client.event() is None
 
 

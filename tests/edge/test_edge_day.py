@@ -11,6 +11,7 @@ import pytest
 from clients import SseClient
 from livetier.demo import flights
 from livetier.server import TierOptions, start_tier
+from patience import patiently
 
 JFK = [{"column": "origin", "op": "eq", "value": "JFK"}]
 LATE = [{"column": "status", "op": "in", "value": ["delayed", "cancelled"]}]
@@ -151,7 +152,7 @@ async def test_every_clients_window_equals_the_tiers_select_in_every_minute_of_t
             for sql, board in boards:
                 rows = [dict(row) for row in database.execute(f"SELECT * FROM flights WHERE {sql}")]  # noqa: S608 - written above
                 try:
-                    async with asyncio.timeout(10):
+                    async with patiently(10):
                         while board.rows != rows:
                             await asyncio.sleep(0)
                 except TimeoutError:

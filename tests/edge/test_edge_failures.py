@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from clients import QUERY, SseClient
+from patience import patient, patiently
 
 TABLE = [
     ("INVALID_ARGUMENT", 400, 4500),
@@ -53,7 +54,7 @@ async def refusing(tier):
 async def close_of(http, bridge, query=QUERY, **more):
     async with http.ws_connect(bridge.base + "/ws", autoclose=False, **more) as ws:
         await ws.send_str(json.dumps({"action": "subscribe", "query": query}))
-        message = await ws.receive(timeout=5)
+        message = await ws.receive(timeout=patient(5))
         return message.data, message.extra or ""
 
 
@@ -309,7 +310,7 @@ async def test_limits_hold_exactly(start_bridge, tier, http):
     assert over.value.status == 429
     assert (await http.get(bridge.url + "/healthz")).status == 200
     held.pop().close()
-    async with asyncio.timeout(3):
+    async with patiently(3):
         while (again := await http.post(bridge.base, data=json.dumps(QUERY))).status != 200:
             await asyncio.sleep(0.01)
     for response in (*held, again):
@@ -366,7 +367,7 @@ async def test_garbage_on_the_port_is_400_or_closed_and_no_traceback(
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(data)
     writer.write_eof()
-    async with asyncio.timeout(5):
+    async with patiently(5):
         answer = await reader.read()
     assert not answer or answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400")), answer[:80]
     writer.close()

@@ -15,6 +15,7 @@ from bridge.web.fast_path.connection import HttpConnection
 from bridge.web.sse.stream import SseStream
 from bridge.web.transport_sink import TransportSink
 from clients import QUERY, SseClient
+from patience import patiently
 from raw_client import HEALTH_REQUEST, STREAM_REQUEST, RawClient, all_freed
 from scripted_tier import update
 
@@ -127,7 +128,7 @@ async def test_the_next_request_of_a_client_that_lags_goes_to_aiohttp_with_what_
     call.send(update("a", 0, version=2, row=b'{"n":"%b"}' % (b"x" * 3_000_000)))
     client.send(HEALTH_REQUEST)
     call.end()
-    async with asyncio.timeout(5):
+    async with patiently(5):
         while not bridge._listeners.all[0]._runner.server.connections:
             await asyncio.sleep(0.01)
         [connection] = bridge._listeners.all[0]._runner.server.connections
@@ -220,7 +221,7 @@ async def test_a_client_that_leaves_before_the_answer_leaves_nothing(start_bridg
         client.send(STREAM_REQUEST)
         call = await tier.next_call()
         getattr(client.writer.transport, leave)()
-        async with asyncio.timeout(5):
+        async with patiently(5):
             await call.over.wait()
         assert bridge._admission.open == 0
         assert not bridge.context.clients
@@ -256,7 +257,7 @@ async def test_a_client_that_leaves_as_the_tier_starts_leaves_nothing(
     [tell] = bridge.context.clients
     tell.__self__._sink.abort()
     subscription.on_started()
-    async with asyncio.timeout(5):
+    async with patiently(5):
         await call.over.wait()
     assert bridge._admission.open == 0
     assert all(timer.stopped for _, _, timer in bridge.context.idle_timers._due)
@@ -297,7 +298,7 @@ async def test_a_connection_on_which_nothing_comes_is_closed(start_bridge, tier,
     await streaming.until(b'"agg_id":"a"')
     for _ in range(2):
         silent = await wire(bridge)
-        async with asyncio.timeout(2):
+        async with patiently(2):
             assert await silent.reader.read() == b""
     assert bridge._listeners.connections == 1
     assert not streaming.reader.at_eof()
@@ -314,7 +315,7 @@ async def test_a_stream_that_is_over_leaves_its_connection_open_for_as_long(
     call.end()
     await client.until(b"0\r\n\r\n")
     assert not client.reader.at_eof()
-    async with asyncio.timeout(2):
+    async with patiently(2):
         assert await client.reader.read() == b""
 
 
@@ -325,7 +326,7 @@ async def test_draining_ends_the_connection_with_the_stream(start_bridge, tier, 
     client.send(STREAM_REQUEST)
     await client.until(b'"agg_id":"a"')
     await bridge.drain()
-    async with asyncio.timeout(2):
+    async with patiently(2):
         assert (await client.reader.read()).endswith(b"0\r\n\r\n")
 
 
@@ -358,7 +359,7 @@ async def test_no_direct_send_goes_to_a_lost_connection_whose_descriptor_is_reus
         raw = client.writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.writer.transport.abort()
-        async with asyncio.timeout(5):
+        async with patiently(5):
             while bridge._admission.open:
                 await asyncio.sleep(0)
         assert viewer.lockstep is None

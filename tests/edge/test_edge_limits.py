@@ -10,6 +10,7 @@ import pytest
 from limit_clients import WAYS, Ways, query
 
 from ops_support import samples
+from patience import patient
 from waiting import until
 
 REFUSED = {
@@ -107,7 +108,7 @@ async def test_subscriptions_on_one_socket(start_bridge, http, ways):
         assert await clients.subscribe(socket, name, query()) == "served"
     assert await clients.subscribe(socket, "d", query()) == 429
     await socket.send_str(json.dumps({"action": "unsubscribe", "sub": "a"}))
-    assert json.loads((await socket.receive(timeout=5)).data)["type"] == "ended"
+    assert json.loads((await socket.receive(timeout=patient(5))).data)["type"] == "ended"
     assert await clients.subscribe(socket, "d", query()) == "served"
     assert await limited(http, bridge, "subscriptions_per_socket") == 1
     await socket.close()
@@ -212,7 +213,7 @@ async def test_a_window_may_move_where_its_client_has_no_query_to_spare(start_br
     socket = await http.ws_connect(f"{bridge.base}/ws", protocols=["livequery.v1"], headers=two)
     assert await clients.subscribe(socket, "s", query()) == "served"
     await socket.send_str(json.dumps({"action": "reanchor", "sub": "s", "limit": 2}))
-    while (told := json.loads((await socket.receive(timeout=5)).data))["type"] != "ready":
+    while (told := json.loads((await socket.receive(timeout=patient(5))).data))["type"] != "ready":
         assert told["type"] != "error", told
     assert await clients.subscribe(socket, "t", query()) == 429, "it has one, and no other"
     await socket.close()
@@ -254,11 +255,11 @@ async def test_commands_beyond_the_rate_wait(start_bridge, http):
     for _ in range(16):
         await socket.send_str('{"action":"ping"}')
     for _ in range(16):
-        assert "pong" in (await socket.receive(timeout=5)).data
+        assert "pong" in (await socket.receive(timeout=patient(5))).data
     assert await limited(http, bridge, "commands") == 0
     began = asyncio.get_running_loop().time()
     await socket.send_str('{"action":"ping"}')
-    assert "pong" in (await socket.receive(timeout=5)).data
+    assert "pong" in (await socket.receive(timeout=patient(5))).data
     assert await limited(http, bridge, "commands") == 1
     assert asyncio.get_running_loop().time() - began > 0.5
     await socket.close()
@@ -302,7 +303,7 @@ async def test_a_reanchor_may_not_ask_for_more_either(start_bridge, http, ways):
     clients = ways(bridge)
     assert await clients.subscribe(socket, "s", query(limit=5)) == "served"
     await socket.send_str(json.dumps({"action": "reanchor", "sub": "s", "limit": 6}))
-    told = json.loads((await socket.receive(timeout=5)).data)
+    told = json.loads((await socket.receive(timeout=patient(5))).data)
     assert (told["type"], told["status"], told["field"]) == ("error", 400, "limit")
     await socket.close()
 

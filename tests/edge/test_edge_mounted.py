@@ -12,6 +12,7 @@ from bridge.embed import BRIDGE, mount
 from clients import SseClient
 from examples.mounted import build
 from livetier.server import TierOptions, start_tier
+from patience import patient, patiently
 
 QUERY = {"entity": "flights", "sort": [{"column": "est_dep"}], "limit": 3}
 
@@ -25,7 +26,7 @@ async def running(app):
     try:
         yield "http://{}:{}".format(*runner.addresses[0][:2])
     finally:
-        async with asyncio.timeout(10):
+        async with patiently(10):
             await runner.cleanup()
 
 
@@ -43,7 +44,7 @@ async def mounted():
 
 
 async def none_open(bridge):
-    async with asyncio.timeout(5):
+    async with patiently(5):
         while bridge.context.admission.open:
             await asyncio.sleep(0.01)
 
@@ -68,7 +69,7 @@ async def test_a_websocket_is_served_below_the_prefix(mounted, http, protocols):
     async with http.ws_connect(url + "/live/ws", protocols=protocols) as ws:
         assert ws.protocol == (protocols[0] if protocols else None)
         await ws.send_str(json.dumps({"action": "subscribe", "sub": "s", "query": QUERY}))
-        first = await ws.receive_json(timeout=5)
+        first = await ws.receive_json(timeout=patient(5))
         assert first["sub"] == "s" if protocols else first["op"] == "reset"
     await none_open(bridge)
 
@@ -93,7 +94,7 @@ async def test_the_applications_shutdown_drains_and_closes_the_bridge(http):
     async with running(app) as url:
         ws = await http.ws_connect(url + "/live/ws")
         await ws.send_str(json.dumps({"action": "subscribe", "query": QUERY}))
-        assert (await ws.receive_json(timeout=5))["op"] == "reset"
+        assert (await ws.receive_json(timeout=patient(5)))["op"] == "reset"
         assert b"livequery_bridge_" in bridge_app[BRIDGE].metrics.exposition()
         assert await bridge_app[BRIDGE].unready_reasons() == []
         codes = asyncio.create_task(closed(ws))
@@ -143,7 +144,7 @@ async def test_window_and_schema_are_served_below_the_prefix(mounted, http, monk
     assert set(window["rows"][0]["row"]) == {column["name"] for column in flights["columns"]}
     wrapped = {"query": QUERY, "since": window["pos"]}
     waiting = asyncio.create_task(http.post(url + "/live/window?wait=60", json=wrapped))
-    async with asyncio.timeout(5):
+    async with patiently(5):
         while not bridge.context.admission.open:
             await asyncio.sleep(0.01)
     waiting.cancel()

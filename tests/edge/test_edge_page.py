@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from patience import patiently
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic")
 
@@ -36,7 +38,7 @@ WATCH = """
 
 async def until(page, expression, within=60):
     """Wait for the page to agree; wait_for_function would need eval, which its policy forbids."""
-    async with asyncio.timeout(within):
+    async with patiently(within):
         while not await page.evaluate(expression):
             await asyncio.sleep(0.05)
 
@@ -47,7 +49,7 @@ async def demo():
         *(sys.executable, "-m", "bridge", "demo", "--listen", "127.0.0.1:0", "--speed", "1200"),
         stdout=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(30):
+    async with patiently(30):
         line = (await process.stdout.readline()).decode()
     yield line.removeprefix("listening on ").strip()
     process.terminate()

@@ -14,6 +14,7 @@ import grpc
 import pytest
 
 from clients import QUERY, SseClient
+from patience import patient, patiently
 
 PROGRAM = (sys.executable, "-m", "bridge")
 BOARD = {
@@ -31,7 +32,7 @@ class Program:
         self.process = process
 
     async def heartbeat_timeout(self):
-        async with asyncio.timeout(30):
+        async with patiently(30):
             line = (await self.process.stdout.readline()).decode()
         match = re.fullmatch(r"listening on (\S+)\n", line)
         assert match, (line, (await self.process.stderr.read()).decode())
@@ -41,7 +42,7 @@ class Program:
         """Signal it; returns (exit code, seconds it took, rest of stdout, stderr)."""
         began = time.monotonic()
         self.process.send_signal(number)
-        async with asyncio.timeout(20):
+        async with patiently(20):
             out, err = await self.process.communicate()
         return self.process.returncode, time.monotonic() - began, out.decode(), err.decode()
 
@@ -72,7 +73,7 @@ async def run():
 async def words(run, *arguments, environ=None):
     """Run to the end; returns (exit code, stdout, stderr)."""
     program = await run(*arguments, environ=environ)
-    async with asyncio.timeout(20):
+    async with patiently(20):
         out, err = await program.process.communicate()
     return program.process.returncode, out.decode(), err.decode()
 
@@ -93,11 +94,11 @@ async def test_demo_serves_live_rows_and_leaves_nothing_running(run, http):
     assert (await client.frame(within=15))["stream_id"]
     async with http.ws_connect(url + "/api/v1/live/ws") as ws:
         await ws.send_str(json.dumps({"action": "subscribe", "query": BOARD}))
-        assert json.loads((await ws.receive(timeout=5)).data)["op"] == "reset"
+        assert json.loads((await ws.receive(timeout=patient(5))).data)["op"] == "reset"
         code, took, out, err = await demo.stop()
         assert (code, out) == (0, "")
-        assert took < 5
-        while (message := await ws.receive(timeout=5)).type is aiohttp.WSMsgType.TEXT:
+        assert took < patient(5)
+        while (message := await ws.receive(timeout=patient(5))).type is aiohttp.WSMsgType.TEXT:
             pass
         assert message.data == 1001 or ws.close_code == 1001
     assert "Traceback" not in err
@@ -109,18 +110,18 @@ async def test_serve_drains_on_sigterm_and_tells_readiness(run, tier, http):
     tier.rows = ["a"]
     serve = await run("serve", "--upstream", tier.address, "--listen", "127.0.0.1:0")
     url = await serve.heartbeat_timeout()
-    async with asyncio.timeout(10):
+    async with patiently(10):
         while (await http.get(url + "/readyz")).status != 200:
             await asyncio.sleep(0.05)
     client = SseClient(await http.post(url + "/api/v1/live", data=json.dumps(QUERY)))
     assert (await client.frame())["op"] == "reset"
     code, took, _, err = await serve.stop()
     assert code == 0
-    assert took < 5
+    assert took < patient(5)
     assert "Traceback" not in err
     assert (await client.frame())["op"] == "enter"
     assert await client.event() is None, "the stream ended properly"
-    async with asyncio.timeout(3):
+    async with patiently(3):
         while tier.open:
             await asyncio.sleep(0.01)
 
@@ -130,7 +131,7 @@ async def test_tier_stops_on_sigterm(run):
     await tier.heartbeat_timeout()
     code, took, _, err = await tier.stop()
     assert code == 0
-    assert took < 5
+    assert took < patient(5)
     assert "Traceback" not in err
 
 
@@ -139,7 +140,7 @@ async def test_the_tiers_child_ends_when_the_demo_is_killed(run):
     await demo.heartbeat_timeout()
     [child] = children_of(demo.process.pid)
     demo.process.kill()
-    async with asyncio.timeout(5):
+    async with patiently(5):
         while os.path.exists(f"/proc/{child}"):
             await asyncio.sleep(0.05)
 
@@ -256,7 +257,7 @@ async def test_a_second_process_sends_a_returning_client_only_what_it_lacks(run,
     async def told(url, **more):
         async with http.ws_connect(url + "/api/v1/live/ws", protocols=["livequery.v1"]) as ws:
             await ws.send_json({"action": "subscribe", "sub": "s", "query": QUERY, **more})
-            return [json.loads((await ws.receive(timeout=10)).data) for _ in range(2)]
+            return [json.loads((await ws.receive(timeout=patient(10))).data) for _ in range(2)]
 
     frames, ready = await told(urls[0])
     assert ready["resumed"] == "snapshot"

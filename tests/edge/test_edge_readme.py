@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from patience import patiently
 from scripted_tier import enter
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -30,7 +31,7 @@ def snippet(transport):
 
 
 async def shows(page, ids):
-    async with asyncio.timeout(20):
+    async with patiently(20):
         while await page.evaluate("rows.map((row) => row.agg_id).join('')") != ids:
             await asyncio.sleep(0.05)
 

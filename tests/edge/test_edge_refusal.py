@@ -10,6 +10,7 @@ import pytest
 from bridge.core.errors import FAILURES, Failed, Kind
 from bridge.web.fast_path.connection import HttpConnection
 from clients import QUERY
+from patience import patiently
 from raw_client import HEALTH_REQUEST, STREAM_REQUEST, UPGRADE_REQUEST, RawClient
 
 BODY = json.dumps(QUERY).encode()
@@ -39,7 +40,7 @@ async def answer(bridge, data, cut=0, timeout=5):
             client.send(data[:cut])
             await asyncio.sleep(0.02)
         client.send(data[cut:])
-        async with asyncio.timeout(timeout):
+        async with patiently(timeout):
             head = b"HTTP/1.1 100 "
             while head.startswith(b"HTTP/1.1 100 "):
                 head = await client.reader.readuntil(b"\r\n\r\n")
@@ -127,7 +128,7 @@ async def test_a_refused_connection_is_closed_where_its_client_wants_it(start_br
     bridge = await start_bridge()
     client = await wire(bridge)
     client.send(b"GET /api/v1/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-    async with asyncio.timeout(5):
+    async with patiently(5):
         assert (await client.reader.read()).startswith(b"HTTP/1.1 400 ")
 
 

@@ -5,6 +5,7 @@ import struct
 
 import pytest
 
+from patience import patiently
 from raw_client import UPGRADE, RawClient, all_released
 from websocket_cases import cases, read_answer
 
@@ -29,7 +30,7 @@ async def answers_to(bridge, data, cut, piece):
             client.send(data[at : at + (piece or len(data))])
             if piece:
                 await asyncio.sleep(0)
-        async with asyncio.timeout(20):
+        async with patiently(20):
             while not heard or not isinstance(heard[-1], int):
                 first, size = await client.reader.readexactly(2)
                 if size == 126:

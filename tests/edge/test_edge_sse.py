@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from clients import QUERY, SseClient, parse_sse
+from patience import patiently
 from raw_client import BOTH_WAYS, STREAM_REQUEST
 from scripted_tier import enter, leave, reset, update
 
@@ -218,7 +219,7 @@ async def test_a_client_that_leaves_releases_the_upstream_call(start_bridge, tie
     call = await tier.next_call()
     call.start()
     (await asking).close()
-    async with asyncio.timeout(3):
+    async with patiently(3):
         await call.over.wait()
 
 
@@ -229,7 +230,7 @@ async def test_a_client_that_leaves_while_waiting_releases_the_upstream_call(
     asking = asyncio.create_task(post(http, bridge.base))
     call = await tier.next_call()
     asking.cancel()
-    async with asyncio.timeout(3):
+    async with patiently(3):
         await call.over.wait()
 
 

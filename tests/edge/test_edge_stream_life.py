@@ -9,6 +9,7 @@ from limit_clients import ODD
 from bridge.web.stream_slot import LIFE_SPREAD
 from clients import QUERY, SseClient
 from ops_support import samples
+from patience import patient
 from scripted_tier import update
 
 BOTH = pytest.mark.parametrize("headers", [{}, ODD], ids=["fast path", "aiohttp"])
@@ -36,7 +37,7 @@ async def test_v1_is_told_to_come_back_and_resumes_without_a_gap(short, http, ti
         return socket
 
     socket, told = await connect(), []
-    while (message := await socket.receive(timeout=5)).type is aiohttp.WSMsgType.TEXT:
+    while (message := await socket.receive(timeout=patient(5))).type is aiohttp.WSMsgType.TEXT:
         told.append(json.loads(message.data))
     assert socket.close_code == 1001
     assert told[-1]["type"] == "drain"
@@ -45,7 +46,9 @@ async def test_v1_is_told_to_come_back_and_resumes_without_a_gap(short, http, ti
     [call] = tier.open.values()
     call.send(update("a", 0, version=2, stream_id="2-0"))
     socket = await connect(resume=position)
-    [frames, ready] = [json.loads((await socket.receive(timeout=5)).data) for _ in range(2)]
+    [frames, ready] = [
+        json.loads((await socket.receive(timeout=patient(5))).data) for _ in range(2)
+    ]
     if ready["type"] == "frames":
         frames, ready = ready, frames
     assert ready["resumed"] == "replay"
@@ -58,7 +61,7 @@ async def test_v1_is_told_to_come_back_and_resumes_without_a_gap(short, http, ti
 async def test_core_sockets_close_1001(short, http, headers):
     socket = await http.ws_connect(f"{short.base}/ws", headers=headers)
     await socket.send_str(json.dumps({"action": "subscribe", "query": QUERY}))
-    while (await socket.receive(timeout=5)).type is aiohttp.WSMsgType.TEXT:
+    while (await socket.receive(timeout=patient(5))).type is aiohttp.WSMsgType.TEXT:
         pass
     assert socket.close_code == 1001
 

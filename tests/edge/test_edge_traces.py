@@ -13,6 +13,7 @@ import pytest
 from clients import SseClient
 from core_oracles import IdClient, SpliceClient
 from livequery.v1 import livequery_pb2 as pb
+from patience import patiently
 from scripted_tier import value
 
 TRACES = Path(__file__).parents[1] / "vectors" / "engine_traces.jsonl"
@@ -103,7 +104,7 @@ def digest(rows):
 
 async def all_show(clients, window):
     try:
-        async with asyncio.timeout(5):
+        async with patiently(5):
             while any(client.shows() != window for client in clients):
                 await asyncio.sleep(0.001)
     except TimeoutError:

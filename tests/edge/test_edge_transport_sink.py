@@ -3,6 +3,7 @@
 import asyncio
 
 from bridge.web.transport_sink import TransportSink
+from patience import patiently
 
 
 async def test_held_bytes_released_alone_leave_a_transport_that_can_close():
@@ -16,7 +17,7 @@ async def test_held_bytes_released_alone_leave_a_transport_that_can_close():
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        async with asyncio.timeout(10):
+        async with patiently(10):
             assert await reader.read() == b"held"
         writer.close()
         await writer.wait_closed()

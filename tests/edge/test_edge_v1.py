@@ -13,6 +13,7 @@ import pytest
 from clients import QUERY, SseClient
 from core_oracles import IdClient, SpliceClient
 from livequery.v1 import livequery_pb2 as pb
+from patience import patient, patiently
 from scripted_tier import Refusal, enter, leave, update
 
 ANY = {"entity": "flights", "limit": 3}
@@ -209,7 +210,7 @@ async def test_text_that_is_no_json_closes_4500(start_bridge, connect, text):
     bridge = await start_bridge()
     client = await connect(bridge)
     await client.ws.send_str(text)
-    message = await client.ws.receive(timeout=5)
+    message = await client.ws.receive(timeout=patient(5))
     assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 4500)
 
 
@@ -483,7 +484,7 @@ async def test_authenticate_forwards_its_token(start_bridge, tier, connect):
     await client.say(action="authenticate", token="t1")
     await client.until("authenticated")
     await client.say(action="authenticate", token="someone else")
-    message = await client.ws.receive(timeout=5)
+    message = await client.ws.receive(timeout=patient(5))
     assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 4001)
 
 
@@ -536,10 +537,10 @@ async def test_a_drain_is_announced_then_the_socket_closes_1001(start_bridge, ti
     draining = asyncio.create_task(bridge.drain())
     told = await client.until("drain")
     assert told["reconnect_after_ms"] > 0
-    message = await client.ws.receive(timeout=5)
+    message = await client.ws.receive(timeout=patient(5))
     assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1001)
     await client.ws.close()
-    async with asyncio.timeout(2):
+    async with patiently(2):
         await draining
 
 

@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from clients import QUERY, SseClient
+from patience import patiently
 from scripted_tier import enter, leave, reset, update
 from waiting import until
 
@@ -121,6 +122,7 @@ async def test_a_thousand_first_loads_at_once_are_one_subscribe(start_bridge, ti
     bridge = await start_bridge(max_connections_per_ip="0")
     asking = [asyncio.create_task(get(http, bridge)) for _ in range(1000)]
     call = await tier.next_call()
+    await until(lambda: bridge._admission.open == 1000, within=30)  # all of them wait for it
     call.start()
     call.snapshot("a", "b")
     texts = {await response.read() for response in await asyncio.gather(*asking)}
@@ -149,7 +151,7 @@ async def test_the_subscription_is_kept_through_the_linger_and_then_let_go(
     first = await body(await get(http, bridge))
     call = the_call(tier)
     assert await body(await get(http, bridge)) == first
-    async with asyncio.timeout(5):
+    async with patiently(5):
         await call.over.wait()
     assert tier.opened == 1
 
@@ -326,7 +328,7 @@ async def test_a_wait_for_what_has_happened_already_does_not_wait(bridge, tier, 
     pos = (await body(await get(http, bridge)))["pos"]
     the_call(tier).send(update("a", 0, version=7, stream_id="1-0"))
     await shows(http, bridge, ("a", 7), ("b", 1))
-    async with asyncio.timeout(10):
+    async with patiently(10):
         assert (await body(await get(http, bridge, since=pos, wait="60")))["resumed"] == "replay"
         tags = {"If-None-Match": f'"{pos}"'}
         assert "rows" in await body(await get(http, bridge, wait="60", headers=tags))

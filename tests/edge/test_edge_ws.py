@@ -1,6 +1,5 @@
 """Core over WebSocket, on real sockets before a real gRPC server (docs/wire.md §4)."""
 
-import asyncio
 import json
 
 import aiohttp
@@ -9,6 +8,7 @@ import pytest
 
 from clients import QUERY
 from livequery.v1 import livequery_pb2 as pb
+from patience import patient, patiently
 from scripted_tier import Refusal, enter, leave, reset, update
 
 SUBSCRIBE = json.dumps({"action": "subscribe", "query": QUERY})
@@ -26,7 +26,7 @@ class Socket:
     async def frames(self, count):
         frames = []
         for _ in range(count):
-            message = await self.ws.receive(timeout=5)
+            message = await self.ws.receive(timeout=patient(5))
             assert message.type is aiohttp.WSMsgType.TEXT, message
             frames.append(json.loads(message.data))
         return frames
@@ -74,7 +74,7 @@ async def test_both_transports_see_the_same_frames(start_bridge, tier, connect, 
     bridge = await start_bridge()
     tier.rows = ["a", "b"]
     socket = await connect(bridge)
-    messages = [(await socket.ws.receive(timeout=5)).data for _ in range(3)]
+    messages = [(await socket.ws.receive(timeout=patient(5))).data for _ in range(3)]
     response = await http.post(bridge.base, data=json.dumps(QUERY))
     lines = []
     while len(lines) < 3:
@@ -112,7 +112,7 @@ async def test_unsubscribe_closes_1000_and_releases_the_call(start_bridge, tier,
     await socket.frames(2)
     await socket.say(action="unsubscribe")
     assert (await socket.closed())[0] == 1000
-    async with asyncio.timeout(3):
+    async with patiently(3):
         await call.over.wait()
 
 
@@ -124,7 +124,7 @@ async def test_an_aborted_connection_releases_the_call(start_bridge, tier, conne
     call.snapshot("a")
     await socket.frames(2)
     socket.ws._response.connection.transport.abort()
-    async with asyncio.timeout(3):
+    async with patiently(3):
         await call.over.wait()
 
 
@@ -214,7 +214,7 @@ async def test_no_pong_closes_4002(start_bridge, tier, http):
     ws = await http.ws_connect(bridge.base + "/ws", autoclose=False, autoping=False)
     await ws.send_str(SUBSCRIBE)
     kinds = []
-    while (message := await ws.receive(timeout=5)).type is not aiohttp.WSMsgType.CLOSE:
+    while (message := await ws.receive(timeout=patient(5))).type is not aiohttp.WSMsgType.CLOSE:
         kinds.append(message.type)
     assert aiohttp.WSMsgType.PING in kinds
     assert message.data == 4002
@@ -222,12 +222,12 @@ async def test_no_pong_closes_4002(start_bridge, tier, http):
 
 
 async def test_pongs_keep_a_socket_open(start_bridge, tier, connect):
-    bridge = await start_bridge(ping_interval="100ms")
+    bridge = await start_bridge(ping_interval=f"{patient(100):.0f}ms")
     tier.rows = ["a"]
     socket = await connect(bridge, autoping=False)
     await socket.frames(2)
     for _ in range(6):
-        message = await socket.ws.receive(timeout=5)
+        message = await socket.ws.receive(timeout=patient(5))
         assert message.type is aiohttp.WSMsgType.PING
         await socket.ws.pong(message.data)
     await socket.say(action="unsubscribe")
@@ -238,7 +238,7 @@ async def test_a_clients_ping_is_answered(start_bridge, tier, connect):
     bridge = await start_bridge()
     socket = await connect(bridge, None, autoping=False)
     await socket.ws.ping(b"hello")
-    message = await socket.ws.receive(timeout=5)
+    message = await socket.ws.receive(timeout=patient(5))
     assert (message.type, message.data) == (aiohttp.WSMsgType.PONG, b"hello")
 
 
@@ -313,7 +313,7 @@ async def test_a_tier_without_reanchor_is_subscribed_anew_at_the_new_anchor(
     again.start()
     again.snapshot("d")
     assert [f.get("agg_id") for f in await socket.frames(2)] == [None, "d"]
-    async with asyncio.timeout(3):
+    async with patiently(3):
         await call.over.wait()
 
 
@@ -351,7 +351,7 @@ async def test_a_newer_reanchor_replaces_one_under_way(start_bridge, tier, conne
     wanted.start()
     wanted.snapshot("w")
     assert [f.get("agg_id") for f in await socket.frames(2)] == [None, "w"]
-    async with asyncio.timeout(3):
+    async with patiently(3):
         await abandoned.over.wait()
         await call.over.wait()
 

@@ -14,6 +14,7 @@ from bridge.web.ws.core_session import CoreSession
 from bridge.web.ws.message_reader import MessageReader
 from clients import QUERY
 from house_fixtures import authority  # noqa: F401 - a fixture
+from patience import patiently
 from raw_client import (
     BOTH_WAYS,
     CLOSE,
@@ -44,7 +45,7 @@ async def test_a_close_frame_is_answered_and_nothing_follows_it(start_bridge, ti
     call.send(update("a", 0, version=2))
     said = await read_rest(client)
     assert said[-4:] == bytes([CLOSE, 2]) + struct.pack(">H", 1000)
-    async with asyncio.timeout(5):
+    async with patiently(5):
         await call.over.wait()
     await all_released(bridge)
 
@@ -84,14 +85,14 @@ async def test_a_client_that_leaves_during_a_reanchor_leaves_nothing(start_bridg
     call = await subscribe_client(client, tier, cut)
     tier.reanchored = lambda *_: asyncio.sleep(60)
     client.send(message(b'{"action":"reanchor","limit":2}'))
-    async with asyncio.timeout(5):
+    async with patiently(5):
         while not tier.reanchors:
             await asyncio.sleep(0.01)
     client.send(CLOSE_FRAME)
     await asyncio.sleep(0)
     client.writer.transport.abort()
     await all_released(bridge)
-    async with asyncio.timeout(5):
+    async with patiently(5):
         await call.over.wait()
     assert not bridge._hub.subscriptions
 
@@ -119,7 +120,7 @@ async def test_a_client_that_leaves_without_a_close_frame_leaves_nothing(
     client = await wire(bridge)
     call = await subscribe_client(client, tier)
     getattr(client.writer.transport, leave)()
-    async with asyncio.timeout(5):
+    async with patiently(5):
         await call.over.wait()
     await all_released(bridge)
 
@@ -132,7 +133,7 @@ async def test_commands_of_a_client_that_left_are_not_handled(start_bridge, tier
     client.send(message(b'{"action":"nothing"}') * 900)
     await asyncio.sleep(0.05)
     client.writer.transport.abort()
-    async with asyncio.timeout(2):
+    async with patiently(2):
         await all_released(bridge)
 
 
@@ -186,7 +187,7 @@ async def test_a_client_that_takes_nothing_and_closes_is_dropped(
     await stalled(client, tier)
     await asyncio.sleep(0.1)
     client.send(said)
-    async with asyncio.timeout(2):
+    async with patiently(2):
         await all_released(bridge)
 
 
@@ -246,7 +247,7 @@ async def test_a_socket_after_a_stream_to_a_client_that_lags(start_bridge, tier,
     call.send(update("a", 0, version=2, row=b'{"n":"%b"}' % (b"x" * 4_000_000)))
     client.send(UPGRADE_REQUEST)
     call.end()
-    async with asyncio.timeout(5):
+    async with patiently(5):
         while not isinstance(
             next(iter(bridge._listeners.all[0]._fast_path.registry._connections)),
             WebSocketConnection,
@@ -256,7 +257,7 @@ async def test_a_socket_after_a_stream_to_a_client_that_lags(start_bridge, tier,
     assert connection.writing_paused
     client.writer.transport.resume_reading()
     seen = b""
-    async with asyncio.timeout(5):
+    async with patiently(5):
         while not seen.endswith(b"\r\n\r\n") or b"101 Switching" not in seen:
             seen = seen[-1000:] + await client.reader.read(64 * 1024)
     assert not connection.writing_paused

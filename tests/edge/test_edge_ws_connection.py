@@ -8,6 +8,7 @@ import struct
 
 import pytest
 
+from patience import patiently
 from raw_client import (
     BINARY,
     BOTH_WAYS,
@@ -94,7 +95,7 @@ async def test_over_a_limit_no_socket_is_opened(start_bridge, tier, wire):
     assert head.startswith("HTTP/1.1 429 ")
     assert json.loads(await second.body(head))["status"] == 429
     first.writer.close()
-    async with asyncio.timeout(5):
+    async with patiently(5):
         while bridge._admission.open:
             await asyncio.sleep(0.01)
     second.send(STREAM_REQUEST)
@@ -230,14 +231,14 @@ async def test_pings_of_a_client_that_takes_nothing_are_answered_by_one_pong(
         client.send(message(b"x" * 125, PING) * 2000)
         await client.writer.drain()
     client.send(message(b"the last", PING))
-    async with asyncio.timeout(5):
+    async with patiently(5):
         while not (lagging := bridge.context.stall_monitor._lagging):
             await asyncio.sleep(0.01)
     [send_buffer] = lagging
     assert send_buffer.unsent() < 64 * 1024
     client.writer.transport.resume_reading()
     tail = b""
-    async with asyncio.timeout(5):
+    async with patiently(5):
         while b"the last" not in tail:
             tail = tail[-10:] + await client.reader.read(64 * 1024)
 

@@ -8,6 +8,7 @@ import struct
 import pytest
 
 from clients import QUERY
+from patience import patiently
 from raw_client import UPGRADE, UPGRADE_REQUEST, RawClient, all_released
 from websocket_cases import CLOSE, FIN, frame
 
@@ -65,7 +66,7 @@ async def end_of(bridge, seed, count):
         client.send(v1 if seed % 3 else UPGRADE_REQUEST)
         await client.head()
         client.send(garbage(seed, count) + frame(CLOSE, b"\x03\xe8"))
-        async with asyncio.timeout(60):
+        async with patiently(60):
             while True:
                 first, size = await client.reader.readexactly(2)
                 if size == 126:
@@ -109,7 +110,7 @@ async def test_garbage_is_answered_with_a_code_and_leaves_nothing(
     }
     assert len(ends) > 3
     await all_released(bridge)
-    async with asyncio.timeout(5):
+    async with patiently(5):
         while bridge._hub.subscriptions or tier.open:
             await asyncio.sleep(0.05)
     assert not [record for record in caplog.records if record.exc_info and record.name != "asyncio"]

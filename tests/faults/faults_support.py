@@ -12,6 +12,7 @@ import pytest
 
 from core_oracles import IdClient, SpliceClient
 from ops_support import free_port
+from patience import patiently
 from queries import query_members
 from scripted_tier import enter, reset, update
 
@@ -78,7 +79,7 @@ class Client(asyncio.Protocol):
 
     async def until(self, check, within=10.0):
         """Wait until a check of this client is true, looking at each thing that comes."""
-        async with asyncio.timeout(within):
+        async with patiently(within):
             while not (found := check(self)):
                 self._news.clear()
                 await self._news.wait()
@@ -89,7 +90,7 @@ class Client(asyncio.Protocol):
         await self.until(lambda _: self.whole and self.ids == list(ids), within)
 
     async def ended(self, within=10.0) -> End:
-        async with asyncio.timeout(within):
+        async with patiently(within):
             return await asyncio.shield(self.closed)
 
     def leave(self):
@@ -387,7 +388,7 @@ class TierProcess:
         self._child = await asyncio.create_subprocess_exec(
             sys.executable, *self._arguments, stdout=asyncio.subprocess.PIPE
         )
-        async with asyncio.timeout(20):
+        async with patiently(20):
             line = await self._child.stdout.readline()
         assert line.startswith(b"listening on"), line
 

@@ -17,6 +17,7 @@ import pytest
 from faults_support import KINDS, TierProcess, least, running
 
 from ops_support import samples
+from patience import patient, promised, strictly
 from scripted_tier import scripted_process
 from waiting import until
 
@@ -103,7 +104,7 @@ class House:
         began = time.monotonic()
         want = [self.data.window(shelf) for shelf in range(self.data.queries)]
         while wrong := [v for v in self.viewers if v.ids != want[v.shelf]]:
-            assert time.monotonic() < began + within, (
+            assert time.monotonic() < began + patient(within), (
                 f"{len(wrong)} of {len(self.viewers)} windows are wrong, such as "
                 f"{wrong[0].shelf}: {wrong[0].ids} is not {want[wrong[0].shelf]}"
             )
@@ -156,10 +157,10 @@ async def test_replicas_killed_for_a_minute_close_nobody_and_every_window_is_exa
 
 @pytest.mark.timeout(60)
 async def test_replicas_killed_close_nobody_and_clients_are_told_the_least(house):
-    await lose_replicas(await house(3, queries=12), rounds=3)
+    await lose_replicas(await house(3, queries=12), rounds=3, at_most=patient)
 
 
-async def lose_replicas(house, rounds):
+async def lose_replicas(house, rounds, at_most=strictly):
     """Kill a replica every two seconds, each started again at once.
 
     Between kills rows change all the time. At the kill the writer holds still; in every other
@@ -187,7 +188,7 @@ async def lose_replicas(house, rounds):
         f"{rounds} kills took {lost:.0f} calls; exact again after "
         f"{sum(recoveries) / rounds:.2f} s on average, {max(recoveries):.2f} s at most"
     )
-    assert max(recoveries) <= RECOVERY
+    assert max(recoveries) <= at_most(RECOVERY)
     assert lost >= rounds, "the kills have bitten"
     for viewer in house.viewers:
         assert not viewer.closed.done()
@@ -217,7 +218,10 @@ async def lose(house, replica, *, change):
     return took
 
 
-async def test_what_changed_while_the_whole_tier_was_away_is_told_as_the_least_there_is(house):
+@promised
+async def test_what_changed_while_the_whole_tier_was_away_is_told_as_the_least_there_is(
+    house, at_most
+):
     """Nobody could see the changes as they came: the difference is the bridge's own."""
     made = await house(1, queries=12)
     before = [(len(v.frames), list(v.by_id.rows)) for v in made.viewers]
@@ -230,7 +234,7 @@ async def test_what_changed_while_the_whole_tier_was_away_is_told_as_the_least_t
     await until(made.held)
     await made.exact()
     print(f"exact {time.monotonic() - back:.2f} s after the tier was back")
-    assert time.monotonic() - back < 5
+    assert time.monotonic() - back < at_most(5)
     for viewer, (frames, rows) in zip(made.viewers, before, strict=True):
         await viewer.until(lambda v, n=frames: len(v.frames) > n)
         told = [frame["op"] for frame in viewer.frames[frames:]]
@@ -239,7 +243,8 @@ async def test_what_changed_while_the_whole_tier_was_away_is_told_as_the_least_t
         assert not viewer.closed.done()
 
 
-async def test_a_killed_tier_is_noticed_at_once(house):
+@promised
+async def test_a_killed_tier_is_noticed_at_once(house, at_most):
     made = await house(1, queries=1)
     named = next(v for v in made.viewers if v.kind == "ws/v1")
     began = time.monotonic()
@@ -247,13 +252,13 @@ async def test_a_killed_tier_is_noticed_at_once(house):
     await named.until(lambda c: c.told("stale"))
     took = time.monotonic() - began
     print(f"noticed after {took * 1000:.0f} ms")
-    assert took < 0.5, "0.1 s on a machine that has nothing else to do"
+    assert took < at_most(0.1)
     await made.tiers[0].kill()
     await made.tiers[0].start()
     back = time.monotonic()
     await named.until(lambda c: c.told("live"))
     print(f"live {time.monotonic() - back:.2f} s after it was back")
-    assert time.monotonic() - back < 5
+    assert time.monotonic() - back < at_most(5)
 
 
 # ------------------------------------------------------------------ a tier that stands still
@@ -273,14 +278,15 @@ async def newcomers(made, join):
     return slowest
 
 
+@promised
 @pytest.mark.timeout(60)
-async def test_newcomers_do_not_wait_for_a_tier_that_stands_still(house, join):
+async def test_newcomers_do_not_wait_for_a_tier_that_stands_still(house, join, at_most):
     """The first is sent there and on after 2 s; the rest are not sent there."""
     made = await house(2, queries=4)
     made.tiers[0].signal(signal.SIGSTOP)
     began = time.monotonic()
     slowest = await newcomers(made, join)
-    assert 1.9 < slowest < 3, "one was sent there"
+    assert 1.9 < slowest < at_most(3), "one was sent there"
     assert time.monotonic() - began < 2 * slowest, "and only one"
     made.tiers[0].signal(signal.SIGCONT)
 

@@ -11,6 +11,7 @@ import pytest
 from faults_support import KINDS, Client, query
 
 from ops_support import free_port
+from patience import promised
 from scripted_tier import scripted_process
 from waiting import until
 
@@ -47,9 +48,10 @@ OPTIONS = ("--max-connections-per-ip", "0", "--log-level", "warning")
 
 
 @pytest.mark.parametrize("count", [1000, pytest.param(5000, marks=pytest.mark.soak)])
+@promised
 @pytest.mark.timeout(120)
 async def test_at_sigterm_probes_know_at_once_and_every_client_is_told_in_its_own_words(
-    serve, tier, crowd, http, count
+    serve, tier, crowd, http, count, at_most
 ):
     tier.rows = ["a", "b"]
     program = await serve(*OPTIONS)
@@ -65,8 +67,8 @@ async def test_at_sigterm_probes_know_at_once_and_every_client_is_told_in_its_ow
     took = time.monotonic() - began
     ends = [await client.ended() for client in clients]
     print(f"not ready after {seen * 1000:.0f} ms, {count} told, exit {code} after {took:.1f} s")
-    assert seen < 0.3, "0.1 s on a machine that has nothing else to do"
-    assert (code, took < 20) == (0, True)
+    assert seen < at_most(0.1)
+    assert (code, took < at_most(20)) == (0, True)
     assert not any("dropped" in line for line in program.err)
     for client, end in zip(clients, ends, strict=True):
         assert end.proper, client.kind
@@ -183,9 +185,10 @@ async def noting_tier(tmp_path):
         (200, signal.SIGKILL),
     ],
 )
+@promised
 @pytest.mark.timeout(180)
 async def test_a_crowd_with_queries_of_its_own_is_back_after_a_restart_within_the_tiers_cap(
-    run, noting_tier, count, how
+    run, noting_tier, count, how, at_most
 ):
     address, opened_at = noting_tier
     port = free_port()
@@ -220,10 +223,10 @@ async def test_a_crowd_with_queries_of_its_own_is_back_after_a_restart_within_th
             f"{len(opened)}, at most {rate} in a second and {three} in three; "
             f"refusals {dict(refusals.most_common(6))}"
         )
-        assert ready < 4, "2 s on a machine that has nothing else to do"
-        assert took < 30
+        assert ready < at_most(2)
+        assert took < at_most(30)
         # What may begin in three seconds, and a second for a tier that falls behind.
-        assert three <= OPEN_BURST + 4 * OPEN_RATE
+        assert three <= OPEN_BURST + at_most(4) * OPEN_RATE
         for kind, status, retry_after in refusals:
             assert status in (503, 504, 1013), "nobody is told anything but to come back"
             assert (kind, status) != ("sse", 503) or int(retry_after) >= 1

@@ -11,6 +11,7 @@ from faults_support import KINDS, Relay, join_all, query
 
 from fabriq_tier import ENTER, HEAD, LEAVE, MATCH, MOVE, RESET, UNMATCH, UPDATE, FabriqTier, row
 from ops_support import problem, ready, samples
+from patience import patiently
 from waiting import until
 
 WS = ("ws", "ws/v1")
@@ -142,7 +143,7 @@ async def test_a_reanchor_is_asked_on_the_same_stream(tier, fabriq_bridge, join)
         call.snapshot("a", "b", "c")
         await client.shows("a", "b", "c")
         client.leave()
-        async with asyncio.timeout(5):
+        async with patiently(5):
             await call.over.wait()
     assert tier.opened == len(WS)
 

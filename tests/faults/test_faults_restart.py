@@ -1,6 +1,7 @@
 """The bridge itself is killed: it is ready again at once, and clients are whole soon after."""
 
 import asyncio
+import contextlib
 import signal
 import time
 
@@ -8,6 +9,7 @@ import pytest
 from faults_support import KINDS, Table, answering, query, running
 
 from ops_support import free_port
+from patience import promised
 
 CLIENTS = 40
 
@@ -24,7 +26,10 @@ def start(run, tier):
     return start
 
 
-async def test_after_a_kill_it_is_ready_in_2_s_and_clients_are_whole_in_10(start, tier, join, http):
+@promised
+async def test_after_a_kill_it_is_ready_in_2_s_and_clients_are_whole_in_10(
+    start, tier, join, http, at_most
+):
     table = Table()
     async with answering(tier, table), running(table.keep_changing()):
         program, url = await start()
@@ -36,8 +41,11 @@ async def test_after_a_kill_it_is_ready_in_2_s_and_clients_are_whole_in_10(start
 
         async def come_back(number):
             await first[number].ended()
-            await asyncio.sleep(2 + 2 * number / CLIENTS)  # as `retry:` says
-            client = await come(number)
+            while True:
+                await asyncio.sleep(2 + 2 * number / CLIENTS)  # as `retry:` says
+                with contextlib.suppress(ConnectionError):  # nobody listens yet
+                    client = await come(number)
+                    break
             # And it is live: the next change reaches it.
             await client.until(lambda c: c.frames[-1]["op"] == "update")
             return time.monotonic()
@@ -55,8 +63,8 @@ async def test_after_a_kill_it_is_ready_in_2_s_and_clients_are_whole_in_10(start
         ready = time.monotonic() - killed
         whole = max(await asyncio.gather(*returning)) - killed
     print(f"ready after {ready:.2f} s, all clients whole after {whole:.1f} s")
-    assert ready < 4, "2 s on a machine that has nothing else to do"
-    assert whole < 10
+    assert ready < at_most(2)
+    assert whole < at_most(10)
 
 
 async def test_clients_that_come_while_there_is_no_tier_are_whole_when_it_is_there(

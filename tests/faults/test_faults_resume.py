@@ -9,6 +9,7 @@ from faults_support import KINDS, Relay, answering, join_all, query, running
 from clients import SseClient
 from livequery.v1 import livequery_pb2 as pb
 from ops_support import samples
+from patience import patiently
 from scripted_tier import enter, leave, update
 
 CUTS = 7
@@ -133,7 +134,7 @@ async def test_cuts_in_the_midst_of_changes_lose_none_and_repeat_none(
                 await asyncio.sleep(0.07)
                 opened = keeper.opened
                 relay.cut()
-                async with asyncio.timeout(20):
+                async with patiently(20):
                     while keeper.opened == opened:
                         await asyncio.sleep(0.01)
         for client in clients:

@@ -9,6 +9,7 @@ import pytest
 from faults_support import KINDS, answering, query
 
 from ops_support import samples
+from patience import promised
 from scripted_tier import enter, reset, scripted_process, update
 
 HUGE = b'{"text":"' + b"x" * (5 << 20) + b'"}'
@@ -238,9 +239,10 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("seconds", [4, pytest.param(60, marks=pytest.mark.soak)])
+@promised
 @pytest.mark.timeout(120)
 async def test_a_flood_for_one_query_holds_no_sibling_up_and_fills_no_memory(
-    run, join, http, seconds
+    run, join, http, seconds, at_most
 ):
     async with scripted_process(FLOOD) as (_, address):
         program = await run("serve", "--upstream", address, "--listen", "127.0.0.1:0")
@@ -268,9 +270,9 @@ async def test_a_flood_for_one_query_holds_no_sibling_up_and_fills_no_memory(
             f"p50 {worst[len(worst) // 2] * 1000:.0f} ms, "
             f"p99 {worst[len(worst) * 99 // 100] * 1000:.0f} ms, most {worst[-1] * 1000:.0f} ms"
         )
-        assert rate > 1000, "a flood"
-        assert len(worst) > seconds * 10, "the sibling's changes came all the time"
-        assert worst[-1] < 2
+        assert rate > 1000 / at_most(1), "a flood"
+        assert len(worst) > seconds * 10 / at_most(1), "the sibling's changes came all the time"
+        assert worst[-1] < at_most(2)
         assert most - began < 64 * 2**20
         assert not any(client.closed.done() for client in good)
 

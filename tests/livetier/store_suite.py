@@ -14,6 +14,7 @@ from livequery.v1 import livequery_pb2 as pb
 from livetier.engine.errors import TierError
 from livetier.engine.store import Views
 from livetier.engine.watcher import Watcher
+from patience import patiently
 from reducer import splice
 from tier_client import any_of, leaf, query, shape
 
@@ -182,14 +183,14 @@ class StoreSuite:
         view = await opened(table, query("thing"))
         for key in "ab":
             await table.put(key, "x", 1)
-            async with asyncio.timeout(5):
+            async with patiently(5):
                 await table.store.changed()
             view, changes = await step(table, view)
             assert [change.key for change in changes] == [key]
         waiting = asyncio.create_task(until_changed(table, view))
         await asyncio.sleep(0)
         await table.put("c", "x", 1)
-        async with asyncio.timeout(5):
+        async with patiently(5):
             assert [change.key for change in await waiting] == ["c"]
 
     async def test_a_cancelled_wait_loses_no_commit(self, table):
@@ -199,7 +200,7 @@ class StoreSuite:
         await table.put("a", "x", 1)
         waiting.cancel()
         await asyncio.wait([waiting])
-        async with asyncio.timeout(5):
+        async with patiently(5):
             assert [change.key for change in await until_changed(table, view)] == ["a"]
 
     async def test_after_settle_a_reading_has_every_commit_from_before(self, table):

@@ -11,6 +11,7 @@ from livequery.v1 import livequery_pb2 as pb
 from livequery.v1 import livequery_pb2_grpc
 from livetier.engine import history, parked
 from livetier.engine.history import SentHistory
+from patience import patiently
 from sqlite_support import fill
 from tier_client import query, value
 
@@ -28,7 +29,7 @@ class Stream:
 
     async def read(self, count):
         """Read until so many deltas came, those of the snapshot included."""
-        async with asyncio.timeout(10):
+        async with patiently(10):
             while len(self.deltas) < count:
                 response = await self.call.read()
                 if response.WhichOneof("message") == "started":
@@ -66,7 +67,7 @@ async def subscribe(served):
 
 async def left(tier):
     """Wait until the tier knows that no stream is open."""
-    async with asyncio.timeout(5):
+    async with patiently(5):
         while len(tier.watcher._parked) != len(tier.watcher._subscriptions):
             await asyncio.sleep(0.005)
 
@@ -168,7 +169,7 @@ async def test_a_subscription_is_kept_for_a_while_only(served, subscribe, monkey
     fill(connection, "abc")
     one = await (await subscribe()).read(4)
     one.call.cancel()
-    async with asyncio.timeout(5):
+    async with patiently(5):
         while tier.watcher._subscriptions:
             await asyncio.sleep(0.01)
     assert not tier.watcher._views
@@ -235,7 +236,7 @@ async def test_after_many_losses_the_window_is_the_tables(served, subscribe):
             ))  # fmt: skip
             await tier.settle()
         subscription = tier.watcher.find(stream.started.subscription_id)
-        async with asyncio.timeout(10):
+        async with patiently(10):
             while stream.seq < subscription.seq + subscription._waiting or subscription.reset_due:
                 await stream.read(seen + 1)
                 for delta in stream.deltas[seen:]:

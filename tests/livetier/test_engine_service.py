@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from livequery.v1 import livequery_pb2 as pb
 from livequery.v1 import livequery_pb2_grpc
 from livetier.sqlite import reader
+from patience import patiently
 from sqlite_support import fill
 from tier_client import Live, any_of, leaf, op, query, refusal, shape, value
 
@@ -342,7 +343,7 @@ async def test_a_consumer_that_does_not_read_gets_the_present_window_afresh(serv
             connection.execute("UPDATE thing SET name = ?", (f"{written} {filler}",))
             await tier.settle()
         resets, seq, last = [], 2, None
-        async with asyncio.timeout(20):
+        async with patiently(20):
             while not (resets and last.snapshot_complete):
                 last = (await call.read()).batch
                 assert last.first_seq == seq + 1
@@ -373,7 +374,7 @@ async def test_stopping_ends_every_stream_with_unavailable_in_two_seconds(tiers,
         if reading:
             while not (await call.read()).batch.snapshot_complete:
                 pass
-        async with asyncio.timeout(2):
+        async with patiently(2):
             await tier.stop()
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await to_its_end(call)
@@ -388,7 +389,7 @@ async def test_cancelling_the_call_is_the_unsubscribe(served, monkeypatch):
     async with Live(tier, query("thing")) as live:
         identifier = live.started.subscription_id
         assert tier.watcher.find(identifier) is not None
-    async with asyncio.timeout(5):
+    async with patiently(5):
         await gone.wait()
     assert tier.watcher.find(identifier) is None
 

@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from livetier.server import TierOptions, run_tier, start_tier
+from patience import patiently
 from tier_client import Live, leaf, query
 
 
@@ -10,7 +11,7 @@ async def test_run_tier_tells_its_address_serves_and_returns_when_stopped():
     stop, address = asyncio.Event(), asyncio.get_running_loop().create_future()
     options = TierOptions(start="12:00")
     task = asyncio.create_task(run_tier(options, on_listening=address.set_result, stop=stop))
-    async with asyncio.timeout(10):
+    async with patiently(10):
         host, _, port = (await address).rpartition(":")
         assert host == "127.0.0.1"
         assert int(port) > 0

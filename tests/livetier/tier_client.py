@@ -11,6 +11,7 @@ from grpc_status import rpc_status
 
 from livequery.v1 import livequery_pb2 as pb
 from livequery.v1 import livequery_pb2_grpc
+from patience import patiently
 
 OPS = {
     "eq": pb.OPERATOR_EQ,
@@ -128,7 +129,7 @@ class Live:
         await self.channel.close()
 
     async def until(self, predicate):
-        async with asyncio.timeout(20), self.changed:
+        async with patiently(20), self.changed:
             while not predicate():
                 if self.task.done():
                     self.task.result()

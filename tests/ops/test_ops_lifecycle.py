@@ -14,6 +14,7 @@ import pytest
 from bridge.process.drain import MAX_SPREAD, NOTICE_PERIOD, drain_schedule
 from clients import QUERY, SseClient
 from ops_support import free_port, problem, ready
+from patience import patient, patiently, promised
 from scripted_tier import ScriptedTier
 from waiting import until
 
@@ -64,7 +65,7 @@ async def test_a_signal_ends_the_wait_for_a_tier(run):
     await program.says("waiting for a tier")
     code, took = await program.stop()
     assert code == 0
-    assert took < 5
+    assert took < patient(5)
 
 
 async def test_readiness_says_when_there_are_no_more_connections_to_give(start_bridge, http):
@@ -100,8 +101,9 @@ def test_a_drain_spreads_its_notices_and_leaves_time_to_close():
     assert notice + moments[-1] < 0.2
 
 
+@promised
 async def test_sigterm_is_seen_by_a_probe_at_once_and_few_clients_are_gone_in_two_seconds(
-    serve, http
+    serve, http, at_most
 ):
     program = await serve()
     url = await program.listening()
@@ -121,12 +123,12 @@ async def test_sigterm_is_seen_by_a_probe_at_once_and_few_clients_are_gone_in_tw
     assert refused.status == 503
     assert int(refused.headers["Retry-After"]) >= 1
     async with http.ws_connect(url + "/api/v1/live/ws") as ws:
-        assert (await ws.receive(timeout=5)).data == 1013
+        assert (await ws.receive(timeout=patient(5))).data == 1013
     assert await client.event() is None, "its stream ended properly"
     code, _ = await program.ended()
     assert code == 0
-    assert seen < 0.5
-    assert time.monotonic() - began < 2
+    assert seen < at_most(0.1)
+    assert time.monotonic() - began < at_most(2)
 
 
 async def test_every_client_is_notified_of_a_drain_in_its_own_protocol(serve, http):
@@ -149,11 +151,11 @@ async def test_every_client_is_notified_of_a_drain_in_its_own_protocol(serve, ht
     assert events[-1]["event"] == "drain"
     assert json.loads(events[-1]["data"])["reconnect_after_ms"] > 0
     for ws in (*sockets, idle):
-        while (message := await ws.receive(timeout=5)).type is aiohttp.WSMsgType.TEXT:
+        while (message := await ws.receive(timeout=patient(5))).type is aiohttp.WSMsgType.TEXT:
             pass
         assert ws.close_code == 1001, message
-    assert json.loads((await named.receive(timeout=5)).data)["type"] == "drain"
-    assert (await named.receive(timeout=5)).data == 1001
+    assert json.loads((await named.receive(timeout=patient(5))).data)["type"] == "drain"
+    assert (await named.receive(timeout=patient(5))).data == 1001
     assert (await program.ended())[0] == 0
 
 
@@ -170,7 +172,7 @@ async def test_a_client_that_never_closes_does_not_delay_the_end_of_a_drain(serv
     assert b" 101 " in await reader.readline()
     code, took = await program.stop()
     assert code == 0
-    assert took < 4
+    assert took < patient(4)
     writer.close()
 
 
@@ -184,7 +186,7 @@ async def test_a_second_signal_ends_it_at_once(serve, http):
     program.send()
     code, _ = await program.ended()
     assert code == 0
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < patient(3)
     await ws.close()
 
 
@@ -194,7 +196,7 @@ async def test_nothing_is_left_upstream_after_a_drain(serve, http, tier):
     clients = [await stream(http, url) for _ in range(5)]
     assert tier.open
     assert (await program.stop(signal.SIGINT))[0] == 0
-    async with asyncio.timeout(3):
+    async with patiently(3):
         while tier.open:
             await asyncio.sleep(0.01)
     for client in clients:
@@ -222,7 +224,7 @@ async def test_a_drain_notifies_thousands_of_clients_over_seconds(serve):
         code, _ = await program.ended(within=30)
     assert code == 0
     assert len(ends) == 3000
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < patient(20)
     ends.sort()
     assert ends[-1] - ends[0] > 3, "spread out"
 

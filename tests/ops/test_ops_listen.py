@@ -8,12 +8,13 @@ import ssl
 import pytest
 
 from ops_support import free_port, ready
+from patience import patiently
 
 pytestmark = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="NO IPV6: not tested")
 
 
 async def urls(program):
-    async with asyncio.timeout(30):
+    async with patiently(30):
         line = (await program.process.stdout.readline()).decode()
     match = re.fullmatch(r"listening on (\S+( \S+)*)\n", line)
     assert match, (line, program.err)

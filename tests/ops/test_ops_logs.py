@@ -12,6 +12,7 @@ from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 from bridge.telemetry.limited_handler import LimitedHandler
 from bridge.telemetry.logs import JsonFormatter, TextFormatter, redact
 from clients import QUERY, SseClient
+from patience import patient
 
 
 def record(message, *arguments, fields=None, error=None):
@@ -121,12 +122,12 @@ async def test_a_streams_end_is_one_line_with_the_clients_request_id(serve, http
             await ws.send_json({"action": "subscribe", "sub": sub, "query": QUERY})
         shown = set()
         while shown != {"one", "two"}:  # a stream that was never shown has no line
-            message = json.loads((await ws.receive(timeout=5)).data)
+            message = json.loads((await ws.receive(timeout=patient(5))).data)
             if message["type"] == "ready":
                 shown.add(message["sub"])
         await ws.send_json({"action": "authenticate", "token": "hush-hush"})
         await ws.send_json({"action": "unsubscribe", "sub": "one"})
-        while json.loads((await ws.receive(timeout=5)).data)["type"] != "ended":
+        while json.loads((await ws.receive(timeout=patient(5))).data)["type"] != "ended":
             pass
     await program.says('"ws/v1"', count=2)
     lines = [json.loads(line) for line in program.err if '"ws/v1"' in line]
@@ -191,10 +192,10 @@ async def test_a_cut_stream_is_logged_at_info_and_a_normal_end_is_not(
             call = await tier.next_call()
             call.start()
             call.snapshot("a")
-            await ws.receive(timeout=5)
+            await ws.receive(timeout=patient(5))
             if end == "fail":
                 await ws.send_str("{")
-                while (await ws.receive(timeout=5)).data != 4500:
+                while (await ws.receive(timeout=patient(5))).data != 4500:
                     pass
     told = [r.fields["reason"] for r in caplog.records if r.name == "bridge.streams"]
     assert told == ["failed"]

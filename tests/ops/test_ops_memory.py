@@ -12,6 +12,7 @@ from bridge.process.memory_guard import MemoryGuard
 from bridge.process.memory_usage import NO_LIMIT, MemoryUsage, read_usage
 from clients import QUERY, SseClient
 from ops_support import ready, samples
+from patience import patiently
 from scripted_tier import enter, reset, update
 from waiting import until
 
@@ -138,7 +139,7 @@ async def test_it_checks_as_long_as_there_is_a_limit(monkeypatch):
     monkeypatch.setattr("bridge.process.memory_guard.CHECK_INTERVAL", 0.001)
     levels = iter([MemoryUsage(1, 10), MemoryUsage(9, 10), None])
     guard = MemoryGuard(read=lambda: next(levels), cut=lambda _: 0)
-    async with asyncio.timeout(5):
+    async with patiently(5):
         await guard.run()
     assert guard.short
 
@@ -147,7 +148,7 @@ async def test_near_the_limit_it_checks_more_often(monkeypatch):
     """Clients accepted before the last check take a moment to grow: half a second may be too long."""
     monkeypatch.setattr("bridge.process.memory_guard.CHECK_INTERVAL", 3600)
     levels = iter([MemoryUsage(7, 10), MemoryUsage(6, 10), None])
-    async with asyncio.timeout(5):
+    async with patiently(5):
         await MemoryGuard(read=lambda: next(levels), cut=lambda _: 0).run()
 
 

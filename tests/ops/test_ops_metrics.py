@@ -12,6 +12,7 @@ from bridge.telemetry.merge import merge_expositions
 from bridge.telemetry.metrics import Metrics
 from clients import QUERY, SseClient
 from ops_support import samples
+from patience import patient
 from scripted_tier import update
 from waiting import until
 
@@ -78,7 +79,7 @@ async def test_each_way_a_stream_ends_is_counted_once_under_its_reason(start_bri
         call = await tier.next_call()
         call.start()
         call.snapshot("a")
-        await ws.receive(timeout=5)
+        await ws.receive(timeout=patient(5))
         return ws, call
 
     async def one(reason):
@@ -114,10 +115,10 @@ async def test_refusals_are_counted_by_transport_and_kind(start_bridge, http):
     assert (await http.post(bridge.base, data=too_many)).status == 400
     ws = await socket(http, bridge)
     await ws.send_str('{"action":"dance"}')
-    assert (await ws.receive(timeout=5)).data == 4500
+    assert (await ws.receive(timeout=patient(5))).data == 4500
     v1 = await socket(http, bridge, "livequery.v1")
     await v1.send_str('{"action":"unsubscribe","sub":"nobody"}')
-    assert json.loads((await v1.receive(timeout=5)).data)["status"] == 404
+    assert json.loads((await v1.receive(timeout=patient(5))).data)["status"] == 404
     told = await samples(http, bridge.url)
     assert told['refusals_total{kind="bad_query",transport="http"}'] == 1
     assert told['refusals_total{kind="malformed",transport="ws"}'] == 1

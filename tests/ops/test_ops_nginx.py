@@ -12,6 +12,7 @@ import pytest
 
 from clients import QUERY, SseClient
 from ops_support import free_port
+from patience import patient
 from scripted_tier import update
 from waiting import until
 
@@ -97,7 +98,7 @@ async def test_streams_and_sockets_pass_it_at_once_over_tls(start_bridge, tier, 
         assert (await client.frame())["version"] == 2
         async with http.ws_connect(url + "/ws") as socket:
             await socket.send_str(json.dumps({"action": "subscribe", "query": QUERY}))
-            assert json.loads((await socket.receive(timeout=5)).data)["op"] == "reset"
+            assert json.loads((await socket.receive(timeout=patient(5))).data)["op"] == "reset"
         client.close()
 
 

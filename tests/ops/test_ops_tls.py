@@ -14,6 +14,7 @@ from bridge import app, factories
 from bridge.config.loader import ConfigError, resolve
 from bridge.tls.pem import TlsError
 from clients import QUERY, SseClient
+from patience import patient
 from waiting import until
 
 
@@ -61,7 +62,7 @@ async def test_browsers_are_served_over_https_on_both_transports(secure, authori
     client.close()
     async with http.ws_connect(url + "/api/v1/live/ws", ssl=context, headers=headers) as ws:
         await ws.send_json({"action": "subscribe", "query": QUERY})
-        assert json.loads((await ws.receive(timeout=5)).data)["op"] == "reset"
+        assert json.loads((await ws.receive(timeout=patient(5))).data)["op"] == "reset"
     foreign = {"Origin": "https://evil.example"}
     async with http.post(url + "/api/v1/live", ssl=context, headers=foreign) as response:
         assert response.status == 403

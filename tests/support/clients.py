@@ -1,7 +1,8 @@
 """Clients of both transports that know nothing of the bridge's code."""
 
-import asyncio
 import json
+
+from patience import patiently
 
 QUERY = {"entity": "flights", "sort": [{"column": "est_dep"}], "limit": 3}
 
@@ -36,7 +37,7 @@ class SseClient:
 
     async def event(self, within=5.0):
         """The next block, whatever it is; None at the end of the stream."""
-        async with asyncio.timeout(within):
+        async with patiently(within):
             while not self.events:
                 data = await self.response.content.readany()
                 if not data:

@@ -6,6 +6,8 @@ import json
 
 import grpc
 
+from patience import patiently
+
 HEAD = object()
 """The cursor of a reanchor to the head: none."""
 _END = object()
@@ -110,7 +112,7 @@ class FabriqStream:
         self.out.put_nowait((code, text))
 
     async def reanchored(self):
-        async with asyncio.timeout(5):
+        async with patiently(5):
             return await self.reanchors.get()
 
     async def read_more(self, requests):
@@ -147,7 +149,7 @@ class FabriqTier(grpc.GenericRpcHandler):
         await self._server.stop(0)
 
     async def next_call(self) -> FabriqStream:
-        async with asyncio.timeout(5):
+        async with patiently(5):
             return await self.calls.get()
 
     def service(self, handler_call_details):

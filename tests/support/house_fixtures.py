@@ -12,6 +12,7 @@ import pytest
 from bridge.app import Bridge
 from bridge.config.loader import resolve
 from ops_support import Authority, Program
+from patience import patiently
 
 PROGRAM = (sys.executable, "-m", "bridge")
 
@@ -96,7 +97,7 @@ async def no_leaked_tasks():
     """Every task that a test's work began is over when the test is."""
     before = asyncio.all_tasks()
     yield
-    async with asyncio.timeout(5):
+    async with patiently(5):
         while leaked := {task for task in asyncio.all_tasks() - before if not _is_library(task)} - {
             asyncio.current_task()
         }:

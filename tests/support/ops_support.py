@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from patience import patiently
 from waiting import until
 
 
@@ -32,7 +33,7 @@ class Program:
             self._news.set()
 
     async def listening(self, within=30):
-        async with asyncio.timeout(within):
+        async with patiently(within):
             line = (await self.process.stdout.readline()).decode()
         match = re.fullmatch(r"listening on (\S+)\n", line)
         assert match, (line, self.err)
@@ -40,7 +41,7 @@ class Program:
 
     async def says(self, text, within=10, count=1):
         """Wait until so many log lines hold a text; returns the last of them."""
-        async with asyncio.timeout(within):
+        async with patiently(within):
             while len(found := [line for line in self.err if text in line]) < count:
                 self._news.clear()
                 await self._news.wait()
@@ -51,7 +52,7 @@ class Program:
 
     async def ended(self, within=20):
         """Wait for its end; returns (exit code, rest of stdout)."""
-        async with asyncio.timeout(within):
+        async with patiently(within):
             out = await self.process.stdout.read()
             await self.process.wait()
             await self._reading

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from clients import QUERY
+from patience import patiently
 from scripted_tier import update
 
 STREAM_REQUEST = f"GET /api/v1/live?query={quote(json.dumps(QUERY))} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
@@ -28,12 +29,12 @@ class RawClient:
 
     async def head(self):
         """The next status line and header, the changing fields named."""
-        async with asyncio.timeout(5):
+        async with patiently(5):
             text = (await self.reader.readuntil(b"\r\n\r\n")).decode()
         return re.sub(r"(Date|X-Request-Id): .*", r"\1: …", text)
 
     async def until(self, text):
-        async with asyncio.timeout(5):
+        async with patiently(5):
             return await self.reader.readuntil(text)
 
     async def stream(self, tier):
@@ -96,7 +97,7 @@ async def subscribe_client(client, tier, cut=0):
 
 async def read_message(client):
     """Read a frame: the code of a close frame, else the first byte."""
-    async with asyncio.timeout(5):
+    async with patiently(5):
         first, size = await client.reader.readexactly(2)
         if size == 126:
             [size] = struct.unpack(">H", await client.reader.readexactly(2))
@@ -113,12 +114,12 @@ async def stalled(client, tier, cut=0):
 
 
 async def read_rest(client):
-    async with asyncio.timeout(5):
+    async with patiently(5):
         return await client.reader.read()
 
 
 async def all_released(bridge):
-    async with asyncio.timeout(5):
+    async with patiently(5):
         while bridge._listeners.connections or bridge._admission.open or bridge.context.clients:
             await asyncio.sleep(0.01)
     assert all(timer.stopped for _, _, timer in bridge.context.idle_timers._due)
@@ -136,7 +137,7 @@ async def all_freed(*kinds):
     gc.disable()
     try:
         yield
-        async with asyncio.timeout(2):
+        async with patiently(2):
             while any(thing not in others for thing in held()):
                 await asyncio.sleep(0.05)
     finally:
@@ -157,7 +158,7 @@ async def exchange(bridge, data, cut=0, *, half_close=False, until_closed=False)
         writer.write(data[cut:])
         if half_close:
             writer.write_eof()
-        async with asyncio.timeout(5):
+        async with patiently(5):
             head = await reader.readuntil(b"\r\n\r\n")
             if until_closed:
                 return head, await reader.read()

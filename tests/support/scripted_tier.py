@@ -15,6 +15,7 @@ from grpc_status import rpc_status
 
 from livequery.v1 import livequery_pb2 as pb
 from livequery.v1 import livequery_pb2_grpc
+from patience import patiently
 
 END = object()
 
@@ -181,7 +182,7 @@ class ScriptedTier(livequery_pb2_grpc.LiveQueryServiceServicer):
         await self._server.stop(0)
 
     async def next_call(self) -> Call:
-        async with asyncio.timeout(5):
+        async with patiently(5):
             return await self.calls.get()
 
     async def Subscribe(self, request, context) -> AsyncIterator[pb.SubscribeResponse]:  # noqa: N802 - the service says so

@@ -3,10 +3,12 @@
 import asyncio
 import inspect
 
+from patience import patiently
+
 
 async def until(check, within=10.0):
     """Wait until a check is true, which may be awaitable; return what it returned."""
-    async with asyncio.timeout(within):
+    async with patiently(within):
         while True:
             found = check()
             if inspect.isawaitable(found):

@@ -1,7 +1,5 @@
 """An HTTP/2 server whose frames the test writes, and a session connected to it in memory."""
 
-import asyncio
-
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import RequestReceived, StreamReset
@@ -12,6 +10,7 @@ from bridge.upstream.http2.keepalive import Keepalive
 from bridge.upstream.http2.peer import Peer
 from bridge.upstream.http2.session import Http2Session
 from bridge.upstream.http2.stream_buffer import frame_message
+from patience import patiently
 
 ANSWER = [(":status", "200"), ("content-type", "application/grpc")]
 PATH = "/livequery.v1.LiveQueryService/Subscribe"
@@ -113,6 +112,6 @@ async def drain(call):
 
 
 async def until_end(call):
-    async with asyncio.timeout(5):
+    async with patiently(5):
         while (message := await call.read()) is not None:
             yield message

@@ -12,6 +12,7 @@ from bridge.upstream.endpoints import Endpoints
 from bridge.upstream.fabriq.backend import FabriqBackend
 from bridge.upstream.fabriq.fabriq_call import MAX_REANCHORS
 from fabriq_tier import LEAVE, UPDATE, FabriqTier
+from patience import patiently
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ async def test_what_the_reader_raises_a_moment_later_ends_the_call(tier, backend
     with pytest.raises(ValueError, match="own"):
         await following
     await sub.close()
-    async with asyncio.timeout(5):
+    async with patiently(5):
         await call.over.wait()
 
 
@@ -125,7 +126,7 @@ async def test_cancelling_an_open_leaves_nothing_open(tier, backend):
     opening = asyncio.create_task(backend.subscribe(QUERY, NOBODY))
     call = await tier.next_call()
     opening.cancel()
-    async with asyncio.timeout(5):
+    async with patiently(5):
         await call.over.wait()
 
 

@@ -12,6 +12,7 @@ from upstream_tier import NOBODY, QUERY, read
 
 from bridge.upstream.http2.call import CallEnded
 from bridge.upstream.http2.stream_buffer import MAX_MESSAGE, WINDOW, frame_message
+from patience import patiently
 from scripted_tier import enter, reset
 
 CODINGS = {"gzip": 31, "deflate": 15}
@@ -43,7 +44,7 @@ def send(pair, stream, *wire):
 
 async def refusal(reading):
     with pytest.raises(CallEnded) as told:
-        async with asyncio.timeout(5):
+        async with patiently(5):
             await reading
     return told.value.status
 

@@ -21,6 +21,7 @@ from bridge.upstream.http2.keepalive import Keepalive
 from bridge.upstream.http2.peer import Peer
 from bridge.upstream.http2.stream_buffer import WINDOW, frame_message
 from livequery.v1 import livequery_pb2 as pb
+from patience import patiently
 from scripted_tier import enter, reset
 from waiting import until
 
@@ -171,7 +172,7 @@ async def test_a_peer_that_hangs_is_found_by_a_ping(dial):
         await until(lambda: link.pings == 2)  # it answers: nothing happens
         server.sends = False
         with pytest.raises(CallEnded) as told:
-            async with asyncio.timeout(5):
+            async with patiently(5):
                 await call.read()
         assert told.value.status.text == "the peer does not answer"
 
@@ -230,7 +231,7 @@ async def test_garbage_on_connecting_is_unavailable_and_no_traceback(dial, caplo
 async def test_a_servers_limit_of_streams_is_kept(replica, bridge_to, opened):
     tier = await replica(options=(("grpc.max_concurrent_streams", 5),))
     endpoints, backend = bridge_to(tier)
-    async with asyncio.timeout(5):
+    async with patiently(5):
         opened += await asyncio.gather(*(backend.subscribe(QUERY, NOBODY) for _ in range(23)))
     assert len(tier.open) == 23
     assert len(set(tier.peers)) == 5

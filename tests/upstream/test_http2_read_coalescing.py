@@ -9,6 +9,7 @@ from test_http2_connection import NEVER, RawServer
 from bridge.upstream.http2.dialer import Dialer
 from bridge.upstream.http2.peer import Peer
 from bridge.upstream.http2.read_coalescing import BUSY_RATE, FULL_READ, ReadCoalescing
+from patience import patiently
 from waiting import until
 
 
@@ -107,7 +108,7 @@ async def test_coalesced_messages_arrive_all_and_in_order_with_fewer_reads():
                 await asyncio.sleep(0.0003)
             link.h2.send_headers(1, ok(), end_stream=True)
             link.flush()
-            async with asyncio.timeout(5):
+            async with patiently(5):
                 await following
             await connection.close()
             assert taken == wanted

@@ -12,6 +12,7 @@ from upstream_tier import NOBODY, QUERY, SERVING, read
 
 from bridge.core.errors import Failed, Kind
 from bridge.upstream.health import SERVICE
+from patience import patiently, promised
 from scripted_tier import scripted_process
 from waiting import until
 
@@ -28,7 +29,7 @@ async def test_a_call_lost_to_a_connections_age_limit_can_be_opened_again(
     sub = await backend.subscribe(QUERY, NOBODY)
     opened.append(sub)
     with pytest.raises(Failed) as failed:
-        async with asyncio.timeout(5):
+        async with patiently(5):
             await read(sub)
     assert failed.value.kind is Kind.UNAVAILABLE
     again = await backend.subscribe(QUERY, NOBODY, again=True)
@@ -46,15 +47,14 @@ async def test_streams_open_at_any_moment_of_connections_with_an_age_limit(
         options=(("grpc.max_connection_age_ms", 200), ("grpc.max_connection_age_grace_ms", 50))
     )
     _, backend = bridge_to(tier)
-    end = time.monotonic() + 1.5
     failures = 0
-    while time.monotonic() < end:
-        try:
-            opened.append(await backend.subscribe(QUERY, NOBODY))
-        except Failed:
-            failures += 1
-        await asyncio.sleep(0.002)
-    assert len(set(tier.peers)) >= 4
+    async with patiently(5):
+        while len(set(tier.peers)) < 5:
+            try:
+                opened.append(await backend.subscribe(QUERY, NOBODY))
+            except Failed:
+                failures += 1
+            await asyncio.sleep(0.002)
     assert failures <= len(set(tier.peers))
 
 
@@ -70,21 +70,20 @@ async def test_a_peer_that_accepts_and_sends_nothing_fails_the_open_in_a_few_sec
 ):
     with silent_port() as address:
         _, backend = bridge_to(address)
-        began = time.monotonic()
         with pytest.raises(Failed) as failed:
-            await backend.subscribe(QUERY, NOBODY)
+            async with patiently(3.5):
+                await backend.subscribe(QUERY, NOBODY)
         assert failed.value.kind is Kind.UNAVAILABLE
-        assert time.monotonic() - began < 3.5
 
 
 async def test_a_peer_that_sends_nothing_gets_no_more_opens(replica, bridge_to, opened):
     tier = await replica()
     with silent_port() as address:
         endpoints, backend = bridge_to(address, tier)
-        async with asyncio.timeout(4.5):
+        async with patiently(4.5):
             opened += await asyncio.gather(*(backend.subscribe(QUERY, NOBODY) for _ in range(10)))
         assert len(tier.open) == 10
-        async with asyncio.timeout(0.5):
+        async with patiently(0.5):
             opened += await asyncio.gather(*(backend.subscribe(QUERY, NOBODY) for _ in range(10)))
         assert next(r.state for r in endpoints.snapshot() if r.address == address) != "ready"
 
@@ -105,7 +104,8 @@ asyncio.run(main())
 """
 
 
-async def test_a_replica_that_is_killed_is_noticed_at_once(bridge_to, opened):
+@promised
+async def test_a_replica_that_is_killed_is_noticed_at_once(bridge_to, opened, at_most):
     async with scripted_process(SERVER) as (child, address):
         endpoints, backend = bridge_to(address)
         sub = await backend.subscribe(QUERY, NOBODY)
@@ -117,7 +117,7 @@ async def test_a_replica_that_is_killed_is_noticed_at_once(bridge_to, opened):
         with pytest.raises(Failed) as failed:
             await reading
         assert failed.value.kind is Kind.UNAVAILABLE
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < at_most(0.5)
         await until(lambda: endpoints.snapshot()[0].state == "connecting")
 
 
@@ -135,7 +135,7 @@ async def test_a_replica_that_hangs_is_noticed_in_15_s_in_fast_mode(bridge_to, o
         child.send_signal(signal.SIGSTOP)
         began = time.monotonic()
         with pytest.raises(Failed) as failed:
-            async with asyncio.timeout(16):
+            async with patiently(16):
                 await read(sub)
         took = time.monotonic() - began
         print(f"noticed after {took:.1f} s")

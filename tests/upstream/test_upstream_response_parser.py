@@ -11,6 +11,7 @@ from upstream_values import VALUES
 
 from bridge.core.batch import Batch
 from bridge.core.frame import RESET, encode
+from bridge.core.op import Op
 from bridge.core.sequencer import Heartbeat
 from bridge.core.value import JsonText
 from bridge.upstream.lazy_messages import LazyResponse
@@ -49,19 +50,35 @@ def test_every_field_of_a_delta_is_parsed():
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_cursors_of_any_values_are_parsed(count):
     for values in itertools.product([value for value, _ in VALUES], repeat=count):
-        message = pb.LiveDelta(cursor=cursor_to_pb(values))
-        assert delta_of(message).cursor == encode(0, cursor=values).cursor
+        message = pb.LiveDelta(agg_id="a", cursor=cursor_to_pb(values))
+        assert delta_of(message).cursor == encode(0, "a", cursor=values).cursor
 
 
 def test_an_invalid_delta_leaves_the_others_as_they_are():
-    bad, good = pb.LiveDelta(op=4, row=b"{"), pb.LiveDelta(op=4, row=b"{}")
+    bad, good = (pb.LiveDelta(op=4, agg_id="a", row=row) for row in (b"{", b"{}"))
     deltas = batch_of(pb.DeltaBatch(deltas=[good, bad, good])).deltas
     assert [bool(delta.data) for delta in deltas] == [True, False, True]
 
 
+@pytest.mark.parametrize("op", [op for op in Op if op is not Op.RESET])
+@pytest.mark.parametrize("sent", [{}, {"agg_id": ""}], ids=["missing", "empty"])
+def test_a_delta_of_a_row_without_its_id_is_unreadable_and_says_so(op, sent):
+    without = pb.LiveDelta(op=int(op), row=b'{"n":1}', new_index=2, **sent)
+    [good, read, _] = batch_of(
+        pb.DeltaBatch(deltas=[pb.LiveDelta(op=4, agg_id="a", row=b"{}"), without, without])
+    ).deltas
+    assert good.data
+    assert (read.op, read.data, read.reason) == (op, b"", "agg_id is missing")
+    assert (read.row, read.new_index) == (b"", 2)
+    assert b'{"n":1}' in read.excerpt
+
+
 def test_an_absent_cursor_and_an_empty_one_differ():
-    assert delta_of(pb.LiveDelta()).cursor == encode(0).cursor
-    assert delta_of(pb.LiveDelta(cursor=pb.Cursor())).cursor == encode(0, cursor=()).cursor
+    assert delta_of(pb.LiveDelta(agg_id="a")).cursor == encode(0, "a").cursor
+    assert (
+        delta_of(pb.LiveDelta(agg_id="a", cursor=pb.Cursor())).cursor
+        == encode(0, "a", cursor=()).cursor
+    )
 
 
 def test_an_op_the_schema_does_not_list_is_kept():
@@ -130,8 +147,8 @@ def test_each_delta_has_its_own_time():
 def test_a_cached_cursor_is_encoded_as_before():
     for text in ("<a>", "x" * 1000, "<a>"):
         for values in ((text,), (float("nan"), text)):
-            delta = delta_of(pb.LiveDelta(op=4, cursor=cursor_to_pb(values)))
-            assert astuple(delta) == astuple(encode(4, cursor=values))
+            delta = delta_of(pb.LiveDelta(op=4, agg_id="a", cursor=cursor_to_pb(values)))
+            assert astuple(delta) == astuple(encode(4, "a", cursor=values))
 
 
 def nested(*tags_and_bytes):
@@ -178,7 +195,9 @@ def test_the_lazy_messages_have_the_fields_of_the_contract():
 int32s, texts = st.integers(-(2**31), 2**31 - 1), st.text(st.characters(exclude_categories=["Cs"]))
 
 
-@given(int32s, texts, st.integers(-(2**63), 2**63 - 1), st.binary(), int32s, int32s, texts)
+@given(
+    int32s, texts.filter(bool), st.integers(-(2**63), 2**63 - 1), st.binary(), int32s, int32s, texts
+)
 def test_any_delta_is_parsed_as_it_was_serialized(op, agg_id, version, row, old, new, stream_id):
     spelled = pb.LiveDelta(
         op=op, agg_id=agg_id, version=version, row=row, old_index=old, new_index=new,

@@ -12,6 +12,7 @@ from bridge.core.errors import Failed, Kind
 from bridge.core.sequencer import CallPosition, Heartbeat
 from bridge.live.backend import Identity, ResumeOffer
 from livequery.v1 import livequery_pb2 as pb
+from patience import patiently
 from scripted_tier import Refusal, enter, reset
 from waiting import until
 
@@ -36,7 +37,7 @@ async def begin(backend, tier, identity=NOBODY, **started):
 
 async def ended(call):
     """The tier sees the call end within a second."""
-    async with asyncio.timeout(1):
+    async with patiently(1):
         await call.over.wait()
 
 
@@ -313,7 +314,7 @@ async def test_cancelling_a_reanchor_ends_its_call_and_not_the_stream(one):
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    async with asyncio.timeout(1):
+    async with patiently(1):
         await over.wait()
     call.send(reset(), complete=True)
     assert (await read(sub)).snapshot_complete

@@ -17,6 +17,7 @@ from bridge.core.errors import Failed, Kind
 from bridge.tls.contexts import TlsFiles, load_client, load_server
 from bridge.tls.pem import TlsError
 from bridge.upstream.endpoints import Endpoints
+from patience import patiently
 from scripted_tier import reset
 from waiting import until
 
@@ -180,7 +181,7 @@ async def test_a_server_that_does_not_negotiate_http2_is_unavailable(bridge_to, 
         endpoints, backend = bridge_to(f"127.0.0.1:{port}", tls=files(pki))
         assert await refused(backend)
         await endpoints.close()
-        async with asyncio.timeout(5):
+        async with patiently(5):
             await asyncio.gather(*handlers)
 
 
@@ -275,7 +276,7 @@ async def test_files_are_checked_however_busy_the_bridge_is(replica, bridge_to, 
             endpoints._on_change()
             await sub.close()
 
-    async with asyncio.timeout(5):
+    async with patiently(5):
         await busy()
 
 

@@ -7,11 +7,12 @@ import pytest
 
 from bridge.verify import shell_hook
 from bridge.verify.shell_hook import HookFailedError
+from patience import patiently
 
 
 async def test_a_child_that_a_command_leaves_behind_is_not_waited_for():
     hook = shell_hook.shell_hook("--stop-command", "sleep 30 & exit 0")
-    async with asyncio.timeout(10):
+    async with patiently(10):
         await hook()
 
 

@@ -1,0 +1,17 @@
+"""The time that one test may take, by what else the machine does."""
+
+import pytest
+
+from patience import patient
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    """Before pytest-timeout reads it: its seconds are those of a machine of one's own."""
+    mark = item.get_closest_marker("timeout")
+    if mark is None:
+        seconds = item.config.getoption("timeout") or float(item.config.getini("timeout"))
+    else:
+        seconds = mark.args[0] if mark.args else mark.kwargs["timeout"]
+    item.add_marker(pytest.mark.timeout(patient(seconds)), append=False)
+    return (yield)
