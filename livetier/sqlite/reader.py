@@ -28,8 +28,8 @@ _log = logging.getLogger("livetier")
 
 FEW_ROWS = 8
 MERGE_SECONDS = 50e-6
-"""What a changed row costs a merge, about: from FEW_ROWS on, a window is read where that was cheaper
-the last time."""
+"""What a changed row costs a merge, about. From FEW_ROWS on, a window is read where that was
+cheaper the last time."""
 RESERVE = 16
 """Rows after a window that are kept, so that it need not be read when one of its rows leaves."""
 
