@@ -35,6 +35,8 @@ _PLAIN = re.compile(r"[!#-~]+")
 MAX_MESSAGE: Final = 2_000
 MAX_VALUE: Final = 200
 """Characters of a message, and of a value beside it; a client's text may be long."""
+_ENDS: Final = ("SSL connection is closed", "socket.send() raised exception.")
+"""What event loops warn of when a client is gone whose end could not be read yet."""
 _OWN_LOGGERS = ("bridge", "livetier")
 
 
@@ -117,6 +119,11 @@ def _value(value: Any) -> str:
     return text if _PLAIN.fullmatch(text) and "=" not in text else json.dumps(text)
 
 
+def _says_more_than_an_end(record: logging.LogRecord) -> bool:
+    """Return False for what event loops say of writes behind the end of a connection."""
+    return record.name != "asyncio" or record.msg not in _ENDS
+
+
 def set_up_logging(*, log_format: str, level: str, worker: str = "") -> None:
     """Log to stderr, as `text` or `json`; called once, by a command. `worker`: its name.
 
@@ -124,6 +131,7 @@ def set_up_logging(*, log_format: str, level: str, worker: str = "") -> None:
     """
     handler = LimitedHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(worker) if log_format == "json" else TextFormatter(worker))
+    handler.addFilter(_says_more_than_an_end)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(logging.getLevelNamesMapping()[level.upper()], logging.WARNING))

@@ -256,3 +256,56 @@ async def test_many_unreadable_requests_are_few_lines(start_bridge, caplog):
     await asyncio.gather(*(exchange(bridge, b"hello %d\r\n\r\n" % n) for n in range(100)))
     assert bridge.context.stream_log.refused["http", "malformed"] == 100
     assert len([r for r in caplog.records if r.name.startswith(("aiohttp", "bridge.http"))]) == 0
+
+
+async def test_300_bad_cookies_and_64_unreadable_subscriptions_are_few_lines(
+    start_bridge, http, caplog
+):
+    """At the default level: none at all, and they are counted."""
+    caplog.set_level(logging.INFO)
+    bridge = await start_bridge(max_connections_per_ip="0")
+    fields = b"Cookie: a=%d\r\nSec-Fetch-Site: cross-site\r\n\r\n"
+    for n in range(0, 300, 50):
+        answers = await asyncio.gather(
+            *(exchange(bridge, STREAM_REQUEST[:-2] + fields % (n + i)) for i in range(50))
+        )
+        assert all(answer.startswith(b"HTTP/1.1 403 ") for answer, _ in answers)
+    url = bridge.base + "/ws"
+    async with http.ws_connect(url, protocols=("livequery.v1",)) as ws:
+        for n in range(64):
+            await ws.send_json({"action": "subscribe", "sub": f"s{n}", "query": {"entity": n}})
+        for _ in range(64):
+            assert (await ws.receive_json())["type"] == "error"
+    refused = bridge.context.stream_log.refused
+    assert refused["http", "denied"] == 300
+    assert len([r for r in caplog.records if r.levelno >= logging.INFO]) < 20
+
+
+@pytest.mark.parametrize("cut", [0, 10], ids=["plain", "in parts"])
+@pytest.mark.parametrize(
+    ("site", "served"),
+    [("none", True), ("same-origin", True), ("same-site", False), ("cross-site", False)],
+)
+async def test_a_cookie_is_taken_where_no_other_site_asks(start_bridge, tier, cut, site, served):
+    """`none` is no page at all: the user typed the address (Fetch Metadata)."""
+    tier.rows = ["a"]
+    bridge = await start_bridge()
+    fields = b"Cookie: a=b\r\nSec-Fetch-Site: %b\r\n\r\n" % site.encode()
+    head, _ = await exchange(bridge, STREAM_REQUEST[:-2] + fields, cut)
+    assert head.startswith(b"HTTP/1.1 200 " if served else b"HTTP/1.1 403 ")
+
+
+@pytest.mark.parametrize("cut", [0, 10], ids=["plain", "in parts"])
+async def test_a_query_that_begins_with_a_byte_order_mark_is_refused(start_bridge, tier, http, cut):
+    """RFC 8259 §8.1: JSON has none. On a socket, too."""
+    bridge = await start_bridge()
+    body = b"\xef\xbb\xbf" + json.dumps(QUERY).encode()
+    head = b"POST /api/v1/live HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+    answer, text = await exchange(bridge, head % len(body) + body, cut)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(text)["code"] == "INVALID_ARGUMENT"
+    async with http.ws_connect(bridge.base + "/ws") as ws:
+        await ws.send_str("\ufeff" + json.dumps({"action": "subscribe", "query": QUERY}))
+        await ws.receive()
+        assert ws.close_code == 4500
+    assert not tier.open

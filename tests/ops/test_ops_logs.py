@@ -10,7 +10,7 @@ from hpack.huffman import HuffmanEncoder
 from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 
 from bridge.telemetry.limited_handler import LimitedHandler
-from bridge.telemetry.logs import JsonFormatter, TextFormatter, redact
+from bridge.telemetry.logs import JsonFormatter, TextFormatter, redact, set_up_logging
 from clients import QUERY, SseClient
 from patience import patient
 
@@ -270,3 +270,14 @@ async def test_a_stream_of_an_entity_with_a_long_name_ends_in_a_short_line(serve
     line = await program.says("stream ended")
     assert len(line) < 500
     assert max(map(len, program.err)) < 2_500
+
+
+@pytest.mark.parametrize("text", ["SSL connection is closed", "socket.send() raised exception."])
+def test_writes_behind_the_end_of_a_connection_are_no_lines(capsys, monkeypatch, text):
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", root.level)
+    set_up_logging(log_format="text", level="info")
+    logging.getLogger("asyncio").warning(text)
+    logging.getLogger("asyncio").warning("another")
+    assert [line[-7:] for line in capsys.readouterr().err.splitlines()] == ["another"]

@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -273,3 +274,24 @@ async def test_at_its_limit_a_process_cuts_those_with_the_most_unsent(serve, htt
     client.close()
     for sock in socks:
         sock.close()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(240)
+@pytest.mark.usefixtures("large")
+async def test_a_crowd_of_stalled_readers_exceeds_the_limit_by_less_than_the_margin(
+    serve, http, deaf
+):
+    """The margin that docs/operations.md asks for: a tenth."""
+    limit = 400
+    program, url, client = await limited(serve, http, limit)
+    status = Path(f"/proc/{program.pid}/status")
+    for wave in range(4):
+        socks = await asyncio.gather(*(deaf(url) for _ in range(150)))
+        await asyncio.sleep(5)
+        [peak] = re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())
+        print(f"\nwave {wave + 1}: at most {int(peak) / 1024:.0f} MiB of {limit}")
+        for sock in socks:
+            sock.close()
+    assert int(peak) / 1024 < 1.1 * limit
+    client.close()
