@@ -2,10 +2,13 @@
 
 import asyncio
 import gc
+import socket
+import struct
 
 from aiohttp.http_exceptions import HttpProcessingError
 
-from raw_client import exchange
+from patience import patiently
+from raw_client import BOTH_WAYS, STREAM_REQUEST, exchange
 
 HEAD = b"POST /api/v1/live HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 TINY = b"1\r\nx\r\n"
@@ -42,3 +45,27 @@ async def test_of_an_error_among_tiny_chunks_one_is_kept_not_one_for_each_chunk(
 
 def _errors():
     return sum(isinstance(thing, HttpProcessingError) for thing in gc.get_objects())
+
+
+@BOTH_WAYS
+async def test_a_client_that_leaves_while_it_is_not_read_is_let_go_at_the_next_heartbeat(
+    start_bridge, tier, wire, cut
+):
+    """It has sent so much behind its request that reading is paused; a reset is not seen then."""
+    bridge = await start_bridge(heartbeat_interval="500ms")
+    client = await wire(bridge)
+    client.send(STREAM_REQUEST[:cut])
+    await asyncio.sleep(0.02)
+    client.send(STREAM_REQUEST[cut:])
+    call = await tier.next_call()
+    call.start()
+    call.snapshot("a")
+    await client.until(b'"agg_id":"a"')
+    client.send(b"x" * 4_000_000)
+    await asyncio.sleep(0.2)
+    sock = client.writer.transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.writer.transport.abort()
+    async with patiently(5):
+        while bridge._admission.open or bridge._listeners.connections:
+            await asyncio.sleep(0.01)
