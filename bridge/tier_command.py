@@ -7,10 +7,6 @@ from typing import Any
 
 import click
 
-from bridge.process.announcement import announce
-from bridge.process.run import run_event_loop, stop_at_end_of_stdin, stop_signal
-from bridge.telemetry.logs import set_up_logging
-
 
 @click.group(invoke_without_command=True)
 @click.option(
@@ -64,6 +60,8 @@ def tier(
     """
     if context.invoked_subcommand is not None:
         return
+    from bridge.telemetry.logs import set_up_logging  # noqa: PLC0415 - `--help` needs no house
+
     set_up_logging(log_format="text", level="warning")
     options["shortcuts"] = shortcuts == "on"
     try:
@@ -73,6 +71,8 @@ def tier(
 
 
 async def _serve(options: dict[str, Any], *, until_stdin_closes: bool) -> None:
+    from bridge.process.announcement import announce  # noqa: PLC0415 - `--help` needs no house
+    from bridge.process.run import stop_at_end_of_stdin, stop_signal  # noqa: PLC0415
     from livetier.server import TierOptions, run_tier  # noqa: PLC0415 - `serve` starts without it
 
     stop = stop_signal()
@@ -112,6 +112,8 @@ def forget(*, database: str) -> None:
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
     """Run in an event loop; an expected error or Ctrl-C ends the program without a traceback."""
+    from bridge.process.run import run_event_loop  # noqa: PLC0415 - `--help` needs no event loop
+
     try:
         run_event_loop(main)
     except OSError as error:
