@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROTO  := proto/livequery/v1/livequery.proto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-newest bench bench-quick check format wheel generate lock browser soak interop interop-quick clean
+.PHONY: help demo test test-lowest test-newest bench bench-quick check format wheel generate lock browser postgresql soak interop interop-quick clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ help: ## list the targets
 demo: $(VENV)/.runtime ## embedded tier + bridge + departures board (LISTEN=127.0.0.1:8080)
 	@exec $(BIN)/python -m bridge demo --listen $(LISTEN)
 
-test: $(VENV)/.dev browser ## the whole suite
+test: $(VENV)/.dev browser postgresql ## the whole suite
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
 
 test-lowest: $(VENV)/.dev ## the fast part of the suite with the lowest versions that pyproject.toml allows
@@ -25,7 +25,7 @@ test-lowest: $(VENV)/.dev ## the fast part of the suite with the lowest versions
 test-newest: $(VENV)/.dev ## the same with the newest
 	@BIN=$(BIN) tools/test-resolution highest
 
-soak: $(VENV)/.dev browser ## the longer runs
+soak: $(VENV)/.dev browser postgresql ## the longer runs
 	$(BIN)/python -m pytest -m soak --timeout 3600
 
 interop: $(VENV)/.dev ## tiers of seven languages and fabriq's wire: plain, TLS, mTLS, behind proxies: docs/interop.md (25 minutes)
@@ -70,6 +70,9 @@ lock: $(VENV)/.dev ## pin what pyproject.toml asks for, with hashes
 
 browser: # Chromium for the page's test: Debian's own, fetched where that is possible
 	@tools/find-chromium
+
+postgresql: # a server for the tests of its store: Debian's own, fetched where that is possible
+	@tools/find-postgresql
 
 clean: ## forget the virtual environment and caches
 	rm -rf $(VENV) $(VENV)-lowest $(VENV)-highest .mypy_cache .pytest_cache .ruff_cache .hypothesis

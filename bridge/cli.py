@@ -126,14 +126,21 @@ def _require_upstream(config: Config) -> None:
     metavar=BY_KEY["allowed_origins"].metavar,
     help=BY_KEY["allowed_origins"].help,
 )
-def demo(*, listen: str, speed: float, allowed_origins: str | None) -> None:
+@click.option(
+    "--database",
+    metavar="URL",
+    envvar="LIVEQUERY_TIER_DATABASE",
+    help="A database of yours instead of the flights: postgresql://… or sqlite:///PATH.",
+)
+def demo(*, listen: str, speed: float, allowed_origins: str | None, database: str | None) -> None:
     """Run an embedded tier, a bridge and a departures board.
 
-    The flights are those of one stormy day in New York.
+    The flights are those of one stormy day in New York. Over a database of yours it only reads, but
+    for what it needs to learn of changes; it says beforehand what that is.
     """
     from . import commands  # noqa: PLC0415 - as in `serve`
 
-    commands.demo(listen, speed=speed, allowed_origins=allowed_origins)
+    commands.demo(listen, speed=speed, allowed_origins=allowed_origins, database=database)
 
 
 @cli.command(

@@ -99,10 +99,18 @@ def _check_files(config: Config) -> None:
     operator_token(config)
 
 
-def demo(listen: str, *, speed: float, allowed_origins: str | None) -> None:
+def demo(listen: str, *, speed: float, allowed_origins: str | None, database: str | None) -> None:
     """Run the demo."""
     set_up_logging(log_format="text", level="warning")
-    _run(run_demo(listen, speed=speed, allowed_origins=allowed_origins, on_listening=announce))
+    _run(
+        run_demo(
+            listen,
+            speed=speed,
+            allowed_origins=allowed_origins,
+            database=database,
+            on_listening=announce,
+        )
+    )
 
 
 def tail(url: str, query: str, *, ws: bool) -> None:

@@ -7,9 +7,12 @@ and the log says so; one that can't be replaced ends the demo.
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+
+import click
 
 from bridge.config.loader import resolve
 from bridge.config.options import Config
@@ -24,6 +27,7 @@ DAY_STARTS = "07:55"
 """When the demo's day starts: in the morning rush, so that the board changes at once."""
 TIER_START_TIMEOUT = 30.0
 TIER_STOP_TIMEOUT = 3.0
+DATABASE_VARIABLE = "LIVEQUERY_TIER_DATABASE"
 RESTART_DELAY = 1.0
 """Seconds from the end of a tier to the start of another."""
 
@@ -37,9 +41,10 @@ async def demo(
     *,
     speed: float,
     allowed_origins: str | None = None,
+    database: str | None = None,
     on_listening: Callable[[str], None],
 ) -> None:
-    """Run tier and bridge until SIGTERM or SIGINT.
+    """Run tier and bridge until SIGTERM or SIGINT; over the day of flights, or a ``database``.
 
     Raises:
         ConfigError: `listen` is no address, or `allowed_origins` no list of origins.
@@ -48,11 +53,29 @@ async def demo(
     """
     demo_config(listen, "127.0.0.1:1", allowed_origins)  # checked before anything is started
     stop = stop_signal()
-    async with DemoTier.run(speed, stop) as tier:
+    if database:
+        await _tell_what_is_made(database)
+    async with DemoTier.run(speed, stop, database) as tier:
         config = demo_config(listen, tier.address, allowed_origins)
         await run_service(Bridge(config, board=True), stop=stop, on_listening=on_listening)
         if tier.failure is not None:
             raise tier.failure
+
+
+async def _tell_what_is_made(database: str) -> None:
+    """Say, before anything is made, what the tier will put into a database."""
+    if database.startswith("sqlite:"):
+        made = "triggers, log tables and write-ahead mode"
+    else:
+        from livetier.postgres.advice import what_is_made  # noqa: PLC0415 - others do without it
+        from livetier.postgres.database_error import DatabaseError  # noqa: PLC0415
+
+        try:
+            made = await what_is_made(database)
+        except DatabaseError as error:
+            raise DemoError(str(error)) from None
+    click.echo(f"the tier will make in this database: {made}", err=True)
+    click.echo("`livequery-bridge tier forget --database URL` takes it away again", err=True)
 
 
 def demo_config(listen: str, upstream: str, allowed_origins: str | None = None) -> Config:
@@ -64,8 +87,9 @@ def demo_config(listen: str, upstream: str, allowed_origins: str | None = None) 
 class DemoTier:
     """The tier of a demo: one process at a time, at one address. Made by `run`."""
 
-    def __init__(self, speed: float, stop: asyncio.Event) -> None:
+    def __init__(self, speed: float, stop: asyncio.Event, database: str | None = None) -> None:
         self._speed = speed
+        self._database = database
         self._stop = stop
         self._process: asyncio.subprocess.Process | None = None
         self.address = "127.0.0.1:0"
@@ -75,12 +99,14 @@ class DemoTier:
 
     @classmethod
     @asynccontextmanager
-    async def run(cls, speed: float, stop: asyncio.Event) -> AsyncIterator["DemoTier"]:
+    async def run(
+        cls, speed: float, stop: asyncio.Event, database: str | None = None
+    ) -> AsyncIterator["DemoTier"]:
         """Run a tier until the block ends, or this process does.
 
         `stop` is set when it can't be started again. Raises DemoError if it does not start.
         """
-        tier = cls(speed, stop)
+        tier = cls(speed, stop, database)
         try:
             await tier._start()
             keeping = asyncio.create_task(tier._keep(), name="keeping the demo's tier")
@@ -100,6 +126,8 @@ class DemoTier:
             stdout=asyncio.subprocess.PIPE,
             # Ctrl-C in a terminal signals the whole process group: only the parent is to act on it.
             start_new_session=True,
+            # Not as an argument: a URL may have a password, and arguments are for all to see.
+            env={**os.environ, DATABASE_VARIABLE: self._database or ""},
         )
         self.address = await _address(process)
 

@@ -5,10 +5,10 @@ import contextlib
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -20,13 +20,14 @@ from livetier.demo.replay import Replay, start_minute
 from livetier.engine.errors import unavailable
 from livetier.engine.service import LiveQueryService
 from livetier.engine.watcher import Watcher
-from livetier.sqlite.compile import SqlitePlan
+from livetier.postgres.database_error import DatabaseError
+from livetier.postgres.options import SCHEMES, PostgresOptions, parse_options
+from livetier.postgres.store import PostgresStore
 from livetier.sqlite.database import path_of
 from livetier.sqlite.store import SqliteStore
 from livetier.sqlite.unusable import explained
-from livetier.sqlite.view import SqliteView
 
-SqliteWatcher: TypeAlias = Watcher[SqlitePlan, SqliteView]
+AnyWatcher: TypeAlias = Watcher[Any, Any]
 
 SERVICE = pb.DESCRIPTOR.services_by_name["LiveQueryService"].full_name
 STOP_SECONDS = 1.0
@@ -48,11 +49,12 @@ class TierOptions:
     """The options of a tier.
 
     ``listen``: ``HOST:PORT`` (port 0 picks one) or ``unix:/path``. ``database``: a URL
-    ``sqlite:///path``, or None for a temporary file, deleted when the tier stops. ``replay``:
-    whether flights are replayed, which empties and fills the table ``flights``; None means: into a
-    temporary file only. ``speed``: simulated seconds per second; 0 stops the clock, and
-    ``Tier.replay.advance_to`` moves it. ``start``: the time of day to start at. ``shortcuts``:
-    whether a window is read again only where a change may have touched it.
+    ``sqlite:///path`` or ``postgresql://…``, or None for a temporary file, deleted when the tier
+    stops. ``replay``: whether flights are replayed, which empties and fills the table ``flights``;
+    None means: into a temporary file only. ``speed``: simulated seconds per second; 0 stops the
+    clock, and ``Tier.replay.advance_to`` moves it. ``start``: the time of day to start at.
+    ``shortcuts``: whether a window is read again only where a change may have touched it.
+    The rest is for PostgreSQL: ``postgres.options`` explains it.
     """
 
     listen: str = "127.0.0.1:0"
@@ -61,18 +63,26 @@ class TierOptions:
     start: str = "05:00"
     replay: bool | None = None
     shortcuts: bool = True
+    capture: str = "auto"
+    schemas: str = "public"
+    setting: Sequence[str] = ()
+    role_from: str | None = None
+    read_pool: int = 4
 
 
 class Tier:
-    """A running tier. ``address`` is where it listens, in the form of ``TierOptions.listen``."""
+    """A running tier. ``address`` is where it listens, in the form of ``TierOptions.listen``.
+
+    ``database`` is the SQLite file, if there is one.
+    """
 
     def __init__(
         self,
         *,
         address: str,
         port: int,
-        database: Path,
-        watcher: SqliteWatcher,
+        database: Path | None,
+        watcher: AnyWatcher,
         replay: Replay | None,
         stack: contextlib.AsyncExitStack,
     ) -> None:
@@ -96,19 +106,22 @@ async def start_tier(options: TierOptions) -> Tier:
     """Start a tier; it serves when this returns.
 
     Raises ValueError for options that make no sense, OSError for an address that is taken, a file
-    that is missing and one that can't be used.
+    that is missing, and a database that can't be used.
     """
     start = start_minute(options.start)
     async with contextlib.AsyncExitStack() as stack:
-        database = await _database(options, stack)
-        watcher = Watcher(SqliteStore(database, shortcuts=options.shortcuts))
-        replay = None
-        if options.replay if options.replay is not None else options.database is None:
+        database, replay = None, None
+        if options.database is not None and options.database.startswith(SCHEMES):
+            watcher = await _over_postgres(options)
+        else:
+            database = await _database(options, stack)
+            watcher = Watcher(SqliteStore(database, shortcuts=options.shortcuts))
+            if options.replay if options.replay is not None else options.database is None:
+                with explained(database):
+                    replay = await asyncio.to_thread(Replay, database, start=start)
+                stack.push_async_callback(asyncio.to_thread, replay.close)
             with explained(database):
-                replay = await asyncio.to_thread(Replay, database, start=start)
-            stack.push_async_callback(asyncio.to_thread, replay.close)
-        with explained(database):
-            await watcher.open()
+                await watcher.open()
         server = grpc.aio.server(options=_GRPC_OPTIONS)
         stack.push_async_callback(_shut_down, server, watcher)
         servicer = _add_services(server, watcher)
@@ -143,6 +156,30 @@ async def run_tier(
         await tier.stop()
 
 
+async def _over_postgres(options: TierOptions) -> AnyWatcher:
+    if options.replay:
+        raise ValueError("the flights are replayed into SQLite only")
+    watcher: AnyWatcher = Watcher(PostgresStore(postgres_options(options)))
+    try:
+        await watcher.open()
+    except DatabaseError as error:
+        raise OSError(str(error)) from None
+    return watcher
+
+
+def postgres_options(options: TierOptions) -> PostgresOptions:
+    """Return what a store is told; raises ValueError for options that make no sense."""
+    return parse_options(
+        options.database or "",
+        capture=options.capture,
+        schemas=options.schemas,
+        setting=options.setting,
+        role_from=options.role_from,
+        shortcuts=options.shortcuts,
+        read_pool=options.read_pool,
+    )
+
+
 async def _database(options: TierOptions, stack: contextlib.AsyncExitStack) -> Path:
     if options.database is None:
         folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="livetier-")
@@ -155,7 +192,7 @@ async def _database(options: TierOptions, stack: contextlib.AsyncExitStack) -> P
     return path
 
 
-def _add_services(server: grpc.aio.Server, watcher: SqliteWatcher) -> health.aio.HealthServicer:
+def _add_services(server: grpc.aio.Server, watcher: AnyWatcher) -> health.aio.HealthServicer:
     livequery_pb2_grpc.add_LiveQueryServiceServicer_to_server(LiveQueryService(watcher), server)
     servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
@@ -173,7 +210,7 @@ def _bind(server: grpc.aio.Server, listen: str) -> int:
     return 0 if listen.startswith("unix:") else port
 
 
-async def _shut_down(server: grpc.aio.Server, watcher: SqliteWatcher) -> None:
+async def _shut_down(server: grpc.aio.Server, watcher: AnyWatcher) -> None:
     await watcher.close(unavailable("STOPPING", "the tier is stopping"))
     # After that time gRPC cancels the streams whose client does not read.
     await server.stop(STOP_SECONDS)

@@ -79,6 +79,8 @@ class WindowReader:
         self._hub = hub
         self._stall_monitor = stall_monitor
         self._recording = _Recording()
+        self._ended_by: End | None = None
+        """What ended the reading from outside: nothing is shown after that."""
         send_buffer = SendBuffer(self._recording, stall_monitor, on_stalled=do_nothing)
         self._viewer = Viewer(
             send_buffer=send_buffer, encoder=self._recording, backlog=0, resume=resume
@@ -103,7 +105,13 @@ class WindowReader:
         """Hold a subscription, and wait until its window is whole. Raise Failed."""
         try:
             async with asyncio.timeout(WHOLE_TIMEOUT):
-                await self._hub.subscribe(self._viewer, query, identity)
+                opened = self._hub.start_subscribe(self._viewer, query, identity)
+                await asyncio.wait(
+                    (opened, self._viewer.ended), return_when=asyncio.FIRST_COMPLETED
+                )
+                self._check_not_ended()
+                if opened.done():
+                    opened.result()
                 self._hub.attach(self._viewer)
                 await self._wait(lambda: bool(self.resumed))
         except TimeoutError:
@@ -122,6 +130,7 @@ class WindowReader:
         ended, recording = self._viewer.ended, self._recording
         loop = asyncio.get_running_loop()
         while not due():
+            self._check_not_ended()
             if ended.done():
                 failure = ended.result().failure
                 raise failure or Failed(Kind.UNAVAILABLE, "the tier ended the subscription")
@@ -129,8 +138,17 @@ class WindowReader:
                 recording.news = loop.create_future()
             await asyncio.wait((recording.news, ended), return_when=asyncio.FIRST_COMPLETED)
 
+    def _check_not_ended(self) -> None:
+        """Raise Failed if `end` was called."""
+        if self._ended_by is not None:
+            raise self._ended_by.failure or Failed(Kind.UNAVAILABLE, "the reading was ended")
+
     def finish(self) -> SharedWindow:
-        """Bring the reading to the present. Return the window. Raise Failed where it is gone."""
+        """Bring the reading to the present. Return the window.
+
+        Raise Failed where it is gone, and where the reading was ended meanwhile.
+        """
+        self._check_not_ended()
         self._viewer.flush()
         window = self._viewer.window
         if window is None or not window.shareable:
@@ -138,7 +156,8 @@ class WindowReader:
         return window
 
     def end(self, end: End) -> None:
-        """End a reading that waits: it raises the failure of `end`."""
+        """End a reading, wherever it is: it raises the failure of `end`. The first one counts."""
+        self._ended_by = self._ended_by or end
         self._viewer.end(end)
 
     def close(self, reason: EndReason) -> None:

@@ -78,6 +78,7 @@ def admin_application(
     """
     settings = replace(context.settings, loopback=loopback, allowed_hosts=(), tls=False)
     app = _application(replace(context, settings=settings))
+    app.middlewares.append(own_pages_only)
     app.router.add_get("/healthz", probes.healthz)
     app.router.add_get("/readyz", probes.readyz_with_replicas)
     app.router.add_get("/metrics", probes.metrics)
@@ -167,6 +168,15 @@ async def failure_middleware(request: web.Request, handler: Handler) -> web.Stre
     if connection is not None and request.version.major != 1:
         return connection.answer(request, answer)  # aiohttp would repeat the version
     return answer.to_aiohttp()
+
+
+@web.middleware
+async def own_pages_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse pages of other origins, listed ones too: a browser adds a remembered password."""
+    if FOREIGN_ORIGIN in request:
+        del request[FOREIGN_ORIGIN]  # or the refusal would be for that page to read
+        raise Failed(Kind.DENIED, "this origin is not allowed", field="origin")
+    return await handler(request)
 
 
 def _check_request_line(request: web.Request) -> None:

@@ -60,7 +60,8 @@ def path_of(url: str) -> Path:
     """
     scheme, separator, path = url.partition(":///")
     if scheme != "sqlite" or not separator or path in ("", ":memory:"):
-        raise ValueError(f"not a database URL of the form sqlite:///path: {url!r}")
+        message = f"not a database URL of the form sqlite:///path or postgresql://…: {url!r}"
+        raise ValueError(message)
     return Path(path)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from bridge.web.ws.frame_limits import FRAME_BURST, FRAMES_PER_SECOND, FRAMES_PER_TURN
 from bridge.web.ws.message_reader import MessageReader
+from bridge.web.ws.v1_session import V1Session
 from raw_client import (
     BOTH_WAYS,
     HEALTH_REQUEST,
@@ -111,6 +112,37 @@ async def test_among_flooders_others_have_their_turn(start_bridge, tier, wire, m
     assert max(frames.values()) <= FRAME_BURST + grown + 2
     head, _ = await exchange(bridge, STREAM_REQUEST)
     assert head.startswith(b"HTTP/1.1 200 ")
+
+
+@BOTH_WAYS
+async def test_a_client_has_one_command_handled_in_a_turn_of_the_event_loop(
+    start_bridge, wire, monkeypatch, cut
+):
+    """A query of 16 KiB takes milliseconds to read, and 160 commands may come at once."""
+    turn, handled, handle = 0, [], V1Session._handle
+
+    def next_turn():
+        nonlocal turn
+        turn += 1
+        ticking[0] = loop.call_soon(next_turn)
+
+    async def noting(self, command):
+        handled.append(turn)
+        await handle(self, command)
+
+    monkeypatch.setattr(V1Session, "_handle", noting)
+    loop = asyncio.get_running_loop()
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    await open_websocket(client, V1, cut)
+    ticking = [loop.call_soon(next_turn)]
+    try:
+        client.send(message(b'{"action":"ping"}') * 100)
+        for _ in range(100):
+            assert await read_message(client) == 0x81
+    finally:
+        ticking[0].cancel()
+    assert len(set(handled)) == 100
 
 
 @BOTH_WAYS

@@ -1,6 +1,7 @@
 """The example tiers as their README has them: built, started, spoken to."""
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import os
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +25,10 @@ ROOT = Path(__file__).resolve().parents[2]
 TIERS = ROOT / "examples" / "tiers"
 BUILT = "INTEROP_BUILT"
 """Variable with what another process has built: {name: reason why not, or null}."""
+_STARTED = time.monotonic()
+_TIMED_OUT = 124  # the exit code of timeout(1)
+_BUILD_SECONDS = float(os.environ.get("INTEROP_SECONDS", "900"))
+"""Seconds from the start in which all that is built must be built."""
 ENVIRON = {
     **os.environ,
     "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -178,15 +184,18 @@ def _build(example):
     if missing := _missing(example):
         return f"TOOLCHAIN MISSING: {', '.join(missing)}"
     for command in example.build:
+        left = max(_STARTED + _BUILD_SECONDS - time.monotonic(), 1)
         done = subprocess.run(
-            ("nice", "-n", "19", "bash", "-c", command),
+            # `timeout` ends all that the command has started, too.
+            ("timeout", "-k", "5", f"{left:.0f}", "nice", "-n", "19", "bash", "-c", command),
             cwd=example.path,
             env=ENVIRON,
             capture_output=True,
             text=True,
-            timeout=900,
             check=False,
         )
+        if done.returncode == _TIMED_OUT:
+            return f"NOT BUILT IN TIME: {command}"
         if done.returncode:
             return f"BUILD FAILED: {command}: {(done.stdout + done.stderr)[-800:]}"
     return None
@@ -214,7 +223,8 @@ def _install(example):
     """Install Debian's packages of an example, where programs are missing and that is possible."""
     if _missing(example) and example.packages and os.geteuid() == 0 and shutil.which("apt-get"):
         install = ("apt-get", "install", "-y", "--no-install-recommends", *example.packages)
-        subprocess.run(install, check=False, capture_output=True, timeout=300)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(install, check=False, capture_output=True, timeout=120)
 
 
 class Tier:

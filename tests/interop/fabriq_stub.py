@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import subprocess
 from dataclasses import dataclass
 from functools import cache
@@ -62,4 +63,5 @@ def fabriqs_own_server():
     if not done.returncode:
         return None
     said = json.loads(done.stdout or "{}").get("Error") or done.stderr
+    said = re.sub(r"\S*://\S+", "the module proxy:", said.partition(": ")[2] or said)
     return " ".join(said.split())[:200]

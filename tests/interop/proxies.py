@@ -29,6 +29,7 @@ http {{
     {nginx_files}
     location / {{
       grpc_pass {nginx_scheme}://{tier};
+      grpc_ssl_protocols TLSv1.2 TLSv1.3;
       grpc_read_timeout {idle}s;
       grpc_send_timeout {idle}s;
     }}
@@ -105,6 +106,7 @@ ENVOY_CLUSTER_TLS = """
       typed_config:
         "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
         common_tls_context:
+          tls_params: {{ tls_maximum_protocol_version: TLSv1_3 }}
           alpn_protocols: [h2]
           validation_context: {{ trusted_ca: {{ filename: {ca} }} }}
 {client}"""

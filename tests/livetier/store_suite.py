@@ -36,6 +36,7 @@ async def ids(table, *where, **options):
 
 async def step(table, view):
     """Read one view again; return its successor and the changes between."""
+    await table.store.settle()
     reading = await table.store.read(Views([view]))
     found = [each for each in reading.steps if each.before is view]
     assert len(found) <= 1
@@ -132,6 +133,7 @@ class StoreSuite:
         await table.put("a", "Ann", 1)
         new = await opened(table, query("thing", sort=["size"]))
         streamed = await opened(table, query("thing", streamed=True))
+        await table.store.settle()
         reading = await table.store.read(Views([old, new, streamed]))
         changed = [each.before for each in reading.steps if each.changes]
         assert changed == [old]
@@ -141,6 +143,7 @@ class StoreSuite:
         positions, versions = [], []
         for size in range(3):
             await table.put("a", "Ann", size)
+            await table.store.settle()
             reading = await table.store.read(Views([view]))
             view = reading.steps[0].after
             positions.append(reading.position.seq)
@@ -225,6 +228,7 @@ class StoreSuite:
                 else:
                     name = pick.choice(["a", "Ab", "b", None])
                     await table.put(key, name, pick.choice([None, *range(9)]))
+            await table.store.settle()
             reading = await table.store.read(Views(views))
             steps = {id(each.before): each for each in reading.steps}
             for place, view in enumerate(views):

@@ -64,7 +64,7 @@ async def test_options_that_make_no_sense_are_refused(tmp_path):
     with pytest.raises(ValueError, match="time of day"):
         await start_tier(TierOptions(start="noon"))
     with pytest.raises(ValueError, match="database URL"):
-        await start_tier(TierOptions(database="postgres://host/db"))
+        await start_tier(TierOptions(database="mysql://host/db"))
     with pytest.raises(FileNotFoundError):
         await start_tier(TierOptions(database=f"sqlite:///{tmp_path}/mistyped.sqlite"))
     (tmp_path / "text").write_text("this is no database " * 100)

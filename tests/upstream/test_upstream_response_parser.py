@@ -195,7 +195,9 @@ def test_the_lazy_messages_have_the_fields_of_the_contract():
 int32s, texts = st.integers(-(2**31), 2**31 - 1), st.text(st.characters(exclude_categories=["Cs"]))
 
 
-@given(int32s, texts.filter(bool), st.integers(-(2**63), 2**63 - 1), st.binary(), int32s, int32s, texts)
+@given(
+    int32s, texts.filter(bool), st.integers(-(2**63), 2**63 - 1), st.binary(), int32s, int32s, texts
+)
 def test_any_delta_is_parsed_as_it_was_serialized(op, agg_id, version, row, old, new, stream_id):
     spelled = pb.LiveDelta(
         op=op, agg_id=agg_id, version=version, row=row, old_index=old, new_index=new,

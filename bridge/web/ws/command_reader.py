@@ -1,4 +1,8 @@
-"""CommandReader: the text messages of a client, at a limited rate."""
+"""CommandReader: the text messages of a client, at a limited rate.
+
+Invariant: in one turn of the event loop a client has at most one command handled, however many have
+come: others have their turn in between.
+"""
 
 import asyncio
 from typing import Final, Protocol
@@ -56,9 +60,10 @@ class CommandReader:
         while True:
             message = await self._messages.receive()
             if message.type is WSMsgType.TEXT:
-                if delay := self._bucket.reserve():
+                delay = self._bucket.reserve()
+                if delay:
                     self._limited["commands",] += 1
-                    await asyncio.sleep(delay)
+                await asyncio.sleep(delay)  # 0: until the next turn
                 return str(message.data)
             if message.type is WSMsgType.BINARY:
                 raise Failed(Kind.MALFORMED, "commands are text messages", field="message")

@@ -14,7 +14,7 @@ LINGER: Final = 1.0
 """Seconds that a client which sent what is wrong has to read the close frame, and close."""
 LINGER_BYTES: Final = 256 * 1024
 """Bytes that are dropped meanwhile: a flood is not read on."""
-FRAMES_PER_TURN: Final = 16
+FRAMES_PER_TURN: Final = 4
 """Frames of one client that are read in a turn of the event loop: others have their turn, too."""
 FRAMES_PER_SECOND: Final = 100.0
 FRAME_BURST: Final = 1_000

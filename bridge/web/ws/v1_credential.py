@@ -76,7 +76,7 @@ class V1Credential:
         """
         credential = await self._authenticator.accept_token(self._presented, token)
         stands = in_use or (self._authenticator.required and self._current is not None)
-        if stands and credential.identity.scope != self.identity().scope:
+        if stands and _rights(credential.identity) != _rights(self.identity()):
             raise Failed(Kind.EXPIRED, "a credential of another scope", field="token")
         self._use(credential)
         return credential
@@ -112,3 +112,8 @@ class V1Credential:
     def _on_deadline(self) -> None:
         failure = Failed(Kind.UNAUTHENTICATED, "no credential came in time", field="token")
         self._end(End(EndReason.FAILED, failure))
+
+
+def _rights(identity: Identity) -> tuple[object, ...]:
+    """Return what windows were opened by: what the tier judges, and what rules for queries ask."""
+    return identity.scope, frozenset(identity.claims)

@@ -116,8 +116,9 @@ export class LiveTable extends Base {
 
   /** @param {readonly import("./types.js").Row[]} rows */
   #columns(rows) {
-    const named = this.getAttribute("columns")?.split(/[\s,]+/).filter(Boolean);
-    return named?.length ? named : Object.keys(rows[0]?.row ?? {});
+    const text = this.getAttribute("columns") ?? "";
+    const named = text.split(/[\s,[\]"]+/).filter(Boolean); // a JSON list of names will do, too
+    return named.length ? named : Object.keys(rows[0]?.row ?? {});
   }
 
   /** @param {string[]} columns */

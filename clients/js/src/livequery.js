@@ -61,7 +61,7 @@ export class LiveClient {
   get state() {
     if (this.#closed) return "closed";
     const connection = this.#connection;
-    return "state" in connection ? connection.state : (connection.inner()?.state ?? "connecting");
+    return "state" in connection ? connection.state : (connection.inner()?.state ?? "idle");
   }
 
   /**

@@ -23,13 +23,13 @@ import { lead } from "./share-leader.js";
  * @property {import("./share-leader.js").State | null} state
  */
 
+const PROTOCOL = 1;
 /** How long a SharedWorker may take to lead. */
 const WORKER = 1_000;
 
 export class SharedConnection {
-  /** @type {"idle" | "connecting" | "open" | "closed"} */
-  state = "idle";
-
+  /** @type {"connecting" | "open" | "closed"} */
+  #state = "connecting";
   #parts;
   #transport;
   #name;
@@ -55,11 +55,17 @@ export class SharedConnection {
   constructor(parts, transport) {
     this.#parts = parts;
     this.#transport = transport;
-    this.#name = `livequery ${parts.base} ${transport} ${parts.token ? "token" : ""}`;
+    // Versions of the library that do not understand each other must not meet.
+    this.#name = `livequery ${PROTOCOL} ${parts.base} ${transport} ${parts.token ? "token" : ""}`;
     this.#channel = new BroadcastChannel(this.#name);
     this.#channel.onmessage = ({ data }) => this.#heard(data);
     this.#unwatch = watchPage({ rest: () => this.#rest(), wake: () => this.#wake() });
     this.#live();
+  }
+
+  /** @returns {"idle" | "connecting" | "open" | "closed"} */
+  get state() {
+    return this.#state !== "closed" && !this.#wants.size ? "idle" : this.#state;
   }
 
   /** @param {Feed} feed */
@@ -93,7 +99,7 @@ export class SharedConnection {
   }
 
   stop() {
-    this.state = "closed";
+    this.#state = "closed";
     this.#unwatch();
     for (const key of this.#wants.keys()) this.#send({ drop: key });
     this.#stop.abort();
@@ -109,7 +115,6 @@ export class SharedConnection {
 
   /** Takes the lock of this tab, then looks for a leader. */
   #live() {
-    this.state = "connecting";
     const held = navigator.locks.request(`${this.#name} ${this.#tab}`, { signal: this.#stop.signal }, () => {
       this.#send({ hello: true });
       const custom = this.#parts.custom;
@@ -200,7 +205,7 @@ export class SharedConnection {
   #told({ key, seq, full, order, rows, pos, status, error, state }) {
     const want = this.#wants.get(key);
     if (!want || this.#resting) return;
-    this.state = state;
+    this.#state = state === "open" ? state : "connecting";
     if (!full && want.seq < 0) return; // the whole state is on its way
     if (!full && seq !== want.seq + 1) return this.#ask(key);
     want.seq = seq;

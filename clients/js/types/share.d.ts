@@ -4,8 +4,8 @@ export class SharedConnection {
      * @param {import("./types.js").Transport} transport
      */
     constructor(parts: any, transport: import("./types.js").Transport);
-    /** @type {"idle" | "connecting" | "open" | "closed"} */
-    state: "idle" | "connecting" | "open" | "closed";
+    /** @returns {"idle" | "connecting" | "open" | "closed"} */
+    get state(): "idle" | "connecting" | "open" | "closed";
     /** @param {Feed} feed */
     open(feed: Feed): void;
     /** @param {Feed} feed */

@@ -247,9 +247,13 @@ func (t *table) changed(id string) {
 	}
 }
 
+// changeSomething looks at the rate under the lock: after `rate 0` nothing changes any more.
 func (t *table) changeSomething() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.rate.Load() <= 0 {
+		return
+	}
 	var picked row
 	for _, each := range t.rows { // a map's order is random
 		picked = *each
@@ -273,9 +277,7 @@ func (t *table) run() {
 		for {
 			rate := t.rate.Load()
 			time.Sleep(time.Second / time.Duration(max(rate, 20)))
-			if rate > 0 {
-				t.changeSomething()
-			}
+			t.changeSomething()
 		}
 	}()
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
@@ -283,7 +285,9 @@ func (t *table) run() {
 		switch command {
 		case "rate":
 			number, _ := strconv.ParseFloat(argument, 64)
+			t.mu.Lock()
 			t.rate.Store(int64(number))
+			t.mu.Unlock()
 		case "drop":
 			number, _ := strconv.Atoi(argument)
 			t.mu.Lock()

@@ -169,7 +169,7 @@ async function showDetail(id) {
   }
   const found = await response.json();
   $("detail-title").textContent = `Window ${id}: ${found.entity}`;
-  $("query").textContent = JSON.stringify(found.query, null, 2);
+  $("query").textContent = JSON.stringify(found.query);
   const items = found.groups.slice(0, 200).map((group) => groupItem(group));
   const nothing = row ? `Nothing moved ${row} in the last 5 minutes.` : "Nothing changed in the last 5 minutes.";
   $("groups").replaceChildren(...(items.length ? items : [make("li", {}, nothing)]));

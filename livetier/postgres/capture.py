@@ -1,0 +1,49 @@
+"""The interface to a way of learning what transactions changed."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from livetier.postgres.connection import Connection, Rows, Statement
+from livetier.postgres.fence import Snapshot
+from livetier.postgres.relation import Relation
+
+
+class Capture(Protocol):
+    """Delivers transactions to a ledger. Its methods raise DatabaseError."""
+
+    @property
+    def name(self) -> str:
+        """``wal`` or ``trigger``."""
+
+    @property
+    def streaming(self) -> bool:
+        """Whether changes are learnt now; while not, every window is read now and then."""
+
+    async def open(self) -> None:
+        """Begin, and go on in the background through every loss of the connection."""
+
+    async def close(self) -> None:
+        """End; idempotent."""
+
+    async def watch(self, relation: Relation) -> bool:
+        """Return when changes of a table, and of what decides what it shows, are learnt.
+
+        Returns whether a table was altered for that.
+
+        Raises TierError with the reason for a table whose changes cannot be.
+        """
+
+    async def check(self, connection: Connection) -> None:
+        """Look whether all that is watched still is; called about once a second."""
+
+    def questions(self) -> Sequence[Statement]:
+        """Return what a reading asks in its own transaction, before anything else."""
+
+    def take(self, answers: Sequence[Rows], snapshot: Snapshot) -> None:
+        """Deliver what the answers to ``questions`` say; ``snapshot`` is the transaction's."""
+
+    def read(self, snapshot: Snapshot, timeline: int, /) -> None:
+        """Take note that a reading was completed."""
+
+    async def settle(self) -> None:
+        """Return when the next reading will have everything that was committed before."""

@@ -1,0 +1,255 @@
+"""A logical replication stream, read on the event loop through psycopg's ``pq`` layer.
+
+The slot is temporary: it is gone with its connection, so a crash pins no log. It is never
+continued from, so everything is acknowledged on receipt: a slow consumer must not pin the log
+either, and where this stream is the synchronous standby, commits wait for the acknowledgement.
+
+Laws:
+
+- ``deliver`` is called for each committed transaction as a whole, in the order of commits.
+- ``lost`` is done, with a DatabaseError, exactly when nothing more will be delivered.
+- libpq forgets its socket when the connection breaks: the descriptor is remembered, and
+  unregistered before anything else.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from struct import Struct
+
+import psycopg
+from psycopg import pq
+
+from livetier.postgres.connection import SETTINGS, connect, wait_for
+from livetier.postgres.database_error import DatabaseError
+from livetier.postgres.pgoutput import Begin, Commit, Decoder, PgoutputError, RowChange, Truncate
+from livetier.postgres.transaction import Transaction, TupleChange
+
+SLOT_PREFIX = "livequery_"
+LOCK_TIMEOUT = "10s"
+STATUS_SECONDS = 5.0
+SILENCE_SECONDS = 60.0
+SLICE_SECONDS = 0.01
+"""How long messages are decoded before others on the event loop have a turn."""
+
+_DATA = Struct("!QQq")
+_KEEPALIVE = Struct("!QqB")
+_STATUS = Struct("!cQQQqB")
+_EPOCH_SECONDS = 946_684_800
+
+Deliver = Callable[[Transaction], None]
+
+
+class ReplicationStream:
+    """An open stream of one publication."""
+
+    def __init__(
+        self, connection: psycopg.AsyncConnection[object], deliver: Deliver, *, slot: str
+    ) -> None:
+        self._connection = connection
+        self._pgconn = connection.pgconn
+        self._descriptor = connection.pgconn.socket
+        self._deliver = deliver
+        self._decoder = Decoder()
+        self._transaction: Transaction | None = None
+        self._acknowledged = 0
+        self._unsent = False
+        self._loop = asyncio.get_running_loop()
+        self._heard = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        self._moved = asyncio.Event()
+        self.slot = slot
+        self.position = 0
+        self.timeline = ""
+        self.delay = 0.0
+        self.lost: asyncio.Future[None] = self._loop.create_future()
+
+    @classmethod
+    async def open(cls, conninfo: str, publication: str, deliver: Deliver) -> "ReplicationStream":
+        """Make a slot and start its stream. Raises DatabaseError.
+
+        A slot is only made once every transaction that is open anywhere in the cluster has ended.
+        After ``LOCK_TIMEOUT`` that ends with the error 55P03.
+        """
+        connection = await connect(
+            conninfo, application_name="livequery-tier stream", replication="database"
+        )
+        slot = SLOT_PREFIX + secrets.token_hex(8)
+        stream = cls(connection, deliver, slot=slot)
+        try:
+            for each in f"{SETTINGS}SET lock_timeout = '{LOCK_TIMEOUT}'".split(";"):
+                if each.strip():
+                    await stream._command(each)
+            stream.timeline = (await stream._command("IDENTIFY_SYSTEM"))[1]
+            await stream._command(
+                f'CREATE_REPLICATION_SLOT "{slot}" TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT'
+            )
+            await stream._command(
+                f'START_REPLICATION SLOT "{slot}" LOGICAL 0/0'
+                f" (proto_version '1', publication_names '\"{publication}\"')"
+            )
+        except BaseException:
+            await connection.close()
+            raise
+        stream._loop.add_reader(stream._descriptor, stream._read)
+        stream._tick()
+        return stream
+
+    async def reach(self, lsn: int) -> None:
+        """Return when everything before ``lsn`` was delivered; raises DatabaseError if lost."""
+        while self.position < lsn:
+            if self.lost.done():
+                self.lost.result()
+            self._moved.clear()
+            self._tell(reply=True)
+            try:
+                async with asyncio.timeout(0.05):
+                    await self._moved.wait()
+            except TimeoutError:
+                continue
+
+    async def close(self) -> None:
+        """End the stream; its slot goes with it. Idempotent."""
+        self.end(DatabaseError("the stream is closed"))
+        await self._connection.close()
+
+    # -- commands
+
+    async def _command(self, text: str) -> tuple[str, ...]:
+        """Run one command; return the first row of its answer."""
+        try:
+            self._pgconn.send_query(text.encode())
+            row: tuple[str, ...] = ()
+            while True:
+                self._pgconn.flush()
+                while self._pgconn.is_busy():
+                    await wait_for(self._descriptor)
+                    self._pgconn.consume_input()
+                result = self._pgconn.get_result()
+                if result is None or result.status == pq.ExecStatus.COPY_BOTH:
+                    return row
+                if result.status in (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE):
+                    state = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
+                    primary = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b""
+                    raise DatabaseError(primary.decode("utf-8", "replace"), state.decode())
+                if result.ntuples:
+                    row = tuple(
+                        (result.get_value(0, column) or b"").decode()
+                        for column in range(result.nfields)
+                    )
+        except psycopg.Error as error:
+            raise DatabaseError.of(error) from None
+
+    # -- reading
+
+    def _read(self) -> None:
+        """Take what has arrived; called by the loop, and by itself when a slice is over."""
+        if self.lost.done():
+            return
+        try:
+            self._pgconn.consume_input()
+            self._heard = self._loop.time()
+            self._drain(self._heard + SLICE_SECONDS)
+            # To send, libpq may read: then there is more, and the socket does not say so.
+            while self.position > self._acknowledged and not self.lost.done():
+                self._tell()
+                self._drain(self._loop.time() + SLICE_SECONDS)
+            if self._unsent and not self.lost.done():
+                self._unsent = bool(self._pgconn.flush())
+        except psycopg.Error as error:
+            self.end(DatabaseError.of(error))
+        except (PgoutputError, LookupError, ValueError) as error:
+            self.end(DatabaseError(f"the stream cannot be read: {error}"))
+
+    def _drain(self, end: float) -> None:
+        """Take the messages that libpq has, until ``end``."""
+        while True:
+            size, data = self._pgconn.get_copy_data(1)
+            if size == 0:
+                return
+            if size < 0:
+                self.end(self._last_word())
+                return
+            self._take(bytes(data))
+            if self._loop.time() > end:
+                self._loop.call_soon(self._read)
+                return
+
+    def _last_word(self) -> DatabaseError:
+        """Return why the server ended the stream."""
+        result = self._pgconn.get_result()
+        text = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) if result else None
+        state = result.error_field(pq.DiagnosticField.SQLSTATE) if result else None
+        return DatabaseError(
+            (text or b"the server ended the stream").decode(), (state or b"").decode()
+        )
+
+    def _take(self, data: bytes) -> None:
+        if data[:1] == b"k":
+            end, _, reply = _KEEPALIVE.unpack_from(data, 1)
+            # Everything before it was sent; a transaction is always sent whole.
+            self._move_to(end)
+            if reply:
+                self._acknowledged = 0  # answered when all that has arrived is taken
+            return
+        message = self._decoder.decode(data[1 + _DATA.size :])
+        match message:
+            case RowChange() if self._transaction is not None:
+                self._transaction.add(message.relation.oid, TupleChange.of(message))
+            case Begin():
+                self._transaction = Transaction(message.xid)
+            case Commit():
+                self._commit(message)
+            case Truncate() if self._transaction is not None:
+                for oid in message.relations:
+                    self._transaction.add_all(oid)
+
+    def _commit(self, message: Commit) -> None:
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None and transaction.changes:
+            transaction.committed_ms = message.at_ms
+            self.delay = max(0.0, time.time() - message.at_ms / 1000)
+            self._deliver(transaction)
+        self._move_to(message.end_lsn)
+
+    def _move_to(self, lsn: int) -> None:
+        if lsn > self.position:
+            self.position = lsn
+            self._moved.set()
+
+    # -- answering
+
+    def _tell(self, *, reply: bool = False) -> None:
+        """Acknowledge everything; ``reply`` asks for a sign of life."""
+        if self.lost.done():
+            return
+        now = int((time.time() - _EPOCH_SECONDS) * 1_000_000)
+        lsn = self.position
+        try:
+            self._pgconn.put_copy_data(_STATUS.pack(b"r", lsn, lsn, lsn, now, reply))
+            self._unsent = bool(self._pgconn.flush())
+            self._acknowledged = lsn
+            if reply:
+                self._loop.call_soon(self._read)  # as there
+        except psycopg.Error as error:
+            self.end(DatabaseError.of(error))
+
+    def _tick(self) -> None:
+        """Ask for a sign of life now and then; without any for long the stream is lost."""
+        if self._loop.time() - self._heard > SILENCE_SECONDS:
+            self.end(DatabaseError("the change stream is silent"))
+            return
+        self._tell(reply=True)
+        self._timer = self._loop.call_later(STATUS_SECONDS, self._tick)
+
+    def end(self, error: DatabaseError) -> None:
+        """Deliver nothing more; ``lost`` has the error, unless it has another one already."""
+        if self.lost.done():
+            return
+        self._loop.remove_reader(self._descriptor)
+        if self._timer is not None:
+            self._timer.cancel()
+        self.lost.set_exception(error)
+        self.lost.exception()  # it may be that nobody asks
+        self._moved.set()

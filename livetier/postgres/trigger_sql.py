@@ -1,0 +1,128 @@
+# ruff: noqa: S608 (names are quoted, and our own are constant)
+"""The log table and triggers of ``--capture trigger``, as SQL.
+
+Statement triggers with transition tables append one record for each statement and table: the
+transaction's id and the keys that changed, or no keys where they are too many. A NOTIFY only wakes
+up the tiers. The function runs as its owner, with a fixed search path.
+"""
+
+from collections.abc import Sequence
+
+from livetier.postgres.catalogue import OWN_SCHEMA
+from livetier.postgres.relation import quote, quote_text
+
+CHANNEL = "livequery_changes"
+LOG = f"{OWN_SCHEMA}.change"
+FUNCTION = f"{OWN_SCHEMA}.record"
+PREFIX = "livequery_"
+MOST_KEYS = 1_000
+
+SETUP = f"""
+CREATE SCHEMA IF NOT EXISTS {OWN_SCHEMA};
+CREATE TABLE IF NOT EXISTS {LOG} (
+    xid xid8 NOT NULL, relation oid NOT NULL, old_keys text[], new_keys text[]
+);
+CREATE INDEX IF NOT EXISTS change_xid ON {LOG} (xid);
+GRANT USAGE ON SCHEMA {OWN_SCHEMA} TO PUBLIC
+"""
+
+REMOVE = f"DROP SCHEMA IF EXISTS {OWN_SCHEMA} CASCADE"
+
+ASK = f"""
+SELECT xid, relation, pg_catalog.array_to_json(old_keys), pg_catalog.array_to_json(new_keys)
+FROM {LOG}
+WHERE xid >= pg_catalog.pg_snapshot_xmin($1::text::pg_catalog.pg_snapshot)
+    AND NOT pg_catalog.pg_visible_in_snapshot(xid, $1::text::pg_catalog.pg_snapshot)
+"""
+
+TRIM = f"DELETE FROM {LOG} WHERE xid < $1::text::xid8"
+
+# Of each table: its name, its key, and how many of its four triggers are on.
+TABLES = """
+SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname),
+    coalesce((SELECT pg_catalog.json_agg(a.attname ORDER BY k.place)
+        FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey::int2[])
+            WITH ORDINALITY AS k(number, place)
+        JOIN pg_catalog.pg_attribute a ON a.attnum = k.number
+        WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid
+            AND k.place <= i.indnkeyatts)::text, '[]'),
+    (SELECT count(*) FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND t.tgenabled <> 'D'
+        AND pg_catalog.left(t.tgname, 10) = 'livequery_')
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = ANY ($1::oid[])
+"""
+TRIGGERS = 4
+
+
+_MANNER = (
+    "RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
+    " SET timezone = 'UTC' SET datestyle = 'ISO, YMD' SET bytea_output = 'hex'"
+    " SET extra_float_digits = 1"
+)
+"""Keys are printed as the tier's own connections print them."""
+
+
+def function_name(oid: int) -> str:
+    """Return the name of the function that records changes of a table."""
+    return f"{OWN_SCHEMA}.record_{oid}"
+
+
+def install(table: str, oid: int, key: Sequence[str]) -> list[str]:
+    """Return the statements that record the changes of a table; without a key, that there are some.
+
+    ``table`` is its name as SQL. Keys are recorded flat: so many texts to each row.
+    """
+    columns = ", ".join(f"r.{quote(name)}::text" for name in key)
+    function = function_name(oid)
+
+    def listed(name: str) -> str:
+        if not key:
+            return "NULL"
+        return (
+            f"(SELECT CASE WHEN count(*) <= {MOST_KEYS * len(key)} THEN coalesce("
+            "array_agg(part ORDER BY number, place), '{}') END FROM (SELECT part, number, place"
+            f" FROM (SELECT ARRAY[{columns}] AS parts, row_number() OVER () AS number"
+            f" FROM {name} AS r) AS k, unnest(parts) WITH ORDINALITY AS u(part, place)) AS f)"
+        )
+
+    body = f"""
+DECLARE
+    old_keys text[]; new_keys text[];
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        NULL;
+    ELSE
+        IF TG_OP <> 'INSERT' THEN
+            old_keys := {listed("livequery_old")};
+        ELSE
+            old_keys := '{{}}';
+        END IF;
+        IF TG_OP <> 'DELETE' THEN
+            new_keys := {listed("livequery_new")};
+        ELSE
+            new_keys := '{{}}';
+        END IF;
+        IF old_keys = '{{}}' AND new_keys = '{{}}' THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    INSERT INTO {LOG} VALUES (pg_current_xact_id(), {oid}, old_keys, new_keys);
+    NOTIFY {CHANNEL};
+    RETURN NULL;
+END
+"""
+    heads = {
+        "insert": "INSERT ON {} REFERENCING NEW TABLE AS livequery_new",
+        "update": "UPDATE ON {} REFERENCING OLD TABLE AS livequery_old NEW TABLE AS livequery_new",
+        "delete": "DELETE ON {} REFERENCING OLD TABLE AS livequery_old",
+        "truncate": "TRUNCATE ON {}",
+    }
+    return [
+        *(f"DROP TRIGGER IF EXISTS {PREFIX}{kind} ON {table}" for kind in heads),
+        f"CREATE OR REPLACE FUNCTION {function}() {_MANNER} AS {quote_text(body)}",
+        *(
+            f"CREATE TRIGGER {PREFIX}{kind} AFTER {head.format(table)}"
+            f" FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
+            for kind, head in heads.items()
+        ),
+    ]

@@ -1,0 +1,142 @@
+"""The commands for a person with a database, as people run them."""
+
+import asyncio
+import sys
+
+import psycopg
+import pytest
+
+from postgres_support import database, make_store, require_cluster  # noqa: F401 - a fixture
+from tier_client import query
+
+PREPARE = """
+CREATE TABLE task (id integer PRIMARY KEY, due date, name text);
+INSERT INTO task SELECT n, date '2026-01-01' + n, 'n' || n FROM generate_series(1, 5000) AS n;
+CREATE INDEX ON task (due, id);
+CREATE TABLE keyless (n integer);
+CREATE VIEW seen AS SELECT * FROM task;
+ANALYZE;
+"""
+
+
+@pytest.fixture
+async def prepared(database):
+    connection = await asyncio.to_thread(psycopg.connect, database, autocommit=True)
+    connection.execute(PREPARE)
+    yield database, connection
+    connection.close()
+
+
+async def tier(*arguments):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bridge", "tier", *arguments,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await process.communicate()
+    assert b"Traceback" not in err, err.decode()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_check_says_what_is_possible_and_what_is_missing_with_the_sql(prepared):
+    code, out, _ = await tier("check", "--database", prepared[0])
+    assert code == 0
+    assert "--capture wal is possible" in out
+    assert "public.task: can be live" in out
+    assert (
+        "public.keyless: has no primary key\n    ALTER TABLE public.keyless ADD PRIMARY KEY" in out
+    )
+    assert "public.seen: is a view" in out
+
+
+async def test_check_for_a_role_without_rights_names_the_statements_that_grant_them(prepared):
+    url, connection = prepared
+    name = url.split("/")[3].split("?")[0]
+    connection.execute(f"CREATE ROLE poor_{name} LOGIN")
+    code, out, err = await tier(
+        "check", "--database", require_cluster().url(name, user=f"poor_{name}")
+    )
+    assert code == 1
+    assert f'ALTER ROLE "poor_{name}" REPLICATION;' in out
+    assert "CREATE PUBLICATION livequery" in out
+    assert f'GRANT SELECT ON public.task TO "poor_{name}";' in out
+    assert "no table can be live" in err
+
+
+async def test_check_query_prints_an_index_scan_or_the_index_that_is_missing(prepared):
+    url, _ = prepared
+    code, out, _ = await tier(
+        "check-query", "--database", url, '{"entity":"task","sort":[{"column":"due"}],"limit":5}'
+    )
+    assert code == 0
+    assert "Index Scan" in out
+    assert "CREATE INDEX" not in out
+    page = '{"entity":"task","sort":[{"column":"due","desc":true}],"limit":5,"cursor":{"values":["2026-02-01","3"]}}'
+    assert "CREATE INDEX CONCURRENTLY" in (await tier("check-query", "--database", url, page))[1]
+    code, _, err = await tier(
+        "check-query", "--database", url, '{"entity":"task","sort":[{"column":"duee"}],"limit":5}'
+    )
+    assert code == 1
+    assert 'did you mean "due"?' in err
+    assert "sort[0].column" in err
+
+
+@pytest.mark.parametrize("capture", ["wal", "trigger"])
+async def test_forget_takes_away_all_that_the_tier_has_made(prepared, capture):
+    url, connection = prepared
+    store = make_store(url, capture=capture)
+    await store.open()
+    await store.first(await store.compile(query("task"), ()))
+    await store.settle()
+    await store.close()
+    traces = (
+        "SELECT (SELECT count(*) FROM pg_publication) + (SELECT count(*) FROM pg_trigger)"
+        " + (SELECT count(*) FROM pg_namespace WHERE nspname = 'livequery')"
+        " + (SELECT count(*) FROM pg_replication_slots WHERE database = current_database())"
+    )
+    assert connection.execute(traces).fetchone()[0] > 0
+    code, out, _ = await tier("forget", "--database", url)
+    assert code == 0
+    assert "taken away" in out
+    assert connection.execute(traces).fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgresql://127.0.0.1:1/x", "refused"),
+        ("postgresql:///nothing?host=/nonexistent", "No such file"),
+        ("postgresql://user:secret@127.0.0.1:1/x", "refused"),
+    ],
+)
+async def test_a_server_that_cannot_be_reached_is_a_sentence_without_a_password(url, words):
+    require_cluster()
+    code, _, err = await tier("--listen", "127.0.0.1:0", "--database", url)
+    assert code == 1
+    assert words in err
+    assert "secret" not in err
+
+
+async def test_options_that_make_no_sense_are_refused(prepared):
+    for arguments in (
+        ("--setting", "tenant=x-tenant"),
+        ("--setting", "app.tenant"),
+        ("--schemas", ","),
+        ("--role-from", "=a"),
+    ):
+        code, _, _ = await tier("--database", prepared[0], *arguments)
+        assert code == 2, arguments
+
+
+async def test_the_demo_says_what_it_will_make_before_it_is_made_and_serves(prepared):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bridge", "demo", "--listen", "127.0.0.1:0", "--database", prepared[0],
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        said = (await process.stderr.readline()).decode()
+        assert "the publication livequery" in said
+        assert prepared[1].execute("SELECT count(*) FROM pg_publication").fetchone() == (0,)
+        assert (await process.stdout.readline()).startswith(b"listening on http://127.0.0.1:")
+    finally:
+        process.terminate()
+        await process.communicate()
