@@ -84,6 +84,11 @@ POSTGRES = ("postgresql://", "postgres://")
     show_default=True,
     help="PostgreSQL connections for first readings.",
 )
+@click.option(
+    "--metrics-listen",
+    metavar="HOST:PORT",
+    help="Address of the tier's Prometheus metrics, over PostgreSQL. Default: none.",
+)
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
 @click.pass_context
 def tier(

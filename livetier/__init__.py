@@ -7,6 +7,7 @@ Imports go down only::
 
     server      composition: a store, the engine, gRPC
     demo        one day of flights, and its replay
+    postgres    the PostgreSQL store
     sqlite      the SQLite store
     engine      windows, subscriptions, the gRPC service; it knows no database
 

@@ -20,6 +20,7 @@ from livetier.demo.replay import Replay, start_minute
 from livetier.engine.errors import unavailable
 from livetier.engine.service import LiveQueryService
 from livetier.engine.watcher import Watcher
+from livetier.monitoring import follow_health, metrics_served
 from livetier.postgres.database_error import DatabaseError
 from livetier.postgres.options import SCHEMES, PostgresOptions, parse_options
 from livetier.postgres.store import PostgresStore
@@ -68,6 +69,7 @@ class TierOptions:
     setting: Sequence[str] = ()
     role_from: str | None = None
     read_pool: int = 4
+    metrics_listen: str | None = None
 
 
 class Tier:
@@ -110,10 +112,14 @@ async def start_tier(options: TierOptions) -> Tier:
     """
     start = start_minute(options.start)
     async with contextlib.AsyncExitStack() as stack:
-        database, replay = None, None
+        database, replay, store = None, None, None
         if options.database is not None and options.database.startswith(SCHEMES):
-            watcher = await _over_postgres(options)
+            store, watcher = await _over_postgres(options)
+            if options.metrics_listen:
+                await stack.enter_async_context(metrics_served(options.metrics_listen, store))
         else:
+            if options.metrics_listen:
+                raise ValueError("--metrics-listen is for PostgreSQL")
             database = await _database(options, stack)
             watcher = Watcher(SqliteStore(database, shortcuts=options.shortcuts))
             if options.replay if options.replay is not None else options.database is None:
@@ -130,6 +136,8 @@ async def start_tier(options: TierOptions) -> Tier:
         await servicer.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
         stack.push_async_callback(servicer.enter_graceful_shutdown)
         _run_in_background(stack, watcher.run())
+        if store is not None:
+            _run_in_background(stack, follow_health(servicer, SERVICE, store))
         if replay is not None and options.speed > 0:
             _run_in_background(stack, replay.run(speed=options.speed, committed=watcher.settle))
         host, _, _ = options.listen.rpartition(":")
@@ -156,15 +164,16 @@ async def run_tier(
         await tier.stop()
 
 
-async def _over_postgres(options: TierOptions) -> AnyWatcher:
+async def _over_postgres(options: TierOptions) -> tuple[PostgresStore, AnyWatcher]:
     if options.replay:
         raise ValueError("the flights are replayed into SQLite only")
-    watcher: AnyWatcher = Watcher(PostgresStore(postgres_options(options)))
+    store = PostgresStore(postgres_options(options))
+    watcher: AnyWatcher = Watcher(store)
     try:
         await watcher.open()
     except DatabaseError as error:
         raise OSError(str(error)) from None
-    return watcher
+    return store, watcher
 
 
 def postgres_options(options: TierOptions) -> PostgresOptions:

@@ -19,6 +19,17 @@ class Capture(Protocol):
     def streaming(self) -> bool:
         """Whether changes are learnt now; while not, every window is read now and then."""
 
+    @property
+    def lag_seconds(self) -> float:
+        """How old the newest transaction was when it was delivered."""
+
+    @property
+    def losses(self) -> int:
+        """How often changes were not learnt for a while."""
+
+    def lag_bytes(self, end: int, /) -> int:
+        """Return how much of the log, which ends at ``end``, is not delivered."""
+
     async def open(self) -> None:
         """Begin, and go on in the background through every loss of the connection."""
 

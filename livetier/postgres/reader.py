@@ -29,6 +29,10 @@ LOOK = Statement(
 )
 """The snapshot and the timeline. Fails on a standby, whose snapshots are no fence."""
 
+LOG_END = Statement(
+    "SELECT pg_catalog.pg_current_wal_flush_lsn() - '0/0'::pg_catalog.pg_lsn", kept=True
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Look:

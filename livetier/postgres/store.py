@@ -11,6 +11,7 @@ Laws:
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 from livequery.v1 import livequery_pb2 as pb
@@ -29,12 +30,13 @@ from livetier.postgres.catalogue import (
 from livetier.postgres.connection import Connection, Statement
 from livetier.postgres.database_error import DatabaseError
 from livetier.postgres.describe import describe
+from livetier.postgres.figures import Figures
 from livetier.postgres.ledger import Ledger, Watched
 from livetier.postgres.options import PostgresOptions
 from livetier.postgres.plan import PostgresPlan, PostgresView
 from livetier.postgres.planner import Planner
 from livetier.postgres.pool import ReadPool
-from livetier.postgres.reader import BEGIN, LOOK, REWRITTEN_STATE, Look
+from livetier.postgres.reader import BEGIN, LOG_END, LOOK, REWRITTEN_STATE, Look
 from livetier.postgres.relation import Relation
 from livetier.postgres.server_facts import choose
 from livetier.postgres.trigger_capture import TriggerCapture
@@ -58,6 +60,10 @@ class PostgresStore:
         self._wake = asyncio.Event()
         self._attempts = 0
         self._position = Position(0, 0)
+        self._log_end = 0
+        self.reachable = True
+        self._readings = Counter(touched=0, forced=0)
+        self._reading_seconds = 0.0
         self._ticking: asyncio.Task[None] | None = None
         self.ledger = Ledger(shortcuts=options.shortcuts)
         self.capture: Capture
@@ -146,11 +152,12 @@ class PostgresStore:
         connection = await self._reading_connection()
         steps: list[Step[PostgresView]] = []
         if self.ledger.waiting or self.capture.questions():
-            ticket = self.ledger.begin_look()
+            ticket, began = self.ledger.begin_look(), time.monotonic()
             try:
                 steps = await self._read(connection, views)
             finally:
                 self.ledger.end_look(ticket)
+                self._reading_seconds += time.monotonic() - began
         now = max(self._position.at_ms, int(time.time() * 1000))
         self._position = Position(self._position.seq + 1, now)
         self._wake_later(progress=bool(steps))
@@ -170,6 +177,8 @@ class PostgresStore:
         self._force_altered([each for each in used if found.get(each.oid) != each.version])
         due = [each for each in self.ledger.due(look.snapshot) if self._in_use(each, views)]
         forced = {id(each): each.forced for each in due}
+        self._readings["forced"] += sum(map(bool, forced.values()))
+        self._readings["touched"] += sum(not each for each in forced.values())
         pairs: list[Pair] = []
         failed: list[Step[PostgresView]] = []
         for watched in due:
@@ -222,6 +231,25 @@ class PostgresStore:
 
     # -- noticing
 
+    def figures(self) -> Figures:
+        """Return the figures of this moment."""
+        counts, ledger, capture = self.ledger.counts, self.ledger, self.capture
+        return Figures(
+            windows=ledger.windows,
+            due=ledger.due_count,
+            kept=ledger.kept,
+            streaming=capture.streaming,
+            lag_bytes=capture.lag_bytes(self._log_end),
+            lag_seconds=capture.lag_seconds,
+            losses=capture.losses,
+            pool_used=self._pool.used,
+            pool_size=self._pool.size,
+            transactions=counts.transactions,
+            readings=dict(self._readings),
+            shortcuts={"unequal": counts.equality, "beyond": counts.beyond},
+            reading_seconds=self._reading_seconds,
+        )
+
     async def changed(self) -> None:
         """Return when a window may be due."""
         await self._wake.wait()
@@ -238,7 +266,9 @@ class PostgresStore:
             await asyncio.sleep(TICK_SECONDS)
             try:
                 await self._check()
+                self.reachable = True
             except DatabaseError as error:
+                self.reachable = False
                 _log.debug("the catalogue cannot be read now: %s", error)
             if not self.capture.streaming:
                 self.ledger.force()
@@ -250,8 +280,9 @@ class PostgresStore:
         oids = sorted({oid for each in used for oid in (each.oid, *each.sources)})
         async with self._pool.connection() as connection:
             answers = await connection.run(
-                [LOOK, Statement(SIGNATURES, (oid_array(oids),), kept=True)]
+                [LOOK, Statement(SIGNATURES, (oid_array(oids),), kept=True), LOG_END]
             )
+            self._log_end = int(answers[2][0][0] or b"0")
             self.ledger.see(Look.of(answers[0]).snapshot)
             self._force_altered(
                 [

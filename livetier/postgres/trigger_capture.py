@@ -55,8 +55,18 @@ class TriggerCapture:
         self._last: Snapshot | None = None
         self._last_time = 0.0
         self._timeline = 0
+        self.losses = 0
         self._seen: deque[tuple[float, int]] = deque()
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def lag_seconds(self) -> float:
+        """A reading asks for itself."""
+        return 0.0
+
+    def lag_bytes(self, end: int, /) -> int:
+        """Return 0: no log is read."""
+        return end - end
 
     async def open(self) -> None:
         """Make the log table, and listen in the background."""
@@ -201,6 +211,7 @@ class TriggerCapture:
                     await connection.close()
             except (DatabaseError, psycopg.Error) as error:
                 _log.info("notifications are lost for now: %s", error)
+                self.losses += 1
             await asyncio.sleep(RETRY_SECONDS)
 
 

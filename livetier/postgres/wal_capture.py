@@ -56,6 +56,15 @@ class WalCapture:
         """Whether the stream is open, and what came before it is accounted for."""
         return self._streams.is_set()
 
+    @property
+    def lag_seconds(self) -> float:
+        """How old the newest transaction was when it was delivered."""
+        return self.stream.delay if self.stream is not None else 0.0
+
+    def lag_bytes(self, end: int, /) -> int:
+        """Return how much of the log, which ends at ``end``, is not delivered."""
+        return max(0, end - self.stream.position) if self.stream is not None else 0
+
     async def open(self) -> None:
         """Make the publication, and follow it in the background."""
         await publication.create(self._conninfo)

@@ -273,7 +273,7 @@ class Tier:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):  # a JVM on a loaded machine
             line = (await self._process.stdout.readline()).decode()
         match = re.fullmatch(r"listening on 127\.0\.0\.1:(\d+)\n", line)
         assert match, f"{self.example.name} said {line!r}"

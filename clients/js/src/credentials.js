@@ -49,7 +49,7 @@ export class Credentials {
 
   async #fetch() {
     try {
-      this.#current = { text: this.#ask ? String(await this.#ask()) : "" };
+      this.#current = { text: this.#ask ? String((await this.#ask()) ?? "") : "" };
       return this.#current;
     } catch (thrown) {
       this.#token = null;

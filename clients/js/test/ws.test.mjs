@@ -109,6 +109,7 @@ for (const where of ["ready", "beat"]) {
       peer.send({ type: "ready", sub, rows: 2, resumed: "diff", digest: "00000000" });
     }
     const next = await peer.next("subscribe");
+    assert.equal((await peer.next("unsubscribe")).sub, sub);
     assert.notEqual(next.sub, at);
     assert.deepEqual([next.resume, next.known, ids(window), window.status], [undefined, undefined, "a b", "stale"]);
     peer.send({ type: "frames", sub, pos: "x", frames: snapshot("old") }); // of the one that was left

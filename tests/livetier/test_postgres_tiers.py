@@ -1,0 +1,208 @@
+"""Tiers over PostgreSQL as they are run: cut connections, lost servers, many processes, figures."""
+
+import asyncio
+import contextlib
+import urllib.request
+
+import psycopg
+import pytest
+
+from livetier.server import TierOptions, start_tier
+from ops_support import free_port
+from postgres_cluster import Cluster, find_programs
+from postgres_support import database, require_cluster  # noqa: F401 - a fixture
+from tier_client import Live, leaf, query
+
+TASKS = query("task", sort=["name"], limit=5)
+
+
+@pytest.fixture
+def tasks(database):
+    connection = psycopg.connect(database, autocommit=True)
+    connection.execute(
+        "CREATE TABLE task (id integer PRIMARY KEY, name text); INSERT INTO task VALUES (1, 'a')"
+    )
+    yield database, connection
+    connection.close()
+
+
+@pytest.fixture
+async def tiers():
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(**options):
+            tier = await start_tier(TierOptions(**options))
+            stack.push_async_callback(tier.stop)
+            return tier
+
+        yield start
+
+
+async def test_a_cut_of_every_connection_loses_no_commit_and_ends_no_stream(tiers, tasks):
+    url, connection = tasks
+    tier = await tiers(database=url, capture="wal")
+    async with Live(tier, TASKS) as live:
+        for number in range(2, 5):
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            connection.execute("INSERT INTO task VALUES (%s, %s)", (number, f"b{number}"))
+            await live.until(lambda number=number: len(live.rows) == number)
+        assert len(live.resets) == 1
+
+
+async def test_a_long_transaction_anywhere_keeps_nobody_from_a_first_window_and_its_changes(
+    tiers, tasks
+):
+    url, connection = tasks
+    with psycopg.connect(require_cluster().url("postgres")) as other:
+        other.execute("CREATE TEMP TABLE held (n integer)")  # its id keeps slots from being made
+        tier = await tiers(database=url, capture="wal")
+        async with Live(tier, TASKS) as live:
+            connection.execute("INSERT INTO task VALUES (2, 'b')")
+            await live.until(lambda: len(live.rows) == 2)
+            other.rollback()
+            connection.execute("INSERT INTO task VALUES (3, 'c')")
+            await live.until(lambda: len(live.rows) == 3)
+            assert len(live.resets) == 1
+
+
+async def test_a_delivered_commit_that_others_cannot_see_yet_is_shown_once_they_can(tiers, tasks):
+    url, connection = tasks
+    cluster = require_cluster()
+    tier = await tiers(database=url, capture="wal")
+    async with Live(tier, TASKS) as live:
+        await tier.settle()
+        with psycopg.connect(cluster.url("postgres"), autocommit=True) as admin:
+            admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+            admin.execute("SELECT pg_reload_conf()")
+            try:
+                waiting = asyncio.create_task(
+                    asyncio.to_thread(connection.execute, "INSERT INTO task VALUES (2, 'b')")
+                )
+                store = tier.watcher._store
+                async with asyncio.timeout(10):
+                    while not store.ledger.waiting:  # it is delivered, and no snapshot sees it
+                        await asyncio.sleep(0.01)
+                assert not waiting.done()
+                late = query("task", sort=["-name"], limit=3)
+                async with Live(tier, late) as other:
+                    assert other.ids == ["1"]
+                    admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
+                    admin.execute("SELECT pg_reload_conf()")
+                    await waiting
+                    await live.until(lambda: live.ids == ["1", "2"])
+                    await other.until(lambda: other.ids == ["2", "1"])
+            finally:
+                admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
+                admin.execute("SELECT pg_reload_conf()")
+
+
+async def test_tables_that_are_altered_dropped_and_made_anew_are_followed(tiers, tasks):
+    url, connection = tasks
+    tier = await tiers(database=url, capture="wal")
+    async with Live(tier, TASKS) as live:
+        connection.execute("ALTER TABLE task ADD COLUMN more integer DEFAULT 7")
+        await live.until(lambda: live.rows[0][2] == {"id": 1, "name": "a", "more": 7})
+        connection.execute("TRUNCATE task")
+        await live.until(lambda: live.rows == [])
+        connection.execute("DROP TABLE task")
+        connection.execute(
+            "CREATE TABLE task (id text PRIMARY KEY, name text); INSERT INTO task VALUES ('x', 'y')"
+        )
+        await live.until(lambda: live.ids == ["x"])
+        connection.execute("INSERT INTO task VALUES ('z', 'z')")
+        await live.until(lambda: live.ids == ["x", "z"])
+        assert len(live.resets) == 1
+
+
+async def test_two_tiers_over_one_database_show_the_same_rows_with_the_same_versions(tiers, tasks):
+    url, connection = tasks
+    one, two = [await tiers(database=url, capture="wal") for _ in range(2)]
+    async with Live(one, TASKS) as left, Live(two, TASKS) as right:
+        for number in range(20):
+            connection.execute(
+                "INSERT INTO task VALUES (%s, %s) ON CONFLICT (id) DO UPDATE SET name = excluded.name",
+                (number % 7, f"n{number}"),
+            )
+        await left.caught_up()
+        await right.caught_up()
+        assert left.rows == right.rows
+
+
+async def test_a_tier_that_is_stopped_leaves_no_slot_that_would_keep_the_log(tiers, tasks):
+    url, connection = tasks
+    slots = "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()"
+    tier = await tiers(database=url, capture="wal")
+    await tier.settle()
+    assert connection.execute(slots).fetchone() == (1,)
+    await tier.stop()
+    async with asyncio.timeout(10):
+        while connection.execute(slots).fetchone() != (0,):
+            await asyncio.sleep(0.05)
+
+
+async def test_the_tier_serves_its_own_metrics(tiers, tasks):
+    url, connection = tasks
+    port = free_port()
+    tier = await tiers(database=url, capture="wal", metrics_listen=f"127.0.0.1:{port}")
+    async with Live(tier, query("task", leaf("id", "eq", 1))) as live:
+        connection.execute("INSERT INTO task VALUES (2, 'other')")
+        connection.execute("UPDATE task SET name = 'b' WHERE id = 1")
+        await live.caught_up()
+        page = await asyncio.to_thread(
+            lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
+        )
+    samples = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
+    assert samples["livequery_tier_windows"] == "1.0"
+    assert samples["livequery_tier_stream_up"] == "1.0"
+    assert float(samples["livequery_tier_transactions_total"]) >= 2
+    assert float(samples['livequery_tier_shortcuts_total{reason="unequal"}']) >= 1
+    assert float(samples['livequery_tier_readings_total{cause="touched"}']) >= 1
+
+
+@pytest.mark.timeout(120)
+async def test_a_server_that_is_killed_and_one_that_takes_its_place_are_a_difference_not_a_reset(
+    tiers,
+):
+    programs = find_programs()
+    if programs is None:
+        require_cluster()
+    primary = await asyncio.to_thread(lambda: Cluster(programs).make().start())
+    standby = Cluster(programs)
+    try:
+        url = primary.database()
+        name = url.split("/")[3].split("?")[0]
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(
+                "CREATE TABLE task (id integer PRIMARY KEY, name text); INSERT INTO task VALUES (1, 'a')"
+            )
+        await asyncio.to_thread(lambda: standby.make_standby_of(primary).start())
+        both = f"postgresql://root@/{name}?host={primary.folder},{standby.folder}&target_session_attrs=read-write"
+        tier = await tiers(database=both, capture="wal")
+        async with Live(tier, TASKS) as live:
+            await tier.settle()
+            await asyncio.to_thread(primary.kill)
+            await asyncio.to_thread(primary.start)
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute("INSERT INTO task VALUES (2, 'b')")
+            await live.until(lambda: live.ids == ["1", "2"])
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute("SELECT pg_switch_wal()")
+            there = standby.url(name)
+            async with asyncio.timeout(30):
+                while True:
+                    with psycopg.connect(there, autocommit=True) as connection:
+                        if connection.execute("SELECT count(*) FROM task").fetchone() == (2,):
+                            break
+                    await asyncio.sleep(0.1)
+            await asyncio.to_thread(primary.kill)
+            await asyncio.to_thread(standby.promote)
+            with psycopg.connect(there, autocommit=True) as connection:
+                connection.execute("INSERT INTO task VALUES (3, 'c')")
+            await live.until(lambda: live.ids == ["1", "2", "3"])
+            assert len(live.resets) == 1
+    finally:
+        for cluster in (primary, standby):
+            await asyncio.to_thread(cluster.remove)
