@@ -6,12 +6,9 @@ from google.protobuf import timestamp_pb2
 
 from livequery.v1 import livequery_pb2 as pb
 from livetier.engine.store import Position, View
-from livetier.engine.subscription import Reset, Subscription
+from livetier.engine.subscription import BATCH_BYTES, Reset, Subscription
 from livetier.engine.value import encode_key, encode_scalar
 from livetier.engine.window import Change, Window, snapshot
-
-# Well below the 4 MiB that a gRPC receiver takes by default.
-BATCH_BYTES = 1 << 20
 
 
 def encode_change(change: Change) -> pb.LiveDelta:

@@ -1,6 +1,6 @@
 """The contract's gRPC service, served from a ``Watcher``.
 
-A stream is one loop: wait for the outbox, then send the due window, or the next group, or a
+A stream is one loop: wait for the outbox, then send the due window, or the groups that wait, or a
 heartbeat if nothing came. An error that the caller made has its field and is not logged.
 """
 
@@ -143,8 +143,8 @@ class LiveQueryService(livequery_pb2_grpc.LiveQueryServiceServicer):
                     for batch in snapshot_batches(subscription, *due, at_most):
                         yield pb.SubscribeResponse(batch=batch)
             else:
-                group = subscription.take_group()
-                yield pb.SubscribeResponse(batch=subscription.next_batch(group))
+                groups = subscription.take_groups(at_most)
+                yield pb.SubscribeResponse(batch=subscription.next_batch(groups))
 
     def _heartbeat(self, subscription: Subscription[View]) -> pb.Heartbeat:
         # The outbox is empty, so everything that was read has been sent.

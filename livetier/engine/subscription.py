@@ -27,6 +27,8 @@ from livetier.engine.store import Metadata, ViewT
 
 BACKLOG = 2048
 BACKLOG_BYTES = 4 << 20
+# Of one message: well below the 4 MiB that a gRPC receiver takes by default.
+BATCH_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,22 @@ class Subscription(Generic[ViewT]):
         self._waiting -= len(group)
         self._waiting_bytes -= bytes_of(group)
         return group
+
+    def take_groups(self, at_most: int) -> Group:
+        """Take the next group, and those behind it while all have ``at_most`` deltas and few bytes.
+
+        A caller that lags gets in one message what has come meanwhile.
+        """
+        taken = self.take_group()
+        if not self._groups:
+            return taken
+        deltas, size = list(taken), bytes_of(taken)
+        while self._groups and len(deltas) + len(self._groups[0]) <= at_most:
+            size += bytes_of(self._groups[0])
+            if size > BATCH_BYTES:
+                break
+            deltas += self.take_group()
+        return deltas
 
     def next_batch(self, deltas: Group, *, complete: bool = False) -> pb.DeltaBatch:
         """Return the batch that sends ``deltas`` next, and number them."""

@@ -52,6 +52,13 @@ class Sort:
     desc: bool
 
 
+@dataclass(slots=True)
+class PlanCost:
+    """How long the plan's window took to read the last time."""
+
+    read_seconds: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class SqlitePlan(Plan):
     """A query over one entity.
@@ -60,7 +67,7 @@ class SqlitePlan(Plan):
     of the schema against which the query was compiled. ``equal`` has, by column, the values of
     which a matching row has one; ``order`` is the key by which rows sort (it raises
     NotComparableError); ``places`` are those of the sort columns in a row. ``statements`` has what
-    was made of the plan.
+    was made of the plan, ``cost`` what was measured.
     """
 
     schema: int
@@ -72,6 +79,7 @@ class SqlitePlan(Plan):
     order: Callable[[Row], tuple[object, ...]] = field(compare=False)
     places: tuple[int, ...]
     statements: dict[str, object] = field(default_factory=dict, compare=False, repr=False)
+    cost: PlanCost = field(default_factory=PlanCost, compare=False, repr=False)
 
 
 def compile_query(database: Database, query: pb.LiveQuery) -> SqlitePlan:

@@ -4,6 +4,7 @@ A row that several windows show is encoded once.
 """
 
 import sqlite3
+import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from livetier.engine.merge import Known
@@ -28,7 +29,9 @@ class Fetcher:
         A row that ``before`` contains in the same version is not made again.
         """
         most = plan.query.limit + reserve
+        began = time.perf_counter()
         rows = self._rows(plan, sql.window(plan, most), before)
+        plan.cost.read_seconds = time.perf_counter() - began
         return Known(tuple(rows), complete=len(rows) < most)
 
     def matching(self, plan: SqlitePlan, keys: Iterable[Scalar]) -> Mapping[Scalar, Row]:

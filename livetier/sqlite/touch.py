@@ -20,8 +20,8 @@ from livetier.sqlite.literal import SqlValue
 from livetier.sqlite.order import Comparable, NotComparableError, comparable, lossy
 from livetier.sqlite.view import SqliteView
 
-MOST_ROWS = 500
-"""Changed rows of a table beyond which its windows are read."""
+MOST_ROWS = 64
+"""Changed rows of a table beyond which its windows are read: that is cheaper then."""
 
 
 class ChangedRows:

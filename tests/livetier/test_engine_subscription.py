@@ -54,3 +54,15 @@ async def test_a_reset_that_falls_due_while_a_window_is_being_sent_does_not_rela
     assert subscription.next_batch(GROUP).epoch == 1
     subscription.take_reset()
     assert subscription.next_batch(GROUP).epoch == 2
+
+
+async def test_groups_that_wait_are_taken_together_while_they_are_few_and_small(monkeypatch):
+    monkeypatch.setattr(module, "BATCH_BYTES", 100)
+    subscription = opened()
+    for size in (1, 2, 3, 1):
+        subscription.offer([pb.LiveDelta(row=b"x" * 10)] * size)
+    assert len(subscription.take_groups(5)) == 3
+    assert len(subscription.take_groups(1)) == 3  # a group is never split
+    subscription.offer([pb.LiveDelta(row=b"x" * 95)])
+    assert len(subscription.take_groups(1000)) == 1
+    assert len(subscription.take_groups(1000)) == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from itertools import groupby
 
 import grpc
 from google.protobuf import duration_pb2
@@ -197,11 +198,11 @@ class Live:
                 assert self.resets[-1].row_count == len(self.rows)
         else:
             assert not batch.snapshot_complete
-            self.groups.append(list(batch.deltas))
-            (stream_id,) = {delta.stream_id for delta in batch.deltas}
-            position = tuple(int(part) for part in stream_id.split("-"))
-            assert position > self.last_stream
-            self.last_stream = position
+            for stream_id, group in groupby(batch.deltas, key=lambda delta: delta.stream_id):
+                self.groups.append(list(group))
+                position = tuple(int(part) for part in stream_id.split("-"))
+                assert position > self.last_stream
+                self.last_stream = position
         assert len(self.rows) <= self.limit
 
     def _apply(self, delta):
