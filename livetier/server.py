@@ -19,6 +19,7 @@ from livequery.v1 import livequery_pb2_grpc
 from livetier.demo.replay import Replay, start_minute
 from livetier.engine.errors import unavailable
 from livetier.engine.service import LiveQueryService
+from livetier.engine.store import Store
 from livetier.engine.watcher import Watcher
 from livetier.monitoring import follow_health, metrics_served
 from livetier.postgres.database_error import DatabaseError
@@ -128,20 +129,11 @@ async def start_tier(options: TierOptions) -> Tier:
                 stack.push_async_callback(asyncio.to_thread, replay.close)
             with explained(database):
                 await watcher.open()
-        server = grpc.aio.server(options=_GRPC_OPTIONS)
-        stack.push_async_callback(_shut_down, server, watcher)
-        servicer = _add_services(server, watcher)
-        port = _bind(server, options.listen)
-        await server.start()
-        await servicer.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
-        stack.push_async_callback(servicer.enter_graceful_shutdown)
-        _run_in_background(stack, watcher.run())
+        servicer, port, address = await _serve(stack, watcher, options.listen)
         if store is not None:
             _run_in_background(stack, follow_health(servicer, SERVICE, store))
         if replay is not None and options.speed > 0:
             _run_in_background(stack, replay.run(speed=options.speed, committed=watcher.settle))
-        host, _, _ = options.listen.rpartition(":")
-        address = options.listen if port == 0 else f"{host}:{port}"
         return Tier(
             address=address,
             port=port,
@@ -150,6 +142,41 @@ async def start_tier(options: TierOptions) -> Tier:
             replay=replay,
             stack=stack.pop_all(),
         )
+
+
+async def start_store(store: Store[Any, Any], *, listen: str = "127.0.0.1:0") -> Tier:
+    """Start a tier over any store (docs/tier-kit.md); it serves when this returns.
+
+    Raises OSError for an address that is taken, and what the store raises when it is opened.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        watcher: AnyWatcher = Watcher(store)
+        await watcher.open()
+        _, port, address = await _serve(stack, watcher, listen)
+        return Tier(
+            address=address,
+            port=port,
+            database=None,
+            watcher=watcher,
+            replay=None,
+            stack=stack.pop_all(),
+        )
+
+
+async def _serve(
+    stack: contextlib.AsyncExitStack, watcher: AnyWatcher, listen: str
+) -> tuple[health.aio.HealthServicer, int, str]:
+    """Serve a watcher that is open; return the health service, the port and the address."""
+    server = grpc.aio.server(options=_GRPC_OPTIONS)
+    stack.push_async_callback(_shut_down, server, watcher)
+    servicer = _add_services(server, watcher)
+    port = _bind(server, listen)
+    await server.start()
+    await servicer.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
+    stack.push_async_callback(servicer.enter_graceful_shutdown)
+    _run_in_background(stack, watcher.run())
+    host, _, _ = listen.rpartition(":")
+    return servicer, port, listen if port == 0 else f"{host}:{port}"
 
 
 async def run_tier(

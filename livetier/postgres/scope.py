@@ -93,7 +93,9 @@ def parse_rules(settings: Sequence[str], role_from: str | None) -> ScopeRules:
 def _key(key: str, text: str) -> str:
     key = key.strip().lower()
     if not key or not key.replace("-", "").replace("_", "").replace(".", "").isalnum():
-        raise ValueError(f"there is no metadata key in {text!r}")
+        raise ValueError(
+            f"--setting and --role-from name a metadata key: there is none in {text!r}"
+        )
     return key
 
 

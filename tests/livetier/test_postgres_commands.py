@@ -5,7 +5,10 @@ import sys
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 
+from bridge.cli import cli
+from livetier.postgres.options import parse_options
 from postgres_support import database, make_store, require_cluster  # noqa: F401 - a fixture
 from tier_client import query
 
@@ -28,13 +31,20 @@ async def prepared(database):
 
 
 async def tier(*arguments):
-    process = await asyncio.create_subprocess_exec(
+    """Run the command in a thread of this process: to start another takes seconds."""
+    done = await asyncio.to_thread(CliRunner().invoke, cli, ["tier", *arguments])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.stdout, done.stderr
+
+
+async def process(*arguments):
+    running = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bridge", "tier", *arguments,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    out, err = await process.communicate()
+    out, err = await running.communicate()
     assert b"Traceback" not in err, err.decode()
-    return process.returncode, out.decode(), err.decode()
+    return running.returncode, out.decode(), err.decode()
 
 
 async def test_check_says_what_is_possible_and_what_is_missing_with_the_sql(prepared):
@@ -99,31 +109,29 @@ async def test_forget_takes_away_all_that_the_tier_has_made(prepared, capture):
     assert connection.execute(traces).fetchone() == (0,)
 
 
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        ("postgresql://127.0.0.1:1/x", "refused"),
-        ("postgresql:///nothing?host=/nonexistent", "No such file"),
-        ("postgresql://user:secret@127.0.0.1:1/x", "refused"),
-    ],
-)
-async def test_a_server_that_cannot_be_reached_is_a_sentence_without_a_password(url, words):
+async def test_a_server_that_cannot_be_reached_is_a_sentence_without_a_password():
     require_cluster()
-    code, _, err = await tier("--listen", "127.0.0.1:0", "--database", url)
+    code, _, err = await process(
+        "--listen", "127.0.0.1:0", "--database", "postgresql://user:secret@127.0.0.1:1/x"
+    )
     assert code == 1
-    assert words in err
+    assert "refused" in err
     assert "secret" not in err
 
 
-async def test_options_that_make_no_sense_are_refused(prepared):
-    for arguments in (
-        ("--setting", "tenant=x-tenant"),
-        ("--setting", "app.tenant"),
-        ("--schemas", ","),
-        ("--role-from", "=a"),
-    ):
-        code, _, _ = await tier("--database", prepared[0], *arguments)
-        assert code == 2, arguments
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"setting": ["tenant=x-tenant"]},
+        {"setting": ["app.tenant"]},
+        {"schemas": ","},
+        {"role_from": "=a"},
+        {"capture": "both"},
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options):
+    with pytest.raises(ValueError, match="--"):
+        parse_options("postgresql:///x", **options)
 
 
 async def test_the_demo_says_what_it_will_make_before_it_is_made_and_serves(prepared):
