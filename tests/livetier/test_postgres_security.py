@@ -16,7 +16,6 @@ from livetier.postgres.scope import parse_rules
 from postgres_support import database, make_store, require_cluster  # noqa: F401 - a fixture
 from tier_client import leaf, query
 
-CHANGES = 2_000
 POLICIES = """
 CREATE ROLE {role} LOGIN REPLICATION;
 CREATE TABLE member (tenant text, weight integer, PRIMARY KEY (tenant));
@@ -56,7 +55,15 @@ def shown(subscription):
 
 
 async def test_rows_that_move_between_tenants_reach_no_other_and_none_is_missed(guarded):
-    watcher, connection = guarded
+    await move_rows(*guarded, changes=2_000)
+
+
+@pytest.mark.soak
+async def test_a_hundred_thousand_moves_between_tenants_reach_no_other_and_none_is_missed(guarded):
+    await move_rows(*guarded, changes=100_000)
+
+
+async def move_rows(watcher, connection, *, changes):
     subscriptions = {
         (tenant, asked.limit): await watcher.subscribe(
             f"{tenant}{asked.limit}", asked, [("x-tenant", tenant)]
@@ -77,7 +84,7 @@ async def test_rows_that_move_between_tenants_reach_no_other_and_none_is_missed(
     pick = random.Random(3)
 
     def write():
-        for number in range(CHANGES):
+        for number in range(changes):
             key, tenant = pick.randint(0, 60), pick.choice("abc")
             if number % 100 == 50:
                 connection.execute(
