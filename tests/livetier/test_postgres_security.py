@@ -169,7 +169,7 @@ async def test_a_role_from_metadata_is_one_of_the_listed_and_decides_what_is_the
 
 HOSTILE = [
     "'; SELECT pwned(); --", '"; SELECT pwned(); --', "$1); SELECT pwned(); --", "$$; SELECT pwned(); $$",
-    "\\'; SELECT pwned(); --", "a\"b'c\\d%s{0}:x?", "/* pwned() */", "--pwned()", "E'\\x27 pwned()", "Ω\u202epwned()", " pwned() ",
+    "\\'; SELECT pwned(); --", "a\"b'c\\d%s{0}:x?", "/* pwned() */", "x --pwned()", "E'\\x27 pwned()", "Ω\u202epwned()", " pwned() ",
 ]  # fmt: skip
 
 
