@@ -16,6 +16,8 @@ from livetier.postgres.scope import parse_rules
 from postgres_support import database, make_store, require_cluster  # noqa: F401 - a fixture
 from tier_client import leaf, query
 
+pytestmark = pytest.mark.timeout(180)  # it asks thousands of queries
+
 POLICIES = """
 CREATE ROLE {role} LOGIN REPLICATION;
 CREATE TABLE member (tenant text, weight integer, PRIMARY KEY (tenant));
