@@ -1,14 +1,8 @@
-"""Describe: what a tier says can be asked for, and a query made of it.
-
-The generated stubs of this version have no Describe yet: the members that are needed are read by
-messages declared here, by their numbers in the contract.
-"""
+"""Describe: what a tier says can be asked for, a query made of it, and rows judged by it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from livequery.v1 import livequery_pb2 as pb
@@ -16,83 +10,67 @@ from livequery.v1 import livequery_pb2 as pb
 from .calls import CallEnd, CallFailedError, TierClient
 
 ROWS = 10
-_FIELD = descriptor_pb2.FieldDescriptorProto
 
 
-@dataclass(frozen=True, slots=True)
-class DescribedEntity:
-    """An entity, the columns that a query may sort by, and the largest window (0: not told)."""
-
-    name: str
-    sortable: Sequence[str]
-    max_limit: int
-
-
-async def describe(client: TierClient, within: float) -> list[DescribedEntity]:
+async def describe(client: TierClient, within: float) -> Sequence[pb.Entity]:
     """Ask the tier what can be queried; raises CallFailedError (UNIMPLEMENTED: nothing told)."""
     answer = await client.unary("Describe", b"", within)
     try:
-        response = _RESPONSE.FromString(answer)
+        return pb.DescribeResponse.FromString(answer).entities
     except DecodeError:
         raise CallFailedError(CallEnd("INTERNAL", "unreadable DescribeResponse")) from None
-    return [
-        DescribedEntity(
-            entity.name,
-            [column.name for column in entity.columns if column.sortable],
-            entity.max_limit,
-        )
-        for entity in response.entities
-    ]
 
 
-def query_for(entities: Sequence[DescribedEntity]) -> pb.LiveQuery | None:
+def query_for(entities: Sequence[pb.Entity]) -> pb.LiveQuery | None:
     """Return a query that suits the first entity with a sortable column, or the first of all."""
     if not entities:
         return None
-    entity = next((entity for entity in entities if entity.sortable), entities[0])
+    entity = next((entity for entity in entities if _sortable(entity)), entities[0])
     limit = min(ROWS, entity.max_limit) if entity.max_limit else ROWS
-    sort = [pb.SortKey(column=name) for name in entity.sortable[:1]]
+    sort = [pb.SortKey(column=name) for name in _sortable(entity)[:1]]
     return pb.LiveQuery(entity=entity.name, sort=sort, limit=limit)
 
 
-def _message(name: str, *fields: tuple[str, int, int, int, str]) -> descriptor_pb2.DescriptorProto:
-    message = descriptor_pb2.DescriptorProto(name=name)
-    for field, number, kind, label, type_name in fields:
-        message.field.add(
-            name=field,
-            number=number,
-            type=kind,
-            label=label,
-            type_name=type_name or None,
-        )
-    return message
+def _sortable(entity: pb.Entity) -> list[str]:
+    return [column.name for column in entity.columns if column.sortable]
 
 
-def _response_class() -> Any:
-    text, flag, number, nested = (
-        _FIELD.TYPE_STRING,
-        _FIELD.TYPE_BOOL,
-        _FIELD.TYPE_INT32,
-        _FIELD.TYPE_MESSAGE,
-    )
-    one, many = _FIELD.LABEL_OPTIONAL, _FIELD.LABEL_REPEATED
-    file = descriptor_pb2.FileDescriptorProto(name="verify/describe.proto", package="verify")
-    file.syntax = "proto3"
-    file.message_type.extend(
-        [
-            _message("Column", ("name", 1, text, one, ""), ("sortable", 4, flag, one, "")),
-            _message(
-                "Entity",
-                ("name", 1, text, one, ""),
-                ("columns", 2, nested, many, ".verify.Column"),
-                ("max_limit", 5, number, one, ""),
-            ),
-            _message("DescribeResponse", ("entities", 1, nested, many, ".verify.Entity")),
-        ]
-    )
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("verify.DescribeResponse"))
+def structure_fault(entity: pb.Entity) -> str:
+    """Return what is wrong with an entity by itself; empty for nothing."""
+    names = [column.name for column in entity.columns]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        return f"{twice} more than once"
+    if "" in names:
+        return "a column without a name"
+    if missing := [name for name in entity.key if names and name not in names]:
+        return f"{missing} of the key among no columns"
+    return ""
 
 
-_RESPONSE = _response_class()
+_KINDS: dict[pb.ColumnType, tuple[type, ...]] = {
+    pb.COLUMN_TYPE_BOOL: (bool,),
+    pb.COLUMN_TYPE_INT: (int,),
+    pb.COLUMN_TYPE_DOUBLE: (int, float),
+    pb.COLUMN_TYPE_DECIMAL: (int, float, str),
+    pb.COLUMN_TYPE_STRING: (str,),
+    pb.COLUMN_TYPE_TIMESTAMP: (str,),
+    pb.COLUMN_TYPE_DATE: (str,),
+    pb.COLUMN_TYPE_BYTES: (str,),
+    pb.COLUMN_TYPE_JSON: (list, dict),
+}
+"""What a column's values are in JSON, as Python reads them."""
+
+
+def row_fault(entity: pb.Entity, row: dict[str, Any]) -> str:
+    """Return where a row is not as its entity is described; empty for nowhere."""
+    for column in entity.columns:
+        if column.name not in row:
+            return f"no {column.name!r} in {sorted(row)[:10]}"
+        value, kinds = row[column.name], _KINDS.get(column.type)
+        if value is None:
+            if not column.nullable:
+                return f"{column.name!r} is null"
+        elif kinds and type(value) not in kinds:
+            name = pb.ColumnType.Name(column.type).removeprefix("COLUMN_TYPE_").lower()
+            return f"{column.name!r}, told to be {name}, is {type(value).__name__}"
+    return ""

@@ -153,6 +153,9 @@ RESUME_QUERY = _rule("resume-query", RESUME_SECTION, "another query is not resum
 
 STREAMED_PAGE = _rule("streamed-page", STREAM, "streamed mode begins with a reset and a page")
 DESCRIBE = _rule("describe", MORE, "Describe names the entity queried, or is UNIMPLEMENTED")
+DESCRIBED_ROWS = _rule(
+    "described-rows", MORE, "rows have the columns described, of their types and nullability"
+)
 STREAMED_INDEXES = _rule(
     "streamed-indexes", STREAM, "a streamed page is numbered like any snapshot", warning=True
 )

@@ -38,7 +38,7 @@ class Probe:
 
 
 PROBES = (
-    Probe(describing, (rules.DESCRIBE,)),
+    Probe(describing, (rules.DESCRIBE, rules.DESCRIBED_ROWS)),
     Probe(
         refusals,
         (

@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from clients import QUERY
-from patience import patiently
+from patience import patient, patiently
 from raw_client import UPGRADE, UPGRADE_REQUEST, RawClient, all_released
 from websocket_cases import CLOSE, FIN, frame
 
@@ -90,11 +90,15 @@ async def end_of(bridge, seed, count):
     [(300, 20), pytest.param(20_000, 50, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])],
 )
 async def test_garbage_is_answered_with_a_code_and_leaves_nothing(
-    start_bridge, tier, caplog, monkeypatch, clients, count
+    start_bridge, tier, caplog, clients, count
 ):
-    monkeypatch.setattr("bridge.web.ws.command_reader.COMMANDS_PER_SECOND", 10_000.0)
     tier.rows = "abc"
-    bridge = await start_bridge(max_connections_per_ip="0", linger="0", ping_interval="200ms")
+    bridge = await start_bridge(
+        command_rate="10000",
+        max_connections_per_ip="0",
+        linger="0",
+        ping_interval=f"{patient(200):.0f}ms",
+    )
     ends = {}
     for start in range(0, clients, 50):
         seeds = range(start, start + 50)

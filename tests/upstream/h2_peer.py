@@ -42,10 +42,11 @@ class Pair:
         self.events = []
         self.to_server = []
         self.settings_seen = self.closings = 0
+        self.peer = Peer("tier:1", Keepalive(ping_after=10, timeout=4))
         self.session = Http2Session(
             authority="tier:1",
             scheme="http",
-            peer=Peer("tier:1", Keepalive(ping_after=10, timeout=4)),
+            peer=self.peer,
             write=self.to_server.append,
             on_settings=lambda: setattr(self, "settings_seen", self.settings_seen + 1),
             on_going_away=lambda: None,

@@ -816,6 +816,15 @@ class DescribesOthers(ModelTier):
         self.describes = b"\x0a\x06\x0a\x04cars"  # one entity, "cars"
 
 
+@plant("described-rows")
+class DescribesOtherTypes(ModelTier):
+    def __init__(self):
+        super().__init__()
+        column = pb.Column(name="n", type=pb.COLUMN_TYPE_STRING)
+        entity = pb.Entity(name="things", columns=[column])
+        self.describes = pb.DescribeResponse(entities=[entity]).SerializeToString()
+
+
 @plant("graceful-end")
 class StopsWithInternal(ModelTier):
     def goodbye(self):

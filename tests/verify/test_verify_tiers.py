@@ -106,7 +106,12 @@ async def test_a_tier_that_does_what_the_contract_asks_passes(made, start):
 
 
 async def test_a_tier_that_sends_and_grants_everything_leaves_no_rule_unjudged(start):
-    tier = await start(Promising())
+    promising = Promising()
+    types = {"id": pb.COLUMN_TYPE_STRING, "n": pb.COLUMN_TYPE_INT, "label": pb.COLUMN_TYPE_STRING}
+    columns = [pb.Column(name=name, type=kind, nullable=True) for name, kind in types.items()]
+    entity = pb.Entity(name="things", columns=columns, key=["id"])
+    promising.describes = pb.DescribeResponse(entities=[entity]).SerializeToString()
+    tier = await start(promising)
     assert unheard(await judge(tier)) <= {"goaway", "pings"}, "which need a long run"
 
 

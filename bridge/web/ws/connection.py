@@ -1,21 +1,18 @@
-"""WebSocketConnection: a connection after its upgrade: messages in, close frames, flow control.
+"""WebSocketConnection: a connection after its upgrade: its task, close frames, its end.
 
 Frames of subscriptions go to the transport directly (see `transport_sink`).
 
 Invariants: one task serves the connection, from the 101 response to the close frame; the loss of
-the connection interrupts that task; the registry has the connection until both are over; while
-more than `MAX_QUEUED` bytes of messages wait, nothing more is read from the transport.
+the connection interrupts that task; the registry has the connection until both are over.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from typing import Final
 
 from aiohttp import WSMessage, WSMsgType
 from aiohttp.http import WS_CLOSED_MESSAGE
-from websockets.frames import CloseCode
 
 from bridge.live.send_buffer import SendBuffer
 from bridge.live.stream_end import End, EndReason
@@ -27,16 +24,9 @@ from bridge.web.stream_slot import StreamSlot
 from bridge.web.transport_sink import TransportSink
 from bridge.wire.websocket import CLOSE_NORMAL, OPCODE_CLOSE, ws_frame_header
 
-from .frame_limits import (
-    FRAMES_PER_TURN,
-    LINGER,
-    LINGER_BYTES,
-    MAX_QUEUED,
-    MESSAGE_OVERHEAD,
-    frame_allowance,
-)
+from .frame_limits import LINGER, LINGER_BYTES
 from .handshake import upgrade_head
-from .message_reader import MessageReader
+from .message_queue import MessageQueue
 from .serving import CLOSE_TIMEOUT, serve_websocket
 from .tasks import wake
 
@@ -48,14 +38,9 @@ class WebSocketConnection(asyncio.Protocol):
 
     __slots__ = (
         "_abort_timer",
-        "_arrived",
         "_context",
         "_lingering_bytes",
         "_messages",
-        "_next_turn",
-        "_queued",
-        "_reader",
-        "_reading_paused",
         "_registry",
         "_session_end",
         "_task",
@@ -77,17 +62,9 @@ class WebSocketConnection(asyncio.Protocol):
         self._context = context
         self._transport: asyncio.Transport | None = transport
         self._session_end = session_end
-        self._reader = MessageReader(frame_allowance().take)
-        self._next_turn: asyncio.Handle | None = None
-        """Reads on in the loop's next turn, while more came than is read in one."""
-        self._messages: deque[tuple[WSMessage, int]] = deque()
-        """Messages that wait to be handled, each with the bytes counted for it."""
-        self._queued = 0
+        self._messages = MessageQueue(transport)
         self._lingering_bytes: int | None = None
         """The bytes that may still be dropped, once the client sent what is wrong."""
-        self._reading_paused = False
-        self._arrived: asyncio.Future[None] | None = None
-        """Done when a message, an error or the end of the connection comes."""
         self._writable: asyncio.Future[None] | None = None
         """Done when the transport has room again, or is lost."""
         self._abort_timer: asyncio.TimerHandle | None = None
@@ -116,7 +93,7 @@ class WebSocketConnection(asyncio.Protocol):
         try:
             await serve_websocket(self._context, request, self, sink, self._session_end, slot=slot)
             slot.release()
-            if self._reader.error_code is not None:
+            if self._messages.error_code is not None:
                 await self._linger()
         except Exception:
             logger.exception("a WebSocket session failed")
@@ -135,9 +112,7 @@ class WebSocketConnection(asyncio.Protocol):
             if self._lingering_bytes < 0:
                 self.abort()
             return
-        self._reader.append(data)
-        if self._next_turn is None:
-            self._parse()
+        self._messages.append(data)
 
     def pause_writing(self) -> None:
         """Note that the transport is over its high-water mark."""
@@ -155,78 +130,26 @@ class WebSocketConnection(asyncio.Protocol):
         if send_buffer is not None:
             send_buffer.on_connection_lost()
         self._transport = None
-        wake(self._arrived)
+        self._messages.on_connection_lost()
         wake(self._writable)
         self._session_end.set(End(EndReason.CLIENT_GONE))
         if self._abort_timer is not None:
             self._abort_timer.cancel()
-        if self._next_turn is not None:
-            self._next_turn.cancel()
         self._leave_when_over()
 
     def _leave_when_over(self) -> None:
         """Leave the registry, once connection and task are both over."""
         if self._transport is None and self._task is None:
             self._registry.remove(self)
-            self._reader.close()
+            self._messages.close()
 
     # ------------------------------------------------------------ messages
-
-    def _parse(self) -> None:
-        """Read some frames; go on in the next turn, or once fewer messages are queued."""
-        self._next_turn = None
-        if self._queued <= MAX_QUEUED:
-            for message in self._reader.read(FRAMES_PER_TURN):
-                size = len(message.data) + MESSAGE_OVERHEAD
-                self._messages.append((message, size))
-                self._queued += size
-            if self._reader.has_more and self._queued <= MAX_QUEUED:
-                self._next_turn = asyncio.get_running_loop().call_soon(self._parse)
-        if self._reader.error_code == CloseCode.POLICY_VIOLATION:
-            self._messages.clear()  # what waits for its turn would hold up the end
-            self._queued = 0
-        self._pause_reading(paused=self._reader.has_more or self._queued > MAX_QUEUED)
-        if self._messages or self._reader.error_code is not None:
-            wake(self._arrived)
-
-    def _pause_reading(self, *, paused: bool) -> None:
-        if paused is self._reading_paused or self._transport is None:
-            return
-        self._reading_paused = paused
-        if self._transport.is_closing():
-            return
-        if paused:
-            self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
-
-    async def _next(self) -> WSMessage:
-        """Wait for a message.
-
-        Returns one of type ERROR with the close code after the client sent what is wrong, and
-        `WS_CLOSED_MESSAGE` after the connection is lost; both again and again.
-        """
-        while not self._messages:
-            if self._reader.error_code is not None:
-                return WSMessage(WSMsgType.ERROR, self._reader.error_code, None)
-            if self._transport is None:
-                return WS_CLOSED_MESSAGE
-            self._arrived = asyncio.get_running_loop().create_future()
-            try:
-                await self._arrived
-            finally:
-                self._arrived = None
-        message, size = self._messages.popleft()
-        self._queued -= size
-        if self._reading_paused and self._next_turn is None and self._queued <= MAX_QUEUED:
-            self._parse()
-        return message
 
     async def receive(self) -> WSMessage:
         """Wait for a message; `CLOSED` once there will be none, `ERROR` after a wrong one."""
         if self.closed:
             return WS_CLOSED_MESSAGE
-        message = await self._next()
+        message = await self._messages.next()
         if message.type is WSMsgType.CLOSED:
             self.closed = True
         elif message.type is WSMsgType.ERROR:
@@ -245,9 +168,9 @@ class WebSocketConnection(asyncio.Protocol):
             async with asyncio.timeout(GRACE):
                 await self._drain()  # a slow client has not seen the close frame yet
             async with asyncio.timeout(CLOSE_TIMEOUT):
-                while (await self._next()).type not in _LAST:
+                while (await self._messages.next()).type not in _LAST:
                     pass
-        if self._reader.error_code is None:
+        if self._messages.error_code is None:
             self.close_after_flush()
 
     async def _linger(self) -> None:

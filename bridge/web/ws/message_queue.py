@@ -1,0 +1,115 @@
+"""MessageQueue: the messages that a WebSocket client sent, until they are handled.
+
+Invariants: while more than `MAX_QUEUED` bytes of messages wait, or more came than is read in one
+turn of the event loop, nothing more is read from the transport; what came before an error is
+handled first, unless the client sent more frames than it may.
+"""
+
+import asyncio
+from collections import deque
+
+from aiohttp import WSMessage, WSMsgType
+from aiohttp.http import WS_CLOSED_MESSAGE
+from websockets.frames import CloseCode
+
+from .frame_limits import FRAMES_PER_TURN, MAX_QUEUED, MESSAGE_OVERHEAD, frame_allowance
+from .message_reader import MessageReader
+from .tasks import wake
+
+
+class MessageQueue:
+    """What comes on one connection, from `append` to `next`, by one task."""
+
+    __slots__ = (
+        "_arrived",
+        "_messages",
+        "_next_turn",
+        "_queued",
+        "_reader",
+        "_reading_paused",
+        "_transport",
+    )
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport: asyncio.Transport | None = transport
+        self._reader = MessageReader(frame_allowance().take)
+        self._next_turn: asyncio.Handle | None = None
+        """Reads on in the loop's next turn, while more came than is read in one."""
+        self._messages: deque[tuple[WSMessage, int]] = deque()
+        """Messages that wait to be handled, each with the bytes counted for it."""
+        self._queued = 0
+        self._reading_paused = False
+        self._arrived: asyncio.Future[None] | None = None
+        """Done when a message, an error or the end of the connection comes."""
+
+    @property
+    def error_code(self) -> int | None:
+        """The close code for what the client sent, once that was wrong."""
+        return self._reader.error_code
+
+    def append(self, data: bytes) -> None:
+        """Queue the messages in bytes that came."""
+        self._reader.append(data)
+        if self._next_turn is None:
+            self._parse()
+
+    def on_connection_lost(self) -> None:
+        """Let `next` return what is queued, then the end."""
+        self._transport = None
+        wake(self._arrived)
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+
+    def close(self) -> None:
+        """Release the reader; there is no `next` after it."""
+        self._reader.close()
+
+    async def next(self) -> WSMessage:
+        """Wait for a message.
+
+        Returns one of type ERROR with the close code after the client sent what is wrong, and
+        `WS_CLOSED_MESSAGE` after the connection is lost; both again and again.
+        """
+        while not self._messages:
+            if self._reader.error_code is not None:
+                return WSMessage(WSMsgType.ERROR, self._reader.error_code, None)
+            if self._transport is None:
+                return WS_CLOSED_MESSAGE
+            self._arrived = asyncio.get_running_loop().create_future()
+            try:
+                await self._arrived
+            finally:
+                self._arrived = None
+        message, size = self._messages.popleft()
+        self._queued -= size
+        if self._reading_paused and self._next_turn is None and self._queued <= MAX_QUEUED:
+            self._parse()
+        return message
+
+    def _parse(self) -> None:
+        """Read some frames; go on in the next turn, or once fewer messages are queued."""
+        self._next_turn = None
+        if self._queued <= MAX_QUEUED:
+            for message in self._reader.read(FRAMES_PER_TURN):
+                size = len(message.data) + MESSAGE_OVERHEAD
+                self._messages.append((message, size))
+                self._queued += size
+            if self._reader.has_more and self._queued <= MAX_QUEUED:
+                self._next_turn = asyncio.get_running_loop().call_soon(self._parse)
+        if self._reader.error_code == CloseCode.POLICY_VIOLATION:
+            self._messages.clear()  # what waits for its turn would hold up the end
+            self._queued = 0
+        self._pause_reading(paused=self._reader.has_more or self._queued > MAX_QUEUED)
+        if self._messages or self._reader.error_code is not None:
+            wake(self._arrived)
+
+    def _pause_reading(self, *, paused: bool) -> None:
+        if paused is self._reading_paused or self._transport is None:
+            return
+        self._reading_paused = paused
+        if self._transport.is_closing():
+            return
+        if paused:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
