@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROTO  := proto/livequery/v1/livequery.proto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-newest bench bench-quick check format wheel generate lock browser postgresql soak interop interop-quick clean
+.PHONY: help demo test test-lowest test-newest test-pythons bench bench-quick check format wheel generate lock browser postgresql soak interop interop-quick clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test-lowest: $(VENV)/.dev ## the fast part of the suite with the lowest versions
 
 test-newest: $(VENV)/.dev ## the same with the newest
 	@BIN=$(BIN) tools/test-resolution highest
+
+test-pythons: $(VENV)/.dev ## the suite with every Python that pyproject.toml names (PYTHONS='python3.12 …')
+	@BIN=$(BIN) TEST_WORKERS=$(TEST_WORKERS) tools/test-pythons
 
 soak: $(VENV)/.dev browser postgresql ## the longer runs
 	$(BIN)/python -m pytest -m soak --timeout 3600
@@ -76,7 +79,7 @@ postgresql: # a server for the tests of its store: Debian's own, fetched where t
 	@tools/find-postgresql
 
 clean: ## forget the virtual environment and caches
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-highest .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-highest $(VENV)-python-* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@echo 'setting up $(VENV) …' >&2

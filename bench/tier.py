@@ -232,7 +232,7 @@ def pgbench(cluster: Any, url: str) -> float:
     """Return the transactions a second of pgbench's own load."""
     name = url.split("/")[3].split("?", maxsplit=1)[0]
     where = [cluster.programs / "pgbench", "-h", cluster.folder, "-U", "root"]
-    load = ["-n", "-c", "4", "-T", "8", name]
+    load = ["-n", "-c", "4", "-T", "5", name]
     done = subprocess.run([*where, *load], check=True, capture_output=True, text=True)
     return float(done.stdout.split("tps = ")[1].split()[0])
 
@@ -290,11 +290,16 @@ async def measure() -> dict[str, Any]:
             connection.execute(SCHEMA)
             (version,) = connection.execute("SHOW server_version").fetchone() or ("",)
         figures: dict[str, Any] = {"PostgreSQL": version, "load before": os.getloadavg()[0]}
-        figures["wal"] = await live(url, "wal")
-        figures["trigger"] = await live(url, "trigger")
-        figures["polling once a second"] = await polling(url)
-        figures["LISTEN/NOTIFY, a query per client"] = await notified(url)
-        figures["pgbench TPS"] = await writers_cost(cluster, cluster.database())
+        parts: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
+            "wal": lambda: live(url, "wal"),
+            "trigger": lambda: live(url, "trigger"),
+            "polling once a second": lambda: polling(url),
+            "LISTEN/NOTIFY, a query per client": lambda: notified(url),
+            "pgbench TPS": lambda: writers_cost(cluster, cluster.database()),
+        }
+        for name, part in parts.items():
+            figures[name] = await part()
+            print(name, figures[name], file=sys.stderr, flush=True)  # noqa: T201 - progress
         figures["own CPU s"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_utime, 1)
     finally:
         cluster.remove()

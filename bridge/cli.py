@@ -1,39 +1,16 @@
 """Command line: serve, demo, tier, tail, check. Exit codes: 0 clean, 2 usage, 1 the rest."""
 
 import os
-import sys
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, TypeVar
 
 import click
 
 from bridge.config.command_line import ConfigCommand, config_options
-from bridge.config.loader import PREFIX, VARIABLES, ConfigError, Setting, resolve, show
+from bridge.config.loader import ConfigError, resolve, show
 from bridge.config.options import BY_KEY, Config
-from bridge.config.service_links import log_service_links
-from bridge.core.errors import Failed
-from bridge.core.query import LiveQuery
-from bridge.core.query_parser import parse_query
-from bridge.process.announcement import announce
-from bridge.process.run import run_event_loop, run_service, stop_at_end_of_stdin, stop_signal
-from bridge.process.supervisor import Supervisor, WorkerError
-from bridge.process.worker import WorkerSettings
-from bridge.telemetry.logs import set_up_logging
 from bridge.telemetry.version import bridge_version
-from bridge.tls.pem import TlsError
 
-from .app import Bridge
-from .check import check_tier
-from .demo import DemoError
-from .demo import demo as run_demo
-from .factories import authenticator, listener_certificate, operator_token
-from .tail import TailError
-from .tail import tail as run_tail
 from .tier_command import tier as tier_command
 from .verify.command import verify
-
-F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T")
 
 
 def main() -> None:
@@ -85,39 +62,17 @@ def serve(*, file: str | None, print_config: bool, **flags: str | None) -> None:
         _require_upstream(config)
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
-    set_up_logging(log_format=config.log_format, level=config.log_level)
-    log_service_links(os.environ, PREFIX, VARIABLES)
-    _run(_supervise(config, options) if config.workers > 1 else _serve(config))
+    from . import commands  # noqa: PLC0415 - half a second of CPU that `--help` need not take
 
-
-async def _serve(config: Config) -> None:
-    stop = stop_signal()
-    await run_service(Bridge(config), stop=stop, on_listening=announce)
-
-
-async def _supervise(config: Config, options: Mapping[str, Setting]) -> None:
-    stop = stop_signal()
-    # Files that can't be used are reported once, not by every worker.
-    listener_certificate(config)
-    authenticator(config)
-    operator_token(config)
-    await Supervisor(config, options, on_listening=announce).run(stop)
+    commands.serve(config, options)
 
 
 @cli.command(hidden=True)
 def worker() -> None:
     """Run one bridge of several; its parent, the supervisor, writes the settings to stdin."""
-    settings = WorkerSettings.decode(sys.stdin.buffer.readline())
-    config = settings.config()
-    set_up_logging(log_format=config.log_format, level=config.log_level, worker=settings.name)
-    _run(_work(settings, config))
+    from . import commands  # noqa: PLC0415 - as in `serve`
 
-
-async def _work(settings: WorkerSettings, config: Config) -> None:
-    stop = stop_signal()
-    await stop_at_end_of_stdin(stop)
-    bridge = Bridge(config, worker=settings)
-    await run_service(bridge, stop=stop, on_listening=announce)
+    commands.work()
 
 
 # ------------------------------------------------------------ check
@@ -135,27 +90,11 @@ def check(*, file: str | None, query: str | None, **flags: str | None) -> None:
     try:
         config, _ = resolve(flags, os.environ, file)
         _require_upstream(config)
-        listener_certificate(config)
-        authenticator(config)
-        operator_token(config)
-        wanted = parse_query(query) if query is not None else None
-    except (ConfigError, TlsError) as error:
+    except ConfigError as error:
         raise click.UsageError(str(error)) from None
-    except Failed as failed:
-        raise click.UsageError(f"--query: {failed.text()}") from None
-    click.echo("configuration: ok")
-    if not _run(_check(config, wanted)):
-        addresses = ", ".join(tier.address for tier in config.upstream)
-        raise click.ClickException(f"no tier reachable at {addresses}")
+    from . import commands  # noqa: PLC0415 - as in `serve`
 
-
-async def _check(config: Config, query: LiveQuery | None) -> bool:
-    """Print what is at each address of the tier; returns whether one is reachable."""
-    any_reachable = False
-    async for finding in check_tier(config, query):
-        click.echo(f"{finding.address}: {finding.text}")
-        any_reachable |= finding.ok
-    return any_reachable
+    commands.check(config, query)
 
 
 def _require_upstream(config: Config) -> None:
@@ -199,16 +138,9 @@ def demo(*, listen: str, speed: float, allowed_origins: str | None, database: st
     The flights are those of one stormy day in New York. Over a database of yours it only reads, but
     for what it needs to learn of changes; it says beforehand what that is.
     """
-    set_up_logging(log_format="text", level="warning")
-    _run(
-        run_demo(
-            listen,
-            speed=speed,
-            allowed_origins=allowed_origins,
-            database=database,
-            on_listening=announce,
-        )
-    )
+    from . import commands  # noqa: PLC0415 - as in `serve`
+
+    commands.demo(listen, speed=speed, allowed_origins=allowed_origins, database=database)
 
 
 @cli.command(
@@ -227,16 +159,6 @@ def demo(*, listen: str, speed: float, allowed_origins: str | None, database: st
 @click.option("--ws", is_flag=True, help="Use WebSocket instead of SSE.")
 def tail(*, url: str, livequery_json: str, ws: bool) -> None:
     """Print frames until the stream ends."""
-    _run(run_tail(url, livequery_json, ws=ws))
+    from . import commands  # noqa: PLC0415 - as in `serve`
 
-
-def _run(main: Coroutine[Any, Any, T]) -> T:
-    """Run in an event loop; an expected error or Ctrl-C ends the program without a traceback."""
-    try:
-        return run_event_loop(main)
-    except (ConfigError, TlsError) as error:
-        raise click.UsageError(str(error)) from None
-    except (OSError, WorkerError, DemoError, TailError) as error:
-        raise click.ClickException(str(error)) from None
-    except KeyboardInterrupt:
-        sys.exit(130)
+    commands.tail(url, livequery_json, ws=ws)

@@ -7,10 +7,6 @@ from typing import Any
 
 import click
 
-from bridge.process.announcement import announce
-from bridge.process.run import run_event_loop, stop_at_end_of_stdin, stop_signal
-from bridge.telemetry.logs import set_up_logging
-
 POSTGRES = ("postgresql://", "postgres://")
 
 
@@ -106,12 +102,16 @@ def tier(
     """
     if context.invoked_subcommand is not None:
         return
+    from bridge.telemetry.logs import set_up_logging  # noqa: PLC0415 - `--help` needs no house
+
     set_up_logging(log_format="text", level="warning")
     options["shortcuts"] = shortcuts == "on"
     _run(_serve(options, until_stdin_closes=until_stdin_closes))
 
 
 async def _serve(options: dict[str, Any], *, until_stdin_closes: bool) -> None:
+    from bridge.process.announcement import announce  # noqa: PLC0415 - `--help` needs no house
+    from bridge.process.run import stop_at_end_of_stdin, stop_signal  # noqa: PLC0415
     from livetier.server import TierOptions, run_tier  # noqa: PLC0415 - `serve` starts without it
 
     stop = stop_signal()
@@ -228,6 +228,7 @@ async def _check_query(database: str, schemas: str, text: str) -> None:
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
     """Run in an event loop; an expected error or Ctrl-C ends the program without a traceback."""
+    from bridge.process.run import run_event_loop  # noqa: PLC0415 - `--help` needs no event loop
     from livetier.postgres.database_error import DatabaseError  # noqa: PLC0415 - as above
 
     try:

@@ -196,8 +196,11 @@ async def add_response_headers(request: web.Request, response: web.StreamRespons
     fields = response_headers(request_id(request), settings, request.get(FOREIGN_ORIGIN))
     response.headers.popall("Server", None)  # aiohttp's banner
     response.headers.update(fields)
-    if request.app[CONTEXT].hub.draining and response.status != 101:  # noqa: PLR2004 - an upgrade has its own
-        # Or a client would keep this connection for its next request, which would be refused.
+    draining = request.app[CONTEXT].hub.draining
+    # A body of which more is to come than is read ends the connection, too (RFC 9112 §9.6).
+    unread = response.status >= 400 and not request.content.is_eof()  # noqa: PLR2004
+    if unread or (draining and response.status != 101):  # noqa: PLR2004 - an upgrade has its own
+        # Or a client would keep this connection for its next request, which would be lost.
         response.force_close()
         response.headers["Connection"] = "close"
 

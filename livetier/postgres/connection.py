@@ -109,7 +109,9 @@ class Connection:
         return (await self.run([Statement(text, params, kept)]))[0]
 
     async def attempt(self, statements: Sequence[Statement]) -> list[Rows]:
-        """Run statements in a transaction that goes on if one of them fails."""
+        """Run statements; a transaction that is open goes on if one of them fails."""
+        if self._pgconn.transaction_status == pq.TransactionStatus.IDLE:
+            return await self.run(statements)
         try:
             wrapped = [Statement("SAVEPOINT attempt"), *statements, Statement("RELEASE attempt")]
             return (await self.run(wrapped))[1:-1]

@@ -41,7 +41,8 @@ class Planner:
         known = self._relations.get((Scope(role=scope.role), name))
         if known is not None:
             try:
-                async with self._pool.transaction(scope) as connection:
+                # Only values are cast: that is the same for every role, and needs no transaction.
+                async with self._pool.connection() as connection:
                     return await compile_query(connection, known, query, scope)
             except TierError as error:
                 if error.reason not in ("UNKNOWN_COLUMN", "WRONG_TYPE", "BAD_VALUE", "BAD_CURSOR"):

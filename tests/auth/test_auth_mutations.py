@@ -48,13 +48,14 @@ def outcome(work):
         return None, failure.kind
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200) | st.text(string.ascii_letters + "._-=", max_size=200))
 def test_any_text_is_no_token(text):
     refused(lambda: VERIFIER.verify(text))
     assert VERIFIER.keys_needed(text) is None
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(
     st.sampled_from(GOOD),
     st.integers(0, 2000),
@@ -68,7 +69,7 @@ def test_a_token_with_one_character_changed_is_none(good, at, other, how):
         refused(lambda: VERIFIER.verify(changed))
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.dictionaries(CLAIM, JSON), st.sampled_from(KEYS))
 def test_a_signed_header_of_any_content_is_judged_without_a_bug(header, key):
     text = f"{b64(json.dumps({'alg': key.algorithm, 'kid': key.kid, **header}))}.{b64(claims())}"
@@ -78,7 +79,7 @@ def test_a_signed_header_of_any_content_is_judged_without_a_bug(header, key):
     assert verified is None or header.get("alg", key.algorithm) == key.algorithm
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.dictionaries(CLAIM, JSON), st.sampled_from(KEYS))
 def test_signed_claims_of_any_content_are_judged_without_a_bug(changed, key):
     text = token(key, raw=json.dumps({**claims(), **changed}))
@@ -92,11 +93,13 @@ def test_signed_claims_of_any_content_are_judged_without_a_bug(changed, key):
         assert revocations.revoked(verified.claims) in (True, False)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200) | st.binary(max_size=200).map(lambda data: "lqt_" + b64(data)))
 def test_any_text_is_no_ticket(text):
     refused(lambda: Tickets(b"k" * 32, time.time).redeem(text, None))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100) | JSON.map(lambda tree: json.dumps(tree).encode()))
 def test_any_body_is_a_revocation_or_refused(body):
     revocation, kind = outcome(lambda: parse_revocation(body))
@@ -104,6 +107,7 @@ def test_any_body_is_a_revocation_or_refused(body):
     assert revocation is None or revocation.names
 
 
+@settings(deadline=None)
 @given(JSON, st.sampled_from(["sub", "x", "iss"]))
 def test_a_revocation_by_claim_means_the_tokens_that_have_it_and_no_others(value, name):
     revocation = parse_revocation(json.dumps({"claims": {name: value}}))

@@ -27,5 +27,7 @@ def node_packages(node):
     run = subprocess.run(
         [ROOT / "tools" / "node-packages"], capture_output=True, text=True, check=False
     )
+    if "EUSAGE" in run.stderr:
+        pytest.fail("clients/js/package-lock.json is not that of its package.json: npm install")
     if run.returncode:
         pytest.skip(f"*** NO NPM PACKAGES: tools/node-packages says: {run.stderr.strip()} ***")

@@ -16,7 +16,8 @@ from livetier.postgres.scope import parse_rules
 from postgres_support import database, make_store, require_cluster  # noqa: F401 - a fixture
 from tier_client import leaf, query
 
-CHANGES = 2_000
+pytestmark = pytest.mark.timeout(180)  # it asks thousands of queries
+
 POLICIES = """
 CREATE ROLE {role} LOGIN REPLICATION;
 CREATE TABLE member (tenant text, weight integer, PRIMARY KEY (tenant));
@@ -56,7 +57,15 @@ def shown(subscription):
 
 
 async def test_rows_that_move_between_tenants_reach_no_other_and_none_is_missed(guarded):
-    watcher, connection = guarded
+    await move_rows(*guarded, changes=2_000)
+
+
+@pytest.mark.soak
+async def test_a_hundred_thousand_moves_between_tenants_reach_no_other_and_none_is_missed(guarded):
+    await move_rows(*guarded, changes=100_000)
+
+
+async def move_rows(watcher, connection, *, changes):
     subscriptions = {
         (tenant, asked.limit): await watcher.subscribe(
             f"{tenant}{asked.limit}", asked, [("x-tenant", tenant)]
@@ -77,7 +86,7 @@ async def test_rows_that_move_between_tenants_reach_no_other_and_none_is_missed(
     pick = random.Random(3)
 
     def write():
-        for number in range(CHANGES):
+        for number in range(changes):
             key, tenant = pick.randint(0, 60), pick.choice("abc")
             if number % 100 == 50:
                 connection.execute(
@@ -162,7 +171,7 @@ async def test_a_role_from_metadata_is_one_of_the_listed_and_decides_what_is_the
 
 HOSTILE = [
     "'; SELECT pwned(); --", '"; SELECT pwned(); --', "$1); SELECT pwned(); --", "$$; SELECT pwned(); $$",
-    "\\'; SELECT pwned(); --", "a\"b'c\\d%s{0}:x?", "/* pwned() */", "--pwned()", "E'\\x27 pwned()", "Ω\u202epwned()", " pwned() ",
+    "\\'; SELECT pwned(); --", "a\"b'c\\d%s{0}:x?", "/* pwned() */", "x --pwned()", "E'\\x27 pwned()", "Ω\u202epwned()", " pwned() ",
 ]  # fmt: skip
 
 
@@ -234,7 +243,7 @@ async def test_hostile_names_and_values_through_every_operator_run_no_statement_
     log = require_cluster().log()
     assert "WARNING:  PWNED" not in log
     ours = re.compile(
-        r"(statement|execute [^:]*): \s*(BEGIN|SELECT|SET|SHOW|WITH|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|LISTEN|DEALLOCATE|IDENTIFY|CREATE|ALTER|DROP|INSERT|UPDATE|DELETE|TRIM|GRANT|NOTIFY|TRUNCATE|START|\$)",
+        r"(statement|execute [^:]*):\s*(BEGIN|SELECT|SET|SHOW|WITH|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|LISTEN|DEALLOCATE|IDENTIFY|CREATE|ALTER|DROP|INSERT|UPDATE|DELETE|TRIM|GRANT|NOTIFY|TRUNCATE|START|$)",
         re.IGNORECASE,
     )
     said = [

@@ -2,11 +2,16 @@
 
 import asyncio
 import contextlib
+import signal
 import urllib.request
 
+import grpc
 import psycopg
 import pytest
 
+from house_fixtures import run  # noqa: F401 - a fixture
+from livequery.v1 import livequery_pb2 as pb
+from livequery.v1 import livequery_pb2_grpc
 from livetier.server import TierOptions, start_tier
 from ops_support import free_port
 from postgres_cluster import Cluster, find_programs
@@ -141,6 +146,38 @@ async def test_a_tier_that_is_stopped_leaves_no_slot_that_would_keep_the_log(tie
     async with asyncio.timeout(10):
         while connection.execute(slots).fetchone() != (0,):
             await asyncio.sleep(0.05)
+
+
+async def test_a_tier_that_is_stuck_pins_no_log_and_is_right_when_it_goes_on(tasks, run):
+    url, connection = tasks
+    slots = "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()"
+    program = await run("tier", "--listen", "127.0.0.1:0", "--database", url, "--capture", "wal")
+    address = await program.listening()
+    connection.execute("ALTER SYSTEM SET wal_sender_timeout = '1s'")
+    connection.execute("SELECT pg_reload_conf()")
+    channel = grpc.aio.insecure_channel(address)
+    call = livequery_pb2_grpc.LiveQueryServiceStub(channel).Subscribe(
+        pb.SubscribeRequest(query=TASKS)
+    )
+    try:
+        async with asyncio.timeout(20):
+            while connection.execute(slots).fetchone() != (1,):
+                await asyncio.sleep(0.05)
+            program.send(signal.SIGSTOP)
+            connection.execute("INSERT INTO task VALUES (2, 'b')")
+            while connection.execute(slots).fetchone() != (0,):
+                await asyncio.sleep(0.05)
+            program.send(signal.SIGCONT)
+            seen = set()
+            while "2" not in seen:
+                message = await call.read()
+                seen |= {delta.agg_id for delta in message.batch.deltas}
+    finally:
+        program.send(signal.SIGCONT)
+        connection.execute("ALTER SYSTEM RESET wal_sender_timeout")
+        connection.execute("SELECT pg_reload_conf()")
+        call.cancel()
+        await channel.close()
 
 
 async def test_the_tier_serves_its_own_metrics(tiers, tasks):

@@ -110,6 +110,9 @@ def make(url):
     return connection
 
 
+pytestmark = pytest.mark.timeout(180)  # it asks thousands of queries
+
+
 @pytest.fixture
 async def every(database):
     connection = await asyncio.to_thread(make, database)

@@ -10,11 +10,6 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-import jwt
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
 from bridge.core.algorithms import DEFAULT_ALGORITHMS
 
 from .verification_key import BadKey, VerificationKey
@@ -76,6 +71,11 @@ def parse_secret(data: bytes, allowed: Iterable[str]) -> KeySet:
 
 
 def _read_pem(data: bytes) -> list[Any]:
+    # A tenth of a second of CPU that only tokens need.
+    from cryptography import x509  # noqa: PLC0415
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415
+
     keys: list[Any] = []
     for block in _PEM_BLOCK.finditer(data):
         label, text = block[1].decode(), block[0] + b"\n"
@@ -93,6 +93,9 @@ def _read_pem(data: bytes) -> list[Any]:
 
 def _read_jwk(entry: Any, allowed: frozenset[str], *, remote: bool) -> VerificationKey | None:
     """Read a JWK; None for one that is not for verifying, or that this program can't use."""
+    import jwt  # noqa: PLC0415 - as in `_read_pem`
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+
     if not isinstance(entry, dict):
         return None
     kind, kid, operations = entry.get("kty"), entry.get("kid"), entry.get("key_ops")

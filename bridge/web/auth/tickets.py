@@ -12,10 +12,6 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from bridge.core.errors import Failed, Kind
 
@@ -46,6 +42,13 @@ class Tickets:
     """Seals and redeems. `key`: shared by replicas. `clock`: seconds since the epoch."""
 
     def __init__(self, key: bytes, clock: Callable[[], float]) -> None:
+        # Where there are no tickets, none of this is needed.
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+        from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
+
+        self._unreadable = (ValueError, InvalidTag, msgspec.DecodeError)
         kdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=_PURPOSE)
         self._cipher = AESGCM(kdf.derive(key))
         self._clock = clock
@@ -83,7 +86,7 @@ class Tickets:
             nonce = sealed[:_NONCE]
             plain = self._cipher.decrypt(nonce, sealed[_NONCE:], _PURPOSE)
             return nonce, msgspec.msgpack.decode(plain, type=TicketContent)
-        except (ValueError, InvalidTag, msgspec.DecodeError):
+        except self._unreadable:
             raise _refused("this is no ticket") from None
 
     def _forget_old(self, now: float) -> None:

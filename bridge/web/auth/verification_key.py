@@ -7,12 +7,6 @@ before anything is computed (RFC 8725 §3.1).
 from collections.abc import Iterable
 from typing import Any, Final
 
-import jwt
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-
 from bridge.core.algorithms import ASYMMETRIC, SYMMETRIC
 
 MIN_RSA_BITS: Final = 2048
@@ -46,6 +40,8 @@ class VerificationKey:
 
     def verifies(self, algorithm: str, signed: bytes, signature: bytes) -> bool:
         """Whether this key made the signature. `algorithm` must be one of `algorithms`."""
+        import jwt  # noqa: PLC0415 - a tenth of a second of CPU that only tokens need
+
         return jwt.get_algorithm_by_name(algorithm).verify(signed, self._key, signature)
 
 
@@ -55,13 +51,16 @@ def _fitting(key: Any) -> tuple[str, ...]:
         if len(key) < MIN_SECRET:
             raise BadKey(f"a secret has {MIN_SECRET} bytes at least")
         return SYMMETRIC
-    if isinstance(key, RSAPublicKey):
+    # Only tokens need these.
+    from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa  # noqa: PLC0415
+
+    if isinstance(key, rsa.RSAPublicKey):
         if key.key_size < MIN_RSA_BITS:
             raise BadKey(f"an RSA key has {MIN_RSA_BITS} bits at least")
         return tuple(name for name in ASYMMETRIC if name[:2] in ("RS", "PS"))
-    if isinstance(key, EllipticCurvePublicKey):
+    if isinstance(key, ec.EllipticCurvePublicKey):
         algorithm = _BY_CURVE.get(key.curve.name)
         return (algorithm,) if algorithm else ()
-    if isinstance(key, Ed25519PublicKey | Ed448PublicKey):
+    if isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
         return ("EdDSA",)
     raise BadKey("an RSA, EC or Ed25519 public key is needed")

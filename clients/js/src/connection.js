@@ -13,6 +13,14 @@ import { WsTransport } from "./ws.js";
 /** @typedef {import("./feed.js").Feed} Feed */
 
 /**
+ * Loads what is not always needed. Given from outside: bundlers of workers refuse `import()` in them.
+ *
+ * @typedef {object} Loaders
+ * @property {() => Promise<typeof import("./http.js")>} http
+ * @property {() => Promise<typeof import("./event-source.js")>} eventSource
+ */
+
+/**
  * What a transport needs of its surroundings.
  *
  * @typedef {object} Env
@@ -20,6 +28,7 @@ import { WsTransport } from "./ws.js";
  * @property {typeof globalThis.fetch} fetch
  * @property {any} WebSocket
  * @property {any} EventSource set where event streams are to be read by it
+ * @property {Loaders} load
  * @property {import("./credentials.js").Credentials} credentials
  * @property {Backoff} backoff
  * @property {number | undefined} patience milliseconds for the first byte, where another transport waits
@@ -55,7 +64,7 @@ export class Connection {
   #unwatch = () => {};
 
   /**
-   * @param {Pick<Env, "base" | "fetch" | "WebSocket" | "EventSource" | "credentials" | "onMessage">} parts
+   * @param {Pick<Env, "base" | "fetch" | "WebSocket" | "EventSource" | "load" | "credentials" | "onMessage">} parts
    * @param {import("./types.js").Transport} transport
    * @param {boolean} [background] serves pages, and is none: it does not rest while they are hidden
    */
@@ -123,7 +132,7 @@ export class Connection {
       name === "ws"
         ? new WsTransport(env)
         : later(
-            import("./http.js").then((the) => new the.HttpTransport(env, name)),
+            this.#parts.load.http().then((the) => new the.HttpTransport(env, name)),
             () => this.#missing(env),
           );
     this.#inner = inner;

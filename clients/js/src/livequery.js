@@ -36,6 +36,7 @@ export class LiveClient {
       fetch,
       WebSocket: options.WebSocket ?? globalThis.WebSocket,
       EventSource: streams ? undefined : (options.EventSource ?? globalThis.EventSource),
+      load: { http: () => import("./http.js"), eventSource: () => import("./event-source.js") },
       credentials,
       onMessage,
       token: options.token,

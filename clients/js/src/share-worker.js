@@ -1,5 +1,6 @@
 // The SharedWorker that leads the tabs of an origin. Its name says for which bridge.
 
+import * as http from "./http.js";
 import { lead } from "./share-leader.js";
 
 const { base, transport, name, token } = JSON.parse(self.name);
@@ -9,5 +10,6 @@ const parts = {
   fetch: (/** @type {Parameters<typeof fetch>} */ ...of) => fetch(...of),
   WebSocket: globalThis.WebSocket,
   EventSource: undefined,
+  load: { http: async () => http },
 };
 navigator.locks.request(name, () => lead(parts, transport, name));

@@ -22,7 +22,7 @@ export async function stream(env, loop, signal) {
   const { pos } = feed.ask();
   const parameters = { v: "1", ...(pos && { last_event_id: pos }) };
   if (env.EventSource) {
-    const { follow } = await import("./event-source.js");
+    const { follow } = await env.load.eventSource();
     return follow(env, loop, signal, parameters);
   }
   const watch = new Watch(env.patience ?? PATIENCE, signal);

@@ -1,10 +1,10 @@
 export class Connection {
     /**
-     * @param {Pick<Env, "base" | "fetch" | "WebSocket" | "EventSource" | "credentials" | "onMessage">} parts
+     * @param {Pick<Env, "base" | "fetch" | "WebSocket" | "EventSource" | "load" | "credentials" | "onMessage">} parts
      * @param {import("./types.js").Transport} transport
      * @param {boolean} [background] serves pages, and is none: it does not rest while they are hidden
      */
-    constructor(parts: Pick<Env, "base" | "fetch" | "WebSocket" | "EventSource" | "credentials" | "onMessage">, transport: import("./types.js").Transport, background?: boolean);
+    constructor(parts: Pick<Env, "base" | "fetch" | "WebSocket" | "EventSource" | "load" | "credentials" | "onMessage">, transport: import("./types.js").Transport, background?: boolean);
     /** @type {"idle" | "connecting" | "open" | "closed"} */
     state: "idle" | "connecting" | "open" | "closed";
     /** @param {Feed} feed */
@@ -19,6 +19,13 @@ export class Connection {
 }
 export type Feed = import("./feed.js").Feed;
 /**
+ * Loads what is not always needed. Given from outside: bundlers of workers refuse `import()` in them.
+ */
+export type Loaders = {
+    http: () => Promise<typeof import("./http.js")>;
+    eventSource: () => Promise<typeof import("./event-source.js")>;
+};
+/**
  * What a transport needs of its surroundings.
  */
 export type Env = {
@@ -32,6 +39,7 @@ export type Env = {
      * set where event streams are to be read by it
      */
     EventSource: any;
+    load: Loaders;
     credentials: import("./credentials.js").Credentials;
     backoff: Backoff;
     /**
