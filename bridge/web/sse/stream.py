@@ -119,7 +119,8 @@ class SseStream:
         try:
             yield
         except Failed as failure:
-            self._refuse(failure)
+            # Its frames hold this stream: from Python 3.13 on until the garbage is collected.
+            self._refuse(failure.with_traceback(None))
         except Exception:
             logger.exception("an event stream failed")
             self._refuse(Failed(Kind.BROKEN, _BROKEN))
