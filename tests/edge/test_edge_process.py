@@ -174,7 +174,7 @@ async def test_readyz_names_the_reason_when_no_tier_is_reachable(run, http):
         (["check", "--upstream", "x:1", "--upstream-ca", "/nope.pem"], {}, "/nope.pem"),
         (["demo", "--listen", "nowhere"], {}, "--listen"),
         (["tier", "--start", "noon"], {}, "noon"),
-        (["tier", "--database", "postgres://x"], {}, "postgres://x"),
+        (["tier", "--database", "mysql://x"], {}, "mysql://x"),
         (["srve"], {}, "srve"),
     ],
 )
