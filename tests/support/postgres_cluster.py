@@ -105,10 +105,19 @@ class Cluster:
             file.write(CONFIGURATION.format(folder=self.folder) + self.configuration)
         return self
 
+    def _command(self, name, *arguments):
+        """Return how to run a program as the cluster's user.
+
+        ``user=`` of subprocess forks with Python in the child, where gRPC's fork handlers run: some
+        children died of them before they became the program.
+        """
+        drop = ["setpriv", "--reuid", self.user, "--clear-groups"] if self.user else []
+        return [*drop, self.programs / name, *arguments]
+
     def start(self):
         log = os.open(self.folder / "log", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
         self.process = subprocess.Popen(
-            [self.programs / "postgres", "-D", self.data], user=self.user, group=None,
+            self._command("postgres", "-D", self.data),
             stdout=log, stderr=log, start_new_session=True, cwd="/",
         )  # fmt: skip
         os.close(log)
@@ -164,7 +173,7 @@ class Cluster:
 
     def _program(self, name, *arguments):
         done = subprocess.run(
-            [self.programs / name, *arguments], user=self.user, capture_output=True, text=True, cwd="/", check=False,
+            self._command(name, *arguments), capture_output=True, text=True, cwd="/", check=False,
             env={**os.environ, "LC_ALL": "C.UTF-8", "USER": self.user or getpass.getuser()},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
