@@ -1,7 +1,7 @@
 # `make` alone lists the targets.
 PYTHON ?= python3
 LISTEN ?= 127.0.0.1:8080
-TEST_WORKERS ?= 3
+TEST_WORKERS ?= 4
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
