@@ -28,12 +28,12 @@ class TableIndex:
         self._conditions = PredicateIndex()
         self._showing: dict[Key, set[Hashable]] = {}
         self._due: set[Hashable] = set()
-        self._columns: dict[Hashable, Collection[str]] = {}
+        self.columns: dict[Hashable, Collection[str]] = {}
         self.judged: Counter[str] = Counter()
-        # The windows of a table whose key was changed: they are forced, then added anew.
-        for window, conditions in before.windows.items() if before else ():
-            self.add(window, conditions, (), before._columns[window] if before else ())
-            self._due.add(window)
+        if before is not None:  # the table's key was changed: they are forced, then added anew
+            for window, conditions in before.windows.items():
+                self.add(window, conditions, (), before.columns[window])
+                self._due.add(window)
 
     def add(
         self,
@@ -44,7 +44,7 @@ class TableIndex:
     ) -> None:
         """Add a window that shows ``keys`` and judges rows by ``columns``, too."""
         self.windows[window] = conditions
-        self._columns[window] = columns
+        self.columns[window] = columns
         self.judged.update({*conditions, *columns})
         self._conditions.add(window, conditions)
         for key in keys:
@@ -53,7 +53,7 @@ class TableIndex:
     def remove(self, window: Hashable, keys: Iterable[Key]) -> None:
         """Remove a window that shows ``keys``."""
         conditions = self.windows.pop(window, {})
-        self.judged.subtract({*conditions, *self._columns.pop(window, ())})
+        self.judged.subtract({*conditions, *self.columns.pop(window, ())})
         self._conditions.remove(window)
         self._due.discard(window)
         self._hide(window, keys)
