@@ -118,7 +118,7 @@ def authenticator(
 def _issuer(settings: IssuerSettings) -> Issuer:
     """Make an issuer; keys in a file are read now. Raises ConfigError."""
     try:
-        if settings.keys.startswith("https:"):
+        if settings.keys.startswith("https://"):
             return Issuer(settings, KeyStore(UrlKeySource(settings)))
         source = FileKeySource(settings)
         return Issuer(settings, KeyStore(source, first=source.load()))

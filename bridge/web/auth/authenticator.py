@@ -5,6 +5,7 @@ judge. Only the first uses a ticket up.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
@@ -19,7 +20,7 @@ from .credential_watch import CredentialWatch
 from .identities import Identities
 from .key_store import KeyStore
 from .presented import Presented, find_credential
-from .revocations import Revocations
+from .revocations import Revocation, Revocations
 from .settings import AuthMode, AuthSettings
 from .tickets import Tickets
 from .token_parser import bad_token
@@ -117,6 +118,20 @@ class Authenticator:
             return self.judge(presented).identity.holder
         except Failed:
             return None
+
+    def lapses(self, revocation: Revocation) -> float | None:
+        """Return when every token that it can mean has ended; None: that is not known.
+
+        It is known of a token with a stream, for `jti` is one token's (RFC 7519 §4.1.7), and of all
+        with a certain `exp`.
+        """
+        if revocation.names == ("jti",):
+            return self.watch.last_end(revocation.matches)
+        if "exp" in revocation.names:
+            value = json.loads(revocation.values[revocation.names.index("exp")])
+            if isinstance(value, int | float):
+                return value + self._settings.leeway
+        return None
 
     # ------------------------------------------------------------ all of them
 
