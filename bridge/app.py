@@ -130,6 +130,7 @@ class Bridge:
             endpoints=self._endpoints,
             stream_log=self.context.stream_log,
             sockets=lambda: self._listeners.connections if self._listeners else 0,
+            refused_headers=lambda: self._listeners.refused_headers if self._listeners else 0,
             loop_lag=self._loop_lag,
             memory=self._memory,
             certificate=self._certificate,

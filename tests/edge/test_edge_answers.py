@@ -1,6 +1,7 @@
 """Answers: all that the bridge says over HTTP has one form, by both ways of serving."""
 
 import asyncio
+import gc
 import gzip
 import json
 import logging
@@ -9,6 +10,7 @@ import zlib
 
 import pytest
 
+from bridge.web.sse.half_close import HalfCloseProbe
 from clients import QUERY
 from patience import patiently
 from raw_client import HEALTH_REQUEST, STREAM_REQUEST, UPGRADE_REQUEST, exchange
@@ -245,6 +247,28 @@ async def test_a_client_that_closes_both_sides_is_released_soon(start_bridge, ti
     async with patiently(5):
         while bridge._admission.open:
             await asyncio.sleep(0.01)
+
+
+@BOTH_WAYS
+async def test_nothing_asks_whether_a_client_is_there_once_its_connection_is_lost(
+    start_bridge, tier, wire, cut
+):
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    client.send(STREAM_REQUEST[:cut])
+    await asyncio.sleep(0.02)
+    client.send(STREAM_REQUEST[cut:])
+    client.writer.write_eof()
+    call = await tier.next_call()
+    call.start()
+    call.snapshot("a")
+    await client.until(b": ping\n\n")
+    client.writer.transport.abort()
+    async with patiently(5):
+        while bridge._admission.open:
+            await asyncio.sleep(0.01)
+    probes = [one for one in gc.get_objects() if isinstance(one, HalfCloseProbe)]
+    assert not [probe for probe in probes if probe._timer is not None]
 
 
 # ---------------------------------------------------------------- the log
