@@ -151,7 +151,10 @@ class Bridge:
             config.listen,
             context=self.context,
             application=lambda context: application(
-                context, self._probes, metrics=config.admin_listen is None
+                context,
+                self._probes,
+                # Never on a port that others can reach by accident.
+                metrics=config.admin_listen is None and context.settings.loopback,
             ),
             certificate=self._certificate,
             limit=self._max_sockets,

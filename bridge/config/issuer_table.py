@@ -78,7 +78,11 @@ def key_location(text: str) -> str:
         return text
     if scheme.lower() != "https":
         raise ValueError("keys are fetched over https only, or read from a file")
-    parts = urlsplit(text)
-    if not parts.hostname or parts.username is not None or parts.fragment:
+    try:
+        parts = urlsplit(text)
+        plain = parts.hostname and parts.username is None and not parts.fragment
+    except ValueError:  # whose text may quote a password
+        plain = False
+    if not plain:
         raise ValueError("a URL of keys is https://HOST/PATH, with no user and password in it")
     return f"https://{rest}"

@@ -308,10 +308,12 @@ async def test_300_bad_cookies_and_64_unreadable_subscriptions_are_few_lines(
 @pytest.mark.parametrize("cut", [0, 10], ids=["plain", "in parts"])
 @pytest.mark.parametrize(
     ("site", "served"),
-    [("none", True), ("same-origin", True), ("same-site", False), ("cross-site", False)],
+    [("none", False), ("same-origin", True), ("same-site", False), ("cross-site", False)],
 )
-async def test_a_cookie_is_taken_where_no_other_site_asks(start_bridge, tier, cut, site, served):
-    """`none` is no page at all: the user typed the address (Fetch Metadata)."""
+async def test_a_cookie_is_taken_where_a_page_of_the_own_origin_asks(
+    start_bridge, tier, cut, site, served
+):
+    """`none` is no page at all: an address that was typed is for no stream (Fetch Metadata)."""
     tier.rows = ["a"]
     bridge = await start_bridge()
     fields = b"Cookie: a=b\r\nSec-Fetch-Site: %b\r\n\r\n" % site.encode()

@@ -63,13 +63,15 @@ class Authenticator:
         """Find what a request came with; a ticket is used up. Raises Failed."""
         if self._settings.mode is AuthMode.NONE:
             return Presented(request.headers, request.remote)
-        if self.required and request.parameters.token is not None:
-            raise Failed(
-                Kind.UNAUTHENTICATED,
-                "a token does not belong in a URL: send a ticket",
-                field=request.parameters.token,
-            )
+        self._check_url(request)
         return self._find(request, self._tickets)
+
+    def _check_url(self, request: StreamRequest) -> None:
+        """Refuse a token where logs would keep it, even beside a good one. Raises Failed."""
+        name = request.parameters.token
+        if self.required and name is not None:
+            message = "a token does not belong in a URL: send a ticket"
+            raise Failed(Kind.UNAUTHENTICATED, message, field=name)
 
     def _find(self, request: StreamRequest, tickets: Tickets | None) -> Presented:
         cookie = self._settings.cookie
@@ -164,6 +166,7 @@ class Authenticator:
         """
         if self._tickets is None:
             raise Failed(Kind.NOT_FOUND, "there are no tickets here")
+        self._check_url(request)
         presented = self._find(request, None)
         credential = await self.accept(presented)
         if credential.verified:

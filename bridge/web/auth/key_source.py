@@ -51,7 +51,9 @@ class FileKeySource:
             with self._path.open("rb") as file:
                 data = file.read(MAX_SIZE + 1)
         except OSError as error:
-            raise BadKey(f"{self._path}: {error.strerror}") from None
+            # A secret that is given instead of its file must not be in the log.
+            where = "secret:FILE" if self._secret else self._path
+            raise BadKey(f"{where}: {error.strerror}") from None
         try:
             if len(data) > MAX_SIZE:
                 raise BadKey(f"a key set has {MAX_SIZE} bytes at most")  # noqa: TRY301
