@@ -20,12 +20,12 @@ import psycopg
 from livetier.engine.errors import TierError
 from livetier.postgres import trigger_sql
 from livetier.postgres.catalogue import oid_array, refused
-from livetier.postgres.changed_rows import ChangedRows
 from livetier.postgres.connection import SETTINGS, Connection, Rows, Statement, connect
 from livetier.postgres.database_error import DatabaseError
 from livetier.postgres.fence import Snapshot
 from livetier.postgres.ledger import Ledger
 from livetier.postgres.pool import ReadPool
+from livetier.postgres.present_rows import PresentRows
 from livetier.postgres.publication import WAITING
 from livetier.postgres.reader import LOOK, Look
 from livetier.postgres.relation import Relation
@@ -54,7 +54,7 @@ class TriggerCapture:
         self._pool = pool
         self._wake = wake
         self._keys: dict[int, list[str]] = {}
-        self._rows = ChangedRows(ledger)
+        self._rows = PresentRows(ledger)
         self._installing = asyncio.Lock()
         self._last: Snapshot | None = None
         self._last_time = 0.0

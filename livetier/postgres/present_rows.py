@@ -28,7 +28,7 @@ Rows = Mapping[Key, Mapping[str, Text]]
 """By key, the columns by which windows judge; a row that is missing does not exist."""
 
 
-class ChangedRows:
+class PresentRows:
     """Asks for rows in the transaction that is open."""
 
     def __init__(self, ledger: Ledger) -> None:
