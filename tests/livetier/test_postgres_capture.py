@@ -80,6 +80,27 @@ async def test_a_row_with_a_key_and_a_value_of_every_type_enters_and_leaves_its_
     connection.close()
 
 
+@pytest.mark.parametrize("capture", ["wal", "trigger"])
+async def test_rows_with_a_key_of_several_columns_push_each_other_out_of_a_full_window(
+    database, capture
+):
+    connection = await asyncio.to_thread(psycopg.connect, database, autocommit=True)
+    connection.execute("CREATE TABLE pair (a integer, b text, v integer, PRIMARY KEY (a, b))")
+    store = make_store(database, capture=capture)
+    await store.open()
+    asked = [query("pair", sort=["-v"], limit=2), query("pair", leaf("v", "gt", 1), limit=2)]
+    views = [await store.first(await store.compile(each, ())) for each in asked]
+    for number in range(6):
+        connection.execute("INSERT INTO pair VALUES (%s, %s, %s)", (-number, "", number))
+        views = await advance(store, views)
+    assert [[row.id for row in view.rows] for view in views] == [
+        ['[-5,""]', '[-4,""]'],
+        ['[-5,""]', '[-4,""]'],
+    ]
+    await store.close()
+    connection.close()
+
+
 @pytest.fixture
 async def tenants(database):
     connection = await asyncio.to_thread(psycopg.connect, database, autocommit=True)
