@@ -248,7 +248,7 @@ async def test_the_embedded_tier_passes_while_it_plays_and_others_write():
     # No connection is old enough for a GOAWAY, and no run long enough for four pings.
     lawful = {
         *("number-kinds", "resume-id", "resume-numbers", "resume-query", "heartbeat-position"),
-        *("goaway", "pings"),
+        *("goaway", "pings", "where"),
     }
     loaded = {o.rule.id for o in ledger.outcomes() if o.verdict is Verdict.NOT_JUDGED}
     assert unheard(ledger) - loaded <= lawful
