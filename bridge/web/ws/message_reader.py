@@ -23,24 +23,24 @@ _CONTROL: Final = {
     Opcode.PING: WSMsgType.PING,
     Opcode.PONG: WSMsgType.PONG,
 }
-_LENGTH_OF_2, _LENGTH_OF_8 = 0x7E, 0x7F
-"""Lengths that say: the real one is in the next 2 or 8 bytes (§5.2)."""
+_LENGTH_OF_2: Final = 126
+"""A length that says: the real one is in the next 2 bytes; one more says: in the next 8 (§5.2)."""
 _MASK: Final = 4
 """Bytes of the masking key, in every frame of a client (§5.3)."""
 
 
 def count_frames(buffer: bytearray, most: int) -> int:
     """Return how many whole frames a buffer begins with, `most` at most; none is checked (§5.2)."""
-    count = at = 0
-    end = len(buffer) - 1
-    while count < most and at < end:
+    count, at, end = 0, 0, len(buffer)
+    while count < most and at + 1 < end:
         size = buffer[at + 1] & 0x7F
-        if size == _LENGTH_OF_2:
-            size = int.from_bytes(buffer[at + 2 : at + 4]) + 2
-        elif size == _LENGTH_OF_8:
-            size = int.from_bytes(buffer[at + 2 : at + 10]) + 8
+        if size >= _LENGTH_OF_2:
+            more = 2 if size == _LENGTH_OF_2 else 8
+            size = more + int.from_bytes(buffer[at + 2 : at + 2 + more])
         at += 2 + _MASK + size
-        count += at <= end + 1
+        if at > end:
+            break
+        count += 1
     return count
 
 
