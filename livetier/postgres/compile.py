@@ -24,7 +24,11 @@ LONGEST_MESSAGE = 200
 
 @dataclass(slots=True)
 class _Checks:
-    """Casts to try, with the field of each; and the conditions whose canonical text is wanted."""
+    """Casts to try, with the field of each; and the conditions whose canonical text is wanted.
+
+    That is what the type prints, as the change stream has it. A cast to text may differ: of a
+    boolean it is "false", where the type prints "f".
+    """
 
     statements: list[Statement] = field(default_factory=list)
     fields: list[str] = field(default_factory=list)
@@ -36,10 +40,10 @@ class _Checks:
             if not texts:
                 continue
             if len(texts) == 1:
-                statement = Statement(f"SELECT ($1::{cast})::text", texts, kept=True)
+                statement = Statement(f"SELECT $1::{cast}", texts, kept=True)
             else:
                 statement = Statement(
-                    f"SELECT (x::{cast})::text FROM pg_catalog.unnest($1::text[]) AS x",  # noqa: S608 (a type's own name)
+                    f"SELECT x::{cast} FROM pg_catalog.unnest($1::text[]) AS x",  # noqa: S608 (a type's own name)
                     (sql.array_of(texts),),
                     kept=True,
                 )

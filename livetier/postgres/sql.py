@@ -150,7 +150,8 @@ def matching(
     bound = [*params]
     columns, arrays = [], []
     for place, column in enumerate(relation.key):
-        plain = column.type.is_array
+        # unnest would take an array, and the fields of a composite value, apart.
+        plain = column.type.is_array or column.type.is_composite
         bound.append(array_of([key[place] for key in keys]))
         columns.append(f"{column.sql}::text" if plain else column.sql)
         arrays.append(f"${len(bound)}::{'text' if plain else column.type.cast}[]")

@@ -56,8 +56,8 @@ TRIGGERS = 4
 
 _MANNER = (
     "RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
-    " SET timezone = 'UTC' SET datestyle = 'ISO, YMD' SET bytea_output = 'hex'"
-    " SET extra_float_digits = 1"
+    " SET timezone = 'UTC' SET datestyle = 'ISO, YMD' SET intervalstyle = 'iso_8601'"
+    " SET bytea_output = 'hex' SET extra_float_digits = 1"
 )
 """Keys are printed as the tier's own connections print them."""
 
@@ -72,7 +72,8 @@ def install(table: str, oid: int, key: Sequence[str]) -> list[str]:
 
     ``table`` is its name as SQL. Keys are recorded flat: so many texts to each row.
     """
-    columns = ", ".join(f"r.{quote(name)}::text" for name in key)
+    # What the type prints. A cast to text may differ: "true" for "t", "a" for a char(2) "a ".
+    columns = ", ".join(f"format('%s', r.{quote(name)})" for name in key)
     function = function_name(oid)
 
     def listed(name: str) -> str:
