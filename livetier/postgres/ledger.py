@@ -9,7 +9,8 @@ A window is *due* while a transaction that may touch it is not in its snapshot. 
 - A delivered transaction is kept until a snapshot sees it, also while no window is open; and as
   long as a reading is under way whose snapshot may be older than that.
 - A window that is *forced* is read again whatever was delivered: the change stream began anew, or
-  its table was altered. So is one that was being opened at that moment.
+  its table was altered. So is one that was being opened at that moment; and a reading that had
+  begun by then does not count, for its snapshot may be older.
 - Everything here is synchronous and belongs to the event loop's thread.
 """
 
@@ -28,7 +29,11 @@ from livetier.postgres.transaction import Transaction, TupleChange
 
 @dataclass(slots=True)
 class Watched:
-    """A window that is kept current. ``due`` has the transactions it lacks, in their order."""
+    """A window that is kept current.
+
+    ``due`` has the transactions it lacks, in their order; ``forced`` numbers the force that it has
+    not been read after, 0 if there is none.
+    """
 
     view: PostgresView
     bound: SortBound | None
@@ -95,8 +100,8 @@ class Ledger:
         self._forced.pop(view.plan.key, None)
         self._unindex(watched.view)
 
-    def succeed(self, before: PostgresView, after: PostgresView, forced: int) -> None:
-        """Replace a window that was read again; ``forced`` is what ``forced_at`` said before."""
+    def succeed(self, before: PostgresView, after: PostgresView, ticket: int) -> None:
+        """Replace a window that was read again, with the ticket of ``begin_look``."""
         key = before.plan.key
         watched = self._windows.get(key)
         if watched is None or watched.view is not before:
@@ -108,7 +113,7 @@ class Ledger:
             self._unindex(before)
             watched.view, watched.bound = after, SortBound.of(after.plan)
             self._index(after)
-        if watched.forced == forced:
+        if watched.forced < ticket:
             watched.forced = 0
             self._forced.pop(key, None)
         self._due.pop(key, None)
