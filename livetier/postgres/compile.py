@@ -26,8 +26,7 @@ LONGEST_MESSAGE = 200
 class _Checks:
     """Casts to try, with the field of each; and the conditions whose canonical text is wanted.
 
-    That is what the type prints, as the change stream has it. A cast to text may differ: of a
-    boolean it is "false", where the type prints "f".
+    That is the text that a row prints: a cast to text says 'true' where a row has 't'.
     """
 
     statements: list[Statement] = field(default_factory=list)

@@ -89,7 +89,7 @@ class Ledger:
         self._index(view)
         self._judge_kept(watched)
         if ticket < self._last_force:
-            self._force(watched)
+            self._force(watched, self._last_force)
 
     def release(self, view: PostgresView) -> None:
         """Forget the window of a plan; idempotent."""
@@ -113,7 +113,7 @@ class Ledger:
             self._unindex(before)
             watched.view, watched.bound = after, SortBound.of(after.plan)
             self._index(after)
-        if watched.forced < ticket:
+        if watched.forced <= ticket:
             watched.forced = 0
             self._forced.pop(key, None)
         self._due.pop(key, None)
@@ -127,7 +127,11 @@ class Ledger:
         key = tuple(column.name for column in relation.key)
         if table is None or table.key_columns != key:
             table = self._tables[relation.oid] = TableIndex(key, before=table)
-        table.add(view.plan.key, view.plan.equal if self.shortcuts else {}, view.keys)
+        bound = self._windows[view.plan.key].bound
+        if self.shortcuts:
+            table.add(view.plan.key, view.plan.equal, view.keys, bound.columns if bound else ())
+        else:
+            table.add(view.plan.key, {}, view.keys)
         self._relations[relation] += 1
         for source in relation.sources:
             self._sources.setdefault(source, set()).add(view.plan.key)
@@ -216,8 +220,11 @@ class Ledger:
         """Whether a window is due or forced."""
         return bool(self._due or self._forced)
 
-    def force(self, relations: Iterable[int] | None = None) -> None:
-        """Have windows read again whatever was delivered: those of some relations, or all."""
+    def force(self, relations: Iterable[int] | None = None, *, ticket: int | None = None) -> None:
+        """Have windows read again whatever was delivered: those of some relations, or all.
+
+        The reading that has ``ticket`` will do; without one, only a reading that has not begun.
+        """
         if relations is None:
             keys: Iterable[Hashable] = list(self._windows)
         else:
@@ -229,13 +236,15 @@ class Ledger:
                     *self._sources.get(oid, ()),
                 )
             }
-        self._looks += 1
-        self._last_force = self._looks
+        if ticket is None:
+            self._looks += 1
+        number = self._looks if ticket is None else ticket
+        self._last_force = max(self._last_force, number)
         for key in keys:
-            self._force(self._windows[key])
+            self._force(self._windows[key], number)
 
-    def _force(self, watched: Watched) -> None:
-        watched.forced = self._looks
+    def _force(self, watched: Watched, number: int) -> None:
+        watched.forced = max(watched.forced, number)
         self._forced[watched.view.plan.key] = watched
 
     def forget_transactions(self) -> None:
@@ -282,6 +291,11 @@ class Ledger:
     def due_count(self) -> int:
         """How many windows are due or forced."""
         return len(self._due.keys() | self._forced.keys())
+
+    def judged(self, oid: int) -> list[str]:
+        """Return the columns of a table by which its windows rule out changed rows."""
+        table = self._tables.get(oid)
+        return [name for name, count in table.judged.items() if count > 0] if table else []
 
     def relations(self) -> list[Relation]:
         """Return the tables of all windows, as their queries were compiled."""

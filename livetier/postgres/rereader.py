@@ -54,7 +54,7 @@ class Rereader:
         for _ in range(MOST_ATTEMPTS):
             ticket = self._ledger.begin_look()
             try:
-                look, versions = await self._look(connection, plans)
+                look, versions = await self._look(connection, plans, ticket)
                 due = [
                     each
                     for each in self._ledger.due(look.snapshot)
@@ -68,7 +68,9 @@ class Rereader:
                 self._ledger.end_look(ticket)
         return []  # altered again and again: all are still due
 
-    async def _look(self, connection: Connection, plans: Plans) -> tuple[Look, Mapping[int, str]]:
+    async def _look(
+        self, connection: Connection, plans: Plans, ticket: int
+    ) -> tuple[Look, Mapping[int, str]]:
         """Begin a transaction; return what it sees, and the version of each table in use."""
         questions = self._capture.questions()
         used = {*self._ledger.relations(), *_relations(plans.values())}
@@ -76,7 +78,8 @@ class Rereader:
         asked = Statement(VERSIONS, (oid_array(oids),), kept=True)
         answers = await connection.run([BEGIN, LOOK, asked, *questions])
         look = Look.of(answers[1])
-        self._capture.take(answers[3:], look.snapshot)
+        if await self._capture.take(connection, answers[3:]):
+            self._ledger.force(ticket=ticket)
         found = {int(oid or b"0"): (version or b"").decode() for oid, version in answers[2]}
         self.force_altered(
             [

@@ -8,7 +8,6 @@ import psycopg
 import pytest
 
 from livequery.v1 import livequery_pb2 as pb
-from livetier.engine.store import Views
 from livetier.engine.value import encode_scalar
 from postgres_support import database, make_store  # noqa: F401 - a fixture
 from tier_client import leaf, query
@@ -261,58 +260,3 @@ async def test_describe_tells_types_keys_nullability_and_comments(every):
     assert kinds["jsonb"] == kinds["integer[]"] == kinds["pair"] == pb.COLUMN_TYPE_JSON
     assert kinds["text"] == kinds["mood"] == kinds["uuid"] == pb.COLUMN_TYPE_STRING
     assert not columns["u0"].sortable
-
-
-KEYS = [kind for kind in VALUES if kind not in ("jsonb", "tsvector")]
-"""Types of a primary key; values of the two others are no ids that a cursor could name."""
-
-
-@pytest.mark.parametrize("capture", ["wal", "trigger"])
-async def test_whatever_the_types_rows_come_to_and_go_from_windows_that_name_their_values(
-    database, capture
-):
-    connection = await asyncio.to_thread(make, database)
-    connection.execute("SET timezone = 'Asia/Tokyo'; SET intervalstyle = 'sql_standard'")
-    for place, kind in enumerate(KEYS):
-        base, values = kind.split(" COLLATE")[0], VALUES[kind]
-        connection.execute(
-            f"CREATE TABLE k{place} (k {kind} PRIMARY KEY, v {kind});"
-            f"INSERT INTO k{place} VALUES ('{values[0].replace(chr(39), chr(39) * 2)}'::{base}, NULL)"
-        )
-    store = make_store(database, capture=capture)
-    await store.open()
-    try:
-        asked = {}
-        for place, kind in enumerate(KEYS):
-            asked[place, "all"] = query(f"k{place}")
-            if kind != "money" and "real" not in kind:  # a number's own text is not its JSON
-                asked[place, "equal"] = query(f"k{place}", leaf("v", "eq", VALUES[kind][0]))
-        views = {}
-        for name, each in asked.items():
-            views[name] = await store.first(await store.compile(each, ()))
-        assert {name for name, view in views.items() if not view.rows} == {
-            name for name in asked if name[1] == "equal"
-        }
-
-        async def read():
-            await store.settle()
-            waiting = True
-            while waiting:
-                for step in (await store.read(Views(views.values()))).steps:
-                    assert step.error is None
-                    name = next(name for name, view in views.items() if view is step.before)
-                    views[name] = step.after
-                waiting = store.ledger.waiting
-
-        await read()
-        for place, kind in enumerate(KEYS):
-            connection.execute(f"UPDATE k{place} SET v = k")
-        await read()
-        assert [name for name, view in views.items() if len(view.rows) != 1] == []
-        for place in range(len(KEYS)):
-            connection.execute(f"DELETE FROM k{place}")
-        await read()
-        assert [name for name, view in views.items() if view.rows] == []
-    finally:
-        await store.close()
-        connection.close()
