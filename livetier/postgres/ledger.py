@@ -16,7 +16,7 @@ A window is *due* while a transaction that may touch it is not in its snapshot. 
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from livetier.postgres.fence import Snapshot
 from livetier.postgres.pgoutput import Text
@@ -25,20 +25,7 @@ from livetier.postgres.relation import Relation
 from livetier.postgres.sort_bound import SortBound
 from livetier.postgres.table_index import TableIndex
 from livetier.postgres.transaction import Transaction, TupleChange
-
-
-@dataclass(slots=True)
-class Watched:
-    """A window that is kept current.
-
-    ``due`` has the transactions it lacks, in their order; ``forced`` numbers the force that it has
-    not been read after, 0 if there is none.
-    """
-
-    view: PostgresView
-    bound: SortBound | None
-    due: list[Transaction] = field(default_factory=list)
-    forced: int = 0
+from livetier.postgres.watched import Watched
 
 
 @dataclass(slots=True)

@@ -22,11 +22,12 @@ from livetier.postgres.capture import Capture
 from livetier.postgres.catalogue import VERSIONS, oid_array
 from livetier.postgres.connection import Connection, Statement
 from livetier.postgres.database_error import DatabaseError
-from livetier.postgres.ledger import Ledger, Watched
+from livetier.postgres.ledger import Ledger
 from livetier.postgres.plan import PostgresPlan, PostgresView
 from livetier.postgres.planner import Planner
 from livetier.postgres.reader import BEGIN, LOOK, REWRITTEN_STATE, Look
 from livetier.postgres.relation import Relation
+from livetier.postgres.watched import Watched
 
 GONE_SECONDS = 3.0
 """How long a table may be gone before its windows end: one that is made anew is followed."""
