@@ -7,6 +7,7 @@ import mimetypes
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -22,13 +23,14 @@ from library_paths import LIBRARY, ROOT
 from livetier.server import TierOptions, start_tier
 from ops_support import free_port
 from patience import patiently
-from vite_app import build_app, link_app
+from vite_app import build_app, copy_app, link_app
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic")
 DOCUMENT = (ROOT / "docs" / "browser.md").read_text()
 RECIPES = dict(re.findall(r"<!-- recipe: ([\w-]+) -->\n```\w+\n(.*?)\n```", DOCUMENT, re.DOTALL))
 ITEMS = "(all) => [...document.querySelectorAll(all)].map((item) => item.textContent)"
+TOP = "SELECT id FROM orders WHERE status = 'open' ORDER BY total DESC, id LIMIT 5"
 IDS = "SELECT id FROM orders WHERE {} ORDER BY total DESC, id LIMIT {}"
 KEY = "a key of thirty-two bytes, or more"
 
@@ -225,6 +227,39 @@ async def test_a_recipe_for_bundlers_is_live_as_it_is_printed(site, page, house,
             await asyncio.sleep(0.02)
 
 
+async def test_a_newcomers_react_app_is_live_while_vite_serves_it(node_packages, page, tmp_path):
+    await asyncio.to_thread(subprocess.run, (sys.executable, "-"), input=RECIPES["orders"],
+                            cwd=tmp_path, text=True, check=True)  # fmt: skip
+    app = copy_app("react", tmp_path)
+    file, _, main = PAGES["react"]
+    await asyncio.to_thread(link_app, app)
+    url = f"sqlite:///{tmp_path / 'orders.sqlite'}"
+    words = (sys.executable, "-m", "bridge", "demo", "--listen", "127.0.0.1:0", "--database", url)
+    async with running(*words) as line:
+        bridge = (await line()).removeprefix("listening on ")
+        config = RECIPES["vite"].replace("http://127.0.0.1:8080", bridge)
+        assert bridge in config
+        (app / "vite.config.js").write_text(config)
+        (app / "index.html").write_text(
+            '<!doctype html><main></main><script type="module" src="/main.js"></script>'
+        )
+        (app / "main.js").write_text(main)
+        (app / file).write_text(RECIPES["react"])
+        port = free_port()
+        vite = (app / "node_modules/.bin/vite", app, "--port", port, "--strictPort")
+        async with running(*vite, NO_COLOR="1") as said:
+            while "Local:" not in await said():
+                pass
+            await page.goto(f"http://localhost:{port}/")
+            await items(page, lambda have: len(have) == 5)
+            with contextlib.closing(sqlite3.connect(tmp_path / "orders.sqlite")) as shop:
+                top = [row[0] for row in shop.execute(TOP)]
+                await items(page, top)
+                shop.execute("UPDATE orders SET total = 2000 WHERE id = 'o3'")
+                shop.commit()
+                await items(page, ["o3", *[each for each in top if each != "o3"][:4]])
+
+
 async def test_the_table_without_a_script_is_live(page, house):
     await serve(page, house.url + "/page", lambda _: RECIPES["element"])
     await page.goto(house.url + "/page")
@@ -319,7 +354,7 @@ async def running(*command, **environ):
     )
 
     async def line():
-        async with patiently(30):
+        async with patiently(60):
             text = (await process.stdout.readline()).decode()
         assert text, "the program has ended"
         return text.strip()
@@ -327,7 +362,7 @@ async def running(*command, **environ):
     try:
         yield line
     finally:
-        process.kill()
+        process.terminate()
         await process.communicate()
 
 
