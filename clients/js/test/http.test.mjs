@@ -322,7 +322,7 @@ test("fetch: one request; rows, pos, digest; errors with their fields; AbortErro
   await assert.rejects(client.fetch(QUERY, { signal: AbortSignal.abort() }), { name: "AbortError" });
 });
 
-test("fetch that is aborted while the page still waits for its token ends with AbortError", async (t) => {
+test("fetch that is aborted while the page still waits for its token ends with AbortError", { timeout: 30_000 }, async (t) => {
   const { bridge, client } = await start(t, () => {}, { token: () => new Promise(() => {}) });
   const abort = new AbortController();
   const asked = client.fetch(QUERY, { signal: abort.signal });

@@ -18,6 +18,7 @@ const initial = { rows: [{ agg_id: "a", version: 1, row: { id: "a" }, cursor: { 
 /** @param {any} t */
 function start(t) {
   const client = new LiveClient("http://127.0.0.1:1/live", { transport: "poll", fetch: () => assert.fail("asked") });
+  t.after(() => client.close());
   return { client, made: [t.mock.method(client, "live"), t.mock.method(client, "list")] };
 }
 
