@@ -68,3 +68,4 @@ def test_every_airport_has_a_name():
         name = values["dest_name"]
         assert len(name) > 3, values["dest"]
         assert name != values["dest"]
+        assert "\\" not in name, "an escape of the data set's own"

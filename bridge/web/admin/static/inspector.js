@@ -68,7 +68,7 @@ function queryText({ entity, where = [], sort = [], limit, cursor, mode }) {
   return [
     entity,
     where.length && `where ${where.map(conditionText).join(" and ")}`,
-    keys.length && `by ${keys.join(", ")}`,
+    keys.length && `order by ${keys.join(", ")}`,
     cursor?.values && `after ${JSON.stringify(cursor.values)}`,
     mode ? "streamed" : `limit ${limit}`,
   ]
