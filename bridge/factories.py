@@ -19,7 +19,7 @@ from bridge.tls.reloading import ReloadableFiles
 from bridge.upstream.backend import GrpcBackend
 from bridge.upstream.call_opener import CallOpener
 from bridge.upstream.endpoints import Endpoints
-from bridge.upstream.fabriq.backend import FabriqBackend
+from bridge.upstream.fabriq.backend import SNAPSHOT_TIMEOUT, FabriqBackend
 from bridge.web.admin.admin_token import AdminToken
 from bridge.web.admission import StreamLimits
 from bridge.web.auth.authenticator import Authenticator
@@ -118,7 +118,7 @@ def authenticator(
 def _issuer(settings: IssuerSettings) -> Issuer:
     """Make an issuer; keys in a file are read now. Raises ConfigError."""
     try:
-        if settings.keys.startswith("https:"):
+        if settings.keys.startswith("https://"):
             return Issuer(settings, KeyStore(UrlKeySource(settings)))
         source = FileKeySource(settings)
         return Issuer(settings, KeyStore(source, first=source.load()))
@@ -130,8 +130,10 @@ def read_secret(path: str, option: str, *, least: int) -> bytes:
     """Read a file that holds a secret, white space around it left out. Raises ConfigError."""
     try:
         secret = Path(path).read_bytes().strip()
-    except OSError as error:
-        raise ConfigError(f"{option} {path}: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        # Its path is not told: whoever gives the secret itself would have it in the log.
+        what = error.strerror if isinstance(error, OSError) else "this is no path"
+        raise ConfigError(f"{option}: {what}; the path of a file is needed") from None
     if len(secret) < least:
         raise ConfigError(f"{option} {path}: {least} bytes at least are needed")
     return secret
@@ -146,10 +148,12 @@ def operator_token(config: Config) -> AdminToken | None:
 
 def backend(config: Config, endpoints: Endpoints) -> Backend:
     """Make what opens subscriptions at the tier, in a running loop."""
-    opener = CallOpener(endpoints, resubscribe_rate=config.resubscribe_rate)
+    rate = config.resubscribe_rate
     if config.upstream_protocol == "fabriq.v1":
-        return FabriqBackend(opener)
-    return GrpcBackend(opener)
+        return FabriqBackend(
+            CallOpener(endpoints, resubscribe_rate=rate, answer_timeout=SNAPSHOT_TIMEOUT)
+        )
+    return GrpcBackend(CallOpener(endpoints, resubscribe_rate=rate))
 
 
 def live_settings(config: Config) -> LiveSettings:

@@ -6,6 +6,7 @@ Python's json reads although it is not JSON.
 """
 
 import json
+import math
 import re
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -15,6 +16,8 @@ from .base64url import decode_base64url
 
 MAX_TOKEN: Final = 8 * 1024
 """Characters of a token: a header field has no more."""
+MAX_NESTING: Final = 32
+"""Levels of arrays and objects in a token: more than any claim has, fewer than is costly."""
 _COMPACT: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")
 _SAFE: Final = 2**53
 
@@ -44,7 +47,7 @@ def parse_token(text: str) -> UnverifiedToken:
     try:
         header, claims = _decode_object(match[1]), _decode_object(match[2])
         signature = decode_base64url(match[3])
-    except (ValueError, RecursionError):
+    except ValueError:
         raise bad_token("the token can't be read") from None
     return UnverifiedToken(header, claims, text[: match.end(2)].encode(), signature)
 
@@ -69,11 +72,29 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
+def strict_json(text: str) -> Any:
+    """Parse JSON. Raises ValueError for all that two readers may read differently."""
+    try:
+        value = _DECODER.decode(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    _check_nesting(value, MAX_NESTING)
+    return value
+
+
 def _decode_object(part: str) -> dict[str, Any]:
-    value = _DECODER.decode(decode_base64url(part).decode("utf-8"))
+    value = strict_json(decode_base64url(part).decode("utf-8"))
     if not isinstance(value, dict):
         raise ValueError("an object is needed")  # noqa: TRY004 - bad input, no bug
     return value
+
+
+def _check_nesting(value: Any, levels: int) -> None:
+    if isinstance(value, dict | list):
+        if levels == 0:
+            raise ValueError("nested too deeply")
+        for member in value.values() if isinstance(value, dict) else value:
+            _check_nesting(member, levels - 1)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -92,4 +113,13 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):  # Python reads 1e400 as one without end
+        raise ValueError("a number beyond a double")
+    return number
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
+)
