@@ -82,10 +82,10 @@ def test_the_front_pages_board_changes_within_three_seconds_of_a_visit_after_the
     waits = dict.fromkeys(most, 0)
     for minute in range(begin + 1, begin + 26):
         replay.advance_to(minute)
-        for airport in most:
+        for airport, seconds in most.items():
             now = shown(airport)
             waits[airport] = 0 if now != boards[airport] else waits[airport] + 1
-            assert waits[airport] < most[airport], (minute, airport)
+            assert waits[airport] < seconds, (minute, airport)
             boards[airport] = now
     connection.close()
     replay.close()
