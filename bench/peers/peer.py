@@ -21,6 +21,8 @@ class Job:
     transport: str = "sse"
     distinct: bool = False
     bridge_options: tuple[str, ...] = ()
+    tokens: bool = False
+    """Whether the bridge verifies a token of each client (`--auth jwt`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

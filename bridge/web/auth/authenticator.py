@@ -8,6 +8,10 @@ import asyncio
 import time
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
+from functools import lru_cache
+from typing import Final
+
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from bridge.core.client_address import counted_address
 from bridge.core.errors import Failed, Kind
@@ -24,6 +28,10 @@ from .settings import AuthMode, AuthSettings
 from .tickets import Tickets
 from .token_parser import bad_token
 from .token_verifier import TokenVerifier
+
+_ADDRESSES: Final = 4096
+"""Addresses whose credential is recalled."""
+_NO_HEADERS: Final = CIMultiDictProxy(CIMultiDict[str]())
 
 
 class Authenticator:
@@ -45,6 +53,7 @@ class Authenticator:
         self._settings = settings
         self._identities = identities
         self._tickets = tickets
+        self._of_address = lru_cache(_ADDRESSES)(self._judge_address)
 
     @property
     def key_stores(self) -> list[KeyStore]:
@@ -57,6 +66,15 @@ class Authenticator:
         return self.verifier is not None
 
     # ------------------------------------------------------------ the steps
+
+    def recall(self, request: StreamRequest) -> Credential | None:
+        """Return the credential of a request that shows none; None: it has to be judged.
+
+        It depends on nothing but the address. Raises Failed, as `judge`.
+        """
+        if not request.anonymous or self.required:
+            return None
+        return self._of_address(request.remote)
 
     def find(self, request: StreamRequest) -> Presented:
         """Find what a request came with; a ticket is used up. Raises Failed."""
@@ -89,12 +107,21 @@ class Authenticator:
         token = self.verifier.verify(presented.token)
         if self.revocations.revoked(token.claims):
             raise bad_token("the token was revoked")
-        return Credential(
+        beside = self._identities.reads_beside_token(presented.headers)
+        if token.credential is not None and not beside:
+            return token.credential
+        credential = Credential(
             identity=self._identities.of_token(presented.headers, token),
             claims=token.claims,
             expires_at=token.expires_at,
             ends_at=token.expires_at + self._settings.leeway,
         )
+        if not beside:
+            token.credential = credential
+        return credential
+
+    def _judge_address(self, remote: str) -> Credential:
+        return self._forwarded(Presented(_NO_HEADERS, remote))
 
     def _forwarded(self, presented: Presented) -> Credential:
         """Take what the tier will judge."""
@@ -111,6 +138,9 @@ class Authenticator:
         if self._settings.mode is AuthMode.NONE or request.parameters.tickets:
             return None
         try:
+            recalled = self.recall(request)
+            if recalled is not None:
+                return recalled.identity.holder
             presented = self._find(request, None)
             if self.keys_needed(presented) is not None:
                 return None
@@ -122,6 +152,9 @@ class Authenticator:
 
     async def authenticate(self, request: StreamRequest) -> Credential:
         """Find, wait, judge. Raises Failed."""
+        recalled = self.recall(request)
+        if recalled is not None:
+            return recalled
         return await self.accept(self.find(request))
 
     async def accept(self, presented: Presented) -> Credential:

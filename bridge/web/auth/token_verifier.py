@@ -7,11 +7,13 @@ set changes; its times are judged at every use.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.metadata import METADATA_VALUE
 
+from .credential import Credential
 from .key_store import KeyStore
 from .settings import AuthSettings, IssuerSettings
 from .token_parser import UnverifiedToken, bad_token, canonical, numeric_date, parse_token
@@ -27,7 +29,8 @@ MAX_SUBJECT: Final = 255
 """Characters of `sub` (OpenID Connect Core §2)."""
 
 
-class VerifiedToken(NamedTuple):
+@dataclass(slots=True, eq=False)
+class VerifiedToken:
     """A token whose signature and claims are right, whatever the time."""
 
     text: str
@@ -36,6 +39,8 @@ class VerifiedToken(NamedTuple):
     not_before: float
     lasting: str
     """The claims that are the same in the next token of the same client, as text."""
+    credential: Credential | None = None
+    """What a request that carries nothing beside it was accepted with; None: none has come yet."""
 
 
 class Issuer(NamedTuple):
