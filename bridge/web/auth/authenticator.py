@@ -22,7 +22,7 @@ from .credential import Credential
 from .credential_watch import CredentialWatch
 from .identities import Identities
 from .key_store import KeyStore
-from .presented import Presented, find_credential
+from .presented import Presented, bearer_token, find_credential
 from .revocations import Revocations
 from .settings import AuthMode, AuthSettings
 from .tickets import Tickets
@@ -68,13 +68,23 @@ class Authenticator:
     # ------------------------------------------------------------ the steps
 
     def recall(self, request: StreamRequest) -> Credential | None:
-        """Return the credential of a request that shows none; None: it has to be judged.
+        """Return what a request like this was accepted with; None: it has to be found and judged.
 
-        It depends on nothing but the address. Raises Failed, as `judge`.
+        A request that shows no credential depends on nothing but its address; one that shows a
+        verified token, and nothing beside it, on that, its times and revocations. Raises Failed,
+        as `judge`, where the tier judges.
         """
-        if not request.anonymous or self.required:
+        if self.verifier is None:
+            return self._of_address(request.remote) if request.anonymous else None
+        headers = request.headers
+        if request.parameters.secret or (self._settings.cookie is not None and "Cookie" in headers):
             return None
-        return self._of_address(request.remote)
+        sent = headers.getall("Authorization", ())
+        text = bearer_token(sent[0]) if len(sent) == 1 else None
+        token = self.verifier.recall(text) if text is not None else None
+        if token is None or self.revocations.revoked(token.claims):
+            return None
+        return None if self._identities.reads_beside_token(headers) else token.credential
 
     def find(self, request: StreamRequest) -> Presented:
         """Find what a request came with; a ticket is used up. Raises Failed."""

@@ -70,7 +70,9 @@ def canonical(value: Any) -> str:
 
 
 def _decode_object(part: str) -> dict[str, Any]:
-    value = _DECODER.decode(decode_base64url(part).decode("utf-8"))
+    text = decode_base64url(part).decode("utf-8")
+    # Only an escape can name a lone surrogate: UTF-8 has none.
+    value = (_ESCAPED if "\\" in text else _PLAIN).decode(text)
     if not isinstance(value, dict):
         raise ValueError("an object is needed")  # noqa: TRY004 - bad input, no bug
     return value
@@ -80,6 +82,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name twice")
+    return found
+
+
+def _unique_texts(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = _unique(pairs)
     for name, value in pairs:
         # A lone surrogate is no text: it has no UTF-8.
         name.encode()
@@ -92,4 +99,5 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+_PLAIN: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+_ESCAPED: Final = json.JSONDecoder(object_pairs_hook=_unique_texts, parse_constant=_refuse_constant)

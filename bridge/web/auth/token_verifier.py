@@ -81,6 +81,15 @@ class TokenVerifier:
             return None
         return issuer.keys.read_for_unknown()
 
+    def recall(self, text: str) -> VerifiedToken | None:
+        """Return what a token says that was verified before and holds now; else None."""
+        token = self._recall(text)
+        if token is None:
+            return None
+        now = self._clock()
+        in_time = token.not_before - self._leeway <= now < token.expires_at + self._leeway
+        return token if in_time else None
+
     def verify(self, text: str) -> VerifiedToken:
         """Return what a token says.
 

@@ -41,7 +41,7 @@ class RequestTemplates:
     def __init__(self, names: Iterable[str]) -> None:
         any_name = "|".join(map(re.escape, names))
         self._line = re.compile(
-            rf"\r\n({any_name}):([\t -~]*)(?=\r\n)".encode("ascii"), re.IGNORECASE
+            rf"\r\n({any_name}):([^\r]*)(?=\r\n)".encode("ascii"), re.IGNORECASE
         )
         self._templates: dict[bytes, StreamRequest] = {}
 
@@ -56,11 +56,16 @@ class RequestTemplates:
         parts = self._line.split(data)
         if len(parts) == 1:
             return CutRequest(data, [])
-        own = [
-            (name.decode("ascii"), value.decode("ascii").strip())
-            for name, value in zip(parts[1::3], parts[2::3], strict=True)
-        ]
-        if len(own) > MAX_OWN or len({name.lower() for name, _ in own}) < len(own):
+        own = []
+        for at in range(1, len(parts), 3):
+            # As text one by one: what is no ASCII, or not visible, is for the whole parser.
+            name, value = str(parts[at], "latin-1"), str(parts[at + 1], "latin-1")
+            if not (value.isascii() and value.isprintable()):
+                return None
+            own.append((name, value.strip()))
+        if len(own) > 1 and len({name.lower() for name, _ in own}) < len(own):
+            return None
+        if len(own) > MAX_OWN:
             return None
         return CutRequest(b"".join(parts[::3]), own)
 
