@@ -126,7 +126,7 @@ def _idle(transport: str, kib: float, accept: float) -> list[Bar]:
             limit=accept,
             value=_plain("idle", "accept_us", f"bridge {transport}"),
             unit="µs",
-            guard=accept * 1.5,
+            guard=accept * 2,
         ),
     ]
 
