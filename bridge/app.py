@@ -132,6 +132,7 @@ class Bridge:
             endpoints=self._endpoints,
             stream_log=self.context.stream_log,
             sockets=lambda: self._listeners.connections if self._listeners else 0,
+            refused_headers=lambda: self._listeners.refused_headers if self._listeners else 0,
             loop_lag=self._loop_lag,
             memory=self._memory,
             certificate=self._certificate,
@@ -152,7 +153,10 @@ class Bridge:
             config.listen,
             context=self.context,
             application=lambda context: application(
-                context, self._probes, metrics=config.admin_listen is None
+                context,
+                self._probes,
+                # Never on a port that others can reach by accident.
+                metrics=config.admin_listen is None and context.settings.loopback,
             ),
             certificate=self._certificate,
             limit=self._max_sockets,

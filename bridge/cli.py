@@ -157,8 +157,13 @@ def demo(*, listen: str, speed: float, allowed_origins: str | None, database: st
 @click.argument("url")
 @click.argument("livequery_json")
 @click.option("--ws", is_flag=True, help="Use WebSocket instead of SSE.")
-def tail(*, url: str, livequery_json: str, ws: bool) -> None:
+@click.option(
+    "--token-file",
+    metavar="FILE",
+    help="File with the bearer token to send. Default: that in LIVEQUERY_TOKEN, if there is one.",
+)
+def tail(*, url: str, livequery_json: str, ws: bool, token_file: str | None) -> None:
     """Print frames until the stream ends."""
     from . import commands  # noqa: PLC0415 - as in `serve`
 
-    commands.tail(url, livequery_json, ws=ws)
+    commands.tail(url, livequery_json, ws=ws, token_file=token_file)

@@ -29,7 +29,7 @@ from .check import check_tier
 from .demo import DemoError
 from .demo import demo as run_demo
 from .factories import authenticator, listener_certificate, operator_token
-from .tail import TailError
+from .tail import TailError, tail_token
 from .tail import tail as run_tail
 
 T = TypeVar("T")
@@ -113,9 +113,13 @@ def demo(listen: str, *, speed: float, allowed_origins: str | None, database: st
     )
 
 
-def tail(url: str, query: str, *, ws: bool) -> None:
+def tail(url: str, query: str, *, ws: bool, token_file: str | None) -> None:
     """Print frames until the stream ends."""
-    _run(run_tail(url, query, ws=ws))
+    try:
+        token = tail_token(token_file, os.environ)
+    except TailError as error:
+        raise click.UsageError(str(error)) from None
+    _run(run_tail(url, query, ws=ws, token=token))
 
 
 def _run(main: Coroutine[Any, Any, T]) -> T:

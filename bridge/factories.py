@@ -118,7 +118,7 @@ def authenticator(
 def _issuer(settings: IssuerSettings) -> Issuer:
     """Make an issuer; keys in a file are read now. Raises ConfigError."""
     try:
-        if settings.keys.startswith("https:"):
+        if settings.keys.startswith("https://"):
             return Issuer(settings, KeyStore(UrlKeySource(settings)))
         source = FileKeySource(settings)
         return Issuer(settings, KeyStore(source, first=source.load()))
@@ -130,8 +130,10 @@ def read_secret(path: str, option: str, *, least: int) -> bytes:
     """Read a file that holds a secret, white space around it left out. Raises ConfigError."""
     try:
         secret = Path(path).read_bytes().strip()
-    except OSError as error:
-        raise ConfigError(f"{option} {path}: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        # Its path is not told: whoever gives the secret itself would have it in the log.
+        what = error.strerror if isinstance(error, OSError) else "this is no path"
+        raise ConfigError(f"{option}: {what}; the path of a file is needed") from None
     if len(secret) < least:
         raise ConfigError(f"{option} {path}: {least} bytes at least are needed")
     return secret

@@ -22,12 +22,16 @@ def bind_metrics(
     endpoints: Endpoints,
     stream_log: StreamLog,
     sockets: Callable[[], int],
+    refused_headers: Callable[[], int],
     loop_lag: LoopLag,
     memory: MemoryGuard,
     certificate: ReloadableFiles[ssl.SSLContext] | None,
     key_stores: Sequence[KeyStore],
 ) -> None:
-    """Bind the metrics that Metrics does not count itself. `sockets`: open client connections."""
+    """Bind the metrics that Metrics does not count itself. `sockets`: open client connections.
+
+    `refused_headers`: PROXY headers that were refused.
+    """
     bind = metrics.bind
     bind("connections", lambda: stream_log.open)
     bind("refusals", lambda: stream_log.refused)
@@ -35,6 +39,7 @@ def bind_metrics(
     bind("lingering", lambda: hub.limiter.lingering)
     bind("lingering_evictions", lambda: hub.limiter.evicted)
     bind("sockets", sockets)
+    bind("proxy_headers_refused", refused_headers)
     bind("subscriptions", lambda: hub.subscriptions)
     bind("draining", lambda: float(hub.draining))
     bind("endpoint_streams", lambda: {(r.address,): r.streams for r in endpoints.snapshot()})

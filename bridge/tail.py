@@ -2,31 +2,58 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Final
 
 import aiohttp
 
 OPEN_TIMEOUT = 30.0
+TOKEN_VARIABLE: Final = "LIVEQUERY_TOKEN"  # noqa: S105 - its name
+_TOKEN: Final = re.compile(r"[!-~]+")
 
 
 class TailError(RuntimeError):
     """The stream was refused, cut or could not be reached; the message says why."""
 
 
-async def frames(url: str, query: str, *, ws: bool) -> AsyncIterator[str]:
+def tail_token(file: str | None, environ: Mapping[str, str]) -> str | None:
+    """Return the token to send: that of a file, else of the environment. None: there is none.
+
+    It is no argument: those are for all users of a machine to see. Raises TailError, whose message
+    does not quote it.
+    """
+    try:
+        text = environ.get(TOKEN_VARIABLE, "") if file is None else Path(file).read_text("ascii")
+    except UnicodeDecodeError:
+        text = "\0"
+    except OSError as error:
+        raise TailError(f"--token-file: {error.strerror}") from None
+    token, where = text.strip(), TOKEN_VARIABLE if file is None else "--token-file"
+    if file is None and not token:
+        return None
+    if not _TOKEN.fullmatch(token):
+        raise TailError(f"{where}: a token is one word of visible ASCII")
+    return token
+
+
+async def frames(url: str, query: str, *, ws: bool, token: str | None = None) -> AsyncIterator[str]:
     """Yield the frames of a core stream, as JSON texts, until it ends.
 
     Args:
         url: the URL of the streams, as `http://HOST:PORT/api/v1/live`.
         query: the query as JSON.
         ws: use WebSocket instead of SSE.
+        token: sent as a bearer; None: none is sent.
 
     Raises:
         TailError: no connection, a refusal, or an abnormal end.
 
     """
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=OPEN_TIMEOUT)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
         source = _ws(session, url, query) if ws else _sse(session, url, query)
         try:
             async for frame in source:
@@ -68,8 +95,8 @@ async def _ws(session: aiohttp.ClientSession, url: str, query: str) -> AsyncIter
             raise TailError(f"closed with {socket.close_code}")
 
 
-async def tail(url: str, query: str, *, ws: bool) -> None:
+async def tail(url: str, query: str, *, ws: bool, token: str | None = None) -> None:
     """Print frames until the stream ends."""
-    async for frame in frames(url, query, ws=ws):
+    async for frame in frames(url, query, ws=ws, token=token):
         print(frame, flush=True)  # noqa: T201 - this is the command's output
         await asyncio.sleep(0)

@@ -45,9 +45,9 @@ def _broken_issuer_rule(config: Config) -> str | None:
     if not config.issuer and len(given) < 3:  # noqa: PLR2004 - all of them
         return "--auth jwt needs --jwt-keys, --jwt-issuer and --jwt-audience, or [[issuer]] tables"
     for table in issuers(config):
-        if table.ca and not table.keys.startswith("https:"):
+        if table.ca and not table.keys.startswith("https://"):
             return "--jwt-ca is for keys from an https URL"
-        if table.keys.startswith("https:") and set(table.algorithms) & set(SYMMETRIC):
+        if table.keys.startswith("https://") and set(table.algorithms) & set(SYMMETRIC):
             return "--jwt-algorithms: a secret is never fetched from a URL"
     return None
 

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
-from bridge.core.algorithms import ASYMMETRIC, SYMMETRIC
+from bridge.core.algorithms import ALGORITHMS
 
-_KNOWN: Final = frozenset((*ASYMMETRIC, *SYMMETRIC))
 _KEYS: Final = ("issuer", "audience", "keys", "ca", "algorithms")
 
 
@@ -49,7 +49,7 @@ def _table(table: Any) -> IssuerTable:
         raise ValueError("a table has issuer, audience and keys")
     if not isinstance(ca, str | None):
         raise ValueError("ca is the path of a file")  # noqa: TRY004 - an option's grammar
-    key_location(keys)
+    keys = key_location(keys)
     return IssuerTable(issuer, audience, keys, ca, algorithms(_texts(members.get("algorithms"))))
 
 
@@ -66,14 +66,23 @@ def algorithms(names: Iterable[str]) -> tuple[str, ...]:
     """Check names of signature algorithms. Raises ValueError for an unknown one."""
     found = tuple(names)
     for name in found:
-        if name not in _KNOWN:
-            raise ValueError(f"{name!r} is none of {', '.join(sorted(_KNOWN))}")
+        if name not in ALGORITHMS:
+            raise ValueError(f"{name!r} is none of {', '.join(sorted(ALGORITHMS))}")
     return found
 
 
 def key_location(text: str) -> str:
     """Check where keys are: a file, or an https URL. Raises ValueError."""
-    scheme, separator, _ = text.partition("://")
-    if separator and scheme.lower() != "https":
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return text
+    if scheme.lower() != "https":
         raise ValueError("keys are fetched over https only, or read from a file")
-    return text
+    try:
+        parts = urlsplit(text)
+        plain = parts.hostname and parts.username is None and not parts.fragment
+    except ValueError:  # whose text may quote a password
+        plain = False
+    if not plain:
+        raise ValueError("a URL of keys is https://HOST/PATH, with no user and password in it")
+    return f"https://{rest}"

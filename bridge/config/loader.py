@@ -16,9 +16,12 @@ from typing import Any
 from .auth_rules import broken_auth_rule
 from .options import BY_KEY, OPTIONS, Config, Option
 from .service_links import is_service_link
+from .values import may_overlap
 
 PREFIX = "BRIDGE_"
 VARIABLES = {option.variable: option for option in OPTIONS}
+_USERINFO = re.compile(r"//[^/@]*@")
+"""User and password in a URL."""
 # The pages of `--explorer on`, beside `/`, which is no base path.
 _PAGE_PATH = re.compile(r"/explorer(/.+)?|/client(/.+)?|/board/.+")
 
@@ -73,7 +76,8 @@ def _parse(option: Option, setting: Setting) -> Any:
         return option.parse(setting.text)
     except ValueError as error:
         where = "" if setting.source == f"--{option.name}" else f" (from {setting.source})"
-        raise ConfigError(f"--{option.name} {setting.text!r}{where}: {error}") from None
+        text = _USERINFO.sub("//***@", setting.text)
+        raise ConfigError(f"--{option.name} {text!r}{where}: {error}") from None
 
 
 def _from_flags(flags: Mapping[str, Any]) -> dict[str, Setting]:
@@ -152,7 +156,9 @@ def _check(config: Config) -> None:
         )
     if config.tls_client_ca and not config.tls_cert:
         raise ConfigError("--tls-client-ca needs --tls-cert: only TLS has client certificates")
-    if config.admin_listen in config.listen and config.admin_listen.port:
+    if config.admin_listen is not None and any(
+        may_overlap(config.admin_listen, public) for public in config.listen
+    ):
         raise ConfigError("--admin-listen: a port other than --listen's is needed")
     if config.explorer and _PAGE_PATH.fullmatch(config.base_path):
         raise ConfigError(

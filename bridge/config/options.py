@@ -152,7 +152,8 @@ class Config:
         OptionGroup.LISTENER,
         values.optional_listen_address,
         "HOST:PORT",
-        help="Address for operators: health and /metrics. /metrics is then served only there.",
+        help="Address for operators: health and /metrics, which is then served only there. "
+        "Without it /metrics is on loopback addresses of --listen, and on no other.",
     )
     tls_cert: str | None = _file(
         OptionGroup.LISTENER,

@@ -202,6 +202,27 @@ def listen_addresses(text: str) -> tuple[ListenAddress, ...]:
     return found
 
 
+def may_overlap(one: ListenAddress, other: ListenAddress) -> bool:
+    """Whether two addresses may be the same one: workers could bind both, and share connections."""
+    return (
+        bool(one.port)
+        and one.port == other.port
+        and not (
+            _is_one(one)
+            and _is_one(other)
+            and ipaddress.ip_address(one.host) != ipaddress.ip_address(other.host)
+        )
+    )
+
+
+def _is_one(address: ListenAddress) -> bool:
+    """Whether it is a single address: no name, and not all of them."""
+    try:
+        return not ipaddress.ip_address(address.host).is_unspecified
+    except ValueError:
+        return False
+
+
 def optional_listen_address(text: str) -> ListenAddress | None:
     """Parse `HOST:PORT`; returns None for an empty text."""
     return listen_address(text) if text else None

@@ -8,5 +8,6 @@ ASYMMETRIC: Final = (
 )
 SYMMETRIC: Final = ("HS256", "HS384", "HS512")
 """Those whose key is a secret."""
+ALGORITHMS: Final = (*ASYMMETRIC, *SYMMETRIC)
 DEFAULT_ALGORITHMS: Final = frozenset({"RS256", "ES256", "EdDSA", "HS256"})
 """The usual one of each kind of key."""

@@ -14,6 +14,11 @@ from .origin_list import OriginList, host_matches
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _VISIBLE = re.compile(r"[!-~]*")
 """Parsers of URLs drop tabs and line breaks: what is compared must be what was sent."""
+_HOST = re.compile(
+    r"(?:\[([0-9A-Fa-f:.]+)\]|([^]:/?#@\\[\x00- \x7f-\U0010ffff]*))(?::([0-9]{0,5}))?"
+)
+"""An address in brackets or a name, and maybe a port."""
+_PORTS = 1 << 16
 NO_PAGES = frozenset(["file", "ftp", "ws", "wss"])
 """The other special schemes of WHATWG URL: no page has such an origin."""
 
@@ -84,13 +89,10 @@ def check_loopback_host(host: str, allowed: OriginList, hosts: tuple[str, ...] =
             host or one of `hosts`.
 
     """
-    try:
-        name = (urlsplit(f"//{host}").hostname or "") if _VISIBLE.fullmatch(host) else ""
-    except ValueError:
-        name = ""
+    name = _host_name(host)
     if is_localhost(name) or is_loopback(name):
         return
-    if allowed.has_host(name) or host_matches(_bracket(name), hosts):
+    if allowed.has_host(name) or host_matches(_bracket(name.removesuffix(".")), hosts):
         return
     raise Failed(Kind.DENIED, "this listener is for localhost; list the page in --allowed-origins")
 
@@ -102,21 +104,19 @@ def is_localhost(name: str) -> bool:
 
 def check_allowed_host(host: str, allowed: tuple[str, ...]) -> None:
     """Check that the Host header of a request is a listed one, whatever its port. Raises Failed."""
-    if not host_matches(_host_name(host), allowed):
+    if not host_matches(_bracket(_host_name(host).removesuffix(".")), allowed):
         raise Failed(Kind.DENIED, "this host is not served here; see --allowed-hosts", field="host")
 
 
 def _host_name(host: str) -> str:
-    """Return the name in a Host header as `--allowed-hosts` has it; empty if there is none."""
-    if not _VISIBLE.fullmatch(host):
+    """Return the name or address in a Host header, without brackets; empty if it has none.
+
+    It is a host and maybe a port, and nothing else (RFC 9112 §3.2).
+    """
+    match = _HOST.fullmatch(host)
+    if match is None or int(match[3] or 0) >= _PORTS:
         return ""
-    try:
-        parts = urlsplit(f"//{host}")
-    except ValueError:
-        return ""
-    if parts.path or parts.query or parts.fragment or parts.username is not None:
-        return ""
-    return _bracket((parts.hostname or "").removesuffix("."))
+    return (match[1] or match[2]).lower()
 
 
 def is_loopback(host: str) -> bool:

@@ -50,5 +50,10 @@ class FaultLog:
             query.entity[:_MAX_NAME],
             cause,
             detail[:_MAX_DETAIL],
-            f" ({left_out} others not logged)" if left_out else "",
+            _others(left_out),
         )
+
+
+def _others(left_out: int) -> str:
+    """Say how many faults were not logged; nothing where there were none."""
+    return f" ({left_out} other{'s' * (left_out > 1)} not logged)" if left_out else ""

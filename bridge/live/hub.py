@@ -119,6 +119,12 @@ class Hub:
         if subscription is not None:
             self._hold(subscription, viewer, identity)
 
+    def check_identity(self, viewers: Collection[Viewer], identity: Identity) -> None:
+        """Refuse a newer identity of viewers that would be over a limit. Raise Failed."""
+        found = ((viewer, self._by_viewer.get(viewer)) for viewer in viewers)
+        held = [(s, s.subscribers.identity_of(viewer)) for viewer, s in found if s is not None]
+        self.limiter.check_change(held, identity)
+
     def withdraw(self, withdrawn: Callable[[Identity], bool]) -> None:
         """Have the tier asked on these identities no more; calls that run on one change hands."""
         for subscription in tuple(self._all):
@@ -180,15 +186,13 @@ class Hub:
             self.limiter.linger(subscription, identity)
             if subscription not in self._all:  # too many linger
                 return
-            self._linger_timers[subscription] = self._loop.call_later(
-                self._settings.linger, self._close, subscription
-            )
+            timer = self._loop.call_later(self._settings.linger, self._close, subscription)
+            self._linger_timers[subscription] = timer
         else:
             self._close(subscription)
 
     def _cancel_linger(self, subscription: Subscription) -> None:
-        timer = self._linger_timers.pop(subscription, None)
-        if timer is not None:
+        if (timer := self._linger_timers.pop(subscription, None)) is not None:
             timer.cancel()
 
     def _in_map(self, subscription: Subscription) -> bool:
@@ -262,11 +266,8 @@ class Hub:
             await self._change_subscription(viewer, subscription, query, identity)
         finally:
             # Under its present key, unless another one is there.
-            if (
-                self._settings.sharing
-                and subscription in self._all
-                and not subscription.reanchoring
-            ):
+            lives = self._settings.sharing and subscription in self._all
+            if lives and not subscription.reanchoring:
                 self._by_key.setdefault(_key_of(subscription), subscription)
 
     async def _change_subscription(
@@ -274,10 +275,9 @@ class Hub:
     ) -> None:
         new = self._find_or_open(query, identity, leaving=old)
         self._hold(new, viewer, identity)
+        within = self._settings.open_timeout + self._settings.snapshot_timeout
         try:
-            async with asyncio.timeout(
-                self._settings.open_timeout + self._settings.snapshot_timeout
-            ):
+            async with asyncio.timeout(within):
                 await asyncio.shield(new.ready)
         except TimeoutError:
             self._release(new, viewer)

@@ -5,7 +5,7 @@ lingers stays counted for the keys of its last holder. Before a limit refuses an
 subscriptions make room, the oldest first: nobody looks at them.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 
 from bridge.core.errors import Failed, Kind
 
@@ -74,6 +74,28 @@ class QueryLimiter:
         while found is None and 0 < limits.queries <= len(self._held) + len(self._lingering):
             if not self._evict():
                 raise _over("the bridge has no room for another query", "queries")
+
+    def check_change(
+        self, held: Collection[tuple[Subscription, Identity | None]], identity: Identity
+    ) -> None:
+        """Make room for what a client holds to be another one's. Raises Failed where there is none.
+
+        `held`: its subscriptions, each with the identity that it is counted for now.
+        """
+        limits = self._limits
+        for key, most, most_queries in (
+            (identity.holder, limits.subscriptions_per_holder, limits.queries_per_holder),
+            (identity.address, limits.subscriptions_per_address, limits.queries_per_address),
+        ):
+            moved = [s for s, old in held if key and (old is None or key not in old.counted_as)]
+            if not moved:
+                continue
+            if most and self._subscriptions.get(key, 0) + len(moved) > most:
+                raise _over("too many subscriptions of one client", "subscriptions_per_identity")
+            others = sum(not self._counts(subscription, key) for subscription in set(moved))
+            while others and 0 < most_queries < self._queries.get(key, 0) + others:
+                if not self._evict(key):
+                    raise _over("too many different queries of one client", "queries_per_identity")
 
     def _counts(self, subscription: Subscription | None, key: Hashable) -> int:
         """Return for how many subscribers of a key a subscription is counted."""

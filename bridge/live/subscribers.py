@@ -27,6 +27,10 @@ class Subscribers:
         self._identities[subscriber] = identity
         return before
 
+    def identity_of(self, subscriber: Hashable) -> Identity | None:
+        """Return a subscriber's identity; None if it is no subscriber."""
+        return self._identities.get(subscriber)
+
     def remove(self, subscriber: Hashable) -> Identity | None:
         """Remove a subscriber. Return its identity; None if it was no subscriber."""
         return self._identities.pop(subscriber, None)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from bridge.core.errors import Failed
 from bridge.web.auth.revocations import Revocation
 
 logger = logging.getLogger(__name__)
@@ -48,10 +49,21 @@ class RevocationFederation:
         self._server = await asyncio.start_unix_server(self._serve, self._path, limit=MAX_LINE)
         for answer in await self._ask_others(None):
             for names, values, at in answer or ():
-                self._revoke(Revocation(tuple(names), tuple(values)), at)
+                self._take_over(Revocation(tuple(names), tuple(values)), at)
+
+    def _take_over(self, revocation: Revocation, at: float) -> int:
+        """Revoke in this process what another one was told; return how many streams ended."""
+        try:
+            return self._revoke(revocation, at)
+        except Failed as failure:
+            logger.error("a revocation is not kept by this worker: %s", failure.message)  # noqa: TRY400
+            return 0
 
     async def revoke(self, revocation: Revocation, at: float) -> int:
-        """Revoke in all workers; return how many streams ended."""
+        """Revoke in all workers; return how many streams ended.
+
+        Raises Failed (QUOTA) where too many stand: then none of them has revoked it.
+        """
         ended = self._revoke(revocation, at)
         return ended + sum(answer or 0 for answer in await self._ask_others([*revocation, at]))
 
@@ -74,7 +86,7 @@ class RevocationFederation:
                     answer = [(*revocation, at) for revocation, at in self._standing()]
                 else:
                     names, values, at = question
-                    answer = self._revoke(Revocation(tuple(names), tuple(values)), at)
+                    answer = self._take_over(Revocation(tuple(names), tuple(values)), at)
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
             except ValueError:

@@ -87,6 +87,11 @@ FAMILIES = (
     Family(
         "certificate_reloads", "counter", "Reads of a changed listener certificate.", ("outcome",)
     ),
+    Family(
+        "proxy_headers_refused",
+        "counter",
+        "Connections of trusted proxies without a right PROXY header.",
+    ),
     Family("key_reads", "counter", "Reads of the keys that verify tokens.", ("outcome",)),
     Family("workers", "gauge", "Worker processes that serve.", merge="max"),
     Family("worker_restarts", "counter", "Workers that ended unasked and were replaced."),

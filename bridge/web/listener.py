@@ -87,6 +87,11 @@ class Listener:
         others = len(server.connections) if server is not None else 0
         return others + (len(self._fast_path.registry) if self._fast_path is not None else 0)
 
+    @property
+    def refused_headers(self) -> int:
+        """The connections of trusted proxies that had no right PROXY header."""
+        return self._proxied.refused if self._proxied is not None else 0
+
     async def open(self) -> None:
         """Serve. Raises OSError if another process listens there by now."""
         await self._runner.setup()

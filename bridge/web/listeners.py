@@ -57,6 +57,11 @@ class Listeners:
         """The connections that have closed so far."""
         return self._limiter.admitted - self.connections
 
+    @property
+    def refused_headers(self) -> int:
+        """The connections of trusted proxies that had no right PROXY header."""
+        return sum(listener.refused_headers for listener in self.all)
+
     async def open(self) -> None:
         """Serve. Raises OSError if another process listens there by now."""
         for listener in self.all:

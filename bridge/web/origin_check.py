@@ -12,7 +12,7 @@ from bridge.core.origin_list import OriginList
 from .settings import WebSettings
 from .stream_request import StreamRequest
 
-_OWN_SITES: Final = frozenset(["same-origin", "none"])
+_OWN_SITES: Final = frozenset(["same-origin"])
 
 
 def check_request_origin(
@@ -63,7 +63,6 @@ def check_cookie(request: StreamRequest) -> None:
     if "Cookie" not in headers:
         return
     # A same-origin GET carries no Origin; newer browsers send Sec-Fetch-Site (Fetch Metadata).
-    # `none` is no page at all: the user typed the address.
     if "Origin" not in headers and not _OWN_SITES.issuperset(headers.getall("Sec-Fetch-Site", ())):
         raise Failed(Kind.DENIED, "a cookie is not taken from another site", field="cookie")
     # A plain form of a foreign page could send a cookie, but not this type.

@@ -197,9 +197,7 @@ async def add_response_headers(request: web.Request, response: web.StreamRespons
     response.headers.popall("Server", None)  # aiohttp's banner
     response.headers.update(fields)
     draining = request.app[CONTEXT].hub.draining
-    # A body of which more is to come than is read ends the connection, too (RFC 9112 §9.6).
-    unread = response.status >= 400 and not request.content.is_eof()  # noqa: PLR2004
-    if unread or (draining and response.status != 101):  # noqa: PLR2004 - an upgrade has its own
+    if draining and response.status != 101:  # noqa: PLR2004 - an upgrade has its own
         # Or a client would keep this connection for its next request, which would be lost.
         response.force_close()
         response.headers["Connection"] = "close"

@@ -78,6 +78,7 @@ LIMITS = (
     "rows",
     "conditions",
     "entities",
+    "revocations",
 )
 """Names of limits, as `Failed.limit` and metrics have them: those of the options, without `max`."""
 

@@ -79,6 +79,7 @@ def _server(advice: Advice, facts: ServerFacts) -> None:
             f"GRANT CREATE ON DATABASE … TO {quote(facts.role)};",
             f"{publication.CREATE};",
             *(f"{each.strip()};" for each in trigger_sql.SETUP.split(";")),
+            f"{trigger_sql.grant(facts.role)};",
         )
     if facts.bypasses_policies:
         advice.say(

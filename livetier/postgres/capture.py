@@ -50,8 +50,8 @@ class Capture(Protocol):
     def questions(self) -> Sequence[Statement]:
         """Return what a reading asks in its own transaction, before anything else."""
 
-    def take(self, answers: Sequence[Rows], snapshot: Snapshot) -> None:
-        """Deliver what the answers to ``questions`` say; ``snapshot`` is the transaction's."""
+    async def take(self, connection: Connection, answers: Sequence[Rows]) -> None:
+        """Deliver what the answers to ``questions`` say; may ask more in their transaction."""
 
     def read(self, snapshot: Snapshot, timeline: int, /) -> None:
         """Take note that a reading was completed."""

@@ -24,7 +24,10 @@ LONGEST_MESSAGE = 200
 
 @dataclass(slots=True)
 class _Checks:
-    """Casts to try, with the field of each; and the conditions whose canonical text is wanted."""
+    """Casts to try, with the field of each; and the conditions whose canonical text is wanted.
+
+    That is the text that a row prints: a cast to text says 'true' where a row has 't'.
+    """
 
     statements: list[Statement] = field(default_factory=list)
     fields: list[str] = field(default_factory=list)
@@ -36,10 +39,10 @@ class _Checks:
             if not texts:
                 continue
             if len(texts) == 1:
-                statement = Statement(f"SELECT ($1::{cast})::text", texts, kept=True)
+                statement = Statement(f"SELECT $1::{cast}", texts, kept=True)
             else:
                 statement = Statement(
-                    f"SELECT (x::{cast})::text FROM pg_catalog.unnest($1::text[]) AS x",  # noqa: S608 (a type's own name)
+                    f"SELECT x::{cast} FROM pg_catalog.unnest($1::text[]) AS x",  # noqa: S608 (a type's own name)
                     (sql.array_of(texts),),
                     kept=True,
                 )

@@ -122,7 +122,11 @@ class Ledger:
         key = tuple(column.name for column in relation.key)
         if table is None or table.key_columns != key:
             table = self._tables[relation.oid] = TableIndex(key, before=table)
-        table.add(view.plan.key, view.plan.equal if self.shortcuts else {}, view.keys)
+        bound = self._windows[view.plan.key].bound
+        if self.shortcuts:
+            table.add(view.plan.key, view.plan.equal, view.keys, bound.columns if bound else ())
+        else:
+            table.add(view.plan.key, {}, view.keys)
         self._relations[relation] += 1
         for source in relation.sources:
             self._sources.setdefault(source, set()).add(view.plan.key)
@@ -277,6 +281,11 @@ class Ledger:
     def due_count(self) -> int:
         """How many windows are due or forced."""
         return len(self._due.keys() | self._forced.keys())
+
+    def judged(self, oid: int) -> list[str]:
+        """Return the columns of a table by which its windows rule out changed rows."""
+        table = self._tables.get(oid)
+        return [name for name, count in table.judged.items() if count > 0] if table else []
 
     def relations(self) -> list[Relation]:
         """Return the tables of all windows, as their queries were compiled."""

@@ -48,7 +48,7 @@ class RelationMessage:
     schema: str
     name: str
     columns: tuple[str, ...]
-    identity: tuple[bool, ...]
+    identity: tuple[str, ...]
     full: bool
 
 
@@ -89,7 +89,7 @@ class Decoder:
         Raises PgoutputError for a message that is not of version 1.
         """
         kind = data[:1]
-        if kind in b"IUD":
+        if kind in b"UID":
             return self._row_change(kind.decode(), data)
         match kind:
             case b"B":
@@ -119,11 +119,7 @@ class Decoder:
         if mark in (b"K", b"O"):
             old, at = _tuple(data, at + 1, names)
             if mark == b"K":
-                old = {
-                    name: old[name]
-                    for name, known in zip(names, relation.identity, strict=True)
-                    if known and name in old
-                }
+                old = {name: old[name] for name in relation.identity if name in old}
             mark = data[at : at + 1]
         if mark == b"N":
             new, at = _tuple(data, at + 1, names)
@@ -134,15 +130,15 @@ def _tuple(data: bytes, at: int, names: tuple[str, ...]) -> tuple[dict[str, Text
     (count,) = _UINT16.unpack_from(data, at)
     at += 2
     values: dict[str, Text] = {}
-    for place in range(count):
+    for name in names[:count]:
         kind = data[at]
         at += 1
         if kind == _AS_TEXT:
-            end = at + 4 + _UINT32.unpack_from(data, at)[0]
-            values[names[place]] = data[at + 4 : end]
-            at = end
+            start = at + 4
+            at = start + _UINT32.unpack_from(data, at)[0]
+            values[name] = data[start:at]
         elif kind == _NULL:
-            values[names[place]] = None
+            values[name] = None
         elif kind != _UNCHANGED:
             raise PgoutputError(f"a value of kind {kind}")
     return values, at
@@ -154,11 +150,10 @@ def _relation(data: bytes) -> RelationMessage:
     name, at = _string(data, at)
     full = data[at : at + 1] == b"f"
     (count,) = _UINT16.unpack_from(data, at + 1)
-    columns, identity = [], []
-    for column, known in _columns(data, at + 3, count):
-        columns.append(column)
-        identity.append(known)
-    return RelationMessage(oid, schema or "pg_catalog", name, tuple(columns), tuple(identity), full)
+    listed = list(_columns(data, at + 3, count))
+    columns = tuple(column for column, _ in listed)
+    identity = tuple(column for column, known in listed if known)
+    return RelationMessage(oid, schema or "pg_catalog", name, columns, identity, full)
 
 
 def _columns(data: bytes, at: int, count: int) -> Iterator[tuple[str, bool]]:

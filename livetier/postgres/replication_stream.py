@@ -32,6 +32,10 @@ STATUS_SECONDS = 5.0
 SILENCE_SECONDS = 60.0
 SLICE_SECONDS = 0.01
 """How long messages are decoded before others on the event loop have a turn."""
+PAUSE_SECONDS = 0.01
+MANY_READS, FEW_TRANSACTIONS = 10, 3
+"""A busy server sends each message by itself. After so many reads within a pause, one read takes
+what a pause has brought, until that is less than a few transactions."""
 
 _DATA = Struct("!QQq")
 _KEEPALIVE = Struct("!QqB")
@@ -58,6 +62,10 @@ class ReplicationStream:
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
+        self._pausing: asyncio.TimerHandle | None = None
+        self._reads = 0
+        self._counted_from = 0.0
+        self._transactions = 0
         self._moved = asyncio.Event()
         self.slot = slot
         self.position = 0
@@ -92,7 +100,7 @@ class ReplicationStream:
         except BaseException:
             await connection.close()
             raise
-        stream._loop.add_reader(stream._descriptor, stream._read)
+        stream._loop.add_reader(stream._descriptor, stream._readable)
         stream._tick()
         return stream
 
@@ -142,6 +150,33 @@ class ReplicationStream:
             raise DatabaseError.of(error) from None
 
     # -- reading
+
+    def _readable(self) -> None:
+        """Read what has arrived; pause where so much arrives that it pays."""
+        self._read()
+        self._reads += 1
+        now = self._heard
+        if now - self._counted_from > PAUSE_SECONDS:
+            self._counted_from, self._reads = now, 0
+        elif self._reads >= MANY_READS and not self.lost.done():
+            self._loop.remove_reader(self._descriptor)
+            self._pause()
+
+    def _pause(self) -> None:
+        self._transactions = 0
+        self._pausing = self._loop.call_later(PAUSE_SECONDS, self._go_on)
+
+    def _go_on(self) -> None:
+        """Read what a pause has brought."""
+        self._pausing = None
+        self._read()
+        if self.lost.done():
+            return
+        if self._transactions >= FEW_TRANSACTIONS:
+            self._pause()
+        else:
+            self._reads = 0
+            self._loop.add_reader(self._descriptor, self._readable)
 
     def _read(self) -> None:
         """Take what has arrived; called by the loop, and by itself when a slice is over."""
@@ -206,6 +241,7 @@ class ReplicationStream:
                     self._transaction.add_all(oid)
 
     def _commit(self, message: Commit) -> None:
+        self._transactions += 1
         transaction, self._transaction = self._transaction, None
         if transaction is not None and transaction.changes:
             transaction.committed_ms = message.at_ms
@@ -248,8 +284,9 @@ class ReplicationStream:
         if self.lost.done():
             return
         self._loop.remove_reader(self._descriptor)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._pausing):
+            if timer is not None:
+                timer.cancel()
         self.lost.set_exception(error)
         self.lost.exception()  # it may be that nobody asks
         self._moved.set()

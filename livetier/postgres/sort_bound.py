@@ -30,6 +30,11 @@ class SortBound:
             return None
         return cls(tuple(terms), plan.query.limit)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that decide."""
+        return tuple(column.name for column, _ in self.terms)
+
     def excludes(self, row: Mapping[str, Text], view: PostgresView) -> bool:
         """Return whether ``row`` certainly sorts after the last row of ``view``, which is full."""
         if len(view.rows) < self.limit or not view.last:

@@ -148,12 +148,24 @@ def matching(
     """Return the SELECT of those rows among ``keys`` that the filter lets through."""
     condition, params = where
     bound = [*params]
+    text = select(relation, sort, f"{condition} AND {_among(relation, keys, bound)}", rows=True)
+    return Statement(text, tuple(bound), kept=True)
+
+
+def present(relation: Relation, columns: Sequence[TableColumn], keys: Sequence[Key]) -> Statement:
+    """Return the SELECT of the keys and some columns of those rows among ``keys`` that exist."""
+    bound: list[bytes | None] = []
+    listed = ", ".join(column.sql for column in (*relation.key, *columns))
+    text = f"SELECT {listed} FROM {relation.sql} AS t WHERE {_among(relation, keys, bound)}"
+    return Statement(text, tuple(bound), kept=True)
+
+
+def _among(relation: Relation, keys: Sequence[Key], bound: list[bytes | None]) -> str:
+    """Return the condition that a row's key is one of ``keys``; binds these."""
     columns, arrays = [], []
     for place, column in enumerate(relation.key):
-        plain = column.type.is_array
+        plain = column.type.is_array or column.type.is_composite  # unnest would take it apart
         bound.append(array_of([key[place] for key in keys]))
         columns.append(f"{column.sql}::text" if plain else column.sql)
         arrays.append(f"${len(bound)}::{'text' if plain else column.type.cast}[]")
-    listed = f"({', '.join(columns)}) IN (SELECT * FROM unnest({', '.join(arrays)}))"
-    text = select(relation, sort, f"{condition} AND {listed}", rows=True)
-    return Statement(text, tuple(bound), kept=True)
+    return f"({', '.join(columns)}) IN (SELECT * FROM pg_catalog.unnest({', '.join(arrays)}))"

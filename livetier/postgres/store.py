@@ -172,7 +172,7 @@ class PostgresStore:
         versions = Statement(VERSIONS, (oids,), kept=True)
         answers = await connection.run([BEGIN, LOOK, versions, *questions])
         look = Look.of(answers[1])
-        self.capture.take(answers[3:], look.snapshot)
+        await self.capture.take(connection, answers[3:])
         found = {int(oid or b"0"): (version or b"").decode() for oid, version in answers[2]}
         self._force_altered([each for each in used if found.get(each.oid) != each.version])
         due = [each for each in self.ledger.due(look.snapshot) if self._in_use(each, views)]

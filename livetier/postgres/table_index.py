@@ -1,6 +1,7 @@
 """The windows over one table, found by a changed row. Pure."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 
 from livetier.engine.predicate_index import PredicateIndex
 from livetier.engine.shortcuts import may_match
@@ -17,6 +18,8 @@ class TableIndex:
     What a change does to a window that is current: its new row may belong there, if the window's
     conditions may hold for it; and its old row was there exactly if the window shows its key. A
     window that is due (``mark``) will show other rows, so it is touched by everything.
+
+    ``judged`` has the columns by which rows are ruled out, and for how many windows.
     """
 
     def __init__(self, key_columns: tuple[str, ...], before: "TableIndex | None" = None) -> None:
@@ -25,23 +28,32 @@ class TableIndex:
         self._conditions = PredicateIndex()
         self._showing: dict[Key, set[Hashable]] = {}
         self._due: set[Hashable] = set()
-        # The windows of a table whose key was changed: they are forced, then added anew.
-        for window, conditions in before.windows.items() if before else ():
-            self.add(window, conditions, ())
-            self._due.add(window)
+        self.columns: dict[Hashable, Collection[str]] = {}
+        self.judged: Counter[str] = Counter()
+        if before is not None:  # the table's key was changed: they are forced, then added anew
+            for window, conditions in before.windows.items():
+                self.add(window, conditions, (), before.columns[window])
+                self._due.add(window)
 
     def add(
-        self, window: Hashable, conditions: Mapping[str, frozenset[bytes]], keys: Iterable[Key]
+        self,
+        window: Hashable,
+        conditions: Mapping[str, frozenset[bytes]],
+        keys: Iterable[Key],
+        columns: Collection[str] = (),
     ) -> None:
-        """Add a window that shows ``keys``."""
+        """Add a window that shows ``keys`` and judges rows by ``columns``, too."""
         self.windows[window] = conditions
+        self.columns[window] = columns
+        self.judged.update({*conditions, *columns})
         self._conditions.add(window, conditions)
         for key in keys:
             self._showing.setdefault(key, set()).add(window)
 
     def remove(self, window: Hashable, keys: Iterable[Key]) -> None:
         """Remove a window that shows ``keys``."""
-        self.windows.pop(window, None)
+        conditions = self.windows.pop(window, {})
+        self.judged.subtract({*conditions, *self.columns.pop(window, ())})
         self._conditions.remove(window)
         self._due.discard(window)
         self._hide(window, keys)

@@ -31,11 +31,7 @@ class TupleChange:
             relation = message.relation
             if old is None:
                 # The columns of the replica identity are as they were.
-                old = {
-                    name: new[name]
-                    for name, known in zip(relation.columns, relation.identity, strict=True)
-                    if known and name in new
-                }
+                old = {name: new[name] for name in relation.identity if name in new}
             if len(new) < len(relation.columns):
                 # Values stored apart were not changed.
                 new = {**{name: old[name] for name in old if name not in new}, **new}

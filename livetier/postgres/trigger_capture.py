@@ -25,14 +25,17 @@ from livetier.postgres.database_error import DatabaseError
 from livetier.postgres.fence import Snapshot
 from livetier.postgres.ledger import Ledger
 from livetier.postgres.pool import ReadPool
+from livetier.postgres.present_rows import PresentRows
 from livetier.postgres.publication import WAITING
 from livetier.postgres.reader import LOOK, Look
 from livetier.postgres.relation import Relation
-from livetier.postgres.transaction import Transaction, TupleChange
+from livetier.postgres.transaction import Key, Transaction, TupleChange
 
 KEPT_SECONDS = 600.0
 TRIM_SECONDS = 60.0
 RETRY_SECONDS = 1.0
+PAUSE_SECONDS, FEW_TRANSACTIONS = 0.01, 3
+"""A pause before a reading, where the one before found more than a few transactions."""
 
 _log = logging.getLogger("livetier")
 
@@ -51,11 +54,14 @@ class TriggerCapture:
         self._pool = pool
         self._wake = wake
         self._keys: dict[int, list[str]] = {}
+        self._rows = PresentRows(ledger)
         self._installing = asyncio.Lock()
         self._last: Snapshot | None = None
         self._last_time = 0.0
         self._timeline = 0
         self.losses = 0
+        self._many = False
+        self._waking: asyncio.TimerHandle | None = None
         self._seen: deque[tuple[float, int]] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -72,19 +78,15 @@ class TriggerCapture:
         """Make the log table, and listen in the background."""
         connection = await Connection.open(self._conninfo, settings=SETTINGS + WAITING)
         try:
-            await connection.run([Statement(each) for each in trigger_sql.SETUP.split(";")])
-        except DatabaseError as error:
-            if error.sqlstate != "42501":
-                raise
-            raise DatabaseError(
-                f"{error}; an administrator must run: {trigger_sql.SETUP}", "42501"
-            ) from None
+            await _set_up(connection)
         finally:
             await connection.close()
         self._task = asyncio.create_task(self._listen())
 
     async def close(self) -> None:
         """Listen no longer. Triggers and log table stay: other tiers may use them."""
+        if self._waking is not None:
+            self._waking.cancel()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -102,10 +104,13 @@ class TriggerCapture:
         async with self._pool.connection() as connection:
             tables = await connection.query(trigger_sql.TABLES, oid_array(oids), kept=True)
         altered = False
-        for oid, table, key, count in tables:
+        for oid, table, key, count, plain in tables:
             columns = json.loads(key or b"[]")
             if int(count or b"0") != trigger_sql.TRIGGERS:
-                await self._create((table or b"").decode(), int(oid or b"0"), columns)
+                statements = trigger_sql.install(
+                    (table or b"").decode(), int(oid or b"0"), columns, plain=plain == b"t"
+                )
+                await self._create((table or b"").decode(), statements)
                 altered = True
             self._keys[int(oid or b"0")] = columns
         async with self._pool.connection() as connection:
@@ -114,8 +119,7 @@ class TriggerCapture:
             self._ledger.deliver(Transaction(xid, dict.fromkeys(oids), wide=True))
         return altered
 
-    async def _create(self, table: str, oid: int, key: list[str]) -> None:
-        statements = trigger_sql.install(table, oid, key)
+    async def _create(self, table: str, statements: list[str]) -> None:
         connection = await Connection.open(self._conninfo, settings=SETTINGS + WAITING)
         try:
             await connection.run(
@@ -134,6 +138,7 @@ class TriggerCapture:
 
     async def check(self, connection: Connection) -> None:
         """Make triggers again that somebody dropped; trim the log."""
+        self._rows.forget()
         self._wake()  # should a notification be lost
         oids = sorted(self._keys)
         tables = await connection.query(trigger_sql.TABLES, oid_array(oids), kept=True)
@@ -159,6 +164,10 @@ class TriggerCapture:
             connection = await Connection.open(self._conninfo, settings=SETTINGS + WAITING)
             try:
                 await connection.query(trigger_sql.TRIM, b"%d" % oldest)
+            except DatabaseError as error:
+                if error.sqlstate != "42501":
+                    raise
+                _log.debug("the log is left to its owner: %s", error)
             finally:
                 await connection.close()
 
@@ -167,26 +176,36 @@ class TriggerCapture:
         last = self._last or self._ledger.snapshot
         return [Statement(trigger_sql.ASK, (str(last).encode(),), kept=True)]
 
-    def take(self, answers: Sequence[Rows], snapshot: Snapshot) -> None:
-        """Deliver the transactions that were recorded."""
+    async def take(self, connection: Connection, answers: Sequence[Rows]) -> None:
+        """Deliver the transactions that were recorded, with the rows that they left."""
         now = asyncio.get_running_loop().time()
         if self._last is None or now - self._last_time > KEPT_SECONDS / 2:
             self._ledger.force()
         transactions: dict[int, Transaction] = {}
+        left: list[tuple[Transaction, int, Key]] = []
         for xid, relation, old, new in answers[0]:
             number, oid = int(xid or b"0"), int(relation or b"0")
             transaction = transactions.setdefault(number, Transaction(number, wide=True))
-            key = self._keys.get(oid)
-            if old is None or new is None or not key:
+            names = self._keys.get(oid)
+            if old is None or new is None or not names:
                 transaction.add_all(oid)
                 continue
-            for row in _rows(old, key):
-                transaction.add(oid, TupleChange(row, None))
-            for row in _rows(new, key):
-                transaction.add(oid, TupleChange(row, row))
+            for key in _keys(old, len(names)):
+                transaction.add(oid, TupleChange(dict(zip(names, key, strict=True)), None))
+            left += [(transaction, oid, key) for key in _keys(new, len(names))]
+        wanted: dict[int, dict[Key, None]] = {}
+        for _, oid, key in left:
+            wanted.setdefault(oid, {})[key] = None
+        found = await self._rows.find(connection, {oid: list(keys) for oid, keys in wanted.items()})
+        for transaction, oid, key in left:
+            row = dict(zip(self._keys[oid], key, strict=True))
+            rows = found.get(oid)
+            present = {} if rows is None else rows.get(key)
+            new_row = None if present is None else {**present, **row}
+            transaction.add(oid, TupleChange(row, new_row))
         for transaction in transactions.values():
             self._ledger.deliver(transaction)
-        del snapshot
+        self._many = len(transactions) >= FEW_TRANSACTIONS
 
     def read(self, snapshot: Snapshot, timeline: int) -> None:
         """Ask from this snapshot on; on another timeline all windows are read anew."""
@@ -198,6 +217,17 @@ class TriggerCapture:
     async def settle(self) -> None:
         """Return: a reading asks for itself."""
 
+    def _notice(self) -> None:
+        """Wake up for a notification; where many come, once for those of a pause."""
+        if not self._many:
+            self._wake()
+        elif self._waking is None:
+            self._waking = asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._wake_up)
+
+    def _wake_up(self) -> None:
+        self._waking = None
+        self._wake()
+
     async def _listen(self) -> None:
         while True:
             try:
@@ -206,7 +236,7 @@ class TriggerCapture:
                     await connection.execute(f"LISTEN {trigger_sql.CHANNEL}")
                     self._wake()
                     async for _ in connection.notifies():
-                        self._wake()
+                        self._notice()
                 finally:
                     await connection.close()
             except (DatabaseError, psycopg.Error) as error:
@@ -215,11 +245,25 @@ class TriggerCapture:
             await asyncio.sleep(RETRY_SECONDS)
 
 
-def _rows(text: bytes, key: Sequence[str]) -> list[dict[str, bytes | None]]:
-    """Return the rows of which a record has the keys, flat."""
+async def _set_up(connection: Connection) -> None:
+    """Make the log table, unless it is there for this role; explain a lack of rights."""
+    ((exists, readable, role),) = await connection.query(trigger_sql.STATE)
+    if exists == b"t" and readable == b"t":
+        return
+    grant = trigger_sql.grant((role or b"").decode())
+    if exists == b"t":
+        message = f"the log {trigger_sql.LOG} may not be read; its owner must run: {grant};"
+        raise DatabaseError(message, "42501")
+    try:
+        await connection.run([Statement(each) for each in trigger_sql.SETUP.split(";")])
+    except DatabaseError as error:
+        if error.sqlstate != "42501":
+            raise
+        setup = f"{trigger_sql.SETUP.strip()}; {grant};"
+        raise DatabaseError(f"{error}; an administrator must run: {setup}", "42501") from None
+
+
+def _keys(text: bytes, size: int) -> list[Key]:
+    """Return the keys of a record, in which they are flat."""
     flat = [part.encode() for part in json.loads(text)]
-    size = len(key)
-    return [
-        dict(zip(key, flat[place : place + size], strict=True))
-        for place in range(0, len(flat), size)
-    ]
+    return [tuple(flat[place : place + size]) for place in range(0, len(flat), size)]

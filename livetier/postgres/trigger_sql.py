@@ -26,6 +26,21 @@ CREATE INDEX IF NOT EXISTS change_xid ON {LOG} (xid);
 GRANT USAGE ON SCHEMA {OWN_SCHEMA} TO PUBLIC
 """
 
+# Whether the log table is there, whether the role may read it, and the role.
+STATE = f"""
+SELECT pg_catalog.to_regclass('{LOG}') IS NOT NULL,
+    CASE WHEN pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+        THEN pg_catalog.has_table_privilege(pg_catalog.to_regclass('{LOG}'), 'SELECT') END,
+    current_user
+FROM (SELECT 1) AS one LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = '{OWN_SCHEMA}'
+"""
+
+
+def grant(role: str) -> str:
+    """Return what lets a role that does not own the log table read and trim it."""
+    return f"GRANT SELECT, DELETE ON {LOG} TO {quote(role)}"
+
+
 REMOVE = f"DROP SCHEMA IF EXISTS {OWN_SCHEMA} CASCADE"
 
 ASK = f"""
@@ -37,7 +52,8 @@ WHERE xid >= pg_catalog.pg_snapshot_xmin($1::text::pg_catalog.pg_snapshot)
 
 TRIM = f"DELETE FROM {LOG} WHERE xid < $1::text::xid8"
 
-# Of each table: its name, its key, and how many of its four triggers are on.
+# Of each table: its name, its key, how many of its four triggers are on, and whether the key has
+# only types that print alike under all settings: boolean, integers, text, uuid.
 TABLES = """
 SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname),
     coalesce((SELECT pg_catalog.json_agg(a.attname ORDER BY k.place)
@@ -47,19 +63,23 @@ SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname),
         WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid
             AND k.place <= i.indnkeyatts)::text, '[]'),
     (SELECT count(*) FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND t.tgenabled <> 'D'
-        AND pg_catalog.left(t.tgname, 10) = 'livequery_')
+        AND pg_catalog.left(t.tgname, 10) = 'livequery_'),
+    NOT EXISTS (SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a
+            ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey::int2[])
+        WHERE i.indrelid = c.oid AND i.indisprimary
+            AND a.atttypid NOT IN (16, 20, 21, 23, 25, 1043, 2950))
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = ANY ($1::oid[])
 """
 TRIGGERS = 4
 
 
-_MANNER = (
-    "RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
-    " SET timezone = 'UTC' SET datestyle = 'ISO, YMD' SET bytea_output = 'hex'"
-    " SET extra_float_digits = 1"
+_MANNER = "RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
+_PRINTING = (
+    " SET timezone = 'UTC' SET datestyle = 'ISO, YMD' SET intervalstyle = 'iso_8601'"
+    " SET bytea_output = 'hex' SET extra_float_digits = 1"
 )
-"""Keys are printed as the tier's own connections print them."""
+"""Keys are printed as the tier's own connections print them. Writers pay for each setting."""
 
 
 def function_name(oid: int) -> str:
@@ -67,12 +87,14 @@ def function_name(oid: int) -> str:
     return f"{OWN_SCHEMA}.record_{oid}"
 
 
-def install(table: str, oid: int, key: Sequence[str]) -> list[str]:
+def install(table: str, oid: int, key: Sequence[str], *, plain: bool) -> list[str]:
     """Return the statements that record the changes of a table; without a key, that there are some.
 
-    ``table`` is its name as SQL. Keys are recorded flat: so many texts to each row.
+    ``table`` is its name as SQL. Keys are recorded flat: so many texts to each row. ``plain``: no
+    setting of a writer changes how the key is printed.
     """
-    columns = ", ".join(f"r.{quote(name)}::text" for name in key)
+    # As a row prints it: a cast to text says 'true' for 't', and cuts the spaces of char(n).
+    columns = ", ".join(f"format('%s', r.{quote(name)})" for name in key)
     function = function_name(oid)
 
     def listed(name: str) -> str:
@@ -111,6 +133,7 @@ BEGIN
     RETURN NULL;
 END
 """
+    manner = _MANNER if plain else _MANNER + _PRINTING
     heads = {
         "insert": "INSERT ON {} REFERENCING NEW TABLE AS livequery_new",
         "update": "UPDATE ON {} REFERENCING OLD TABLE AS livequery_old NEW TABLE AS livequery_new",
@@ -119,7 +142,7 @@ END
     }
     return [
         *(f"DROP TRIGGER IF EXISTS {PREFIX}{kind} ON {table}" for kind in heads),
-        f"CREATE OR REPLACE FUNCTION {function}() {_MANNER} AS {quote_text(body)}",
+        f"CREATE OR REPLACE FUNCTION {function}() {manner} AS {quote_text(body)}",
         *(
             f"CREATE TRIGGER {PREFIX}{kind} AFTER {head.format(table)}"
             f" FOR EACH STATEMENT EXECUTE FUNCTION {function}()"

@@ -116,7 +116,7 @@ class WalCapture:
         """Ask nothing: the stream tells."""
         return ()
 
-    def take(self, answers: Sequence[Rows], snapshot: Snapshot) -> None:
+    async def take(self, connection: Connection, answers: Sequence[Rows]) -> None:
         """Take nothing."""
 
     def read(self, _: Snapshot, timeline: int) -> None:

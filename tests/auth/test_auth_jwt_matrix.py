@@ -147,6 +147,8 @@ ATTACKS = {
     "claims that are no JSON": token(GOOD, raw=text_claims()[:-1]),
     "claims that are not UTF-8": token(GOOD, raw=b'{"sub":"\xff"}'),
     "claims with a lone surrogate": token(GOOD, raw=text_claims()[:-1] + ', "x": "\\ud800"}'),
+    "claims nested 40 deep": token(GOOD, pad=json.loads("[" * 40 + "]" * 40)),
+    "a claim beyond a double": token(GOOD, raw=text_claims(x=7).replace('"x": 7', '"x": -1e400')),
     "claims nested 4,000 deep": token(GOOD, raw="[" * 4000),
     "a header that is a list": raw_token("[]", claims()),
     "a byte order mark": token(GOOD, raw=b"\xef\xbb\xbf" + text_claims().encode()),

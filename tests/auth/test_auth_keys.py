@@ -207,6 +207,52 @@ def test_weak_keys_and_private_ones_are_refused():
         parse_keys(private, ())
 
 
+def test_nothing_that_everybody_may_know_is_taken_for_a_secret():
+    """Else whoever has the public key could sign with it (RFC 8725 §2.1)."""
+    from cryptography.hazmat.primitives import serialization
+
+    public = rsa_key().private.public_key()
+    form = serialization.PublicFormat
+    for text in (
+        rsa_key().pem,
+        b"# a comment\n" + ec_key().pem,
+        public.public_bytes(serialization.Encoding.DER, form.SubjectPublicKeyInfo),
+        public.public_bytes(serialization.Encoding.OpenSSH, form.OpenSSH),
+        json.dumps(rsa_key().jwk).encode(),
+        b" " + jwks(rsa_key(), ec_key()),
+    ):
+        with pytest.raises(BadKey):
+            parse_secret(text, ())
+        with pytest.raises(BadKey):
+            parse_keys(jwks(secret_key(text)), ())
+    assert parse_secret(b"ssh-like words, yet a secret of 32 bytes", ()).candidates(None)
+
+
+@pytest.mark.parametrize(
+    "jwk",
+    [
+        {"kty": "EC", "crv": "P-256", "x": ec_key().jwk["x"], "y": ec_key("other").jwk["y"]},
+        {"kty": "EC", "crv": "P-384", "x": ec_key().jwk["x"], "y": ec_key().jwk["y"]},
+        {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"},
+        {**rsa_key().jwk, "e": "AQ"},
+        {**rsa_key().jwk, "e": "Ag"},
+        {**rsa_key().jwk, "n": rsa_key().jwk["n"][:86]},
+        {**rsa_key().jwk, "n": "AA"},
+        {**rsa_key().jwk, "alg": "ES256"},
+        {**ec_key().jwk, "alg": "RS256"},
+        {**ec_key().jwk, "alg": "HS256"},
+        {**ec_key().jwk, "kty": "RSA"},
+        {**rsa_key().jwk, "kty": "EC"},
+        {**ed_key().jwk, "crv": "X25519"},
+        {"kty": "RSA", "n": "!", "e": "AQAB"},
+        {"kty": "RSA", "n": 7, "e": 7},
+    ],
+)
+def test_a_key_that_is_none_verifies_nothing(jwk):
+    with pytest.raises(BadKey):
+        parse_keys(json.dumps({"keys": [jwk]}).encode(), ())
+
+
 # ------------------------------------------------------------ served
 
 
@@ -252,6 +298,58 @@ async def test_keys_are_fetched_once_for_all_and_rotate_without_a_refusal(
     assert strangers == [401] * 10
     assert server.asked == 2
     assert await ways.close_code(bridge, headers=bearer(token(C))) == 4501
+
+
+def unnamed(key):
+    return Key(key.algorithm, key.private)
+
+
+@pytest.mark.parametrize("token_names_it", [False, True])
+async def test_a_key_without_a_name_that_replaces_another_is_read_like_an_unknown_one(
+    start_remote, server, status, token_names_it
+):
+    one, two, three = [unnamed(ec_key(name)) for name in "def"]
+    server.serves(one)
+    bridge = await start_remote()
+    as_signed = (lambda key: Key("ES256", key.private, "x")) if token_names_it else unnamed
+    assert await status(bridge, as_signed(one)) == 200
+    server.serves(two)
+    asked = server.asked
+    assert await status(bridge, as_signed(two)) == 200
+    assert await status(bridge, as_signed(one)) == 401, "it is gone from the set"
+    for _ in range(5):
+        assert await status(bridge, as_signed(three)) == 401
+    assert server.asked == asked + 1, "once in 30 s"
+
+
+async def test_the_only_key_that_tokens_need_not_name_may_be_replaced(start_remote, server, status):
+    bridge = await start_remote()
+    assert await status(bridge, unnamed(A)) == 200
+    server.serves(B)
+    assert await status(bridge, unnamed(B)) == 200
+    assert await status(bridge, unnamed(A)) == 401
+
+
+async def test_a_wrong_signature_under_a_name_that_is_known_has_nothing_read(
+    start_remote, server, status
+):
+    bridge = await start_remote()
+    assert await status(bridge, A) == 200
+    asked = server.asked
+    for _ in range(3):
+        assert await status(bridge, Key("ES256", B.private, "a")) == 401
+    assert server.asked == asked
+
+
+@pytest.mark.parametrize("answer", [301, 302, 307])
+async def test_a_redirect_of_a_key_server_is_not_followed(start_remote, server, status, answer):
+    bridge = await start_remote()
+    assert await status(bridge, A) == 200
+    server.answer = answer
+    asked = server.asked
+    assert await status(bridge, B) == 503, "the read failed: the token may be right"
+    assert server.asked == asked + 1
+    assert await status(bridge, A) == 200
 
 
 async def test_both_ways_of_reading_wait_for_a_key_that_is_new(start_remote, server, status, http):

@@ -148,6 +148,9 @@ async def test_who_gets_a_newer_token_is_let_in_again(start_admin, tier, revoke,
         "", "{}", "[]", "null", "nonsense", '{"sub":""}', '{"sub":7}', '{"sub":null}',
         '{"claims":{}}', '{"claims":[]}', '{"sub":"a","jti":"b"}', '{"sub":"a","x":1}',
         '{"user":"a"}', b"\xff", "[" * 10000,
+        '{"sub":"a","sub":"b"}', '{"claims":{"a":1,"a":2}}', '{"claims":{"a":NaN}}',
+        '{"claims":{"a":1e999}}', '{"sub":"a"}'.encode("utf-16"), '\ufeff{"sub":"a"}',
+        '{"claims":{"a":' + "[" * 40 + "]" * 40 + "}}", '{"sub":"a"} {"sub":"b"}',
     ],
 )  # fmt: skip
 async def test_any_other_body_is_refused(start_admin, revoke, body):

@@ -106,6 +106,12 @@ async def test_asking_needs_a_credential_and_post(start_jwt, start_bridge, ask):
     assert [(await ask(nobody, method))[0] for method in ("POST", "GET")] == [404, 404]
 
 
+async def test_a_ticket_is_not_asked_for_by_a_token_in_a_url(start_jwt, ask):
+    bridge = await start_jwt()
+    status, body, _ = await ask(bridge, path=f"/ticket?access_token={token()}", **bearer(token()))
+    assert (status, body["field"]) == (401, "access_token")
+
+
 async def test_by_cookie_it_needs_json_so_that_no_form_can_ask(start_jwt, ask):
     bridge = await start_jwt(auth_cookie="__Host-session")
     cookie = {"Cookie": f"a=b; __Host-session={token()}"}

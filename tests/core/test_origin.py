@@ -170,6 +170,15 @@ def test_a_loopback_listener_serves_loopback_names_and_listed_hosts(host):
         "localhost@evil.example",
         "app.example.evil",
         ":8080",
+        "evil@localhost",
+        "localhost/evil",
+        "localhost?",
+        "localhost#",
+        "localhost\\evil",
+        "localhost:abc",
+        "localhost:99999",
+        "localhost:-1",
+        "[::1]evil",
     ],
 )
 def test_a_loopback_listener_refuses_a_rebound_name(host):

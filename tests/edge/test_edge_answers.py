@@ -1,6 +1,7 @@
 """Answers: all that the bridge says over HTTP has one form, by both ways of serving."""
 
 import asyncio
+import gc
 import gzip
 import json
 import logging
@@ -9,6 +10,7 @@ import zlib
 
 import pytest
 
+from bridge.web.sse.half_close import HalfCloseProbe
 from clients import QUERY
 from patience import patiently
 from raw_client import HEALTH_REQUEST, STREAM_REQUEST, UPGRADE_REQUEST, exchange
@@ -247,6 +249,28 @@ async def test_a_client_that_closes_both_sides_is_released_soon(start_bridge, ti
             await asyncio.sleep(0.01)
 
 
+@BOTH_WAYS
+async def test_nothing_asks_whether_a_client_is_there_once_its_connection_is_lost(
+    start_bridge, tier, wire, cut
+):
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    client.send(STREAM_REQUEST[:cut])
+    await asyncio.sleep(0.02)
+    client.send(STREAM_REQUEST[cut:])
+    client.writer.write_eof()
+    call = await tier.next_call()
+    call.start()
+    call.snapshot("a")
+    await client.until(b": ping\n\n")
+    client.writer.transport.abort()
+    async with patiently(5):
+        while bridge._admission.open:
+            await asyncio.sleep(0.01)
+    probes = [one for one in gc.get_objects() if isinstance(one, HalfCloseProbe)]
+    assert not [probe for probe in probes if probe._timer is not None]
+
+
 # ---------------------------------------------------------------- the log
 
 
@@ -284,10 +308,12 @@ async def test_300_bad_cookies_and_64_unreadable_subscriptions_are_few_lines(
 @pytest.mark.parametrize("cut", [0, 10], ids=["plain", "in parts"])
 @pytest.mark.parametrize(
     ("site", "served"),
-    [("none", True), ("same-origin", True), ("same-site", False), ("cross-site", False)],
+    [("none", False), ("same-origin", True), ("same-site", False), ("cross-site", False)],
 )
-async def test_a_cookie_is_taken_where_no_other_site_asks(start_bridge, tier, cut, site, served):
-    """`none` is no page at all: the user typed the address (Fetch Metadata)."""
+async def test_a_cookie_is_taken_where_a_page_of_the_own_origin_asks(
+    start_bridge, tier, cut, site, served
+):
+    """`none` is no page at all: an address that was typed is for no stream (Fetch Metadata)."""
     tier.rows = ["a"]
     bridge = await start_bridge()
     fields = b"Cookie: a=b\r\nSec-Fetch-Site: %b\r\n\r\n" % site.encode()

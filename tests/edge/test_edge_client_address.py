@@ -11,6 +11,7 @@ import pytest
 
 from bridge.core.proxy_header import V2_SIGNATURE
 from clients import QUERY
+from ops_support import samples
 from waiting import until
 
 V1 = b"PROXY TCP4 %b 10.0.0.1 4711 443\r\n"
@@ -147,11 +148,13 @@ async def test_a_client_is_counted_by_the_address_in_its_proxy_header(
 
 
 @pytest.mark.parametrize("wrong", [plain(), b"PROXY TCP4 x\r\n" + plain(), b"PROXY " + b"x" * 200])
-async def test_a_trusted_proxy_without_a_right_header_is_closed(proxied, connect, wrong):
-    bridge = await proxied()
+async def test_a_trusted_proxy_without_a_right_header_is_closed(proxied, connect, http, wrong):
+    bridge = await proxied(admin_listen="127.0.0.1:0")
     reader = await connect(bridge, wrong)
     with contextlib.suppress(ConnectionResetError):  # it had sent more than was read
         assert await reader.read() == b""
+    found = await samples(http, bridge._admin.url)
+    assert found["proxy_headers_refused_total"] == 1
 
 
 async def test_others_than_trusted_proxies_are_served_as_they_are(proxied, tier, connect):

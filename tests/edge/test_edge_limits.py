@@ -219,6 +219,55 @@ async def test_a_window_may_move_where_its_client_has_no_query_to_spare(start_br
     await socket.close()
 
 
+@pytest.mark.parametrize(
+    ("limit", "held"),
+    [({"max_queries_per_identity": "2"}, 2), ({"max_subscriptions_per_identity": "2"}, 2)],
+    ids=["queries", "subscriptions"],
+)
+async def test_a_socket_that_changes_hands_is_within_the_limits_of_its_new_holder(
+    start_bridge, http, ways, limit, held
+):
+    """Each identity has its limit; else one may collect what many have opened."""
+    bridge = await start_bridge(
+        **limit, forward_metadata="authorization,x-tenant", scope="x-tenant",
+        trusted_proxies="127.0.0.1",
+    )  # fmt: skip
+    clients = ways(bridge)
+    sockets = []
+    for number in range(3):
+        headers = {
+            "Authorization": f"Bearer {number}", "X-Tenant": "t",
+            "X-Forwarded-For": f"203.0.113.{number}",
+        }  # fmt: skip
+        sockets.append(
+            await http.ws_connect(f"{bridge.base}/ws", protocols=["livequery.v1"], headers=headers)
+        )
+        assert await clients.subscribe(sockets[-1], "s", query(number)) == "served"
+
+    async def become(socket, token):
+        await socket.send_json({"action": "authenticate", "token": token})
+        while (told := await socket.receive_json(timeout=patient(5)))["type"] == "frames":
+            pass
+        return told
+
+    for one in sockets[:held]:
+        assert (await become(one, "one"))["type"] == "authenticated"
+    told = await become(sockets[2], "one")
+    assert (told["type"], told["status"]) == ("error", 429)
+    [name] = limit
+    assert await limited(http, bridge, name.removeprefix("max_")) == 1
+    assert (await become(sockets[2], "two"))["type"] == "authenticated", "the old one stood"
+    assert (await become(sockets[0], "one"))["type"] == "authenticated", "it counts once"
+    await sockets[1].close()
+
+    async def admitted():
+        return (await become(sockets[2], "one"))["type"] == "authenticated"
+
+    await until(admitted)
+    for one in sockets:
+        await one.close()
+
+
 # ------------------------------------------------------------------ rates
 
 

@@ -247,6 +247,35 @@ async def test_tail_prints_frames_and_tells_a_refusal(run, tier, start_bridge, t
     assert "4500" in err if transport else "limit" in err
 
 
+@pytest.mark.parametrize("transport", [[], ["--ws"]])
+async def test_tail_sends_a_token_of_a_file_or_the_environment(
+    run, tier, start_bridge, transport, tmp_path
+):
+    bridge = await start_bridge()
+    file = tmp_path / "token"
+    file.write_text("from-the-file\n")
+    asked = ("tail", bridge.base, json.dumps(QUERY), *transport)
+    variable = {"LIVEQUERY_TOKEN": "of-the-variable"}
+    for more, environ, sent in (
+        ((), {}, None),
+        ((), variable, "Bearer of-the-variable"),
+        (("--token-file", str(file)), variable, "Bearer from-the-file"),
+    ):
+        tail = asyncio.create_task(words(run, *asked, *more, environ=environ))
+        call = await tier.next_call()
+        assert call.metadata.get("authorization") == sent
+        call.start()
+        call.snapshot("a")
+        call.end()
+        assert (await tail)[0] == 0
+    file.write_text("two words")
+    for wrong in (file, tmp_path / "missing"):
+        code, _, err = await words(run, *asked, "--token-file", str(wrong), environ={})
+        assert code == 2
+        assert "--token-file" in err
+        assert "words" not in err
+
+
 async def test_a_second_process_sends_a_returning_client_only_what_it_lacks(run, tier, http):
     tier.rows = ["a", "b", "c"]
     urls = []

@@ -160,7 +160,7 @@ BASES = (
     UPGRADE_REQUEST.replace(b"\r\n\r\n", b"\r\nSec-WebSocket-Protocol: livequery.v1\r\n\r\n"),
     POST,
     POST.replace(b"{", b"[", 1),
-    POST.replace(b"\r\n\r\n", b"\r\nCookie: a=b\r\nSec-Fetch-Site: none\r\n\r\n", 1),
+    POST.replace(b"\r\n\r\n", b"\r\nCookie: a=b\r\nSec-Fetch-Site: same-origin\r\n\r\n", 1),
     (WINDOW + b"Content-Length: %d\r\n\r\n%b") % (b"QUERY", len(BODY), BODY),
     STREAM_REQUEST.replace(b"/live?", b"/live/window?").replace(b"GET", b"HEAD"),
     (

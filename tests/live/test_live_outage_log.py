@@ -151,6 +151,11 @@ async def test_the_same_fault_of_a_query_is_told_once_a_minute_and_all_faults_wi
     log.report(query(), "splice", "detail")
     last = lines(caplog, "fault_log")[-1]
     assert last == "the tier's stream of flights: splice: detail (180 others not logged)"
+    log.report(query(), "splice", "detail")
+    await asyncio.sleep(INTERVAL)
+    log.report(query(), "splice", "detail")
+    last = lines(caplog, "fault_log")[-1]
+    assert last.endswith("detail (1 other not logged)")
 
 
 # ------------------------------------------------------------------ what viewers are told

@@ -187,15 +187,15 @@ class StoreSuite:
                 await table.store.changed()
             view, changes = await step(table, view)
             assert [change.key for change in changes] == [key]
-        waiting = asyncio.create_task(until_changed(table, view))
+        waiting = asyncio.create_task(until_changed(table, [view]))
         await asyncio.sleep(0)
         await table.put("c", "x", 1)
         async with patiently(5):
             assert [change.key for change in await waiting] == ["c"]
 
     async def test_a_cancelled_wait_loses_no_commit(self, table):
-        view = await opened(table, query("thing"))
-        waiting = asyncio.create_task(until_changed(table, view))
+        latest = [await opened(table, query("thing"))]
+        waiting = asyncio.create_task(until_changed(table, latest))
         await asyncio.sleep(0)
         await table.put("a", "x", 1)
         waiting.cancel()
@@ -204,7 +204,7 @@ class StoreSuite:
             assert [change.key for change in waiting.result()] == ["a"]
             return
         async with patiently(5):
-            assert [change.key for change in await until_changed(table, view)] == ["a"]
+            assert [change.key for change in await until_changed(table, latest)] == ["a"]
 
     async def test_after_settle_a_reading_has_every_commit_from_before(self, table):
         view = await opened(table, query("thing"))
@@ -259,10 +259,13 @@ class StoreSuite:
             await asyncio.wait([running])
 
 
-async def until_changed(table, view):
-    """Wait as the engine does: ``changed`` may return for nothing."""
+async def until_changed(table, latest):
+    """Wait as the engine does: ``changed`` may return for nothing, a step replaces the view.
+
+    ``latest`` is a list of the view alone, so that who cancels has its successor.
+    """
     while True:
         await table.store.changed()
-        _, changes = await step(table, view)
+        latest[0], changes = await step(table, latest[0])
         if changes:
             return changes

@@ -26,13 +26,13 @@ INSERT INTO member VALUES ('a', 1), ('b', 1);
 ALTER TABLE task ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON task USING (tenant = current_setting('app.tenant', true)
     AND EXISTS (SELECT FROM member m WHERE m.tenant = task.tenant AND m.weight > 0));
-GRANT SELECT ON task, member TO {role};
+GRANT SELECT, TRIGGER ON task, member TO {role};
 GRANT CREATE ON DATABASE {database} TO {role};
 """
 
 
-@pytest.fixture
-async def guarded(database):
+@pytest.fixture(params=["wal", "trigger"])
+async def guarded(database, request):
     """A store of a role that is bound by policies, and a connection of the owner."""
     name = database.split("/")[3].split("?")[0]
     role = f"reader_{name}"
@@ -41,7 +41,7 @@ async def guarded(database):
     connection.execute("CREATE PUBLICATION livequery WITH (publish_via_partition_root = true)")
     connection.execute("ALTER PUBLICATION livequery ADD TABLE task, member")
     url = require_cluster().url(name, user=role)
-    store = make_store(url, capture="wal", rules=parse_rules(["app.tenant=x-tenant"], None))
+    store = make_store(url, capture=request.param, rules=parse_rules(["app.tenant=x-tenant"], None))
     watcher = Watcher(store)
     await watcher.open()
     running = asyncio.create_task(watcher.run())

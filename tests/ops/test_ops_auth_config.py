@@ -40,6 +40,10 @@ def test_on_loopback_nothing_need_be_said(listen):
         ({"auth": "forward", "claims_metadata": "a=b"}, "--claims-metadata needs --auth jwt"),
         ({"revocations": "f"}, "--revocations needs --auth jwt"),
         ({**JWT, "jwt_keys": "http://issuer.example/keys"}, "https only"),
+        ({**JWT, "jwt_keys": "file:///etc/keys"}, "https only"),
+        ({**JWT, "jwt_keys": "https://"}, "https://HOST/PATH"),
+        ({**JWT, "jwt_keys": "https:///keys"}, "https://HOST/PATH"),
+        ({**JWT, "jwt_keys": "https://me:secret@issuer.example/keys"}, "no user and password"),
         ({**JWT, "jwt_ca": "ca.pem"}, "--jwt-ca"),
         ({**JWT, "jwt_algorithms": "none"}, "'none' is none of"),
         ({**JWT, "jwt_keys": "https://i/k", "jwt_algorithms": "HS256"}, "secret"),
@@ -106,6 +110,34 @@ def test_a_file_that_can_not_be_used_ends_the_start_by_name(command, name, conte
     run = CliRunner().invoke(cli, [command, *(x for pair in options.items() for x in pair)])
     assert run.exit_code == 2
     assert name in run.output
+
+
+@pytest.mark.parametrize("name", ["--ticket-key", "--admin-token", "--jwt-keys"])
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_a_secret_that_is_given_in_place_of_its_file_is_not_printed(command, name, tmp_path):
+    good, secret = tmp_path / "good", "c2VjcmV0LXRleHQtb2Ytc29tZS1sZW5ndGg/"
+    good.write_bytes(rsa_key().pem)
+    options = {
+        "--upstream": "a:1",
+        "--listen": "127.0.0.1:0",
+        "--admin-listen": "127.0.0.1:0",
+        "--auth": "jwt",
+        "--jwt-keys": str(good),
+        "--jwt-issuer": "i",
+        "--jwt-audience": "a",
+        name: f"secret:{secret}" if name == "--jwt-keys" else secret,
+    }
+    run = CliRunner().invoke(cli, [command, *(x for pair in options.items() for x in pair)])
+    assert run.exit_code == 2
+    assert name in run.output
+    assert secret not in run.output
+
+
+@pytest.mark.parametrize("host", ["issuer.example", "issuer\u2100.example", "[::1"])
+def test_a_password_in_a_url_of_keys_is_not_printed(host):
+    with pytest.raises(ConfigError) as refused:
+        resolve({**JWT, "jwt_keys": f"https://me:hunter2@{host}/keys"}, environ={})
+    assert "hunter2" not in str(refused.value)
 
 
 def test_a_pem_is_never_a_secret(tmp_path):

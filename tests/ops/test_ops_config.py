@@ -245,6 +245,20 @@ def test_listen_needs_addresses_each_once(text):
         resolve({"listen": text}, environ={})
 
 
-def test_the_admin_address_is_none_of_the_public_ones():
+@pytest.mark.parametrize(
+    ("public", "admin"),
+    [
+        (":80,:81", ":81"), ("127.0.0.1:81", "localhost:81"), ("0.0.0.0:81", "127.0.0.1:81"),
+        ("[::]:81", "10.0.0.1:81"), ("10.0.0.1:81", ":81"), ("bridge:81", "127.0.0.1:81"),
+        ("[::1]:81", "[0:0:0:0:0:0:0:1]:81"),
+    ],
+)  # fmt: skip
+def test_the_admin_address_is_none_of_the_public_ones(public, admin):
+    """Workers can bind an address twice: then some connections would be operators', by chance."""
     with pytest.raises(ConfigError, match="--admin-listen"):
-        resolve({"listen": ":80,:81", "admin_listen": ":81", "auth": "none"}, environ={})
+        resolve({"listen": public, "admin_listen": admin, "auth": "none"}, environ={})
+
+
+@pytest.mark.parametrize("admin", ["127.0.0.1:80", "127.0.0.1:0", ":82"])
+def test_the_admin_address_may_be_another_one_of_the_machine(admin):
+    resolve({"listen": "10.0.0.1:80,:0", "admin_listen": admin, "auth": "none"}, environ={})

@@ -6,6 +6,7 @@ import socket
 import ssl
 
 import pytest
+from yarl import URL
 
 from ops_support import free_port, ready
 from patience import patiently
@@ -124,6 +125,21 @@ async def test_an_address_in_use_ends_the_start_and_is_named(run, tier):
         )
         assert (await program.ended())[0] == 1
     assert any(f"can't listen on 127.0.0.1:{port}" in line for line in program.err)
+
+
+async def test_metrics_are_on_loopback_addresses_and_on_no_other_unless_asked_for(
+    start_bridge, tier, http
+):
+    bridge = await start_bridge(listen="127.0.0.1:0,0.0.0.0:0", auth="none")
+    loopback, public = bridge.url.split()
+    for url, path, status in (
+        (loopback, "/metrics", 200),
+        (f"http://127.0.0.1:{port_of(public)}", "/metrics", 404),
+        (f"http://127.0.0.1:{port_of(public)}", "/%6Detrics", 404),
+        (f"http://127.0.0.1:{port_of(public)}", "/healthz", 200),
+    ):
+        async with http.get(URL(url + path, encoded=True)) as answer:
+            assert answer.status == status
 
 
 async def test_the_limit_of_sockets_is_for_all_addresses_together(start_bridge, tier, http):

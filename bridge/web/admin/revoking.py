@@ -22,9 +22,11 @@ class Revoking:
     def revoke(self, revocation: Revocation, at: float) -> int:
         """Refuse the tokens that are meant, end their streams; return how many streams those were.
 
-        `at`: when it was said, in seconds since the epoch.
+        `at`: when it was said, in seconds since the epoch. Raises Failed (QUOTA) where too many
+        stand.
         """
-        self._authenticator.revocations.say(revocation, at)
+        authenticator = self._authenticator
+        authenticator.revocations.say(revocation, at, authenticator.lapses(revocation))
         return self._end(revocation.matches)
 
     def replace_file(self, found: Mapping[Revocation, float]) -> int:
@@ -56,6 +58,6 @@ def revoke_handler(
         if len(body) > MAX_REVOCATION:
             raise Failed(Kind.MESSAGE_TOO_LARGE, f"at most {MAX_REVOCATION} bytes", field="body")
         ended = await revoke(parse_revocation(body))
-        return web.json_response({"ended": ended}, headers={"Cache-Control": "no-store"})
+        return web.json_response(text=f'{{"ended":{ended}}}', headers={"Cache-Control": "no-store"})
 
     return handle

@@ -5,6 +5,7 @@ judge. Only the first uses a ticket up.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
@@ -23,7 +24,7 @@ from .credential_watch import CredentialWatch
 from .identities import Identities
 from .key_store import KeyStore
 from .presented import Presented, bearer_token, find_credential
-from .revocations import Revocations
+from .revocations import Revocation, Revocations
 from .settings import AuthMode, AuthSettings
 from .tickets import Tickets
 from .token_parser import bad_token
@@ -90,13 +91,15 @@ class Authenticator:
         """Find what a request came with; a ticket is used up. Raises Failed."""
         if self._settings.mode is AuthMode.NONE:
             return Presented(request.headers, request.remote)
-        if self.required and request.parameters.token is not None:
-            raise Failed(
-                Kind.UNAUTHENTICATED,
-                "a token does not belong in a URL: send a ticket",
-                field=request.parameters.token,
-            )
+        self._check_url(request)
         return self._find(request, self._tickets)
+
+    def _check_url(self, request: StreamRequest) -> None:
+        """Refuse a token where logs would keep it, even beside a good one. Raises Failed."""
+        name = request.parameters.token
+        if self.required and name is not None:
+            message = "a token does not belong in a URL: send a ticket"
+            raise Failed(Kind.UNAUTHENTICATED, message, field=name)
 
     def _find(self, request: StreamRequest, tickets: Tickets | None) -> Presented:
         cookie = self._settings.cookie
@@ -158,6 +161,20 @@ class Authenticator:
         except Failed:
             return None
 
+    def lapses(self, revocation: Revocation) -> float | None:
+        """Return when every token that it can mean has ended; None: that is not known.
+
+        It is known of a token with a stream, for `jti` is one token's (RFC 7519 §4.1.7), and of all
+        with a certain `exp`.
+        """
+        if revocation.names == ("jti",):
+            return self.watch.last_end(revocation.matches)
+        if "exp" in revocation.names:
+            value = json.loads(revocation.values[revocation.names.index("exp")])
+            if isinstance(value, int | float):
+                return value + self._settings.leeway
+        return None
+
     # ------------------------------------------------------------ all of them
 
     async def authenticate(self, request: StreamRequest) -> Credential:
@@ -192,6 +209,7 @@ class Authenticator:
         """
         if self._tickets is None:
             raise Failed(Kind.NOT_FOUND, "there are no tickets here")
+        self._check_url(request)
         presented = self._find(request, None)
         credential = await self.accept(presented)
         if credential.verified:

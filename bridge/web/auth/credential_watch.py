@@ -93,6 +93,16 @@ class CredentialWatch:
             lease.on_end = lease.on_expiring = None
             self._remove(lease)
 
+    def last_end(self, meant: Callable[[Mapping[str, Any]], bool]) -> float | None:
+        """Return when the last credential whose claims are meant ends; None: there is none."""
+        ends = [
+            lease.credential.ends_at
+            for period in self._periods.values()
+            for lease in period
+            if lease.credential.ends_at is not None and meant(lease.credential.claims)
+        ]
+        return max(ends, default=None)
+
     def end_revoked(self, meant: Callable[[Mapping[str, Any]], bool]) -> int:
         """End the streams whose claims are meant; return how many there were."""
         leases = [

@@ -31,6 +31,14 @@ class KeySet:
         if not self._keys:
             raise BadKey("no key in it fits the allowed algorithms")
 
+    def has(self, kid: str | None) -> bool:
+        """Whether a token's key is surely in it, by its name.
+
+        A key without a name may have been replaced by another one, and so may the only key be that
+        a token without `kid` means.
+        """
+        return kid is not None and any(key.kid == kid for key in self._keys)
+
     def candidates(self, kid: str | None) -> Sequence[VerificationKey]:
         """Return the keys that a token may be signed with; none: the set does not know it.
 
@@ -64,8 +72,6 @@ def parse_keys(data: bytes, allowed: Iterable[str], *, remote: bool = False) -> 
 
 def parse_secret(data: bytes, allowed: Iterable[str]) -> KeySet:
     """Read a file that is a secret, white space around it left out. Raises BadKey."""
-    if _PEM_MARK in data:
-        raise BadKey("PEM is no secret: it may be a public key")
     allowed = frozenset(allowed) or DEFAULT_ALGORITHMS
     return KeySet([VerificationKey(data.strip(), kid=None, allowed=allowed)], data)
 

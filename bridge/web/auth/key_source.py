@@ -51,7 +51,9 @@ class FileKeySource:
             with self._path.open("rb") as file:
                 data = file.read(MAX_SIZE + 1)
         except OSError as error:
-            raise BadKey(f"{self._path}: {error.strerror}") from None
+            # A secret that is given instead of its file must not be in the log.
+            where = "secret:FILE" if self._secret else self._path
+            raise BadKey(f"{where}: {error.strerror}") from None
         try:
             if len(data) > MAX_SIZE:
                 raise BadKey(f"a key set has {MAX_SIZE} bytes at most")  # noqa: TRY301
@@ -72,6 +74,8 @@ class UrlKeySource:
     def __init__(self, settings: IssuerSettings) -> None:
         """Load the CAs. Raises BadKey if the CA file can't be used."""
         self._url = settings.keys
+        self._name = settings.keys.partition("?")[0]
+        """What errors say: a query may hold a secret."""
         self._allowed = settings.algorithms
         try:
             self._tls = ssl.create_default_context(cafile=settings.ca)
@@ -87,19 +91,19 @@ class UrlKeySource:
                 http.get(self._url, allow_redirects=False) as answer,
             ):
                 if answer.status != _SUCCESS:
-                    raise BadKey(f"{self._url}: status {answer.status}")
+                    raise BadKey(f"{self._name}: status {answer.status}")
                 data = await answer.content.read(MAX_SIZE + 1)
                 while len(data) <= MAX_SIZE and not answer.content.at_eof():
                     data += await answer.content.read(MAX_SIZE + 1 - len(data))
         except TimeoutError:
-            raise BadKey(f"{self._url}: no answer in {FETCH_TIMEOUT:.0f} s") from None
+            raise BadKey(f"{self._name}: no answer in {FETCH_TIMEOUT:.0f} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if isinstance(error, BadKey):
                 raise
-            raise BadKey(f"{self._url}: {type(error).__name__}") from None
+            raise BadKey(f"{self._name}: {type(error).__name__}") from None
         if len(data) > MAX_SIZE:
-            raise BadKey(f"{self._url}: a key set has {MAX_SIZE} bytes at most")
+            raise BadKey(f"{self._name}: a key set has {MAX_SIZE} bytes at most")
         try:
             return parse_keys(data, self._allowed, remote=True)
         except BadKey as error:
-            raise BadKey(f"{self._url}: {error}") from None
+            raise BadKey(f"{self._name}: {error}") from None

@@ -3,18 +3,25 @@
 A revocation names a subject, a token or claims, and when it was said. It holds for tokens that were
 issued until then; whoever gets a newer one is let in again. A token that does not say when it was
 issued is refused as long as the revocation stands.
+
+Invariant: what is said is kept within bounds. A word is forgotten once all tokens that it can mean
+have expired, where that is known; none is forgotten to make room for another.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from bridge.core.errors import Failed, Kind
 
-from .token_parser import canonical
+from .token_parser import canonical, strict_json
 
 MAX_REVOCATION: Final = 16 * 1024
 """Bytes of one."""
+MAX_SAID: Final = 50_000
+MAX_SAID_SIZE: Final = 16 * 1024 * 1024
+"""Characters of all that were said."""
+MAX_SHAPES: Final = 64
+"""Sets of claims' names among them: each is looked up for each token."""
 
 
 class Revocation(NamedTuple):
@@ -33,9 +40,14 @@ def parse_revocation(data: bytes | str) -> Revocation:
     if len(data) > MAX_REVOCATION:
         raise Failed(Kind.MESSAGE_TOO_LARGE, f"a revocation has {MAX_REVOCATION} bytes at most")
     try:
-        tree = json.loads(data)
-    except (ValueError, RecursionError):
-        raise _malformed("this is not JSON") from None
+        tree = strict_json(data.decode() if isinstance(data, bytes) else data)
+    except ValueError:
+        raise _malformed("this is not JSON, or has a name twice") from None
+    return revocation_of(tree)
+
+
+def revocation_of(tree: Any) -> Revocation:
+    """Read a revocation that is parsed already. Raises Failed (MALFORMED)."""
     match tree:
         case {"sub": str(text), **rest} if text and not rest:
             claims: dict[str, Any] = {"sub": text}
@@ -58,10 +70,47 @@ class Revocations:
     def __init__(self) -> None:
         self._said: _Table = {}
         self._in_file: _Table = {}
+        self._lapses: dict[Revocation, float] = {}
+        """When those that were said mean nothing any more, where that is known."""
+        self._number = 0
+        self._size = 0
 
-    def say(self, revocation: Revocation, at: float) -> None:
-        """Add one, said at `at`."""
-        self._said.setdefault(revocation.names, {})[revocation.values] = at
+    def say(self, revocation: Revocation, at: float, lapses: float | None = None) -> None:
+        """Add one, said at `at`. `lapses`: when no token can be meant any more, if that is known.
+
+        Raises:
+            Failed: QUOTA where as many stand as may.
+
+        """
+        names, values = revocation
+        if values not in self._said.get(names, ()):
+            if self._full(revocation):
+                self._forget_lapsed(at)
+            if self._full(revocation):
+                message = "too many revocations stand: a file of --revocations has room for more"
+                raise Failed(Kind.QUOTA, message, limit="revocations")
+            self._number += 1
+            self._size += _size(revocation)
+        by_values = self._said.setdefault(names, {})
+        by_values[values] = max(at, by_values.get(values, at))
+        if lapses is not None:
+            self._lapses[revocation] = max(lapses, self._lapses.get(revocation, lapses))
+
+    def _full(self, revocation: Revocation) -> bool:
+        return (
+            self._number >= MAX_SAID
+            or self._size + _size(revocation) > MAX_SAID_SIZE
+            or (revocation.names not in self._said and len(self._said) >= MAX_SHAPES)
+        )
+
+    def _forget_lapsed(self, now: float) -> None:
+        for revocation in [one for one, end in self._lapses.items() if end <= now]:
+            names, values = revocation
+            del self._lapses[revocation], self._said[names][values]
+            if not self._said[names]:
+                del self._said[names]
+            self._number -= 1
+            self._size -= _size(revocation)
 
     def replace_file(self, found: Mapping[Revocation, float]) -> None:
         """Take these for those of the file."""
@@ -91,6 +140,10 @@ class Revocations:
 
 
 _Table: TypeAlias = dict[tuple[str, ...], dict[tuple[str, ...], float]]
+
+
+def _size(revocation: Revocation) -> int:
+    return sum(map(len, (*revocation.names, *revocation.values)))
 
 
 def _values(claims: Mapping[str, Any], names: tuple[str, ...]) -> tuple[str, ...] | None:

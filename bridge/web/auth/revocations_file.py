@@ -6,7 +6,6 @@ when the file was last written. A line that can't be read is passed over and log
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Final
 
 from bridge.core.errors import Failed
 
-from .revocations import Revocation, parse_revocation
+from .revocations import MAX_REVOCATION, Revocation, parse_revocation, revocation_of
+from .token_parser import strict_json
 
 logger = logging.getLogger(__name__)
 
@@ -88,9 +88,11 @@ class RevocationsFile:
 def _parse_line(text: str) -> tuple[Revocation, float | None]:
     """Return a line's revocation, and when it was said, where it says so. Raises Failed."""
     try:
-        tree = json.loads(text)
-    except (ValueError, RecursionError):
-        return parse_revocation(text), None
-    at = tree.pop("at", None) if isinstance(tree, dict) else None
+        tree = strict_json(text) if len(text) <= MAX_REVOCATION else None
+    except ValueError:
+        tree = None
+    if not isinstance(tree, dict):
+        return parse_revocation(text), None  # which says what is wrong
+    at = tree.pop("at", None)
     said = float(at) if isinstance(at, int | float) and not isinstance(at, bool) else None
-    return parse_revocation(json.dumps(tree)), said
+    return revocation_of(tree), said

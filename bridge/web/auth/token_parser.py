@@ -6,7 +6,9 @@ Python's json reads although it is not JSON.
 """
 
 import json
+import math
 import re
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple, NoReturn
 
 from bridge.core.errors import Failed, Kind
@@ -15,6 +17,8 @@ from .base64url import decode_base64url
 
 MAX_TOKEN: Final = 8 * 1024
 """Characters of a token: a header field has no more."""
+MAX_NESTING: Final = 32
+"""Levels of arrays and objects in a token: more than any claim has, fewer than is costly."""
 _COMPACT: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")
 _SAFE: Final = 2**53
 
@@ -44,7 +48,7 @@ def parse_token(text: str) -> UnverifiedToken:
     try:
         header, claims = _decode_object(match[1]), _decode_object(match[2])
         signature = decode_base64url(match[3])
-    except (ValueError, RecursionError):
+    except ValueError:
         raise bad_token("the token can't be read") from None
     return UnverifiedToken(header, claims, text[: match.end(2)].encode(), signature)
 
@@ -69,13 +73,30 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
+def strict_json(text: str) -> Any:
+    """Parse JSON. Raises ValueError for all that two readers may read differently."""
+    try:
+        # Only an escape can name a lone surrogate, where the text has none.
+        value = (_ESCAPED if "\\" in text else _PLAIN).decode(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    _check_nesting(value, MAX_NESTING)
+    return value
+
+
 def _decode_object(part: str) -> dict[str, Any]:
-    text = decode_base64url(part).decode("utf-8")
-    # Only an escape can name a lone surrogate: UTF-8 has none.
-    value = (_ESCAPED if "\\" in text else _PLAIN).decode(text)
+    value = strict_json(decode_base64url(part).decode("utf-8"))
     if not isinstance(value, dict):
         raise ValueError("an object is needed")  # noqa: TRY004 - bad input, no bug
     return value
+
+
+def _check_nesting(value: Any, levels: int) -> None:
+    if isinstance(value, dict | list):
+        if levels == 0:
+            raise ValueError("nested too deeply")
+        for member in value.values() if isinstance(value, dict) else value:
+            _check_nesting(member, levels - 1)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -99,5 +120,18 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_PLAIN: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
-_ESCAPED: Final = json.JSONDecoder(object_pairs_hook=_unique_texts, parse_constant=_refuse_constant)
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):  # Python reads 1e400 as one without end
+        raise ValueError("a number beyond a double")
+    return number
+
+
+def _decoder(unique: Callable[[list[tuple[str, Any]]], dict[str, Any]]) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        object_pairs_hook=unique, parse_constant=_refuse_constant, parse_float=_finite
+    )
+
+
+_PLAIN: Final = _decoder(_unique)
+_ESCAPED: Final = _decoder(_unique_texts)

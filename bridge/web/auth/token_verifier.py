@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from bridge.core.algorithms import ALGORITHMS
 from bridge.core.errors import Failed, Kind
 from bridge.core.metadata import METADATA_VALUE
 
@@ -43,6 +44,10 @@ class VerifiedToken:
     """What a request that carries nothing beside it was accepted with; None: none has come yet."""
 
 
+class _NotSigned(Failed):
+    """No key that is known made the signature."""
+
+
 class Issuer(NamedTuple):
     """An issuer and its keys."""
 
@@ -74,10 +79,16 @@ class TokenVerifier:
         try:
             token = parse_token(text)
             issuer = self._issuer(token)
+            keys = issuer.keys.current
+            if keys is not None and keys.has(_kid(token)):
+                return None
+            if keys is not None and keys.candidates(_kid(token)):
+                # Only its signature can tell whether one of them is its key.
+                self._accept(text)
+                return None
+        except _NotSigned:
+            pass
         except Failed:
-            return None
-        keys = issuer.keys.current
-        if keys is not None and keys.candidates(_kid(token)):
             return None
         return issuer.keys.read_for_unknown()
 
@@ -98,12 +109,7 @@ class TokenVerifier:
                 issuer's keys has succeeded: the token may be right.
 
         """
-        token = self._recall(text)
-        if token is None:
-            token = self._verify(text)
-            if len(self._cache) >= MAX_CACHED:
-                del self._cache[next(iter(self._cache))]
-            self._cache[text] = token
+        token = self._recall(text) or self._accept(text)
         now = self._clock()
         if now >= token.expires_at + self._leeway:
             raise bad_token("the token has expired")
@@ -117,6 +123,14 @@ class TokenVerifier:
             self._cache.clear()
             self._versions = versions
         return self._cache.get(text)
+
+    def _accept(self, text: str) -> VerifiedToken:
+        """Verify all but the times of a token, and recall it from now on. Raises Failed."""
+        token = self._verify(text)
+        if len(self._cache) >= MAX_CACHED:
+            del self._cache[next(iter(self._cache))]
+        self._cache[text] = token
+        return token
 
     def _issuer(self, token: UnverifiedToken) -> Issuer:
         name = token.claims.get("iss")
@@ -144,13 +158,12 @@ class TokenVerifier:
             raise bad_token("the token has no exp")
         # RFC 7519 §4.1.6 leaves it open; a token of the future was not issued.
         starts = [time for time in (not_before, issued_at) if time is not None]
-        try:
-            lasting = canonical({n: claims[n] for n in claims if n not in _CHANGING})
-        except RecursionError:
-            raise bad_token("the claims are nested too deeply") from None
+        lasting = canonical({n: claims[n] for n in claims if n not in _CHANGING})
         return VerifiedToken(text, claims, expires_at, max(starts, default=0.0), lasting)
 
     def _check_header(self, header: dict[str, Any]) -> None:
+        if header.get("alg") not in ALGORITHMS:
+            raise bad_token("alg in the token is none that keys verify")
         if "crit" in header:
             raise bad_token("crit in the token names what is not understood")
         for name in _KEY_HEADERS:
@@ -167,17 +180,19 @@ class TokenVerifier:
 
     @staticmethod
     def _check_signature(token: UnverifiedToken, store: KeyStore) -> None:
-        algorithm, keys = token.header.get("alg"), store.current
-        candidates = keys.candidates(_kid(token)) if keys is not None else ()
-        if not candidates and (keys is None or store.failing):
-            raise Failed(Kind.UNAVAILABLE, "the keys to verify tokens can't be had", retry_after=5)
-        if isinstance(algorithm, str):
-            for key in candidates:
-                if algorithm in key.algorithms and key.verifies(
-                    algorithm, token.signed, token.signature
-                ):
-                    return
-        raise bad_token("the signature is not of a key of this issuer")
+        algorithm, keys, kid = token.header["alg"], store.current, _kid(token)
+        for key in keys.candidates(kid) if keys is not None else ():
+            if algorithm in key.algorithms and key.verifies(
+                algorithm, token.signed, token.signature
+            ):
+                return
+        if keys is None or (store.failing and not keys.has(kid)):
+            raise _NotSigned(
+                Kind.UNAVAILABLE, "the keys to verify tokens can't be had", retry_after=5
+            )
+        raise _NotSigned(
+            Kind.UNAUTHENTICATED, "the signature is not of a key of this issuer", field="token"
+        )
 
 
 def fits_metadata(text: str, most: int) -> bool:

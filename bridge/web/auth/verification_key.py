@@ -4,6 +4,7 @@ The algorithm is the key's, never the token's choice: a token that names another
 before anything is computed (RFC 8725 §3.1).
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -12,6 +13,10 @@ from bridge.core.algorithms import ASYMMETRIC, SYMMETRIC
 MIN_RSA_BITS: Final = 2048
 MIN_SECRET: Final = 32
 """Bytes (RFC 7518 §3.2: as long as the hash)."""
+_PUBLIC_FORMS: Final = re.compile(
+    rb"-----BEGIN |\A\s*(?:ssh-|ecdsa-sha2-|sk-)[a-z0-9@.-]+ AAAA|\A\s*\{[^\0]*\"kty\""
+)
+"""PEM, a line of OpenSSH, JWK."""
 _BY_CURVE: Final = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
 
@@ -45,11 +50,27 @@ class VerificationKey:
         return jwt.get_algorithm_by_name(algorithm).verify(signed, self._key, signature)
 
 
+def _is_public_form(secret: bytes) -> bool:
+    """Whether a secret is what others may know: a key or a certificate in one of its forms."""
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - as below
+    from cryptography.hazmat.primitives.serialization import load_der_public_key  # noqa: PLC0415
+
+    if _PUBLIC_FORMS.search(secret):
+        return True
+    try:
+        load_der_public_key(secret)
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return True
+
+
 def _fitting(key: Any) -> tuple[str, ...]:
     """Return the algorithms of a kind of key. Raises BadKey."""
     if isinstance(key, bytes):
         if len(key) < MIN_SECRET:
             raise BadKey(f"a secret has {MIN_SECRET} bytes at least")
+        if _is_public_form(key):
+            raise BadKey("this is no secret: it is a public key, or has the form of one")
         return SYMMETRIC
     # Only tokens need these.
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa  # noqa: PLC0415

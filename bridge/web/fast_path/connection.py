@@ -15,7 +15,7 @@ from typing import Final
 from bridge.core.errors import Failed
 from bridge.live.send_buffer import SendBuffer
 from bridge.web.session_end import GRACE, SessionEnd
-from bridge.web.sse.half_close import probe_half_closed
+from bridge.web.sse.half_close import HalfCloseProbe
 from bridge.web.sse.stream import SseStream
 from bridge.web.stream_request import StreamRequest
 from bridge.web.stream_slot import StreamSlot
@@ -40,9 +40,9 @@ class HttpConnection(asyncio.Protocol):
     __slots__ = (
         "_abort_timer",
         "_fast_path",
-        "_half_closed",
         "_peer",
         "_pipelined",
+        "_probe",
         "_request",
         "_stream",
         "_transport",
@@ -61,8 +61,8 @@ class HttpConnection(asyncio.Protocol):
         self._pipelined = b""
         """What came behind the request."""
         self._abort_timer: asyncio.TimerHandle | None = None
-        self._half_closed = False
-        """Whether the client has closed its side."""
+        self._probe: HalfCloseProbe | None = None
+        """Of a client that has closed its side."""
         self._writing_paused = False
         """Whether the transport holds more unsent bytes than its high-water mark."""
         self.send_buffer: SendBuffer | None = None
@@ -147,8 +147,8 @@ class HttpConnection(asyncio.Protocol):
         stream, transport = self._stream, self._transport
         if stream is None or transport is None or transport.get_extra_info("sslcontext"):
             return False
-        self._half_closed = True
-        probe_half_closed(stream)
+        self._probe = HalfCloseProbe(stream)
+        self._probe.start()
         return True
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -159,6 +159,8 @@ class HttpConnection(asyncio.Protocol):
         self._fast_path.registry.remove(self)
         if self._abort_timer is not None:
             self._abort_timer.cancel()
+        if self._probe is not None:
+            self._probe.stop()
         if send_buffer is not None:
             send_buffer.on_connection_lost()
         if stream is not None:
@@ -190,7 +192,7 @@ class HttpConnection(asyncio.Protocol):
     def on_finished(self, *, keep_alive: bool) -> None:
         """Wait for another request, or close."""
         pipelined = self._reset()
-        if not keep_alive or self._half_closed or self._fast_path.context.hub.draining:
+        if not keep_alive or self._probe is not None or self._fast_path.context.hub.draining:
             self.close_after_flush()
             return
         self._fast_path.registry.start_idle_timeout(self)

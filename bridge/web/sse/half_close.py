@@ -31,15 +31,34 @@ class ProbedStream(Protocol):
         """Drop the connection."""
 
 
-def probe_half_closed(stream: ProbedStream, probes: int = 0) -> None:
-    """Write now and then; give up a response that does not start."""
-    if stream.closed:
-        return
-    if stream.started:
-        stream.send_ping()
-    elif probes + 1 >= GRACE_PROBES:
-        stream.abort()
-        return
-    if probes < len(PROBE_DELAYS):
-        loop = asyncio.get_running_loop()
-        loop.call_later(PROBE_DELAYS[probes], probe_half_closed, stream, probes + 1)
+class HalfCloseProbe:
+    """Probes one stream, from `start` until its owner stops it."""
+
+    __slots__ = ("_passed", "_stream", "_timer")
+
+    def __init__(self, stream: ProbedStream) -> None:
+        self._stream = stream
+        self._passed = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Write now and then; give up a response that does not start."""
+        self._timer = None
+        stream, passed = self._stream, self._passed
+        if stream.closed:
+            return
+        if stream.started:
+            stream.send_ping()
+        elif passed + 1 >= GRACE_PROBES:
+            stream.abort()
+            return
+        if passed < len(PROBE_DELAYS):
+            self._passed += 1
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(PROBE_DELAYS[passed], self.start)
+
+    def stop(self) -> None:
+        """Write nothing more. Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

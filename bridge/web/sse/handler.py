@@ -20,7 +20,7 @@ from bridge.web.stream_parameters import parse_parameters
 from bridge.web.stream_request import StreamRequest
 from bridge.web.transport_sink import TransportSink
 
-from .half_close import probe_half_closed
+from .half_close import HalfCloseProbe
 from .stream import SseStream
 
 DISCONNECT_POLL = 1.0
@@ -67,11 +67,11 @@ async def _serve(request: web.Request) -> web.StreamResponse:
     connection = AiohttpConnection.of(request)
     sink = TransportSink(transport, connection)
     stream = SseStream(request.app[CONTEXT], stream_request, sink)
-    owner = _HandlerOwner(request.protocol)
+    owner, probe = _HandlerOwner(request.protocol), HalfCloseProbe(stream)
     try:
         stream.start(owner)
         if connection is not None:
-            connection.watch_half_close(lambda: probe_half_closed(stream))
+            connection.watch_half_close(probe.start)
         while connection is None and not owner.finished.done() and not transport.is_closing():
             await asyncio.wait([owner.finished], timeout=DISCONNECT_POLL)
         if connection is None and not owner.finished.done():
@@ -79,6 +79,7 @@ async def _serve(request: web.Request) -> web.StreamResponse:
         keep_alive = await owner.finished
     finally:
         stream.close()
+        probe.stop()
         if connection is not None:
             connection.watch_half_close(None)
     try:

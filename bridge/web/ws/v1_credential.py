@@ -51,7 +51,7 @@ class V1Credential:
         presented = self._authenticator.find(self._request)
         self._presented = presented
         if presented.found and (self._authenticator.required or self._request.parameters.tickets):
-            self._use(await self._authenticator.accept(presented))
+            self.use(await self._authenticator.accept(presented))
 
     def identity(self) -> Identity:
         """Return on whose behalf the tier is asked. Raises Failed."""
@@ -66,19 +66,19 @@ class V1Credential:
             self._current = self._authenticator.judge(self._presented)
         return self._current
 
-    async def authenticate(self, token: str, *, in_use: bool) -> Credential:
-        """Accept a token in place of what there was. `in_use`: the client has subscriptions.
+    async def judge(self, token: str, *, in_use: Callable[[], bool]) -> Credential:
+        """Accept a token, to be used in place of what there was.
+
+        `in_use` returns whether the client has subscriptions.
 
         Raises:
-            Failed: EXPIRED for a token of another scope; QUOTA where it has too many streams; else
-                the old one stands.
+            Failed: EXPIRED for a token of another scope; else the old one stands.
 
         """
         credential = await self._authenticator.accept_token(self._presented, token)
-        stands = in_use or (self._authenticator.required and self._current is not None)
+        stands = in_use() or (self._authenticator.required and self._current is not None)
         if stands and _rights(credential.identity) != _rights(self.identity()):
             raise Failed(Kind.EXPIRED, "a credential of another scope", field="token")
-        self._use(credential)
         return credential
 
     def start_deadline(self) -> None:
@@ -94,7 +94,8 @@ class V1Credential:
         if self._lease is not None:
             self._lease.release()
 
-    def _use(self, credential: Credential) -> None:
+    def use(self, credential: Credential) -> None:
+        """Ask on its behalf from now on. Raises Failed: QUOTA where it has too many streams."""
         self._slot.identify(credential.identity)
         self._current = credential
         if self._timer is not None:

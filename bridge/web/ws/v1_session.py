@@ -156,11 +156,14 @@ class V1Session:
                 self._send("pong")
 
     async def _authenticate(self, command: V1Authenticate) -> None:
-        credential = await self._credential.authenticate(
-            command.token, in_use=bool(self._subscriptions)
+        credential = await self._credential.judge(
+            command.token, in_use=lambda: bool(self._subscriptions)
         )
-        for subscription in self._subscriptions.values():
-            self._context.hub.update_identity(subscription.viewer, credential.identity)
+        viewers = [subscription.viewer for subscription in self._subscriptions.values()]
+        self._context.hub.check_identity(viewers, credential.identity)
+        self._credential.use(credential)
+        for viewer in viewers:
+            self._context.hub.update_identity(viewer, credential.identity)
         self._send("authenticated", expires_at=rfc3339(credential.expires_at))
 
     def _subscribe(self, command: V1Subscribe) -> None:
