@@ -20,6 +20,8 @@ from .factories import backend, endpoints
 
 ANSWER_TIMEOUT: Final = 5.0
 """Seconds for the answer of one address."""
+WINDOW_TIMEOUT: Final = 10.0
+"""The same, where the answer has the window in it."""
 NO_SUCH_ENTITY: Final = LiveQuery("livequery-bridge-check", (), (), 1)
 _PROOFS: Final = (Kind.NOT_FOUND, Kind.BAD_QUERY)
 _CREDENTIALS: Final = (Kind.UNAUTHENTICATED, Kind.DENIED)
@@ -42,9 +44,9 @@ async def check_tier(
         try:
             replicas = await _replicas(tier)
         except (OSError, UnicodeError) as error:
-            yield AddressFinding(
-                tier.address, ok=False, text=_not(f"the name can't be resolved: {error}")
-            )
+            cause = str(error) or "no answer in time"
+            text = _not(f"the name can't be resolved: {cause}")
+            yield AddressFinding(tier.address, ok=False, text=text)
             continue
         for replica in replicas:
             yield await _ask(replace(config, upstream=(replica,)), replica, query)
@@ -60,8 +62,9 @@ async def _replicas(tier: TierAddress) -> list[ReplicaAddress]:
 async def _ask(config: Config, replica: ReplicaAddress, query: LiveQuery | None) -> AddressFinding:
     tier = endpoints(config)
     try:
-        async with asyncio.timeout(ANSWER_TIMEOUT):
-            call = await backend(config, tier).subscribe(query or NO_SUCH_ENTITY, Identity())
+        asked = backend(config, tier)
+        async with asyncio.timeout(WINDOW_TIMEOUT if asked.opens_with_window else ANSWER_TIMEOUT):
+            call = await asked.subscribe(query or NO_SUCH_ENTITY, Identity())
             await call.close()
     except TimeoutError as late:
         return AddressFinding(

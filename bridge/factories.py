@@ -19,7 +19,7 @@ from bridge.tls.reloading import ReloadableFiles
 from bridge.upstream.backend import GrpcBackend
 from bridge.upstream.call_opener import CallOpener
 from bridge.upstream.endpoints import Endpoints
-from bridge.upstream.fabriq.backend import FabriqBackend
+from bridge.upstream.fabriq.backend import SNAPSHOT_TIMEOUT, FabriqBackend
 from bridge.web.admin.admin_token import AdminToken
 from bridge.web.admission import StreamLimits
 from bridge.web.auth.authenticator import Authenticator
@@ -148,10 +148,12 @@ def operator_token(config: Config) -> AdminToken | None:
 
 def backend(config: Config, endpoints: Endpoints) -> Backend:
     """Make what opens subscriptions at the tier, in a running loop."""
-    opener = CallOpener(endpoints, resubscribe_rate=config.resubscribe_rate)
+    rate = config.resubscribe_rate
     if config.upstream_protocol == "fabriq.v1":
-        return FabriqBackend(opener)
-    return GrpcBackend(opener)
+        return FabriqBackend(
+            CallOpener(endpoints, resubscribe_rate=rate, answer_timeout=SNAPSHOT_TIMEOUT)
+        )
+    return GrpcBackend(CallOpener(endpoints, resubscribe_rate=rate))
 
 
 def live_settings(config: Config) -> LiveSettings:

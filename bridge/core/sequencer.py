@@ -23,6 +23,8 @@ from .window import Rows, Window
 
 _RESET = int(Op.RESET)  # an Enum is slower to read and to compare than an int
 _NONE: tuple[tuple[str, str], ...] = ()
+REUSED_NUMBER = "reused_number"
+"""The cause of a note: a number that was seen came again, with another delta."""
 _SEQ_LIMIT = 2**64  # the schema's sequence numbers are uint64; a tier may begin at any of them
 
 
@@ -93,6 +95,7 @@ class Sequencer:
         self._notes: list[tuple[str, str]] = []
         self._check = SnapshotCheck(ordered=isinstance(empty, Window))
         self._delivered_before = self._next_seq  # lower numbers are handed over; 0 is unknown
+        self._last_seq = 0  # the number of `last_delta`; 0 if it is not known
         self.last_delta: Frame | None = None
         """The last delta that was new, None before the first."""
 
@@ -181,6 +184,7 @@ class Sequencer:
         if deltas:
             self._delivered_before = self._next_seq if batch.first_seq else 0
             self.last_delta = deltas[-1]
+            self._last_seq = self._next_seq - 1 if batch.first_seq else 0
 
     def _snapshot(self) -> Snapshot:
         reset = self._reset_batch or Batch()
@@ -206,10 +210,20 @@ class Sequencer:
             )
         if repeated:
             self._dropped += min(repeated, len(deltas))
+            self._check_repeated(batch)
             deltas = deltas[repeated:]
         if deltas:
             self._next_seq = batch.first_seq + len(batch.deltas)
         return deltas
+
+    def _check_repeated(self, batch: Batch) -> None:
+        """Note if the number of the last new delta is given to another: something was lost."""
+        at = self._last_seq - batch.first_seq
+        if self._last_seq and self.last_delta is not None and 0 <= at < len(batch.deltas):
+            told, again = self.last_delta, batch.deltas[at]
+            if told.data != again.data:
+                detail = f"number {self._last_seq} was {describe(told)}, now is {describe(again)}"
+                self._notes.append((REUSED_NUMBER, f"{detail}: first_seq counts deltas"))
 
     def _skip_old_epoch(self, batch: Batch) -> None:
         """Count the numbers of a late batch as seen: they are no gap.

@@ -120,6 +120,10 @@ class UpstreamCall(Protocol):
 class Backend(Protocol):
     """Opens calls, and asks what can be asked for."""
 
+    @property
+    def opens_with_window(self) -> bool:
+        """Whether a tier of this protocol starts a call only once its window has been read."""
+
     async def subscribe(
         self,
         query: LiveQuery,

@@ -107,9 +107,12 @@ class RetryPolicy:
             return float("inf")
         return self._stale_since + self._settings.max_staleness - self._now()
 
-    def started_timeout(self) -> float:
-        """Return the seconds that the next call's `started` may take."""
-        return min(self._settings.started_timeout, self.time_left())
+    def started_timeout(self, *, with_window: bool = False) -> float:
+        """Return the seconds that the next call's `started` may take, `with_window` or before."""
+        timeout = self._settings.started_timeout
+        if with_window:
+            timeout = max(timeout, self._settings.snapshot_timeout)
+        return min(timeout, self.time_left())
 
     def snapshot_timeout(self) -> float:
         """Return the seconds that the next call's snapshot may take."""

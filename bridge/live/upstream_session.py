@@ -13,7 +13,7 @@ from bridge.core.batch import Batch
 from bridge.core.errors import Failed, Kind
 from bridge.core.group import Change
 from bridge.core.query import LiveQuery
-from bridge.core.sequencer import Heartbeat, Resync, Sequencer, Snapshot
+from bridge.core.sequencer import REUSED_NUMBER, Heartbeat, Resync, Sequencer, Snapshot
 from bridge.core.streamed_set import StreamedSet
 from bridge.core.window import Window
 
@@ -67,7 +67,7 @@ class UpstreamSession:
         self._received_at = 0.0
         self._deadline: asyncio.Timeout | None = None  # of the call that is read
         self._in_doubt = False  # the deadline is the call's end, unless a snapshot comes before
-        self._old_news = OldNews()  # of the call that is read
+        self._old_news = OldNews(observer)  # of the call that is read
         self._report = report
 
     @property
@@ -159,7 +159,7 @@ class UpstreamSession:
     async def _open(self) -> None:
         target, retry = self._target, self._retry
         retry.on_opening()
-        timeout = retry.started_timeout()
+        timeout = retry.started_timeout(with_window=self._backend.opens_with_window)
         query, identity = target.query, target.subscribers.latest_identity()
         self._handing_over = False
         self.identity.begin(identity)
@@ -178,7 +178,7 @@ class UpstreamSession:
         self._sequencer = Sequencer(
             StreamedSet() if query.streamed else Window(query.limit), position
         )
-        self._old_news = OldNews()
+        self._old_news = OldNews(self._observer)
         retry.started = True
         target.on_started()
         if offer is not None:
@@ -239,10 +239,12 @@ class UpstreamSession:
             sequencer.check_heartbeat(message)
             return
         self._deliver(sequencer.feed(message))
-        for note in sequencer.take_notes():
-            self._report.fault(*note)
+        for cause, detail in sequencer.take_notes():
+            self._report.fault(cause, detail)
+            if cause == REUSED_NUMBER:
+                self._begin_doubt()
         if dropped := sequencer.take_dropped():
-            self._on_dropped(dropped, sequencer)
+            self._old_news.on_dropped(dropped, sequencer.last_delta, self._received_at)
         has_deadline = deadline.when() is not None
         # A deadline that expired as the message came can't be moved, and the call ends.
         if sequencer.awaiting_snapshot is not has_deadline and not deadline.expired():
@@ -251,12 +253,6 @@ class UpstreamSession:
                 deadline.reschedule(self._received_at + timeout)
             elif not self._in_doubt:
                 deadline.reschedule(None)
-
-    def _on_dropped(self, dropped: int, sequencer: Sequencer) -> None:
-        """Count deltas that are old news. Raise Resync if the call has long brought no other."""
-        for _ in range(dropped):
-            self._observer.repaired("repeated")
-        self._old_news.on_dropped(sequencer.last_delta, self._received_at)
 
     def _deliver(self, events: Iterable[Snapshot | Change]) -> None:
         """Pass on what a message contained: snapshots one by one, adjacent changes together."""
@@ -286,9 +282,12 @@ class UpstreamSession:
             self._resume_point.invalidate()
         if _DOUBT in repairs:
             self._report.contradicted()
+            self._begin_doubt()
+
+    def _begin_doubt(self) -> None:
         deadline = self._deadline
         # One that is set is a snapshot's, which will take the doubt away, or that of a doubt.
-        if _DOUBT in repairs and deadline is not None and deadline.when() is None:
+        if deadline is not None and deadline.when() is None:
             self._in_doubt = True
             deadline.reschedule(self._loop.time() + self._retry.wait_after_doubt())
 

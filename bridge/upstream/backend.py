@@ -30,6 +30,11 @@ class GrpcBackend:
     def __init__(self, opener: CallOpener) -> None:
         self.opener = opener
 
+    @property
+    def opens_with_window(self) -> bool:
+        """False: `started` is a message of its own."""
+        return False
+
     async def pause(self, seconds: float) -> None:
         """Sleep between two attempts; see `Backend.pause`."""
         await self.opener.pause(seconds)

@@ -21,8 +21,7 @@ from .rate_limiter import RateLimiter
 MAX_ATTEMPTS: Final = 3
 """Replicas that one open tries before it fails."""
 ANSWER_TIMEOUT: Final = 2.0
-"""Seconds without an answer after which a replica is suspect. If another replica can be tried, the
-attempt ends then. A caller that gave up earlier shows nothing about the replica."""
+"""Seconds for the first word of a replica, where that needs no work of its database."""
 MAX_WAIT: Final = 4.0
 """Seconds an open waits in the queue at most; less than live/ allows for `started`."""
 _OF_ONE_CALL: Final = (StatusSource.RESPONSE, StatusSource.STREAM)
@@ -51,6 +50,9 @@ class CallOpener:
         endpoints: the replicas; not closed with this.
         open_rate: first opens per second, twice as many at once; 0 is no limit.
         resubscribe_rate: later opens per second, as many at once; 0 is no limit.
+        answer_timeout: seconds without an answer after which a replica is suspect; ANSWER_TIMEOUT
+            if None. If another replica can be tried, the attempt ends then. A caller that gave up
+            earlier shows nothing about the replica.
         clock: seconds, as loop.time.
 
     """
@@ -61,9 +63,11 @@ class CallOpener:
         *,
         open_rate: float = 500.0,
         resubscribe_rate: float = 50.0,
+        answer_timeout: float | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._endpoints = endpoints
+        self._answer_timeout = ANSWER_TIMEOUT if answer_timeout is None else answer_timeout
         self.clock = clock or asyncio.get_running_loop().time
         self._open_limiter = RateLimiter(
             rate=open_rate, burst=2 * open_rate, max_wait=MAX_WAIT, clock=clock
@@ -85,7 +89,7 @@ class CallOpener:
         """Start a call at a replica. `again`: the caller had one before. Raises Failed.
 
         If a replica can't be reached, another one is tried at once; if it does not answer, after
-        ANSWER_TIMEOUT.
+        `answer_timeout`.
         """
         limiter = self._resubscribe_limiter if again else self._open_limiter
         tried: list[Endpoint] = []
@@ -98,7 +102,7 @@ class CallOpener:
             except Failed as none_left:
                 raise failure or none_left from None
             alternative = self._endpoints.has_alternative(endpoint, tried)
-            answer_timeout = ANSWER_TIMEOUT if alternative else None
+            answer_timeout = self._answer_timeout if alternative else None
             try:
                 return await self._start(endpoint, make_call(endpoint), answer_timeout)
             except Failed as failed:
@@ -147,7 +151,7 @@ class CallOpener:
         )
         # Before it is sent, a call may wait for a server that allows no stream yet.
         sent = call.pooled_call.pooled is not None
-        silent = sent and not isinstance(error, Failed) and seconds >= ANSWER_TIMEOUT
+        silent = sent and not isinstance(error, Failed) and seconds >= self._answer_timeout
         if call.pooled_call.answered:
             endpoint.breaker.record_success()
         elif lost or silent:

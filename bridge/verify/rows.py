@@ -80,16 +80,19 @@ def order_fault(rows: Sequence[Row], sort: Sequence[pb.SortKey]) -> str:
                 break
             if first == second:
                 continue
+            if not (math.isfinite(first) and math.isfinite(second)):
+                break  # a finding of its own
             if (first > second) != key.desc:
                 return f"{before.id!r} with {first} before {after.id!r} with {second}"
             break
     return ""
 
 
-def difference(kept: Sequence[Row], read: Sequence[Row]) -> str:
+def window_difference(kept: Sequence[Row], read: Sequence[Row]) -> str:
     """Return how a window kept by deltas differs from one just read; empty if it does not.
 
-    Versions are compared where both windows have one, rows as parsed JSON.
+    Versions and cursors are compared where both windows have one, rows as parsed JSON, numbers of a
+    cursor by value.
     """
     mine, theirs = [row.id for row in kept], [row.id for row in read]
     if mine != theirs:
@@ -97,9 +100,30 @@ def difference(kept: Sequence[Row], read: Sequence[Row]) -> str:
     for one, other in zip(kept, read, strict=True):
         if one.version and other.version and one.version != other.version:
             return f"{one.id!r}: kept version {one.version}, read {other.version}"
-        if one.json and other.json and one.json != other.json and _parsed(one) != _parsed(other):
+        if other.json and one.json != other.json and _parsed(one) != _parsed(other):
             return f"{one.id!r}: kept {_excerpt(one.json)}, read {_excerpt(other.json)}"
+        mine_at, theirs_at = _comparable(one.cursor), _comparable(other.cursor)
+        if len(mine_at) == len(theirs_at) and mine_at != theirs_at:
+            return f"{one.id!r}: kept the cursor {mine_at}, read {theirs_at}"
     return ""
+
+
+def streamed_difference(kept: Sequence[Row], read: Sequence[Row], limit: int) -> str:
+    """Return how a set kept in streamed mode differs from a window just read, as far as it shows.
+
+    The set has no order and no bound. Members behind a window that is full can't be looked up, and
+    of rows that came in sight only now there may have been no word.
+    """
+    members, window = {row.id: row for row in kept}, {row.id: row for row in read}
+    gone = sorted(set(members) - set(window))
+    if len(read) < limit and gone:
+        return f"kept {_short(gone)}, which the whole result has not"
+    both = [agg_id for agg_id in members if agg_id in window]
+    return window_difference([members[each] for each in both], [window[each] for each in both])
+
+
+def _comparable(values: Sequence[pb.Value]) -> list[Scalar]:
+    return [scalar(value) for value in values]
 
 
 def _parsed(row: Row) -> Any:
@@ -110,7 +134,7 @@ def _parsed(row: Row) -> Any:
 
 
 def _excerpt(text: bytes) -> str:
-    return text[:80].decode(errors="replace")
+    return text[:80].decode(errors="replace") or "no row"
 
 
 MOST_IDS = 12

@@ -16,6 +16,7 @@ MISTAKES: Final = "contract.md: Common mistakes"
 STREAM: Final = "semantics.md: The stream"
 REDUCER: Final = "semantics.md: The reducer"
 PROMISES: Final = "semantics.md: What the bridge promises"
+LIVE_QUERY: Final = "wire.md: 1. LiveQuery (client → bridge)"
 STATUSES: Final = "wire.md: 6. Failures: one table"
 
 
@@ -119,6 +120,9 @@ CURSOR_ROUND_TRIP = _rule(
 PAGING = _rule("paging", MORE, "pages by cursors meet every row exactly once")
 NUMBER_KINDS = _rule("number-kinds", MISTAKES, "numbers in a cursor compare by value, not by kind")
 
+WHERE = _rule("where", LIVE_QUERY, "a window has the rows that its conditions name, and no others")
+
+OPENING = _rule("opening", MISTAKES, "no change is lost between a snapshot and the first delta")
 PARALLEL = _rule("parallel", MISTAKES, "50 Subscribes at once are all served")
 CANCEL_FREES = _rule("cancel-frees", LEAST, "a cancelled call's place can be taken again")
 SLOW_READER = _rule(
@@ -152,6 +156,9 @@ RESUME_UNKNOWN = _rule("resume-unknown", RESUME_SECTION, "a position that cannot
 RESUME_QUERY = _rule("resume-query", RESUME_SECTION, "another query is not resumed")
 
 STREAMED_PAGE = _rule("streamed-page", STREAM, "streamed mode begins with a reset and a page")
+STREAMED_KEPT = _rule(
+    "streamed-kept", STREAM, "a set kept in streamed mode has the rows of the table"
+)
 DESCRIBE = _rule("describe", MORE, "Describe names the entity queried, or is UNIMPLEMENTED")
 DESCRIBED_ROWS = _rule(
     "described-rows", MORE, "rows have the columns described, of their types and nullability"

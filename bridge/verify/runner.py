@@ -14,6 +14,8 @@ from .probes.contact import OUT_OF_REACH, NoServiceError, contact, main_stream
 from .probes.cursors import cursors
 from .probes.describing import describing
 from .probes.endings import graceful_end, heartbeats
+from .probes.filtering import filtering
+from .probes.opening import opening
 from .probes.parallel import parallel
 from .probes.reanchoring import reanchoring
 from .probes.refusals import refusals
@@ -48,6 +50,7 @@ PROBES = (
         ),
     ),
     Probe(cursors, (rules.CURSOR_ROUND_TRIP, rules.PAGING, rules.NUMBER_KINDS)),
+    Probe(filtering, (rules.WHERE,)),
     Probe(
         reanchoring,
         (
@@ -62,7 +65,7 @@ PROBES = (
             rules.RESUME_QUERY,
         ),
     ),
-    Probe(streamed, (rules.STREAMED_PAGE, rules.STREAMED_INDEXES)),
+    Probe(streamed, (rules.STREAMED_PAGE, rules.STREAMED_INDEXES, rules.STREAMED_KEPT)),
     Probe(parallel, (rules.PARALLEL, rules.CANCEL_FREES, rules.SUBSCRIPTION_ID_UNIQUE)),
     Probe(slow_reading, (rules.SLOW_READER, rules.NEIGHBOURS)),
     Probe(
@@ -74,6 +77,7 @@ PROBES = (
             rules.COMPLETE_MISPLACED, rules.RESET_BARE, rules.STAYS_OPEN,
         ),
     ),
+    Probe(opening, (rules.OPENING,)),
     Probe(heartbeats, (rules.HEARTBEAT_TIME, rules.HEARTBEAT_POSITION)),
 )  # fmt: skip
 LAST_PROBES = (Probe(graceful_end, (rules.GRACEFUL_END,)),)

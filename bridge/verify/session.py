@@ -17,7 +17,7 @@ from . import rules
 from .calls import CallEnd, TierClient
 from .ledger import Ledger
 from .observed_stream import ObservedStream
-from .rows import Row, difference
+from .rows import Row, window_difference
 from .rules import Rule
 from .stream_judge import StreamJudge
 from .times import Times
@@ -29,6 +29,7 @@ MAX_BATCH = 1000
 LAG_STEP = 0.1
 
 Hook = Callable[[], Awaitable[None]]
+Differ = Callable[[Sequence[Row], Sequence[Row]], str]
 
 
 class NotJudgedError(Exception):
@@ -213,34 +214,37 @@ class VerifySession:
 
     # ------------------------------------------------------------ windows
 
-    async def difference(self, kept: ObservedStream, query: pb.LiveQuery) -> str:
+    async def difference(
+        self, kept: ObservedStream, query: pb.LiveQuery, differ: Differ = window_difference
+    ) -> str:
         """Compare a kept window with one just read, at a quiet moment; empty if they are equal.
 
-        Two different reads in a row make a difference. Raises NotJudgedError where there was no
-        quiet moment, where the tier is slow, or where a window is in doubt already.
+        `differ`: says how the one's rows differ from the other's. Two different reads in a row make
+        a difference. Raises NotJudgedError where there was no quiet moment, where the tier is slow,
+        or where a window is in doubt already.
         """
         again = False
         for _ in range(self.times.attempts):
             fresh = await self.whole(query)
             try:
-                if await self._agree(kept, fresh):
+                if await self._agree(kept, fresh, differ):
                     return ""
                 if min(kept.unchanged_for, fresh.unchanged_for) < self.times.quiet:
                     continue
                 if again:
                     if await self.slow():
                         raise NotJudgedError("answers were slow")
-                    return difference(kept.rows, fresh.rows)
+                    return differ(kept.rows, fresh.rows)
                 again = True
             finally:
                 await self.close_stream(fresh)
         raise NotJudgedError("the tier changed all the time")
 
-    async def _agree(self, kept: ObservedStream, fresh: ObservedStream) -> bool:
+    async def _agree(self, kept: ObservedStream, fresh: ObservedStream, differ: Differ) -> bool:
         """Wait until two windows are the same; says whether they are."""
 
         def same() -> bool:
-            return kept.whole and fresh.whole and not difference(kept.rows, fresh.rows)
+            return kept.whole and fresh.whole and not differ(kept.rows, fresh.rows)
 
         def over() -> object:
             return kept.end or kept.doubt or kept.void or fresh.doubt or same()
@@ -249,10 +253,16 @@ class VerifySession:
         _need_sound(kept, fresh)
         return same()
 
-    async def compare(self, rule: Rule, kept: ObservedStream, query: pb.LiveQuery) -> bool:
+    async def compare(
+        self,
+        rule: Rule,
+        kept: ObservedStream,
+        query: pb.LiveQuery,
+        differ: Differ = window_difference,
+    ) -> bool:
         """Judge a rule by such a comparison; returns whether it held."""
         try:
-            found = await self.difference(kept, query)
+            found = await self.difference(kept, query, differ)
         except NotJudgedError as reason:
             self.ledger.not_judged(str(reason), rule)
             return False

@@ -7,7 +7,7 @@ from aiohttp import WSMsgType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.web.ws.message_reader import MAX_MESSAGE, MessageReader
+from bridge.web.ws.message_reader import MAX_MESSAGE, MessageReader, count_frames
 from raw_client import BINARY, CLOSE, PING, TEXT, message
 
 PONG = 0x8A
@@ -160,3 +160,25 @@ def test_frames_of_every_kind_count_against_the_allowance(frame):
     assert reader.error_code == 1008
     assert feed(reader, message(b"{}")) == []
     reader.close()
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
+def test_frames_that_have_come_are_counted_without_being_read(size):
+    frames = message(b"x" * size) * 5
+    assert count_frames(bytearray(frames), 1000) == 5
+    assert count_frames(bytearray(frames), 3) == 3
+    assert count_frames(bytearray(frames[:-1]), 1000) == 4
+    for cut in (0, 1, 2, 5):
+        assert count_frames(bytearray(message(b"x" * size)[:cut]), 1000) == 0
+
+
+def test_a_flood_that_has_come_is_over_the_allowance_before_it_is_read():
+    taken = []
+    reader = MessageReader(lambda: not taken.append(1), lambda count: count <= 96, 1000)
+    reader.append(message(b"", PING) * 101)
+    assert len(reader.read(4)) == 4
+    assert (len(taken), reader.error_code, reader.has_more) == (4, 1008, False)
+    other = MessageReader(lambda: True, lambda count: count <= 96, 1000)
+    other.append(message(b"", PING) * 100)
+    assert len(other.read(4)) == 4
+    assert (other.error_code, other.has_more) == (None, True)

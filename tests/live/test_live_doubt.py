@@ -249,3 +249,49 @@ async def test_old_news_in_a_quiet_time_is_no_reason_to_give_a_call_up():
         bridge.tier.sub.raw(bridge.tier.sub.last)
         await turns()
         assert not bridge.counts.losses
+
+
+class CountingTier(FakeTier):
+    """Its `first_seq` counts batches, as an author may read the name."""
+
+    def put(self, agg_id, k, **how):
+        for sub in self.subs:
+            sub.seq = len(sub.sent) + 1
+        super().put(agg_id, k, **how)
+
+
+@pytest.mark.parametrize("pause", [0.2, 3, 20])
+@virtually
+async def test_a_tier_whose_numbers_count_batches_is_never_wrong_for_long_and_named(pause, caplog):
+    async with make_bridge(CountingTier()) as bridge:
+        client = await bridge.joined(query())
+        wrong_since, longest = None, 0.0
+        for n in range(60):
+            bridge.tier.put(IDS[n % 3], -1 - n)
+            await asyncio.sleep(pause)
+            if client.rows == bridge.tier.window(query()):
+                wrong_since = None
+            else:
+                wrong_since = wrong_since or now()
+                longest = max(longest, now() - wrong_since)
+        assert longest <= 12 + 2 * pause
+        assert client.resets == 1
+        assert "first_seq" in caplog.text
+        opened = bridge.tier.asked
+        assert len(opened) <= 2 + 60 * pause
+
+
+@virtually
+async def test_a_number_that_comes_again_with_another_delta_is_a_doubt(caplog):
+    async with make_bridge(FakeTier()) as bridge:
+        client = await bridge.joined(query())
+        bridge.tier.put("a", -1)
+        bridge.tier.sub.seq -= 1
+        bridge.tier.put("b", -2)
+        await turns()
+        assert client.rows != bridge.tier.window(query())
+        await asyncio.sleep(1.1)
+        assert client.rows == bridge.tier.window(query())
+        assert bridge.counts.losses == ["splice"]
+        assert client.resets == 1
+        assert "reused_number: number 5 was op=move id='a'" in caplog.text

@@ -61,6 +61,23 @@ async def test_a_tier_that_never_starts_is_given_up_in_time():
         bridge.tier.latency = 0
 
 
+@pytest.mark.parametrize(("with_window", "opened"), [(True, 1), (False, 2)])
+@virtually
+async def test_a_snapshot_that_takes_7_s_is_waited_for_where_it_is_the_tiers_first_word(
+    with_window, opened
+):
+    async with make_bridge(open_timeout=10.0) as bridge:
+        bridge.tier.opens_with_window = with_window
+        bridge.tier.latency = 7
+        joining = asyncio.create_task(bridge.client().join(query()))
+        await asyncio.sleep(7.1)
+        assert joining.done() is with_window
+        assert len(bridge.tier.asked) == opened
+        bridge.tier.latency = 0
+        await asyncio.wait([joining])
+        joining.exception()
+
+
 @pytest.mark.parametrize("kind", [Kind.DENIED, Kind.BAD_QUERY, Kind.QUOTA, Kind.BROKEN])
 @virtually
 async def test_a_failure_that_a_retry_cannot_change_is_told_at_once(kind):

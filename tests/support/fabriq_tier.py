@@ -1,12 +1,12 @@
 """A fabriq server whose every word is the test's: real gRPC, frames and JSON made here by hand."""
 
 import asyncio
-import itertools
 import json
 
 import grpc
 
 from patience import patiently
+from served_tier import ServedTier
 
 HEAD = object()
 """The cursor of a reanchor to the head: none."""
@@ -123,34 +123,11 @@ class FabriqStream:
         self.half_closed.set()
 
 
-class FabriqTier(grpc.GenericRpcHandler):
-    """`next_call` hands a test each LiveQuery; `rows` answers them without one."""
+class FabriqTier(ServedTier, grpc.GenericRpcHandler):
+    """A server of fabriq's wire."""
 
-    def __init__(self) -> None:
-        self.calls = asyncio.Queue()
-        self.rows = None
-        self.opened = 0
-        self.open = {}
-        self._numbers = itertools.count()
-
-    async def start(self, port=0, *, credentials=None):
-        self._server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
-        self._server.add_generic_rpc_handlers((self,))
-        where = f"127.0.0.1:{port}"
-        if credentials is None:
-            self.port = self._server.add_insecure_port(where)
-        else:
-            self.port = self._server.add_secure_port(where, credentials)
-        await self._server.start()
-        self.address = f"127.0.0.1:{self.port}"
-        return self
-
-    async def stop(self):
-        await self._server.stop(0)
-
-    async def next_call(self) -> FabriqStream:
-        async with patiently(5):
-            return await self.calls.get()
+    def add_to(self, server):
+        server.add_generic_rpc_handlers((self,))
 
     def service(self, handler_call_details):
         if handler_call_details.method == "/fabriq.v1.Fabriq/LiveQuery":
@@ -160,7 +137,7 @@ class FabriqTier(grpc.GenericRpcHandler):
     async def live_query(self, requests, context):
         first = fields(fields(await anext(aiter(requests)))[1])
         stream = FabriqStream(json.loads(first[1]), context)
-        number = next(self._numbers)
+        number = next(self.numbers)
         self.opened += 1
         self.open[number] = stream
         reading = asyncio.create_task(stream.read_more(requests))

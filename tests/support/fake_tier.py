@@ -168,6 +168,8 @@ class FakeTier:
 
     # ------------------------------------------------------------ Backend
 
+    opens_with_window = False
+
     async def pause(self, seconds):
         await asyncio.sleep(seconds)
 

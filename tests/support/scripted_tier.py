@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import itertools
 import os
 import sys
 import time
@@ -15,7 +14,7 @@ from grpc_status import rpc_status
 
 from livequery.v1 import livequery_pb2 as pb
 from livequery.v1 import livequery_pb2_grpc
-from patience import patiently
+from served_tier import ServedTier
 
 END = object()
 
@@ -142,51 +141,28 @@ class Call:
         self.out.put_nowait(Refusal(code, details, **more))
 
 
-class ScriptedTier(livequery_pb2_grpc.LiveQueryServiceServicer):
-    """`next_call` hands a test each Subscribe; `rows` answers them without one."""
+class ScriptedTier(ServedTier, livequery_pb2_grpc.LiveQueryServiceServicer):
+    """A tier of the contract; `reanchored` and `described` answer the other two methods."""
+
+    options = (
+        *ServedTier.options,
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_receive_message_length", -1),
+    )
 
     def __init__(self) -> None:
-        self.calls = asyncio.Queue()
-        self.rows = None
+        super().__init__()
         self.reanchors = []
         self.reanchored = None
         self.described = None  # a DescribeResponse, a Refusal, or a coroutine function of either
         self.describes = []  # the metadata of each Describe
-        self.opened = 0
         self.opened_at = []
-        self.open = {}
-        self._numbers = itertools.count(1)
-        self._server = None
-        self.address = ""
 
-    async def start(self, port=0, *, options=(), credentials=None):
-        self._server = grpc.aio.server(
-            options=(
-                ("grpc.so_reuseport", 0),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.max_receive_message_length", -1),
-                *options,
-            )
-        )
-        livequery_pb2_grpc.add_LiveQueryServiceServicer_to_server(self, self._server)
-        where = f"127.0.0.1:{port}"
-        if credentials is None:
-            self.port = self._server.add_insecure_port(where)
-        else:
-            self.port = self._server.add_secure_port(where, credentials)
-        await self._server.start()
-        self.address = f"127.0.0.1:{self.port}"
-        return self
-
-    async def stop(self):
-        await self._server.stop(0)
-
-    async def next_call(self) -> Call:
-        async with patiently(5):
-            return await self.calls.get()
+    def add_to(self, server):
+        livequery_pb2_grpc.add_LiveQueryServiceServicer_to_server(self, server)
 
     async def Subscribe(self, request, context) -> AsyncIterator[pb.SubscribeResponse]:  # noqa: N802 - the service says so
-        call = Call(request, context, next(self._numbers))
+        call = Call(request, context, next(self.numbers))
         self.opened += 1
         self.opened_at.append(time.monotonic())
         self.open[call.id] = call

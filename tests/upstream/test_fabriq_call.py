@@ -1,18 +1,23 @@
 """One LiveQuery call: what it hands over, in which order, and that every way out of it cancels."""
 
 import asyncio
+import contextlib
 
 import pytest
 from upstream_tier import NOBODY, QUERY
 
+from bridge.config.loader import resolve
 from bridge.core.address import parse_address
 from bridge.core.errors import Failed, Kind
+from bridge.factories import backend as backend_of
+from bridge.factories import endpoints
 from bridge.upstream.call_opener import CallOpener
 from bridge.upstream.endpoints import Endpoints
 from bridge.upstream.fabriq.backend import FabriqBackend
 from bridge.upstream.fabriq.fabriq_call import MAX_REANCHORS
 from fabriq_tier import LEAVE, UPDATE, FabriqTier
 from patience import patiently
+from waiting import until
 
 
 @pytest.fixture
@@ -24,9 +29,9 @@ async def tier():
 
 @pytest.fixture
 async def backend(tier):
-    endpoints = Endpoints([parse_address(tier.address)])
-    yield FabriqBackend(CallOpener(endpoints))
-    await endpoints.close()
+    replicas = Endpoints([parse_address(tier.address)])
+    yield FabriqBackend(CallOpener(replicas))
+    await replicas.close()
 
 
 @pytest.fixture
@@ -137,3 +142,35 @@ async def test_a_stream_that_does_not_begin_with_a_snapshot_is_broken(tier, back
     with pytest.raises(Failed) as told:
         await opening
     assert told.value.kind is Kind.BROKEN
+
+
+async def test_a_slow_snapshot_is_no_reason_to_ask_another_replica_or_to_suspect_this_one(
+    monkeypatch,
+):
+    """The snapshot is the first word, and the database reads meanwhile."""
+    monkeypatch.setattr("bridge.upstream.call_opener.ANSWER_TIMEOUT", 0.05)
+    async with contextlib.AsyncExitStack() as stack:
+        tiers = []
+        for _ in range(2):
+            tiers.append(await FabriqTier().start())
+            stack.push_async_callback(tiers[-1].stop)
+        config, _ = resolve(
+            {"upstream": ",".join(t.address for t in tiers), "upstream_protocol": "fabriq.v1"},
+            {},
+            None,
+        )
+        replicas = endpoints(config)
+        stack.push_async_callback(replicas.close)
+        fabriq = backend_of(config, replicas)
+        opening = asyncio.create_task(fabriq.subscribe(QUERY, NOBODY))
+        await until(lambda: any(tier.opened for tier in tiers))
+        await asyncio.wait([opening], timeout=0.3)
+        assert sum(tier.opened for tier in tiers) == 1
+        asked = next(tier for tier in tiers if tier.opened)
+        (await asked.next_call()).snapshot("a")
+        await (await opening).close()
+        leaving = asyncio.create_task(fabriq.subscribe(QUERY, NOBODY))
+        await asyncio.wait([leaving], timeout=0.3)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        assert {each.state for each in replicas.snapshot()} == {"ready"}

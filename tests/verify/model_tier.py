@@ -14,6 +14,18 @@ from livequery.v1 import livequery_pb2_grpc
 from scripted_tier import cursor
 
 COLUMNS = ("id", "n", "label")
+COMPARISONS = {
+    pb.OPERATOR_EQ: lambda held, asked: held == asked[0],
+    pb.OPERATOR_NE: lambda held, asked: held != asked[0],
+    pb.OPERATOR_GT: lambda held, asked: held > asked[0],
+    pb.OPERATOR_GTE: lambda held, asked: held >= asked[0],
+    pb.OPERATOR_LT: lambda held, asked: held < asked[0],
+    pb.OPERATOR_LTE: lambda held, asked: held <= asked[0],
+    pb.OPERATOR_IN: lambda held, asked: held in asked,
+    pb.OPERATOR_NOT_IN: lambda held, asked: held not in asked,
+    pb.OPERATOR_IS_NULL: lambda held, _: held is None,
+    pb.OPERATOR_IS_NOT_NULL: lambda held, _: held is not None,
+}
 INVALID, MISSING = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 
 
@@ -149,7 +161,8 @@ class ModelTier(livequery_pb2_grpc.LiveQueryServiceServicer):
     def select(self, query):
         """Return the rows of a query's window; they are copies."""
         key = self.order(query)
-        rows = sorted((dict(row) for row in self.rows.values()), key=key)
+        kept = (row for row in self.rows.values() if self.matches(row, query.where))
+        rows = sorted(map(dict, kept), key=key)
         if query.cursor.values:
             kinds = [v.WhichOneof("kind") for v in query.cursor.values]
             values = [getattr(v, k) for v, k in zip(query.cursor.values, kinds, strict=True)]
@@ -160,6 +173,18 @@ class ModelTier(livequery_pb2_grpc.LiveQueryServiceServicer):
 
     def after(self, row, anchor):
         return row > anchor
+
+    def matches(self, row, where):
+        return all(self.holds(row, condition) for condition in where)
+
+    def holds(self, row, condition):
+        if condition.WhichOneof("kind") == "or_group":
+            return any(self.holds(row, each) for each in condition.or_group.conditions)
+        comparison = condition.comparison
+        held = row[comparison.column]
+        values = [comparison.value, *comparison.list.values]
+        asked = [getattr(v, v.WhichOneof("kind")) for v in values if v.WhichOneof("kind")]
+        return COMPARISONS[comparison.operator](held, asked)
 
     # ---------------------------------------------------------------- deltas
 
@@ -252,11 +277,7 @@ class ModelTier(livequery_pb2_grpc.LiveQueryServiceServicer):
     def judge(self, query):
         if query.entity != "things":
             raise self.refusal(MISSING, "UNKNOWN_ENTITY", "entity")
-        for at, condition in enumerate(query.where):
-            if condition.comparison.column not in COLUMNS:
-                raise self.refusal(INVALID, "UNKNOWN_COLUMN", f"where[{at}].column")
-            if condition.comparison.operator not in pb.Operator.values():
-                raise self.refusal(INVALID, "UNKNOWN_OPERATOR", f"where[{at}].op")
+        self.judge_where(query.where, "where")
         for at, key in enumerate(query.sort):
             if key.column not in COLUMNS:
                 raise self.refusal(INVALID, "UNKNOWN_COLUMN", f"sort[{at}].column")
@@ -264,6 +285,15 @@ class ModelTier(livequery_pb2_grpc.LiveQueryServiceServicer):
             raise self.refusal(INVALID, "BAD_LIMIT", "limit")
         if query.cursor.values and len(query.cursor.values) != len(query.sort) + 1:
             raise self.refusal(INVALID, "BAD_CURSOR", "cursor.values")
+
+    def judge_where(self, where, path):
+        for at, condition in enumerate(where):
+            if condition.WhichOneof("kind") == "or_group":
+                self.judge_where(condition.or_group.conditions, f"{path}[{at}].or")
+            elif condition.comparison.column not in COLUMNS:
+                raise self.refusal(INVALID, "UNKNOWN_COLUMN", f"{path}[{at}].column")
+            elif condition.comparison.operator not in pb.Operator.values():
+                raise self.refusal(INVALID, "UNKNOWN_OPERATOR", f"{path}[{at}].op")
 
     def refusal(self, code, reason, field):
         return Refusal(code, reason=reason, field=field)

@@ -353,14 +353,14 @@ class VersionGoesBack(Deltas):
                 delta.version = 1
 
 
-@plant("window-kept")
+@plant("window-kept", also=("slow-reader",))
 class LostUpdate(ModelTier):
     def batches(self, subscription, deltas, complete):
         lost = not snapshot_of(deltas) and deltas[0].op == UPDATE
         return [] if lost else [(deltas, complete)]
 
 
-@plant("window-kept")
+@plant("window-kept", also=("slow-reader",))
 class StaleRowInUpdate(Deltas):
     def spoil_change(self, deltas):
         for delta in deltas:
@@ -584,7 +584,7 @@ class NumbersByKind(ModelTier):
 class FewAtATime(ModelTier):
     def __init__(self):
         super().__init__()
-        self.places = asyncio.Semaphore(6)
+        self.places = asyncio.Semaphore(7)
 
     async def before_started(self, request):
         await self.places.acquire()
@@ -598,7 +598,7 @@ class FewAtATime(ModelTier):
 class PlacesNeverGivenBack(ModelTier):
     def __init__(self):
         super().__init__()
-        self.places = 32
+        self.places = 44
 
     def judge(self, query):
         super().judge(query)

@@ -1,6 +1,7 @@
 """Each planted fault is found by its rule, and no other rule fails."""
 
 import pytest
+import subtle_faults  # noqa: F401 - it plants its own
 from planted_faults import FAULTS
 
 from bridge.verify.calls import Target

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from bridge.verify.ledger import MOST_FINDINGS, Ledger, Verdict
-from bridge.verify.rows import Row, cursor_fault, difference, json_fault, order_fault
+from bridge.verify.rows import Row, cursor_fault, json_fault, order_fault, window_difference
 from bridge.verify.rules import BY_ID
 from bridge.verify.stream_judge import StreamJudge
 from livequery.v1 import livequery_pb2 as pb
@@ -172,12 +172,16 @@ def test_only_numbers_are_judged_by_order():
 
 def test_windows_differ_by_ids_versions_and_values_but_not_by_spelling():
     one = [Row("a", 1, b'{"x":1,"y":2}', ())]
-    assert not difference(one, [Row("a", 1, b'{ "y": 2, "x": 1 }', ())])
-    assert not difference(one, [Row("a", 0, b"", ())])
-    assert difference(one, [])
-    assert difference(one, [Row("b", 1, b"", ())])
-    assert difference(one, [Row("a", 2, b"", ())])
-    assert difference(one, [Row("a", 1, b'{"x":1}', ())])
+    assert not window_difference(one, [Row("a", 1, b'{ "y": 2, "x": 1 }', ())])
+    assert not window_difference(one, [Row("a", 0, b"", ())])
+    assert window_difference(one, [])
+    assert window_difference(one, [Row("b", 1, b"", ())])
+    assert window_difference(one, [Row("a", 2, b"", ())])
+    assert window_difference(one, [Row("a", 1, b'{"x":1}', ())])
+    assert window_difference([Row("a", 1, b"", ())], one), "a row that came without its text"
+    at = [[Row("a", 1, b"", (value(n), value("a")))] for n in (29, 29.0, 30)]
+    assert not window_difference(at[0], at[1])
+    assert window_difference(at[0], at[2])
 
 
 def test_a_ledger_counts_repetitions_and_keeps_a_few_findings():

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import re
+import signal
 import sqlite3
 from pathlib import Path
 
@@ -22,6 +23,10 @@ from scripted_tier import scripted_process
 
 THINGS = pb.LiveQuery(entity="things", sort=[pb.SortKey(column="n")], limit=5)
 FLIGHTS = pb.LiveQuery(entity="flights", sort=[pb.SortKey(column="est_dep")], limit=10)
+CHANGE_A_TAIL = (
+    "UPDATE flights SET tail = ? WHERE id ="
+    " (SELECT id FROM flights ORDER BY est_dep, id LIMIT 1 OFFSET 2)"
+)
 UNHEARD = (Verdict.SKIPPED, Verdict.NOT_JUDGED)
 
 
@@ -223,13 +228,9 @@ async def test_the_embedded_tier_passes_while_it_plays_and_others_write():
         tier.database, isolation_level=None, timeout=10, check_same_thread=False
     )
     tails = itertools.count()
-    statement = (
-        "UPDATE flights SET tail = ? WHERE id ="
-        " (SELECT id FROM flights ORDER BY est_dep, id LIMIT 1 OFFSET 2)"
-    )
 
     async def write():
-        await asyncio.to_thread(connection.execute, statement, (f"N{next(tails)}",))
+        await asyncio.to_thread(connection.execute, CHANGE_A_TAIL, (f"N{next(tails)}",))
 
     try:
         ledger = await verify(
@@ -248,7 +249,53 @@ async def test_the_embedded_tier_passes_while_it_plays_and_others_write():
     # No connection is old enough for a GOAWAY, and no run long enough for four pings.
     lawful = {
         *("number-kinds", "resume-id", "resume-numbers", "resume-query", "heartbeat-position"),
-        *("goaway", "pings"),
+        *("goaway", "pings", "where"),
     }
     loaded = {o.rule.id for o in ledger.outcomes() if o.verdict is Verdict.NOT_JUDGED}
     assert unheard(ledger) - loaded <= lawful
+
+
+STOPPED, RUNNING = 0.35, 0.1
+"""Seconds: the process gets less than a quarter of a processor, in pieces."""
+TIER_ALONE = """
+import asyncio
+from livetier.server import TierOptions, start_tier
+
+async def main():
+    tier = await start_tier(TierOptions(speed=0))
+    print(tier.address, tier.database, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_tier_whose_process_stands_still_most_of_the_time_is_not_accused():
+    """As on a machine that is given to others: by SIGSTOP and SIGCONT."""
+    async with scripted_process(TIER_ALONE) as (child, said):
+        address, _, database = said.partition(" ")
+        rows = sqlite3.connect(database, isolation_level=None, timeout=60, check_same_thread=False)
+        tails = itertools.count()
+
+        async def write():
+            await asyncio.to_thread(rows.execute, CHANGE_A_TAIL, (f"N{next(tails)}",))
+
+        async def throttle():
+            while True:
+                child.send_signal(signal.SIGSTOP)
+                await asyncio.sleep(STOPPED)
+                child.send_signal(signal.SIGCONT)
+                await asyncio.sleep(RUNNING)
+
+        throttling = asyncio.create_task(throttle())
+        try:
+            ledger = await verify(
+                Target(address), FLIGHTS, times=Times(pause=0.3, changes=2), write=write
+            )
+        finally:
+            throttling.cancel()
+            await asyncio.wait([throttling])
+            child.send_signal(signal.SIGCONT)
+            rows.close()
+        assert not worse(ledger)
+        assert ledger.outcome(BY_ID["snapshot-indexes"]).verdict is Verdict.OK

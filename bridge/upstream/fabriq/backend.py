@@ -1,5 +1,7 @@
 """FabriqBackend: opens subscriptions at a fabriq server; implements `Backend` of bridge/live."""
 
+from typing import Final
+
 from bridge.core.errors import Failed, Kind
 from bridge.core.query import LiveQuery
 from bridge.core.schema import Schema
@@ -8,12 +10,21 @@ from bridge.upstream.call_opener import CallOpener
 
 from .fabriq_call import FabriqCall
 
+SNAPSHOT_TIMEOUT: Final = 10.0
+"""Seconds for a snapshot, which is a replica's first word: its database reads meanwhile. As long as
+live/ waits for one."""
+
 
 class FabriqBackend:
     """Opens subscriptions. `opener`: starts their calls at a replica."""
 
     def __init__(self, opener: CallOpener) -> None:
         self.opener = opener
+
+    @property
+    def opens_with_window(self) -> bool:
+        """True: the snapshot is fabriq's first word."""
+        return True
 
     async def pause(self, seconds: float) -> None:
         """Sleep between two attempts; see `Backend.pause`."""

@@ -4,6 +4,7 @@ from bridge.verify import rules
 from bridge.verify.session import NotJudgedError, VerifySession
 
 ASK = "nothing changed in {:g} s: give --write-command"
+BURST = 6
 DELTA_RULES = (
     rules.WINDOW_KEPT,
     rules.DELTA_OP,
@@ -30,9 +31,19 @@ async def changes(session: VerifySession) -> None:
         if not session.main.void:
             break
         await _renew(session)
+    else:
+        await _burst(session)
     if session.write is not None and not session.main.judge.window.changes:
         ledger.note("the write command changed nothing in the window of the query")
         ledger.skip("the write command changed nothing in the window", *DELTA_RULES[1:])
+
+
+async def _burst(session: VerifySession) -> None:
+    """Make changes one right behind the other, which an engine may merge, and lose."""
+    if session.write is not None and session.main.end is None:
+        for _ in range(BURST):
+            await session.write()
+        await session.compare(rules.WINDOW_KEPT, session.main, session.query)
 
 
 async def _renew(session: VerifySession) -> None:

@@ -1,27 +1,18 @@
 """Cursors: round trip, paging, and numbers of another kind."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from bridge.verify import rules
 from bridge.verify.observed_stream import ObservedStream
 from bridge.verify.rows import Row
-from bridge.verify.session import NotJudgedError, RefusedError, VerifySession
+from bridge.verify.session import RefusedError, VerifySession
 from livequery.v1 import livequery_pb2 as pb
+
+from .at_rest import Judgement, ids_of, judge_at_rest, unchanged
 
 PAGES = 3
 EXACT = 2**53
 RULES = (rules.CURSOR_ROUND_TRIP, rules.PAGING, rules.NUMBER_KINDS)
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """A rule's verdict of one attempt."""
-
-    rule: rules.Rule
-    holds: bool
-    expected: str
-    got: str
 
 
 def at(query: pb.LiveQuery, cursor: Sequence[pb.Value], limit: int) -> pb.LiveQuery:
@@ -34,30 +25,8 @@ def at(query: pb.LiveQuery, cursor: Sequence[pb.Value], limit: int) -> pb.LiveQu
 
 
 async def cursors(session: VerifySession) -> None:
-    """Page through the window while nothing changes in it.
-
-    What was found is reported when it is found twice: a change may have come in between unseen.
-    """
-    suspected: list[Judgement] | None = None
-    for _ in range(session.times.attempts):
-        full = await session.whole(session.query)
-        try:
-            if full.doubt:
-                raise NotJudgedError(f"a window broke {full.doubt} first")
-            if reason := _unfit(full.rows):
-                session.ledger.skip(reason, *RULES)
-                return
-            found = await _judge(session, full, list(full.rows))
-        finally:
-            await session.close_stream(full)
-        if found is None:
-            continue
-        if found == suspected or all(one.holds for one in found):
-            for one in found:
-                session.ledger.check(one.rule, one.holds, one.expected, one.got)
-            return
-        suspected = found
-    raise NotJudgedError("the tier changed all the time")
+    """Page through the window while nothing changes in it."""
+    await judge_at_rest(session, RULES, _unfit, _judge)
 
 
 def _unfit(rows: Sequence[Row]) -> str:
@@ -72,44 +41,30 @@ async def _judge(
     session: VerifySession, full: ObservedStream, rows: list[Row]
 ) -> list[Judgement] | None:
     """Judge the three rules; None if the window changed meanwhile."""
+    behind: list[str] | str = []
+    if len(rows) < full.judge.window.limit:
+        behind = await ids_of(session, at(session.query, rows[-1].cursor, 1))
     ids, changes = [row.id for row in rows], full.judge.window.changes
     rest = f"the rows after {ids[0]!r}: {' '.join(ids[1:])}"
-    trip = await _ids(session, at(session.query, rows[0].cursor, len(rows) - 1))
+    trip = await ids_of(session, at(session.query, rows[0].cursor, len(rows) - 1))
     other = _other_kinds(rows[0].cursor)
-    kinds = await _ids(session, at(session.query, other, len(rows) - 1)) if other else None
+    kinds = await ids_of(session, at(session.query, other, len(rows) - 1)) if other else None
     pages = await _pages(session, len(rows))
-    if not await _unchanged(session, full, changes):
+    if not await unchanged(session, full, changes):
         return None
     every = f"every row once: {' '.join(ids)}"
     found = [
         Judgement(rules.CURSOR_ROUND_TRIP, trip == ids[1:], rest, _shown(trip)),
         Judgement(rules.PAGING, pages == ids, every, _shown(pages)),
+        Judgement(
+            rules.PAGING, behind == [], "no row behind a window that is not full", _shown(behind)
+        ),
     ]
     if kinds is None:
         session.ledger.skip("no sort key of the query is a whole number", rules.NUMBER_KINDS)
     else:
         found.append(Judgement(rules.NUMBER_KINDS, kinds == ids[1:], rest, _shown(kinds)))
     return found
-
-
-async def _unchanged(session: VerifySession, full: ObservedStream, changes: int) -> bool:
-    """Whether the window stayed as it was; waits a moment for changes that are on their way."""
-
-    def changed() -> object:
-        return full.end or full.judge.window.changes != changes
-
-    return not await session.until(changed, session.times.quiet)
-
-
-async def _ids(session: VerifySession, query: pb.LiveQuery) -> list[str] | str:
-    """Return the window's ids, or the status that the query was refused with."""
-    try:
-        stream = await session.whole(query)
-    except RefusedError as refused:
-        return str(refused.end)
-    ids = stream.ids
-    await session.close_stream(stream)
-    return ids
 
 
 async def _pages(session: VerifySession, count: int) -> list[str] | str:

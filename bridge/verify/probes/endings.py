@@ -5,6 +5,8 @@ from bridge.verify.session import VerifySession
 from bridge.verify.shell_hook import HookFailedError
 
 INTERVALS = 3
+MARGIN = 0.02
+"""Seconds: a silence is measured a little beyond the patience, not just up to it."""
 
 
 async def heartbeats(session: VerifySession) -> None:
@@ -23,12 +25,12 @@ async def heartbeats(session: VerifySession) -> None:
         ledger.not_judged(reason, rules.HEARTBEAT_TIME)
         return
 
-    def heard() -> bool:
-        return main.end is not None or main.silence < count_from
+    count = main.count
 
-    # A message that comes from now on ends a silence that has been measured.
-    count_from = main.silence
-    await session.until(heard, max(patience - main.silence, 0))
+    def heard() -> bool:
+        return main.end is not None or main.count > count
+
+    await session.until(heard, max(patience - main.silence, 0) + MARGIN)
     longest = max(main.longest_silence, main.silence if main.end is None else 0)
     if longest <= patience:
         ledger.ok(rules.HEARTBEAT_TIME)

@@ -10,6 +10,7 @@ from livequery.v1 import livequery_pb2 as pb
 
 from .cursors import at
 
+WRITES = 4
 DETAILS = (
     rules.REANCHOR_RESET,
     rules.REANCHOR_EPOCH,
@@ -110,12 +111,19 @@ async def _judge_window(
         )
     else:
         ledger.skip("the tier does not number its epochs", rules.REANCHOR_EPOCH)
-    await session.compare(rules.REANCHOR_WINDOW, stream, query)
+    if await session.compare(rules.REANCHOR_WINDOW, stream, query) and session.write is not None:
+        for _ in range(WRITES):  # the new window is kept, too
+            await session.write()
+        await session.compare(rules.REANCHOR_WINDOW, stream, query)
 
 
 async def _judge_refusals(
     session: VerifySession, stream: ObservedStream, query: pb.LiveQuery
 ) -> None:
+    if stream.end is not None:
+        reason = f"the stream ended: {stream.end}"
+        session.ledger.skip(reason, rules.REANCHOR_REFUSES, rules.REANCHOR_UNKNOWN)
+        return
     wrong = [pb.Value(string_value="x") for _ in range(len(query.sort) + 2)]
     refused = _request(session, stream, wrong, 0)
     expected = "INVALID_ARGUMENT for a cursor of wrong arity"

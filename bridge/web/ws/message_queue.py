@@ -12,7 +12,13 @@ from aiohttp import WSMessage, WSMsgType
 from aiohttp.http import WS_CLOSED_MESSAGE
 from websockets.frames import CloseCode
 
-from .frame_limits import FRAMES_PER_TURN, MAX_QUEUED, MESSAGE_OVERHEAD, frame_allowance
+from .frame_limits import (
+    FRAME_BURST,
+    FRAMES_PER_TURN,
+    MAX_QUEUED,
+    MESSAGE_OVERHEAD,
+    frame_allowance,
+)
 from .message_reader import MessageReader
 from .tasks import wake
 
@@ -32,7 +38,10 @@ class MessageQueue:
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport: asyncio.Transport | None = transport
-        self._reader = MessageReader(frame_allowance().take)
+        allowance = frame_allowance()
+        self._reader = MessageReader(
+            allowance.take, lambda count: not allowance.seconds_until(count), FRAME_BURST + 1
+        )
         self._next_turn: asyncio.Handle | None = None
         """Reads on in the loop's next turn, while more came than is read in one."""
         self._messages: deque[tuple[WSMessage, int]] = deque()

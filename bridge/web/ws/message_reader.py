@@ -5,7 +5,8 @@ protocol class would take 1.3 KiB more for each connection.
 
 Invariants: no message follows a close frame; no message follows an error; between frames nothing
 but the buffer is kept. Frames of every kind count against the allowance: an empty ping, pong or
-continuation costs as much to read as a command.
+continuation costs as much to read as a command. Frames that have come are counted before they are
+read: a flood that is over the allowance costs the others no turn.
 """
 
 from collections.abc import Callable, Generator
@@ -28,13 +29,33 @@ _CONTROL: Final = {
     Opcode.PING: WSMsgType.PING,
     Opcode.PONG: WSMsgType.PONG,
 }
+_LENGTH_OF_2: Final = 126
+"""A length that says: the real one is in the next 2 bytes; one more says: in the next 8 (§5.2)."""
+_MASK: Final = 4
+"""Bytes of the masking key, in every frame of a client (§5.3)."""
+
+
+def count_frames(buffer: bytearray, most: int) -> int:
+    """Return how many whole frames a buffer begins with, `most` at most; none is checked (§5.2)."""
+    count, at, end = 0, 0, len(buffer)
+    while count < most and at + 1 < end:
+        size = buffer[at + 1] & 0x7F
+        if size >= _LENGTH_OF_2:
+            more = 2 if size == _LENGTH_OF_2 else 8
+            size = more + int.from_bytes(buffer[at + 2 : at + 2 + more])
+        at += 2 + _MASK + size
+        if at > end:
+            break
+        count += 1
+    return count
 
 
 class MessageReader:
     """The messages of one connection.
 
     `may_send`: counts a frame, and returns whether the client may send it; else it is sent
-    away with 1008.
+    away with 1008. `may_send_all`: returns whether it may send so many more, and counts none.
+    `most_counted`: how many frames are counted in advance.
     """
 
     __slots__ = (
@@ -43,13 +64,25 @@ class MessageReader:
         "_closed",
         "_frame",
         "_may_send",
+        "_may_send_all",
+        "_most_counted",
         "_partial",
+        "_uncounted",
         "error_code",
         "has_more",
     )
 
-    def __init__(self, may_send: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        may_send: Callable[[], bool] = lambda: True,
+        may_send_all: Callable[[int], bool] = lambda _: True,
+        most_counted: int = 0,
+    ) -> None:
         self._may_send = may_send
+        self._may_send_all = may_send_all
+        self._most_counted = most_counted
+        self._uncounted = False
+        """Whether bytes have come since the frames in the buffer were counted."""
         self._buffer = bytearray()
         self._frame: Generator[None, None, Frame] | None = None
         """Parses the frame that has begun."""
@@ -66,6 +99,7 @@ class MessageReader:
         """Add what came, to be read."""
         if self._reads_on:
             self._buffer += data
+            self._uncounted = True
 
     def read(self, most: int) -> list[WSMessage]:
         """Return what the next frames, at most so many, complete; afterwards see the fields."""
@@ -82,6 +116,8 @@ class MessageReader:
                 most -= 1
                 if not most:
                     self.has_more = bool(self._buffer) and self._reads_on
+                    if self.has_more:
+                        self._count_ahead()
                     break
         except ProtocolError:
             self.error_code = CloseCode.PROTOCOL_ERROR
@@ -92,6 +128,14 @@ class MessageReader:
         if not self._reads_on:
             self._buffer.clear()
         return messages
+
+    def _count_ahead(self) -> None:
+        """Set the error now, if the frames that have come are more than may be sent."""
+        if self._uncounted:
+            self._uncounted = False
+            if not self._may_send_all(count_frames(self._buffer, self._most_counted)):
+                self.error_code = CloseCode.POLICY_VIOLATION
+                self.has_more = False
 
     @property
     def _reads_on(self) -> bool:
