@@ -369,7 +369,12 @@ def variants(draw):
     return made
 
 
+KEY = b"\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
+
 @given(variants())
+@example([UPGRADE.replace(b"\r\n", KEY, 1), UPGRADE, UPGRADE.replace(b"\r\n", KEY + KEY[2:], 1)])
+@example([UPGRADE.replace(b"\r\n", line, 1) for line in (KEY, KEY.replace(b"==", b"="))])
 def test_a_request_like_one_before_is_read_as_if_it_were_the_first(texts):
     settings = WebSettings(forward=("authorization", "x-user"))
 

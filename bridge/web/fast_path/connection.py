@@ -161,6 +161,7 @@ class HttpConnection(asyncio.Protocol):
             self._abort_timer.cancel()
         if self._probe is not None:
             self._probe.stop()
+            self._probe = None  # it has the stream, and that this
         if send_buffer is not None:
             send_buffer.on_connection_lost()
         if stream is not None:

@@ -53,7 +53,7 @@ class RequestParser:
     def parse(self, data: bytes, peer: str) -> StreamRequest | None:
         """Parse what came from the address `peer`; None where aiohttp is to serve it."""
         template = self._templates.find(data)
-        if template is not None:
+        if template is not None and template.protocol.transport != "ws":
             return replace(template, request_id=new_request_id(), remote=peer)
         if not data.startswith(self._starts):
             return None
