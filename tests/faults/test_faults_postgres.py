@@ -149,10 +149,8 @@ async def storm(cluster):
     storm.connection.close()
 
 
-# By wal it fails in some runs: a window lacks a row after a tier was killed, and nothing heals it.
-# That is a fault of the tier, not of the test; until it is mended the run is part of the soak.
 @pytest.mark.timeout(150)
-@pytest.mark.parametrize("capture", [pytest.param("wal", marks=pytest.mark.soak), "trigger"])
+@pytest.mark.parametrize("capture", ["wal", "trigger"])
 async def test_through_a_storm_with_tier_kills_every_window_equals_its_own_select(
     storm, run, join, capture
 ):

@@ -49,7 +49,7 @@ async def test_a_row_with_a_key_and_a_value_of_every_type_enters_and_leaves_its_
     database, capture
 ):
     connection = await asyncio.to_thread(psycopg.connect, database, autocommit=True)
-    connection.execute(TYPES)
+    connection.execute(TYPES + "SET timezone = 'Asia/Tokyo'; SET intervalstyle = 'sql_standard'")
     store = make_store(database, capture=capture)
     await store.open()
     for place, (kind, values) in enumerate(VALUES.items()):
