@@ -37,7 +37,7 @@ class Table:
         self.opened_at.append(time.monotonic())
         call.epoch = call.seq = 0
         self.call = call
-        self.told = self.window()
+        self.told, self.shown = self.window(), False
         enters = [enter(i, at, version=v) for at, (i, v) in enumerate(self.window())]
         call.start()
         call.send(reset(), *enters, complete=True, epoch=0, first_seq=0)
