@@ -89,6 +89,7 @@ def _address(text: str) -> str | None:
     """Return the address of a hop, without port; None if it is none."""
     match = _BRACKETED.fullmatch(text) or _WITH_PORT.fullmatch(text)
     try:
-        return str(ipaddress.ip_address(match[1] if match else text))
+        # A zone is a machine's own word (RFC 6874 §1): no proxy has a client by it.
+        return None if "%" in text else str(ipaddress.ip_address(match[1] if match else text))
     except ValueError:
         return None

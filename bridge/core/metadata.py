@@ -1,6 +1,7 @@
 """Metadata: which request headers may be forwarded to the tier, and which sharing ignores."""
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 METADATA_VALUE = re.compile(r"[ -~]*")
@@ -58,3 +59,21 @@ def check_name(name: str) -> None:
     """
     if not _NAME.fullmatch(name) or _FORBIDDEN.fullmatch(name):
         raise ValueError(f"{name!r} can't be forwarded as metadata")
+
+
+SHORTEST_SECRET: Final = 4
+"""Values shorter than this are no secret: masking them would spoil every word."""
+
+
+def secret_values(metadata: Iterable[tuple[str, str | bytes]]) -> list[str]:
+    """Return the values of metadata and their parts behind a space, the longest first."""
+    texts = [value for _, value in metadata if isinstance(value, str)]
+    values = {part for text in texts for part in (text, text.rpartition(" ")[2])}
+    return sorted((v for v in values if len(v) >= SHORTEST_SECRET), key=len, reverse=True)
+
+
+def without_values(text: str, values: Iterable[str]) -> str:
+    """Return a text that may quote some values with `***` in their place."""
+    for value in values:
+        text = text.replace(value, "***")
+    return text

@@ -30,6 +30,7 @@ class PooledCall:
         """The connection that it was sent on; kept after `close`."""
         self.answered = False
         """Whether the tier itself has sent anything, even if only an error."""
+        self._metadata: Metadata = ()
         self._call: Call | None = None
         self._closed = False
 
@@ -42,6 +43,7 @@ class PooledCall:
         self, path: str, message: bytes, metadata: Metadata, form: RequestForm = ONE_MESSAGE
     ) -> None:
         """Send the request. Raises Failed."""
+        self._metadata = metadata
         if len(message) > MAX_MESSAGE:
             raise self._failed(CallStatus("RESOURCE_EXHAUSTED", "Sent message larger than max"))
         with self._translated_errors():
@@ -91,7 +93,7 @@ class PooledCall:
 
     def _failed(self, status: CallStatus) -> Failed:
         self.answered = self.answered or is_from_tier(status)
-        failed = failure_of_status(status)
+        failed = failure_of_status(status, self._metadata)
         failed.replica = self.endpoint.replica.address
         return failed
 

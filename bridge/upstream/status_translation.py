@@ -2,7 +2,8 @@
 
 A client gets the status code, the field (ErrorInfo.metadata["field"]), the reason (ErrorInfo) and
 LocalizedMessage, which is written for people. The status text is the tier's debug text: it may name
-hosts or internals, and goes only to the log.
+hosts or internals, and goes only to the log. A tier may quote the credential that it refuses: the
+values of the call's metadata are masked in all its words.
 
 A derived status, which no tier said, is UNAVAILABLE or BROKEN: never a verdict on query or
 credential.
@@ -16,6 +17,8 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from bridge.core.errors import FROM_GRPC, Failed, Kind
+from bridge.core.metadata import secret_values, without_values
+from bridge.upstream.http2.request import Metadata
 from bridge.upstream.http2.status import CallStatus
 
 logger = logging.getLogger(__name__)
@@ -43,28 +46,31 @@ _MESSAGES = {
 _CUT = "the call to the tier was cut or refused on its way"
 
 
-def failure_of_status(status: CallStatus) -> Failed:
-    """Translate a status. Never raises, whatever its details hold."""
-    code = status.code
+def failure_of_status(status: CallStatus, metadata: Metadata = ()) -> Failed:
+    """Translate a status. Never raises, whatever its details hold. `metadata`: the call's."""
+    code, secrets = status.code, secret_values(metadata)
     info, retry, localized = _details(status)
+    text = clean(without_values(status.text, secrets))
     kind = FROM_GRPC.get(code, Kind.BROKEN)
     if status.source.derived:
         kind = Kind.UNAVAILABLE if kind in _PASSING else Kind.BROKEN
     elif code == "RESOURCE_EXHAUSTED" and (info.reason == "TOO_LARGE" or _own_limit(status)):
         kind = Kind.TOO_LARGE
-    logger.debug("call to the tier ended with %s: %s", code, clean(status.text))
+    logger.debug("call to the tier ended with %s: %s", code, text)
     cut = status.source.derived and kind is Kind.BROKEN
-    message = clean(localized) or (_CUT if cut else _MESSAGES[kind])
+    message = clean(without_values(localized, secrets)) or (_CUT if cut else _MESSAGES[kind])
     if not localized and _REASON.fullmatch(info.reason):
         message = f"{message}: {info.reason.lower().replace('_', ' ')}"
     return Failed(
         kind,
         message,
-        field=clean(info.metadata["field"]) or None if "field" in info.metadata else None,
+        field=clean(without_values(info.metadata["field"], secrets)) or None
+        if "field" in info.metadata
+        else None,
         retry_after=retry,
         code=code if FROM_GRPC.get(code) is kind else None,
         source=status.source,
-        cause=clean(status.text) if status.source.derived else code,
+        cause=text if status.source.derived else code,
     )
 
 

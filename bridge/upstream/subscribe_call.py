@@ -156,7 +156,7 @@ class SubscribeCall:
                 response = await self._reanchor(request, deadline - clock())
             except CallEnded as ended:
                 if not attempts_left or ended.status.code != "UNAVAILABLE":
-                    raise failure_of_status(ended.status) from None
+                    raise failure_of_status(ended.status, self._identity.metadata) from None
             except DecodeError:
                 raise failure_of_status(_UNREADABLE) from None
             else:

@@ -2,12 +2,9 @@
 
 from collections.abc import Iterable
 
-from bridge.core.metadata import METADATA_VALUE, check_name
+from bridge.core.metadata import METADATA_VALUE, check_name, secret_values, without_values
 
 from .calls import Metadata
-
-SHORTEST = 4
-"""Values shorter than this are no secret: masking them would spoil every word."""
 
 
 def parse_metadata(texts: Iterable[str]) -> Metadata:
@@ -35,11 +32,8 @@ class Mask:
     """Replaces metadata values, and their parts behind a space, by `***`."""
 
     def __init__(self, metadata: Metadata = ()) -> None:
-        values = {part for _, value in metadata for part in (value, value.rpartition(" ")[2])}
-        self._values = sorted((v for v in values if len(v) >= SHORTEST), key=len, reverse=True)
+        self._values = secret_values(metadata)
 
     def __call__(self, text: str) -> str:
         """Return text without the values."""
-        for value in self._values:
-            text = text.replace(value, "***")
-        return text
+        return without_values(text, self._values)

@@ -1,9 +1,10 @@
 """Routes, and what holds for every request that aiohttp serves."""
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from aiohttp import HttpVersion10, web
 
@@ -34,6 +35,9 @@ from .ticket_handler import TICKET_PATH, ticket_handler
 
 HEALTH = ("/healthz", "/readyz")
 """Paths that are served whatever Host names: probes call a pod by its address."""
+
+_ODD_TARGET: Final = re.compile(r"#|^[^/?]*://[^/?]*@")
+"""A target with a fragment, or with a user."""
 
 logger = logging.getLogger(__name__)
 
@@ -180,11 +184,16 @@ async def own_pages_only(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 def _check_request_line(request: web.Request) -> None:
-    """Refuse other versions than HTTP/1 (RFC 9110 §15.6.6), and two hosts. Raises Failed."""
+    """Refuse other versions than HTTP/1 (RFC 9110 §15.6.6), and odd targets. Raises Failed.
+
+    A target has no fragment (RFC 9112 §3.2), no user (RFC 9110 §4.2.4) and the host of Host.
+    """
     if request.version < HttpVersion10:
         raise Failed(Kind.MALFORMED, "a request line ends with the version of HTTP")
     if request.version.major != 1:
         raise web.HTTPVersionNotSupported
+    if _ODD_TARGET.search(request.raw_path):
+        raise Failed(Kind.MALFORMED, "the request line has a fragment or a user in it")
     host = request.headers.get("Host")
     if host is not None and request.host != host and request.url.raw_authority != host.lower():
         raise Failed(Kind.MALFORMED, "the request line names another host", field="host")

@@ -49,7 +49,7 @@ class Batch:
         self, connection: Connection, view: PostgresView, plan: PostgresPlan
     ) -> list[Step[PostgresView]]:
         """Read one window; its step has an error if its query cannot be run."""
-        for _ in range(MOST_ATTEMPTS):
+        for attempt in range(1, MOST_ATTEMPTS + 1):
             try:
                 await connection.reset()
                 answers = await connection.run([BEGIN, LOOK])
@@ -58,14 +58,16 @@ class Batch:
             except DatabaseError as error:
                 if error.lost:
                     raise
-                if not is_altered(error):
+                if error.sqlstate == REWRITTEN_STATE and attempt == MOST_ATTEMPTS:
+                    return []  # rewritten again and again: it is still due
+                if not is_altered(error) or attempt == MOST_ATTEMPTS:
                     _log.warning("a query over %s failed: %s", plan.relation.entity, error)
                     return [Step(view, view, error=query_failed())]
             try:
                 plan = await self._planner.plan_again(plan)
             except TierError as refusal:
                 return [Step(view, view, error=refusal)]
-        return []  # altered again and again: it is still due
+        raise AssertionError("the last attempt returned")
 
 
 def is_altered(error: DatabaseError) -> bool:

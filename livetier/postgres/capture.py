@@ -50,8 +50,11 @@ class Capture(Protocol):
     def questions(self) -> Sequence[Statement]:
         """Return what a reading asks in its own transaction, before anything else."""
 
-    async def take(self, connection: Connection, answers: Sequence[Rows]) -> None:
-        """Deliver what the answers to ``questions`` say; may ask more in their transaction."""
+    async def take(self, connection: Connection, answers: Sequence[Rows]) -> bool:
+        """Deliver what the answers to ``questions`` say; may ask more in their transaction.
+
+        Returns whether something may be missing, so that every window must be read.
+        """
 
     def read(self, snapshot: Snapshot, timeline: int, /) -> None:
         """Take note that a reading was completed."""

@@ -9,13 +9,14 @@ A window is *due* while a transaction that may touch it is not in its snapshot. 
 - A delivered transaction is kept until a snapshot sees it, also while no window is open; and as
   long as a reading is under way whose snapshot may be older than that.
 - A window that is *forced* is read again whatever was delivered: the change stream began anew, or
-  its table was altered. So is one that was being opened at that moment.
+  its table was altered. So is one that was being opened at that moment; and a reading that had
+  begun by then does not count, for its snapshot may be older.
 - Everything here is synchronous and belongs to the event loop's thread.
 """
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from livetier.postgres.fence import Snapshot
 from livetier.postgres.pgoutput import Text
@@ -24,16 +25,7 @@ from livetier.postgres.relation import Relation
 from livetier.postgres.sort_bound import SortBound
 from livetier.postgres.table_index import TableIndex
 from livetier.postgres.transaction import Transaction, TupleChange
-
-
-@dataclass(slots=True)
-class Watched:
-    """A window that is kept current. ``due`` has the transactions it lacks, in their order."""
-
-    view: PostgresView
-    bound: SortBound | None
-    due: list[Transaction] = field(default_factory=list)
-    forced: int = 0
+from livetier.postgres.watched import Watched
 
 
 @dataclass(slots=True)
@@ -84,7 +76,7 @@ class Ledger:
         self._index(view)
         self._judge_kept(watched)
         if ticket < self._last_force:
-            self._force(watched)
+            self._force(watched, self._last_force)
 
     def release(self, view: PostgresView) -> None:
         """Forget the window of a plan; idempotent."""
@@ -95,8 +87,8 @@ class Ledger:
         self._forced.pop(view.plan.key, None)
         self._unindex(watched.view)
 
-    def succeed(self, before: PostgresView, after: PostgresView, forced: int) -> None:
-        """Replace a window that was read again; ``forced`` is what ``forced_at`` said before."""
+    def succeed(self, before: PostgresView, after: PostgresView, ticket: int) -> None:
+        """Replace a window that was read again, with the ticket of ``begin_look``."""
         key = before.plan.key
         watched = self._windows.get(key)
         if watched is None or watched.view is not before:
@@ -108,7 +100,7 @@ class Ledger:
             self._unindex(before)
             watched.view, watched.bound = after, SortBound.of(after.plan)
             self._index(after)
-        if watched.forced == forced:
+        if watched.forced <= ticket:
             watched.forced = 0
             self._forced.pop(key, None)
         self._due.pop(key, None)
@@ -215,8 +207,11 @@ class Ledger:
         """Whether a window is due or forced."""
         return bool(self._due or self._forced)
 
-    def force(self, relations: Iterable[int] | None = None) -> None:
-        """Have windows read again whatever was delivered: those of some relations, or all."""
+    def force(self, relations: Iterable[int] | None = None, *, ticket: int | None = None) -> None:
+        """Have windows read again whatever was delivered: those of some relations, or all.
+
+        The reading that has ``ticket`` will do; without one, only a reading that has not begun.
+        """
         if relations is None:
             keys: Iterable[Hashable] = list(self._windows)
         else:
@@ -228,13 +223,15 @@ class Ledger:
                     *self._sources.get(oid, ()),
                 )
             }
-        self._looks += 1
-        self._last_force = self._looks
+        if ticket is None:
+            self._looks += 1
+        number = self._looks if ticket is None else ticket
+        self._last_force = max(self._last_force, number)
         for key in keys:
-            self._force(self._windows[key])
+            self._force(self._windows[key], number)
 
-    def _force(self, watched: Watched) -> None:
-        watched.forced = self._looks
+    def _force(self, watched: Watched, number: int) -> None:
+        watched.forced = max(watched.forced, number)
         self._forced[watched.view.plan.key] = watched
 
     def forget_transactions(self) -> None:

@@ -68,14 +68,9 @@ class Planner:
         self._forget(plan.relation)
         return await self.plan(plan.query, plan.scope)
 
-    async def present(self, plan: PostgresPlan) -> PostgresPlan | TierError:
-        """Return ``plan``, or its successor if its table was altered; an error if there is none."""
-        if plan.relation not in self._outdated:
-            return plan
-        try:
-            return await self.plan_again(plan)
-        except TierError as error:
-            return error
+    def is_outdated(self, relation: Relation) -> bool:
+        """Return whether a table was altered since ``relation`` was read."""
+        return relation in self._outdated
 
     def outdate(self, relations: Iterable[Relation], used: Collection[Relation]) -> None:
         """Take note that tables were altered; ``used`` are those that plans still refer to."""

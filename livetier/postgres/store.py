@@ -11,19 +11,15 @@ Laws:
 import asyncio
 import logging
 import time
-from collections import Counter
-from collections.abc import Sequence
 
 from livequery.v1 import livequery_pb2 as pb
-from livetier.engine.errors import TierError
 from livetier.engine.store import Metadata, Position, Reading, Step, Views
 from livetier.engine.window import Window
 from livetier.postgres import reader
-from livetier.postgres.batch import MOST_ATTEMPTS, Batch, Pair, is_altered
+from livetier.postgres.batch import MOST_ATTEMPTS, is_altered
 from livetier.postgres.capture import Capture
 from livetier.postgres.catalogue import (
     SIGNATURES,
-    VERSIONS,
     oid_array,
     signature_of,
 )
@@ -31,13 +27,13 @@ from livetier.postgres.connection import Connection, Statement
 from livetier.postgres.database_error import DatabaseError
 from livetier.postgres.describe import describe
 from livetier.postgres.figures import Figures
-from livetier.postgres.ledger import Ledger, Watched
+from livetier.postgres.ledger import Ledger
 from livetier.postgres.options import PostgresOptions
 from livetier.postgres.plan import PostgresPlan, PostgresView
 from livetier.postgres.planner import Planner
 from livetier.postgres.pool import ReadPool
-from livetier.postgres.reader import BEGIN, LOG_END, LOOK, REWRITTEN_STATE, Look
-from livetier.postgres.relation import Relation
+from livetier.postgres.reader import LOG_END, LOOK, Look
+from livetier.postgres.rereader import Rereader
 from livetier.postgres.server_facts import choose
 from livetier.postgres.trigger_capture import TriggerCapture
 from livetier.postgres.wal_capture import WalCapture
@@ -62,13 +58,12 @@ class PostgresStore:
         self._position = Position(0, 0)
         self._log_end = 0
         self.reachable = True
-        self._readings = Counter(touched=0, forced=0)
         self._reading_seconds = 0.0
         self._ticking: asyncio.Task[None] | None = None
         self.ledger = Ledger(shortcuts=options.shortcuts)
         self.capture: Capture
         self._planner: Planner
-        self._batch: Batch
+        self._rereader: Rereader
 
     async def open(self) -> None:
         """Connect and begin to learn of changes; raises DatabaseError."""
@@ -87,7 +82,7 @@ class PostgresStore:
         make = WalCapture if name == "wal" else TriggerCapture
         self.capture = make(self._options.conninfo, self.ledger, self._pool, self._wake.set)
         self._planner = Planner(self._pool, self._options, self.capture)
-        self._batch = Batch(self._planner)
+        self._rereader = Rereader(self.ledger, self.capture, self._planner)
         await self.capture.open()
         self._ticking = asyncio.create_task(self._tick())
 
@@ -152,58 +147,15 @@ class PostgresStore:
         connection = await self._reading_connection()
         steps: list[Step[PostgresView]] = []
         if self.ledger.waiting or self.capture.questions():
-            ticket, began = self.ledger.begin_look(), time.monotonic()
+            began = time.monotonic()
             try:
-                steps = await self._read(connection, views)
+                steps = await self._rereader.steps(connection, views)
             finally:
-                self.ledger.end_look(ticket)
                 self._reading_seconds += time.monotonic() - began
         now = max(self._position.at_ms, int(time.time() * 1000))
         self._position = Position(self._position.seq + 1, now)
         self._wake_later(progress=bool(steps))
         return Reading(self._position, steps)
-
-    async def _read(
-        self, connection: Connection, views: Views[PostgresView]
-    ) -> list[Step[PostgresView]]:
-        questions = self.capture.questions()
-        used = self.ledger.relations()
-        oids = oid_array([relation.oid for relation in used])
-        versions = Statement(VERSIONS, (oids,), kept=True)
-        answers = await connection.run([BEGIN, LOOK, versions, *questions])
-        look = Look.of(answers[1])
-        await self.capture.take(connection, answers[3:])
-        found = {int(oid or b"0"): (version or b"").decode() for oid, version in answers[2]}
-        self._force_altered([each for each in used if found.get(each.oid) != each.version])
-        due = [each for each in self.ledger.due(look.snapshot) if self._in_use(each, views)]
-        forced = {id(each): each.forced for each in due}
-        self._readings["forced"] += sum(map(bool, forced.values()))
-        self._readings["touched"] += sum(not each for each in forced.values())
-        pairs: list[Pair] = []
-        failed: list[Step[PostgresView]] = []
-        for watched in due:
-            plan = await self._planner.present(watched.view.plan)
-            if isinstance(plan, TierError):
-                failed.append(Step(watched.view, watched.view, error=plan))
-            else:
-                pairs.append((watched.view, plan))
-        try:
-            steps = await self._batch.steps(connection, pairs, look)
-        except DatabaseError as error:
-            if error.sqlstate != REWRITTEN_STATE:
-                raise
-            return failed  # all are still due, and are read under the next snapshot
-        # From here on nothing waits.
-        numbers = {id(each.view): forced[id(each)] for each in due}
-        for step in steps:
-            if step.error is None:
-                self.ledger.succeed(step.before, step.after, numbers[id(step.before)])
-        self.ledger.see(look.snapshot)
-        self.capture.read(look.snapshot, look.timeline)
-        return [*steps, *failed]
-
-    def _in_use(self, watched: Watched, views: Views[PostgresView]) -> bool:
-        return views.get(watched.view.plan.key) is watched.view
 
     async def _reading_connection(self) -> Connection:
         if self._reader is not None and self._reader.closed:
@@ -221,14 +173,6 @@ class PostgresStore:
             delay = BACKOFF_SECONDS[min(self._attempts, len(BACKOFF_SECONDS) - 1)]
             asyncio.get_running_loop().call_later(delay, self._wake.set)
 
-    # -- the catalogue
-
-    def _force_altered(self, relations: Sequence[Relation]) -> None:
-        """Force the windows over tables that were altered since their queries were compiled."""
-        if relations:
-            self._planner.outdate(relations, self.ledger.relations())
-            self.ledger.force([relation.oid for relation in relations])
-
     # -- noticing
 
     def figures(self) -> Figures:
@@ -245,7 +189,7 @@ class PostgresStore:
             pool_used=self._pool.used,
             pool_size=self._pool.size,
             transactions=counts.transactions,
-            readings=dict(self._readings),
+            readings=dict(self._rereader.readings),
             shortcuts={"unequal": counts.equality, "beyond": counts.beyond},
             reading_seconds=self._reading_seconds,
         )
@@ -284,11 +228,12 @@ class PostgresStore:
             )
             self._log_end = int(answers[2][0][0] or b"0")
             self.ledger.see(Look.of(answers[0]).snapshot)
-            self._force_altered(
+            self._rereader.force_altered(
                 [
                     each
                     for each in used
                     if signature_of((each.oid, *each.sources), answers[1]) != each.signature
-                ]
+                ],
+                used,
             )
             await self.capture.check(connection)

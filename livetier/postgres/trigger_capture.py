@@ -176,11 +176,10 @@ class TriggerCapture:
         last = self._last or self._ledger.snapshot
         return [Statement(trigger_sql.ASK, (str(last).encode(),), kept=True)]
 
-    async def take(self, connection: Connection, answers: Sequence[Rows]) -> None:
+    async def take(self, connection: Connection, answers: Sequence[Rows]) -> bool:
         """Deliver the transactions that were recorded, with the rows that they left."""
         now = asyncio.get_running_loop().time()
-        if self._last is None or now - self._last_time > KEPT_SECONDS / 2:
-            self._ledger.force()
+        missing = self._last is None or now - self._last_time > KEPT_SECONDS / 2
         transactions: dict[int, Transaction] = {}
         left: list[tuple[Transaction, int, Key]] = []
         for xid, relation, old, new in answers[0]:
@@ -206,6 +205,7 @@ class TriggerCapture:
         for transaction in transactions.values():
             self._ledger.deliver(transaction)
         self._many = len(transactions) >= FEW_TRANSACTIONS
+        return missing
 
     def read(self, snapshot: Snapshot, timeline: int) -> None:
         """Ask from this snapshot on; on another timeline all windows are read anew."""

@@ -116,8 +116,10 @@ class WalCapture:
         """Ask nothing: the stream tells."""
         return ()
 
-    async def take(self, connection: Connection, answers: Sequence[Rows]) -> None:
-        """Take nothing."""
+    async def take(self, connection: Connection, answers: Sequence[Rows]) -> bool:
+        """Take nothing, and miss nothing."""
+        del connection, answers
+        return False
 
     def read(self, _: Snapshot, timeline: int) -> None:
         """End a stream that comes from another server than the readings."""

@@ -12,6 +12,7 @@ import pytest
 from house_fixtures import run  # noqa: F401 - a fixture
 from livequery.v1 import livequery_pb2 as pb
 from livequery.v1 import livequery_pb2_grpc
+from livetier.postgres.reader import BEGIN
 from livetier.server import TierOptions, start_tier
 from ops_support import free_port
 from postgres_cluster import Cluster, find_programs
@@ -110,7 +111,6 @@ async def test_a_delivered_commit_that_others_cannot_see_yet_is_shown_once_they_
                 admin.execute("SELECT pg_reload_conf()")
 
 
-@pytest.mark.soak  # in rare runs the table made anew is not followed: a fault that is not found yet
 async def test_tables_that_are_altered_dropped_and_made_anew_are_followed(tiers, tasks):
     url, connection = tasks
     tier = await tiers(database=url, capture="wal")
@@ -120,6 +120,7 @@ async def test_tables_that_are_altered_dropped_and_made_anew_are_followed(tiers,
         connection.execute("TRUNCATE task")
         await live.until(lambda: live.rows == [])
         connection.execute("DROP TABLE task")
+        await tier.settle()  # it sees that the table is gone, and waits for it to come back
         connection.execute(
             "CREATE TABLE task (id text PRIMARY KEY, name text); INSERT INTO task VALUES ('x', 'y')"
         )
@@ -127,6 +128,55 @@ async def test_tables_that_are_altered_dropped_and_made_anew_are_followed(tiers,
         connection.execute("INSERT INTO task VALUES ('z', 'z')")
         await live.until(lambda: live.ids == ["x", "z"])
         assert len(live.resets) == 1
+
+
+async def test_what_is_committed_while_a_table_made_anew_is_looked_up_is_not_missed(tiers, tasks):
+    url, connection = tasks
+    tier = await tiers(database=url, capture="wal")
+    async with Live(tier, TASKS) as live:
+        await tier.settle()
+        store = tier.watcher._store
+        planner, plan = store._planner, store._planner.plan
+
+        async def slow(*asked):
+            planner.plan = plan
+            # The reading's snapshot sees no table. No stream tells of this: it is not published.
+            await asyncio.to_thread(
+                connection.execute,
+                "CREATE TABLE task (id text PRIMARY KEY, name text); INSERT INTO task VALUES ('x', 'y')",
+            )
+            return await plan(*asked)
+
+        planner.plan = slow
+        connection.execute("DROP TABLE task")
+        await live.until(lambda: live.ids == ["x"])
+        assert len(live.resets) == 1
+
+
+async def test_a_force_while_the_answer_of_a_snapshot_is_under_way_is_not_satisfied_by_it(
+    tiers, tasks
+):
+    url, connection = tasks
+    tier = await tiers(database=url, capture="wal")
+    async with Live(tier, TASKS) as live:
+        await tier.settle()
+        store = tier.watcher._store
+        run = store._reader.run
+
+        async def slow(statements):
+            answers = await run(statements)
+            if statements[0] == BEGIN:
+                store._reader.run = run
+                connection.execute("INSERT INTO task VALUES (2, 'b')")
+                await tier.watcher._store.capture.settle()  # it is delivered, and then forgotten:
+                store.ledger.forget_transactions()
+                store.ledger.force()
+            return answers
+
+        store._reader.run = slow
+        store.ledger.force()
+        store._wake.set()
+        await live.until(lambda: len(live.rows) == 2)
 
 
 async def test_two_tiers_over_one_database_show_the_same_rows_with_the_same_versions(tiers, tasks):

@@ -1,10 +1,12 @@
 """What is logged: a line per stream, no secrets, no forged lines."""
 
+import asyncio
 import io
 import json
 import logging
 import sys
 
+import grpc
 import pytest
 from hpack.huffman import HuffmanEncoder
 from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
@@ -159,6 +161,27 @@ async def test_a_forwarded_secret_is_in_no_line_of_any_level_in_clear_or_encoded
     foreign = [line for line in lines if line["logger"].split(".")[0] not in ("bridge", "livetier")]
     assert [line for line in foreign if line["level"] not in loud] == []
     assert any(line["level"] == "debug" for line in lines) is (level == "debug")
+
+
+async def test_a_credential_that_the_tier_quotes_is_in_no_line_and_in_no_answer(serve, http, tier):
+    """A tier's own words for what it refuses may have all of it in them."""
+    tier.rows = None
+    options = ("--log-level", "debug", "--forward-metadata", "authorization,x-api-key")
+    program = await serve(*options)
+    url = (await program.listening()) + "/api/v1/live"
+    sent = {"authorization": "Bearer hush-4711", "x-api-key": "hush-4712"}
+    for more in ({}, {"localized": "no such key: hush-4712"}, {"field": "hush-4711"}):
+        asking = asyncio.create_task(http.post(url, data=json.dumps(QUERY), headers=sent))
+        call = await tier.next_call()
+        call.fail(
+            grpc.StatusCode.UNAUTHENTICATED, "the token hush-4711 of hush-4712 is bad", **more
+        )
+        async with await asking as answer:
+            assert answer.status == 401
+            assert "hush" not in await answer.text()
+    await program.says("is bad")
+    await program.stop()
+    assert not any("hush" in line for line in program.err)
 
 
 @pytest.mark.parametrize("asked", ["", "with space", "x" * 129, "ümlaut", "x\ty"])

@@ -9,7 +9,9 @@ import re
 from typing import Any, Final
 
 from bridge.core.errors import Failed, Kind
+from bridge.core.metadata import secret_values, without_values
 from bridge.core.query import Condition, LiveQuery, OrGroup
+from bridge.upstream.http2.request import Metadata
 from bridge.upstream.status_translation import clean
 
 logger = logging.getLogger(__name__)
@@ -50,9 +52,10 @@ _PATTERNS: Final = tuple(
 )
 
 
-def failure_of_error(error: Any, query: LiveQuery) -> Failed:
-    """Translate an error frame that answers a query. Never raises."""
-    logger.debug("the tier says %s: %s", clean(error.code), clean(error.message))
+def failure_of_error(error: Any, query: LiveQuery, metadata: Metadata) -> Failed:
+    """Translate an error frame that answers a query. Never raises. `metadata`: the call's."""
+    said = without_values(f"{clean(error.code)}: {clean(error.message)}", secret_values(metadata))
+    logger.debug("the tier says %s", said)
     kind = _KINDS.get(error.code, Kind.BROKEN)
     if kind is Kind.BROKEN:
         for pattern, member, message in _PATTERNS:

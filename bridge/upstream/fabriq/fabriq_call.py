@@ -92,7 +92,7 @@ class FabriqCall:
         except DecodeError:
             raise Failed(Kind.BROKEN, "the tier did not begin with a snapshot") from None
         if frame.HasField("error"):
-            raise failure_of_error(frame.error, self._query)
+            raise self._refused(frame.error, self._query)
         if not frame.snapshot:
             raise Failed(Kind.BROKEN, "the tier did not begin with a snapshot")
         self.id, self._first = parse_snapshot(frame.snapshot)
@@ -139,9 +139,12 @@ class FabriqCall:
     def _on_error(self, error: Any) -> None:
         """Refuse the reanchor that waits longest. Raise Failed if there is none."""
         if not self._reanchors:
-            raise failure_of_error(error, self._query)
+            raise self._refused(error, self._query)
         reanchor = self._reanchors.popleft()
-        reanchor.fail(failure_of_error(error, reanchor.query))
+        reanchor.fail(self._refused(error, reanchor.query))
+
+    def _refused(self, error: Any, query: LiveQuery) -> Failed:
+        return failure_of_error(error, query, self._identity.metadata)
 
     # ------------------------------------------------------------ reanchor and end
 
