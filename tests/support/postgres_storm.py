@@ -260,11 +260,9 @@ class Writer:
         while self.done < transactions:
             try:
                 self.transaction(connection)
-            except psycopg.OperationalError:
+            except (psycopg.Error, psycopg.Rollback):  # a rollback may meet a cut connection
                 if connection.closed:
                     connection = self.connect()
-            except psycopg.Error:
-                pass
             self.done += 1
         connection.close()
 
