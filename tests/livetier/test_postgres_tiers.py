@@ -256,6 +256,20 @@ async def test_the_tier_serves_its_own_metrics(tiers, tasks):
     assert float(samples['livequery_tier_readings_total{cause="touched"}']) >= 1
 
 
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ((), "changes are learnt by wal: logical decoding is possible"),
+        (("--capture", "trigger"), "changes are learnt by trigger: as told"),
+    ],
+)
+async def test_an_operator_reads_how_changes_are_learnt_and_why(tasks, run, options, line):
+    url, _ = tasks
+    program = await run("tier", "--listen", "127.0.0.1:0", "--database", url, *options)
+    await program.listening()
+    await program.says(line)
+
+
 @pytest.mark.timeout(120)
 async def test_a_server_that_is_killed_and_one_that_takes_its_place_are_a_difference_not_a_reset(
     tiers,
