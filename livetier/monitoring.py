@@ -44,5 +44,5 @@ async def follow_health(
         await asyncio.sleep(HEALTH_SECONDS)
         if store.reachable != said:
             said = store.reachable
-            status = "SERVING" if said else "NOT_SERVING"
-            await servicer.set(service, health_pb2.HealthCheckResponse(status=status))
+            answer = health_pb2.HealthCheckResponse
+            await servicer.set(service, answer.SERVING if said else answer.NOT_SERVING)
