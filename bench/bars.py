@@ -132,7 +132,27 @@ def _idle(transport: str, kib: float, accept: float) -> list[Bar]:
             limit=accept,
             value=_plain("idle", "accept_us", f"bridge {transport}"),
             unit="µs",
-            guard=accept * 1.5,
+            guard=accept * 2,
+        ),
+    ]
+
+
+def _tokens(transport: str) -> list[Bar]:
+    """Bars of `--auth jwt`: a token that was verified before costs next to nothing."""
+    plain = f"bridge {transport}"
+    verified = f"{plain}, --auth jwt"
+    return [
+        Bar(
+            promise=f"--auth jwt, {transport}: accepting one against without",
+            limit=1.1,
+            value=_ratio("idle", "accept_us", verified, plain),
+            guard=1.4,
+        ),
+        Bar(
+            promise=f"--auth jwt, {transport}: CPU per frame against without",
+            limit=1.1,
+            value=_ratio("fan_out", "cpu_us", verified, plain),
+            guard=1.3,
         ),
     ]
 
@@ -194,8 +214,10 @@ BARS: tuple[Bar, ...] = (
         value=_ratio("distinct", "cpu_us", "bridge sse, --gather 8ms", "envoy sse"),
         guard=1.6,
     ),
-    *_idle("sse", 16, 250),
-    *_idle("ws", 20, 400),
+    *_idle("sse", 16, 60),
+    *_idle("ws", 20, 150),
+    *_tokens("sse"),
+    *_tokens("ws"),
     *_joiner("late joiner on 500 rows, after a pause", "join", "sse"),
     *_joiner("late joiners on 500 rows, 5 ms apart", "pace", "sse, 5 ms apart"),
     *_stalled("sse"),

@@ -1,6 +1,7 @@
 """Scenarios: everything that is measured, as tables."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from . import measure
 from .case import Case, Scenario
@@ -47,7 +48,17 @@ def _cases(
     )
 
 
+def _with_tokens(cases: tuple[Case, ...]) -> tuple[Case, ...]:
+    """Return the bridge's cases again, with a token of each client."""
+    return tuple(
+        replace(case, label=f"{case.label}, --auth jwt", job=replace(case.job, tokens=True))
+        for case in cases
+        if case.peer == "bridge"
+    )
+
+
 def _fan_out() -> Scenario:
+    cases = _cases(FAN_OUT, Plan(), 500)
     # Beside core, since a page that uses the library speaks v1.
     v1 = tuple(
         Case(
@@ -63,7 +74,7 @@ def _fan_out() -> Scenario:
         name="fan_out",
         title="One query, 500 clients, 20 frames/s of 340 B",
         rounds=3,
-        cases=(*_cases(FAN_OUT, Plan(), 500), *v1),
+        cases=(*cases, *v1, *_with_tokens(cases)),
     )
 
 
@@ -101,19 +112,21 @@ def _distinct() -> Scenario:
 
 def _idle(pairs: Iterable[tuple[str, str]] = FAN_OUT) -> Scenario:
     plan = Plan(rows=10, rate=0)
+    cases = tuple(
+        Case(
+            label=f"{peer} {transport}",
+            peer=peer,
+            job=Job(plan=plan, transport=transport),
+            clients=1000,
+            measure=measure.idle,
+        )
+        for peer, transport in pairs
+    )
     return Scenario(
         name="idle",
         title="1,000 idle clients of one query of 10 rows: accepting and keeping them",
-        cases=tuple(
-            Case(
-                label=f"{peer} {transport}",
-                peer=peer,
-                job=Job(plan=plan, transport=transport),
-                clients=1000,
-                measure=measure.idle,
-            )
-            for peer, transport in pairs
-        ),
+        rounds=4,  # of one accept against another
+        cases=cases + _with_tokens(cases),
     )
 
 

@@ -34,6 +34,7 @@ from bridge.web.context import WebContext
 from bridge.web.listener import Listener
 from bridge.web.listeners import Listeners, bind_listeners
 from bridge.web.listening_sockets import bind
+from bridge.web.open_streams import OpenStreams
 from bridge.web.probes import ProbeHandlers
 from bridge.web.routes import admin_application, application
 from bridge.web.schema_cache import SchemaCache
@@ -109,6 +110,7 @@ class Bridge:
                 config, ticket_key=worker.ticket_key if worker else None, clock=wall_clock
             ),
             schemas=SchemaCache(tier, rules=rules),
+            open_streams=OpenStreams(config.max_stream_life),
         )
         self._revoking = BridgeRevoking(
             Revoking(self.context.authenticator, self._hub),
@@ -269,7 +271,7 @@ class Bridge:
         """
         self._hub.draining = True
         if not await drain(
-            self.context.clients, gone=self._admission.empty, within=self._config.drain_timeout
+            self.context.open_streams, gone=self._admission.empty, within=self._config.drain_timeout
         ):
             logger.warning("%d clients had to be dropped", self._admission.open)
 
@@ -277,6 +279,7 @@ class Bridge:
         """Release everything: upstream calls, connections, channels."""
         self._loop_lag.stop()
         self.context.idle_timers.stop()
+        self.context.open_streams.stop()
         self.context.authenticator.watch.stop()
         for task in self._tasks:
             task.cancel()

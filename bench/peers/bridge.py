@@ -11,10 +11,18 @@ from urllib.parse import quote
 from bench.paths import ROOT
 from bench.process import SERVER_CORE, process
 
+from .credential import Credential
 from .peer import Job, Running, entity, get, text_message, tier, upgrade
 
 BASE = "/api/v1/live"
-LIFTED = ("max-connections-per-ip", "max-connections", "max-rows", "accept-rate")
+LIFTED = (
+    "max-connections-per-ip",
+    "max-connections-per-identity",
+    "max-subscriptions-per-identity",
+    "max-connections",
+    "max-rows",
+    "accept-rate",
+)
 """Limits that a load would run into; those that the checkout has."""
 
 
@@ -30,6 +38,7 @@ class BridgePeer:
     def start(self, job: Job, stack: ExitStack) -> Running:
         """Start tier and bridge."""
         load, port = tier(stack)
+        credential = Credential.make(stack) if job.tokens else None
         child = stack.enter_context(
             process(
                 sys.executable,
@@ -42,6 +51,7 @@ class BridgePeer:
                 "127.0.0.1:0",
                 *_lifted(self._folder),
                 *job.bridge_options,
+                *(credential.options if credential else ()),
                 core=SERVER_CORE,
                 name="bridge",
                 environ=clean_environ(),
@@ -58,6 +68,8 @@ class BridgePeer:
             request = upgrade(f"{BASE}/ws", "livequery.v1" if job.v1 else "")
             sub = '"sub":"1",' if job.v1 else ""
             message = text_message(f'{{"action":"subscribe",{sub}"query":{query}}}'.encode())
+        if credential:
+            request = credential.added_to(request)
         return Running(
             port=child.port(),
             request=request,

@@ -25,6 +25,8 @@ class Job:
     distinct: bool = False
     v1: bool = False
     bridge_options: tuple[str, ...] = ()
+    tokens: bool = False
+    """Whether the bridge verifies a token of each client (`--auth jwt`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

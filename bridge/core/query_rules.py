@@ -50,8 +50,9 @@ class QueryRules:
         if rows and query.limit > rows:
             message = f"the largest limit for this entity is {rows}"
             raise bad_query("limit", message, limit="entities")
-        if self.max_conditions and _conditions(query.where) > self.max_conditions:
-            message = f"at most {self.max_conditions} conditions"
+        most = self.max_conditions
+        if most and query.where and _conditions(query.where) > most:
+            message = f"at most {most} conditions"
             raise bad_query("where", message, limit="conditions")
 
     def visible(self, schema: Schema, claims: Collection[tuple[str, str]]) -> Schema:

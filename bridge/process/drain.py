@@ -8,7 +8,9 @@ with their number. Clients that are left after the spread, or joined during it, 
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+
+from bridge.web.open_streams import OpenStream
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +33,11 @@ def drain_schedule(clients: int, within: float) -> tuple[float, list[float]]:
     return notice, sorted(random.uniform(0, spread) for _ in range(clients))  # noqa: S311 - spreads reconnects
 
 
-async def drain(
-    clients: Collection[Callable[[], None]], *, gone: asyncio.Event, within: float
-) -> bool:
+async def drain(clients: Collection[OpenStream], *, gone: asyncio.Event, within: float) -> bool:
     """Notify every client, and wait until all are gone.
 
     Args:
-        clients: how to notify each client; a live view, which clients join and leave meanwhile.
+        clients: the open streams; a live view, which clients join and leave meanwhile.
         gone: set while there is no client.
         within: seconds this may take.
 
@@ -55,15 +55,15 @@ async def drain(
     try:
         async with asyncio.timeout(within):
             await asyncio.sleep(notice)
-            for notify, moment in zip(shuffled, moments, strict=True):
+            for client, moment in zip(shuffled, moments, strict=True):
                 ahead = began + notice + moment - loop.time()
                 if ahead > 0:
                     await asyncio.sleep(ahead)
-                if notify in clients:
-                    notify()
+                if client in clients:
+                    client.drain()
             while not gone.is_set():
-                for notify in list(clients):
-                    notify()
+                for client in list(clients):
+                    client.drain()
                 await _wait(gone, RETRY_INTERVAL)
     except TimeoutError:
         return False

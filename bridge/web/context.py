@@ -18,6 +18,7 @@ from .admission import Admission
 from .auth.authenticator import Authenticator
 from .http.problem import Refusal, refusal
 from .idle_timers import IdleTimers
+from .open_streams import OpenStreams
 from .schema_cache import SchemaCache
 from .settings import WebSettings
 from .stream_log import StreamLog
@@ -38,8 +39,7 @@ class WebContext:
     schemas: SchemaCache
     idle_timers: IdleTimers = field(default_factory=IdleTimers)
     stream_log: StreamLog = field(default_factory=StreamLog)
-    clients: dict[Callable[[], None], None] = field(default_factory=dict)
-    """The callback by which each open stream learns that the bridge drains."""
+    open_streams: OpenStreams = field(default_factory=OpenStreams)
 
     def refuse(self, request_id: str, failure: Failed, *, soft: bool = False) -> Refusal:
         """Count and log a failure over HTTP; return the response."""

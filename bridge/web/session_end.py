@@ -45,14 +45,6 @@ class SessionEnd:
         """End the session of a client that takes nothing."""
         self.set(STALLED)
 
-    def drain(self) -> None:
-        """End the session for a bridge that drains."""
-        self.set(DRAINED)
-
-    def age(self) -> None:
-        """End a session that has lasted its time."""
-        self.set(AGED)
-
     async def run(self, session: Coroutine[None, None, End]) -> End:
         """Run a session until it returns, or until `set` ends it; it is over when this returns.
 

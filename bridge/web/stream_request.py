@@ -2,7 +2,7 @@
 
 import msgspec
 from aiohttp import HttpVersion11, web
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDictProxy
 
 from bridge.wire.v1_commands import SUBPROTOCOL
 
@@ -35,6 +35,8 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The client's address."""
     foreign_origin: str | None
     """The origin of the page, where it is listed and not the listener's own."""
+    anonymous: bool = False
+    """Whether it has no header and no parameter that may be a credential, or a part of one."""
 
     @classmethod
     def from_aiohttp(
@@ -54,10 +56,6 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             foreign_origin=request.get(FOREIGN_ORIGIN),
         )
 
-    def without_content(self) -> "StreamRequest":
-        """Return it without header and body, which are not needed while the response lasts."""
-        return msgspec.structs.replace(self, headers=_NO_HEADERS, body=None)
-
     @property
     def content_type(self) -> str:
         """The media type of the body, in lower case and without its parameters."""
@@ -74,6 +72,3 @@ def ws_protocol(headers: CIMultiDictProxy[str]) -> ClientProtocol:
     # The lines of the field are one list (RFC 6455 §11.3.4).
     offered = ",".join(headers.getall("Sec-WebSocket-Protocol", ())).split(",")
     return V1_WS if SUBPROTOCOL in [name.strip() for name in offered] else CORE_WS
-
-
-_NO_HEADERS = CIMultiDictProxy(CIMultiDict[str]())

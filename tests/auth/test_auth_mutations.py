@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.core.errors import Failed, Kind
+from bridge.web.auth.base64url import decode_base64url, encode_base64url
 from bridge.web.auth.key_set import parse_keys
 from bridge.web.auth.key_store import KeyStore
 from bridge.web.auth.revocations import Revocations, parse_revocation
@@ -120,3 +121,13 @@ def test_a_revocation_by_claim_means_the_tokens_that_have_it_and_no_others(value
     assert revocations.revoked({name: tree})
     assert not revocations.revoked({name: [tree], "iat": 100})
     assert not revocations.revoked({})
+
+
+@given(st.binary(max_size=40), st.text("ABQgwz09-_+/= \né", max_size=9))
+def test_base64url_has_one_text_for_the_same_bytes(data, text):
+    assert decode_base64url(encode_base64url(data)) == data
+    try:
+        read = decode_base64url(text)
+    except ValueError:
+        return
+    assert encode_base64url(read) == text

@@ -211,7 +211,7 @@ async def test_a_bad_query_is_refused_before_anything_is_held(start_bridge, wire
     assert head.startswith(f"HTTP/1.1 {status} ")
     assert "application/problem+json" in head
     assert bridge._admission.open == 0
-    assert not bridge.context.clients
+    assert not bridge.context.open_streams
 
 
 async def test_a_client_that_leaves_before_the_answer_leaves_nothing(start_bridge, tier, wire):
@@ -224,7 +224,7 @@ async def test_a_client_that_leaves_before_the_answer_leaves_nothing(start_bridg
         async with patiently(5):
             await call.over.wait()
         assert bridge._admission.open == 0
-        assert not bridge.context.clients
+        assert not bridge.context.open_streams
         assert bridge._listeners.connections == 0
 
 
@@ -241,7 +241,7 @@ async def test_a_stream_that_breaks_before_it_begins_is_refused_and_leaves_nothi
     client.send(STREAM_REQUEST)
     assert (await client.head()).startswith("HTTP/1.1 50")
     assert bridge._admission.open == 0
-    assert not bridge.context.clients
+    assert not bridge.context.open_streams
 
 
 @pytest.mark.parametrize("asked", ["plain", "unusual"])
@@ -254,8 +254,8 @@ async def test_a_client_that_leaves_as_the_tier_starts_leaves_nothing(
     client.send(STREAM_REQUEST if asked == "plain" else unusual)
     call = await tier.next_call()
     [subscription] = bridge._hub._all
-    [tell] = bridge.context.clients
-    tell.__self__._sink.abort()
+    [slot] = bridge.context.open_streams
+    slot._end.__self__.send_buffer.on_stalled.__self__._sink.abort()
     subscription.on_started()
     async with patiently(5):
         await call.over.wait()

@@ -45,6 +45,29 @@ def test_messages_are_read_whole_and_in_order_however_their_bytes_are_cut(sent, 
     reader.close()
 
 
+FRAME = st.builds(
+    lambda first, mask, length, rest: bytes([first, mask | length]) + rest,
+    st.sampled_from([0x81, 0x81, 0x01, 0x80, 0x82, 0xC1, 0x88, 0x89]),
+    st.sampled_from([0x80, 0x80, 0x80, 0]),
+    st.sampled_from([0, 1, 5, 30, 125, 126, 127]),
+    st.binary(max_size=300),
+)
+
+
+@given(st.one_of(st.lists(FRAME, max_size=3).map(b"".join), st.binary(max_size=40)))
+def test_whole_text_messages_are_read_as_any_frame_is(data):
+    def read(reader):
+        read = [(one.type, one.data) for one in feed(reader, data)]
+        reader.close()
+        return read, reader.error_code, bytes(reader._buffer)
+
+    class General(MessageReader):
+        def _take_text(self):
+            return None
+
+    assert read(MessageReader()) == read(General())
+
+
 def test_a_ping_between_fragments_comes_first_and_the_message_is_whole():
     reader = MessageReader()
     parts = message("ä".encode()[:1], 0x01) + message(b"hi", PING) + message("ä".encode()[1:], 0x80)

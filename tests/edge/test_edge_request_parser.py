@@ -282,14 +282,17 @@ def test_the_same_request_is_read_once_under_another_name():
     asyncio.run(run())
 
 
-def test_a_request_that_identifies_its_client_is_not_cached():
+def test_what_identifies_a_client_is_its_own_and_the_rest_is_read_once():
     async def run():
         one = RequestParser(WebSettings(forward=("x-user",)))
-        for line in (b"cookie: a=b", b"Authorization: me", b"X-Request-ID: me", b"X-User: me"):
-            text = GET % (line + b"\r\n")
-            first, again = one.parse(text, ""), one.parse(text, "")
-            assert first.headers is not again.headers, line
-            assert first.headers == again.headers
+        for name in (b"cookie", b"Authorization", b"X-Request-ID", b"X-User"):
+            for value in ("me", "you", "me"):
+                line = b"%b: %b\r\n" % (name, value.encode())
+                asked = one.parse(GET % (b"User-Agent: a\r\n" + line), "")
+                assert asked.headers[name.decode()] == value
+                assert not asked.anonymous
+        assert len(one._templates._templates) == 1
+        assert one.parse(GET % b"User-Agent: a\r\n", "").anonymous
         many = [GET % (b"X: %d\r\n" % number) for number in range(1000)]
         first = one.parse(many[0], "")
         assert one.parse(many[0], "").headers is first.headers
@@ -298,6 +301,99 @@ def test_a_request_that_identifies_its_client_is_not_cached():
         assert one.parse(many[0], "").headers is not first.headers, "the oldest is forgotten"
         long = GET % (b"X: " + b"a" * 4000 + b"\r\n")
         assert one.parse(long, "").headers is not one.parse(long, "").headers
+
+    asyncio.run(run())
+
+
+def test_nothing_of_a_credential_is_kept():
+    async def run():
+        one = RequestParser(WebSettings())
+        one.parse(GET % b"Authorization: secret\r\nCookie: secret\r\n", "")
+        one.parse(GET.replace(b"query", b"ticket=secret&query") % b"", "")
+        assert "secret" not in repr(one._templates._templates)
+
+    asyncio.run(run())
+
+
+OWN_NAMES = [
+    "Authorization",
+    "cookie",
+    "X-Request-Id",
+    "LAST-EVENT-ID",
+    "Sec-WebSocket-Key",
+    "x-user",
+]
+OWN_VALUES = [
+    "",
+    "me",
+    " \t a ",
+    "Bearer x.y",
+    "a=b; c=d",
+    "dGhlIHNhbXBsZSBub25jZQ==",
+    "é",
+    "x\x00",
+]
+OWN = st.tuples(st.sampled_from(OWN_NAMES), st.sampled_from(OWN_VALUES), st.floats(0, 1))
+UPGRADE = b"\r\n".join(
+    [
+        b"GET /api/v1/live/ws HTTP/1.1",
+        b"Host: localhost",
+        b"Upgrade: websocket",
+        b"Connection: Upgrade",
+        b"Sec-WebSocket-Version: 13\r\n\r\n",
+    ]
+)
+BASES = st.sampled_from(
+    [
+        b"GET /api/v1/live?query=%7B%7D HTTP/1.1\r\nHost: localhost\r\nUser-Agent: a\r\n\r\n",
+        UPGRADE,
+        b"GET /api/v1/live?ticket=a&query=%7B%7D HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        POST % (b"", 21, b"\r\nAuthorization: me\r\n"),
+    ]
+)
+
+
+@st.composite
+def variants(draw):
+    """A request, and others that have lines of their own at ends of lines, or one odd byte."""
+    base, made = draw(BASES), []
+    for _ in range(4):
+        text = base
+        for name, value, where in draw(st.lists(OWN, max_size=4)):
+            ends = [at.start() for at in re.finditer(b"\r\n", text)]
+            at = ends[int(where * (len(ends) - 1))]
+            text = text[:at] + f"\r\n{name}: {value}".encode() + text[at:]
+        if draw(st.integers(0, 3)) == 0:
+            at, byte = draw(st.integers(0, len(text))), draw(st.sampled_from(b"\r\n \t:x\x00"))
+            text = text[:at] + bytes([byte]) + text[at + draw(st.integers(0, 1)) :]
+        made.append(text)
+    return made
+
+
+KEY = b"\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
+
+@given(variants())
+@example([UPGRADE.replace(b"\r\n", KEY, 1), UPGRADE, UPGRADE.replace(b"\r\n", KEY + KEY[2:], 1)])
+@example([UPGRADE.replace(b"\r\n", line, 1) for line in (KEY, KEY.replace(b"==", b"="))])
+def test_a_request_like_one_before_is_read_as_if_it_were_the_first(texts):
+    settings = WebSettings(forward=("authorization", "x-user"))
+
+    def told(request):
+        if request is None:
+            return None
+        fields = {name: getattr(request, name) for name in request.__struct_fields__}
+        fields["headers"] = sorted((n.lower(), v) for n, v in request.headers.items())
+        if request.headers.get("X-Request-Id") != fields["request_id"]:
+            del fields["request_id"]
+        return fields
+
+    async def run():
+        one = RequestParser(settings)
+        for text in [*texts, *texts]:
+            assert told(one.parse(text, "10.0.0.1")) == told(
+                RequestParser(settings).parse(text, "10.0.0.1")
+            ), text
 
     asyncio.run(run())
 

@@ -120,7 +120,8 @@ async def read_rest(client):
 
 async def all_released(bridge):
     async with patiently(5):
-        while bridge._listeners.connections or bridge._admission.open or bridge.context.clients:
+        open_streams = bridge.context.open_streams
+        while bridge._listeners.connections or bridge._admission.open or open_streams:
             await asyncio.sleep(0.01)
     assert all(timer.stopped for _, _, timer in bridge.context.idle_timers._due)
 

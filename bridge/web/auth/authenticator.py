@@ -9,6 +9,10 @@ import json
 import time
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
+from functools import lru_cache
+from typing import Final
+
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from bridge.core.client_address import counted_address
 from bridge.core.errors import Failed, Kind
@@ -19,12 +23,16 @@ from .credential import Credential
 from .credential_watch import CredentialWatch
 from .identities import Identities
 from .key_store import KeyStore
-from .presented import Presented, find_credential
+from .presented import Presented, bearer_token, find_credential
 from .revocations import Revocation, Revocations
 from .settings import AuthMode, AuthSettings
 from .tickets import Tickets
 from .token_parser import bad_token
 from .token_verifier import TokenVerifier
+
+_ADDRESSES: Final = 4096
+"""Addresses whose credential is recalled."""
+_NO_HEADERS: Final = CIMultiDictProxy(CIMultiDict[str]())
 
 
 class Authenticator:
@@ -46,6 +54,7 @@ class Authenticator:
         self._settings = settings
         self._identities = identities
         self._tickets = tickets
+        self._of_address = lru_cache(_ADDRESSES)(self._judge_address)
 
     @property
     def key_stores(self) -> list[KeyStore]:
@@ -58,6 +67,25 @@ class Authenticator:
         return self.verifier is not None
 
     # ------------------------------------------------------------ the steps
+
+    def recall(self, request: StreamRequest) -> Credential | None:
+        """Return what a request like this was accepted with; None: it has to be found and judged.
+
+        A request that shows no credential depends on nothing but its address; one that shows a
+        verified token, and nothing beside it, on that, its times and revocations. Raises Failed,
+        as `judge`, where the tier judges.
+        """
+        if self.verifier is None:
+            return self._of_address(request.remote) if request.anonymous else None
+        headers = request.headers
+        if request.parameters.secret or (self._settings.cookie is not None and "Cookie" in headers):
+            return None
+        sent = headers.getall("Authorization", ())
+        text = bearer_token(sent[0]) if len(sent) == 1 else None
+        token = self.verifier.recall(text) if text is not None else None
+        if token is None or self.revocations.revoked(token.claims):
+            return None
+        return None if self._identities.reads_beside_token(headers) else token.credential
 
     def find(self, request: StreamRequest) -> Presented:
         """Find what a request came with; a ticket is used up. Raises Failed."""
@@ -92,12 +120,21 @@ class Authenticator:
         token = self.verifier.verify(presented.token)
         if self.revocations.revoked(token.claims):
             raise bad_token("the token was revoked")
-        return Credential(
+        beside = self._identities.reads_beside_token(presented.headers)
+        if token.credential is not None and not beside:
+            return token.credential
+        credential = Credential(
             identity=self._identities.of_token(presented.headers, token),
             claims=token.claims,
             expires_at=token.expires_at,
             ends_at=token.expires_at + self._settings.leeway,
         )
+        if not beside:
+            token.credential = credential
+        return credential
+
+    def _judge_address(self, remote: str) -> Credential:
+        return self._forwarded(Presented(_NO_HEADERS, remote))
 
     def _forwarded(self, presented: Presented) -> Credential:
         """Take what the tier will judge."""
@@ -114,6 +151,9 @@ class Authenticator:
         if self._settings.mode is AuthMode.NONE or request.parameters.tickets:
             return None
         try:
+            recalled = self.recall(request)
+            if recalled is not None:
+                return recalled.identity.holder
             presented = self._find(request, None)
             if self.keys_needed(presented) is not None:
                 return None
@@ -139,6 +179,9 @@ class Authenticator:
 
     async def authenticate(self, request: StreamRequest) -> Credential:
         """Find, wait, judge. Raises Failed."""
+        recalled = self.recall(request)
+        if recalled is not None:
+            return recalled
         return await self.accept(self.find(request))
 
     async def accept(self, presented: Presented) -> Credential:

@@ -37,6 +37,7 @@ class Identities:
         from_token = {name for _, name in claims}
         # What a client sends under a name that is the token's never travels.
         self._forward = tuple(name for name in forward if name not in from_token)
+        self._beside_token = tuple(name for name in self._forward if name != _AUTHORIZATION)
         self._scope = scope
         self._claims = claims
         self._rule_claims = rule_claims
@@ -80,6 +81,10 @@ class Identities:
             return ANONYMOUS
         holder = _lasting(metadata) or None
         return Identity(tuple(metadata), self._scope_of(metadata), holder)
+
+    def reads_beside_token(self, headers: CIMultiDictProxy[str]) -> bool:
+        """Whether the identity of a verified token depends on a header beside it."""
+        return any(name in headers for name in self._beside_token)
 
     def of_token(self, headers: CIMultiDictProxy[str], token: VerifiedToken) -> Identity:
         """Return the identity of a request whose token was verified.

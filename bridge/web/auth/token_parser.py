@@ -8,6 +8,7 @@ Python's json reads although it is not JSON.
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple, NoReturn
 
 from bridge.core.errors import Failed, Kind
@@ -75,7 +76,8 @@ def canonical(value: Any) -> str:
 def strict_json(text: str) -> Any:
     """Parse JSON. Raises ValueError for all that two readers may read differently."""
     try:
-        value = _DECODER.decode(text)
+        # Only an escape can name a lone surrogate, where the text has none.
+        value = (_ESCAPED if "\\" in text else _PLAIN).decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     _check_nesting(value, MAX_NESTING)
@@ -101,6 +103,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name twice")
+    return found
+
+
+def _unique_texts(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = _unique(pairs)
     for name, value in pairs:
         # A lone surrogate is no text: it has no UTF-8.
         name.encode()
@@ -120,6 +127,11 @@ def _finite(text: str) -> float:
     return number
 
 
-_DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
-)
+def _decoder(unique: Callable[[list[tuple[str, Any]]], dict[str, Any]]) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        object_pairs_hook=unique, parse_constant=_refuse_constant, parse_float=_finite
+    )
+
+
+_PLAIN: Final = _decoder(_unique)
+_ESCAPED: Final = _decoder(_unique_texts)

@@ -7,12 +7,14 @@ set changes; its times are judged at every use.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from bridge.core.algorithms import ALGORITHMS
 from bridge.core.errors import Failed, Kind
 from bridge.core.metadata import METADATA_VALUE
 
+from .credential import Credential
 from .key_store import KeyStore
 from .settings import AuthSettings, IssuerSettings
 from .token_parser import UnverifiedToken, bad_token, canonical, numeric_date, parse_token
@@ -28,7 +30,8 @@ MAX_SUBJECT: Final = 255
 """Characters of `sub` (OpenID Connect Core §2)."""
 
 
-class VerifiedToken(NamedTuple):
+@dataclass(slots=True, eq=False)
+class VerifiedToken:
     """A token whose signature and claims are right, whatever the time."""
 
     text: str
@@ -37,6 +40,8 @@ class VerifiedToken(NamedTuple):
     not_before: float
     lasting: str
     """The claims that are the same in the next token of the same client, as text."""
+    credential: Credential | None = None
+    """What a request that carries nothing beside it was accepted with; None: none has come yet."""
 
 
 class _NotSigned(Failed):
@@ -86,6 +91,15 @@ class TokenVerifier:
         except Failed:
             return None
         return issuer.keys.read_for_unknown()
+
+    def recall(self, text: str) -> VerifiedToken | None:
+        """Return what a token says that was verified before and holds now; else None."""
+        token = self._recall(text)
+        if token is None:
+            return None
+        now = self._clock()
+        in_time = token.not_before - self._leeway <= now < token.expires_at + self._leeway
+        return token if in_time else None
 
     def verify(self, text: str) -> VerifiedToken:
         """Return what a token says.

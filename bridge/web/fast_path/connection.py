@@ -100,7 +100,7 @@ class HttpConnection(asyncio.Protocol):
         """Turn the connection into a WebSocket, unless it is over a limit."""
         fast_path, session_end = self._fast_path, SessionEnd()
         context = fast_path.context
-        slot = StreamSlot(context, request, drain=session_end.drain, age=session_end.age)
+        slot = StreamSlot(context, request, session_end.set)
         try:
             slot.acquire_for(request)
         except Failed as failure:
@@ -161,6 +161,7 @@ class HttpConnection(asyncio.Protocol):
             self._abort_timer.cancel()
         if self._probe is not None:
             self._probe.stop()
+            self._probe = None  # it has the stream, and that this
         if send_buffer is not None:
             send_buffer.on_connection_lost()
         if stream is not None:

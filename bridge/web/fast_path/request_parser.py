@@ -1,20 +1,19 @@
 """RequestParser: requests for a stream or a WebSocket, from the first bytes of a connection.
 
 Only a request that came whole, in plain form, for one of the two paths and from an allowed origin
-is parsed here. aiohttp serves every other one, right or wrong. Clients of one page often send the
-same bytes: those are parsed once, unless a header identifies the client.
+is parsed here. aiohttp serves every other one, right or wrong. Clients of one page send the same
+bytes, but for a few lines: those are judged each time, the rest once (`request_template`).
 """
 
 from typing import Final
 
-import msgspec
+from msgspec.structs import replace
 from multidict import CIMultiDictProxy
 
 from bridge.core.errors import Failed
 from bridge.core.query_parser import MAX_BYTES
 from bridge.web.client_address import FORWARDED_FIELDS, client_address
 from bridge.web.origin_check import check_request_origin
-from bridge.web.parse_cache import MAX_ENTRIES, MAX_LENGTH
 from bridge.web.settings import WebSettings
 from bridge.web.stream_log import ClientProtocol, new_request_id, request_id_of
 from bridge.web.stream_parameters import NO_PARAMETERS, StreamParameters, parse_parameters
@@ -22,12 +21,15 @@ from bridge.web.stream_request import StreamRequest, sse_protocol, ws_protocol
 from bridge.web.ws.handshake import is_valid_upgrade
 
 from .request_head import RequestHead, parse_request
+from .request_template import RequestTemplates, with_own
 
 # A query of 16 KiB may triple in a URL; other lines have the limit of a header field.
 MAX_LINE: Final = 64 * 1024
 MAX_HEADER: Final = 8 * 1024
 MAX_HEADERS: Final = 64
 """aiohttp's limits, which hold for every request."""
+_OWN: Final = ("last-event-id", "sec-websocket-key")
+"""Fields that are a client's own, beside those that tell who it is."""
 
 
 class RequestParser:
@@ -43,17 +45,44 @@ class RequestParser:
             for method in (b"GET", b"POST")
             for after in (b"?", b" ", b"/ws ", b"/ws?")
         )
-        self._cache: dict[bytes, StreamRequest] = {}
         proxied = FORWARDED_FIELDS if settings.trusted_proxies else ()
-        self._personal = ("Cookie", "Authorization", "X-Request-Id", *settings.forward, *proxied)
+        personal = ("Cookie", "Authorization", "X-Request-Id", *settings.forward, *proxied)
+        self._personal = frozenset(name.lower() for name in personal)
+        self._templates = RequestTemplates(self._personal.union(_OWN))
 
     def parse(self, data: bytes, peer: str) -> StreamRequest | None:
         """Parse what came from the address `peer`; None where aiohttp is to serve it."""
-        cached = self._cache.get(data)
-        if cached is not None:
-            return msgspec.structs.replace(cached, request_id=new_request_id(), remote=peer)
+        template = self._templates.find(data)
+        if template is not None and template.protocol.transport != "ws":
+            return replace(template, request_id=new_request_id(), remote=peer)
         if not data.startswith(self._starts):
             return None
+        cut = self._templates.cut(data)
+        if cut is not None:
+            template = self._templates.find(cut.rest)
+            if template is not None:
+                return self._recall(template, cut.own, peer)
+        request = self._parse(data, peer)
+        if request is not None and cut is not None and not request.parameters.secret:
+            self._templates.remember(cut, request)
+        return request
+
+    def _recall(
+        self, template: StreamRequest, own: list[tuple[str, str]], peer: str
+    ) -> StreamRequest | None:
+        """Return a request like one that came before; what is its client's own is judged anew."""
+        headers = with_own(template.headers, own)
+        if template.protocol.transport == "ws" and not is_valid_upgrade(headers):
+            return None
+        return replace(
+            template,
+            headers=headers,
+            request_id=request_id_of(headers),
+            remote=client_address(peer, headers, self._settings.trusted_proxies),
+            anonymous=self._personal.isdisjoint([name.lower() for name, _ in own]),
+        )
+
+    def _parse(self, data: bytes, peer: str) -> StreamRequest | None:
         head = parse_request(data)
         if head is None:
             return None
@@ -68,18 +97,7 @@ class RequestParser:
         if head.body is not None and len(head.body) > MAX_BYTES:
             return None
         parameters = parse_parameters(query_string)
-        request = self._request(head, sse_protocol(parameters), parameters, peer)
-        if request is not None and len(data) <= MAX_LENGTH and not parameters.secret:
-            self._remember(data, request)
-        return request
-
-    def _remember(self, data: bytes, request: StreamRequest) -> None:
-        """Cache a request without a header that identifies its client."""
-        if any(name in request.headers for name in self._personal):
-            return
-        if len(self._cache) >= MAX_ENTRIES:
-            del self._cache[next(iter(self._cache))]
-        self._cache[data] = request
+        return self._request(head, sse_protocol(parameters), parameters, peer)
 
     def _request(
         self,
@@ -103,4 +121,6 @@ class RequestParser:
             keep_alive=head.keep_alive,
             remote=client_address(peer, headers, self._settings.trusted_proxies),
             foreign_origin=foreign_origin,
+            anonymous=not parameters.secret
+            and self._personal.isdisjoint([name.lower() for name in headers]),
         )

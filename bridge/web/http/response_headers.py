@@ -23,10 +23,13 @@ def response_headers(
     request_id: str, settings: WebSettings, foreign_origin: str | None
 ) -> dict[str, str]:
     """Return the common fields; a listed foreign page may read the response (Fetch, CORS)."""
-    return _fields(bool(settings.allowed_origins), foreign_origin) | {"X-Request-Id": request_id}
+    return common_fields(bool(settings.allowed_origins), foreign_origin) | {
+        "X-Request-Id": request_id
+    }
 
 
-def _fields(any_allowed: bool, foreign_origin: str | None) -> dict[str, str]:  # noqa: FBT001
+def common_fields(any_allowed: bool, foreign_origin: str | None) -> dict[str, str]:  # noqa: FBT001
+    """Return the common fields that no request's own id is in."""
     fields = {"X-Content-Type-Options": "nosniff"}  # a problem or a stream is no page
     if any_allowed:
         fields["Vary"] = "Origin"
@@ -69,6 +72,6 @@ def _stream_head(
         if not keep_alive:
             lines.append("Connection: close\r\n")
     lines += [
-        f"{name}: {value}\r\n" for name, value in _fields(any_allowed, foreign_origin).items()
+        f"{name}: {value}\r\n" for name, value in common_fields(any_allowed, foreign_origin).items()
     ]
     return "".join(lines).encode()

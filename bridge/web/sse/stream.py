@@ -9,15 +9,13 @@ Whatever ends the stream, its subscription is released.
 """
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Iterator
-from typing import Protocol
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.query import LiveQuery
 from bridge.core.query_parser import parse_query
 from bridge.live.stream_end import End, EndReason
+from bridge.web.auth.credential import Credential
 from bridge.web.auth.credential_watch import Lease
 from bridge.web.auth.presented import Presented
 from bridge.web.context import STALLED, WebContext
@@ -25,12 +23,13 @@ from bridge.web.http.response_headers import stream_response_head
 from bridge.web.idle_timers import IdleTimer
 from bridge.web.origin_check import check_cookie
 from bridge.web.parse_cache import parse_cached
-from bridge.web.session_end import AGED, DRAINED, random_delay_ms
+from bridge.web.session_end import random_delay_ms
 from bridge.web.stream_request import StreamRequest
 from bridge.web.stream_slot import StreamSlot
 from bridge.web.transport_sink import TransportSink
 
 from .encoder_choice import choose_encoder
+from .stream_owner import StreamOwner
 
 logger = logging.getLogger(__name__)
 
@@ -38,19 +37,6 @@ RETRY_MS = (2000, 4000)
 """Range of milliseconds after which clients come back."""
 _CLIENT_GONE = End(EndReason.CLIENT_GONE)
 _BROKEN = "the bridge failed"
-
-
-class StreamOwner(Protocol):
-    """The owner of a stream's connection."""
-
-    def on_started(self) -> None:
-        """Note that the response has started."""
-
-    def on_refused(self, failure: Failed) -> None:
-        """Answer with a failure: nothing was written."""
-
-    def on_finished(self, *, keep_alive: bool) -> None:
-        """Note that all is written. `keep_alive`: the connection may carry another request."""
 
 
 class SseStream:
@@ -63,8 +49,10 @@ class SseStream:
         "_lease",
         "_opened",
         "_owner",
+        "_protocol",
         "_query",
         "_request",
+        "_request_id",
         "_sink",
         "_slot",
         "_started_at",
@@ -75,13 +63,15 @@ class SseStream:
 
     def __init__(self, context: WebContext, request: StreamRequest, sink: TransportSink) -> None:
         self._context = context
-        self._request = request
+        self._request: StreamRequest | None = request
+        """None once it is answered: its header is not needed while the response lasts."""
+        self._request_id, self._protocol = request.request_id, request.protocol
         self._sink = sink
         self._owner: StreamOwner | None = None
         self._encoder, resume = choose_encoder(request)
-        self._slot = StreamSlot(context, request, drain=self._drain, age=self._age)
         send_buffer = context.send_buffer(sink, self._stall)
         self._viewer = context.viewer(send_buffer, self._encoder, resume)
+        self._slot = StreamSlot(context, request, self._viewer.end)
         self._query: LiveQuery | None = None
         self._opened: asyncio.Future[None] | None = None
         """Done when the tier has started the subscription."""
@@ -94,56 +84,59 @@ class SseStream:
     def _stall(self) -> None:
         self._viewer.end(STALLED)
 
-    def _drain(self) -> None:
-        self._viewer.end(DRAINED)
-
-    def _age(self) -> None:
-        self._viewer.end(AGED)
-
     # ------------------------------------------------------------ from the query to the response
 
     def start(self, owner: StreamOwner) -> None:
         """Subscribe. The owner is called back from here on, maybe before this returns."""
+        request = self._request
+        if request is None:
+            return
         self._owner = owner
-        with self._refusing():
-            presented = self._admit()
-            keys = self._context.authenticator.keys_needed(presented)
-            if keys is None:
-                self._subscribe(presented)
-            else:
-                keys.add_done_callback(lambda _: self._on_keys(presented))
-
-    @contextlib.contextmanager
-    def _refusing(self) -> Iterator[None]:
-        """Refuse with what goes wrong before the tier is asked."""
         try:
-            yield
-        except Failed as failure:
-            # Its frames hold this stream: from Python 3.13 on until the garbage is collected.
-            self._refuse(failure.with_traceback(None))
-        except Exception:
-            logger.exception("an event stream failed")
-            self._refuse(Failed(Kind.BROKEN, _BROKEN))
+            self._admit(request)
+        except Exception as error:  # noqa: BLE001 - logged there
+            self._refuse_for(error)
 
-    def _admit(self) -> Presented:
-        """Count the stream, and find its credential."""
-        context, request = self._context, self._request
+    def _admit(self, request: StreamRequest) -> None:
+        """Count the stream, find its credential, and judge it once its key is known."""
+        context = self._context
+        authenticator = context.authenticator
         check_cookie(request)
         if context.hub.draining:
             raise Failed(Kind.UNAVAILABLE, "the bridge is draining", retry_after=1)
         self._slot.acquire()
-        return context.authenticator.find(request)
+        credential = authenticator.recall(request)
+        if credential is not None:
+            self._subscribe(request, credential)
+            return
+        presented = authenticator.find(request)
+        keys = authenticator.keys_needed(presented)
+        if keys is None:
+            self._subscribe(request, authenticator.judge(presented))
+        else:
+            keys.add_done_callback(lambda _: self._on_keys(request, presented))
 
-    def _on_keys(self, presented: Presented) -> None:
+    def _on_keys(self, request: StreamRequest, presented: Presented) -> None:
         """Go on after a key was read, unless the client has left."""
-        if not self.closed:
-            with self._refusing():
-                self._subscribe(presented)
+        if self.closed:
+            return
+        try:
+            self._subscribe(request, self._context.authenticator.judge(presented))
+        except Exception as error:  # noqa: BLE001 - logged there
+            self._refuse_for(error)
 
-    def _subscribe(self, presented: Presented) -> None:
-        """Judge the credential, then the query; ask the tier."""
-        context, request = self._context, self._request
-        credential = context.authenticator.judge(presented)
+    def _refuse_for(self, error: Exception) -> None:
+        """Refuse with what went wrong before the tier was asked."""
+        if isinstance(error, Failed):
+            # Its frames hold this stream: from Python 3.13 on until the garbage is collected.
+            self._refuse(error.with_traceback(None))
+        else:
+            logger.error("an event stream failed", exc_info=error)
+            self._refuse(Failed(Kind.BROKEN, _BROKEN))
+
+    def _subscribe(self, request: StreamRequest, credential: Credential) -> None:
+        """Parse the query; ask the tier."""
+        context = self._context
         if credential.verified:
             self._lease = context.authenticator.watch.hold(
                 credential, self._on_credential_ended, self._on_credential_expiring
@@ -197,12 +190,14 @@ class SseStream:
     def _start_response(self) -> None:
         """Write the head and the first line, then show the window."""
         context, request = self._context, self._request
+        if request is None:
+            return
         self._started_at = asyncio.get_running_loop().time()
         self._keep_alive = request.chunked and request.keep_alive and not context.hub.draining
         head = stream_response_head(request, context.settings, keep_alive=self._keep_alive)
         self._sink.hold(head + self._encoder.retry(random_delay_ms(*RETRY_MS)))
         self._start_timers()
-        self._request = request.without_content()
+        self._request = None
         if self._owner is not None:
             self._owner.on_started()
         self._viewer.ended.add_done_callback(self._on_viewer_ended)
@@ -279,8 +274,8 @@ class SseStream:
         """Log the end of a stream whose response had started."""
         if self._started_at is not None and self._query is not None:
             self._context.stream_log.log_end(
-                self._request.request_id,
-                self._request.protocol,
+                self._request_id,
+                self._protocol,
                 entity=self._query.entity,
                 end=end,
                 seconds=asyncio.get_running_loop().time() - self._started_at,

@@ -37,7 +37,7 @@ async def window_handler(request: web.Request) -> web.StreamResponse:
     credential = await context.authenticator.authenticate(stream_request)
     reader = WindowReader(context.hub, context.stall_monitor, asked.resume)
 
-    def drain() -> None:
+    def end_early(_: End) -> None:
         delay = random_delay_ms(*RETRY_SECONDS)
         draining = Failed(Kind.UNAVAILABLE, "the bridge is draining", retry_after=delay)
         reader.end(End(EndReason.DRAINED, draining))
@@ -47,7 +47,7 @@ async def window_handler(request: web.Request) -> web.StreamResponse:
         reader.end(End(EndReason.EXPIRED, refused))
 
     reason = EndReason.CLIENT_GONE
-    slot = StreamSlot(context, stream_request, drain=drain)
+    slot = StreamSlot(context, stream_request, end_early)
     with slot:
         lease = context.authenticator.watch.hold(credential, end)
         try:

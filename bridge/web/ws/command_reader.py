@@ -5,12 +5,14 @@ come: others have their turn in between.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from aiohttp import WSMessage, WSMsgType
 
 from bridge.core.errors import Failed, Kind
 from bridge.core.token_bucket import TokenBucket
+from bridge.live.stream_end import End, EndReason
 from bridge.web.context import WebContext
 
 from .keepalive import WebSocketKeepalive
@@ -36,12 +38,19 @@ class MessageSource(Protocol):
 
 
 class CommandReader:
-    """Reads commands for a session. Pings and pongs go to the keepalive. One task reads."""
+    """Reads commands for a session. Pings and pongs go to the keepalive. One task reads.
 
-    __slots__ = ("_bucket", "_keepalive", "_limited", "_messages")
+    `end` ends the session.
+    """
+
+    __slots__ = ("_bucket", "_end", "_idle_timers", "_keepalive", "_limited", "_messages")
 
     def __init__(
-        self, messages: MessageSource, keepalive: WebSocketKeepalive, context: WebContext
+        self,
+        messages: MessageSource,
+        keepalive: WebSocketKeepalive,
+        context: WebContext,
+        end: Callable[[End], None],
     ) -> None:
         self._messages = messages
         self._keepalive = keepalive
@@ -49,6 +58,8 @@ class CommandReader:
         rate = context.settings.command_rate
         self._bucket = TokenBucket(rate=rate, burst=COMMAND_BURST * rate, clock=clock)
         self._limited = context.stream_log.limited
+        self._idle_timers = context.idle_timers
+        self._end = end
 
     async def read(self) -> str | None:
         """Wait for a text message; None when the client is gone.
@@ -77,12 +88,14 @@ class CommandReader:
     async def read_first(self, timeout: float) -> str | None:  # noqa: ASYNC109 - 0 is no deadline
         """Wait for the first text message, at most `timeout` seconds (0: without a deadline).
 
-        Raises:
-            Failed: as `read`; NO_FIRST_MESSAGE when the time is over.
-
+        When the time is over, the session is ended with NO_FIRST_MESSAGE. Raises Failed, as `read`.
         """
+        timer = self._idle_timers.start(timeout, self._on_late)
         try:
-            async with asyncio.timeout(timeout or None):
-                return await self.read()
-        except TimeoutError:
-            raise Failed(Kind.NO_FIRST_MESSAGE, "no command came in time") from None
+            return await self.read()
+        finally:
+            timer.stop()
+
+    def _on_late(self) -> None:
+        failure = Failed(Kind.NO_FIRST_MESSAGE, "no command came in time")
+        self._end(End(EndReason.FAILED, failure))

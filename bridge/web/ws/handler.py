@@ -55,7 +55,7 @@ def _take_over(
 ) -> web.StreamResponse:
     """Serve it as one whose upgrade came whole: aiohttp has read the request, and no more."""
     context, session_end = request.app[CONTEXT], SessionEnd()
-    slot = StreamSlot(context, stream_request, drain=session_end.drain, age=session_end.age)
+    slot = StreamSlot(context, stream_request, session_end.set)
     slot.acquire_for(stream_request)
     given = connection.give_away()
     if given is None:
@@ -71,7 +71,7 @@ def _take_over(
 async def _serve_mounted(request: web.Request, stream_request: StreamRequest) -> web.StreamResponse:
     """Serve it where another server has the connection: by aiohttp's own WebSocket."""
     context, session_end = request.app[CONTEXT], SessionEnd()
-    slot = StreamSlot(context, stream_request, drain=session_end.drain, age=session_end.age)
+    slot = StreamSlot(context, stream_request, session_end.set)
     slot.acquire_for(stream_request)
     try:
         websocket = StrictWebSocketResponse(

@@ -3,13 +3,14 @@
 import base64
 import binascii
 import hashlib
+from functools import lru_cache
 from time import time
 from typing import Final
 
 from aiohttp import HttpVersion11, web
 from multidict import CIMultiDictProxy
 
-from bridge.web.http.response_headers import http_date, response_headers
+from bridge.web.http.response_headers import common_fields, http_date
 from bridge.web.settings import WebSettings
 from bridge.web.stream_log import V1_WS
 from bridge.web.stream_request import StreamRequest
@@ -65,13 +66,25 @@ def accept_key(key: str) -> str:
 
 def upgrade_head(request: StreamRequest, settings: WebSettings) -> bytes:
     """Print the 101 response. Without compression, for it would encode again for each client."""
-    fields = {"Sec-WebSocket-Accept": accept_key(request.headers["Sec-WebSocket-Key"])}
-    if request.protocol is V1_WS:
+    head = _upgrade_head(
+        int(time()),
+        request.protocol is V1_WS,
+        bool(settings.allowed_origins),
+        request.foreign_origin,
+    )
+    key = accept_key(request.headers["Sec-WebSocket-Key"])
+    own = f"Sec-WebSocket-Accept: {key}\r\nX-Request-Id: {request.request_id}\r\n\r\n"
+    return head + own.encode()
+
+
+@lru_cache(16)
+def _upgrade_head(second: int, v1: bool, any_allowed: bool, foreign_origin: str | None) -> bytes:  # noqa: FBT001 - keys of the cache
+    """Print all but key and request id: it is the same for all upgrades of one second."""
+    fields = {"Date": http_date(second), **common_fields(any_allowed, foreign_origin)}
+    if v1:
         fields["Sec-WebSocket-Protocol"] = SUBPROTOCOL
-    fields["Date"] = http_date(int(time()))
-    fields |= response_headers(request.request_id, settings, request.foreign_origin)
     lines = "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
-    return f"{_SWITCHING}{lines}\r\n".encode()
+    return f"{_SWITCHING}{lines}".encode()
 
 
 _SWITCHING: Final = (

@@ -18,6 +18,12 @@ from websockets.frames import Close, CloseCode, Frame, Opcode
 
 MAX_MESSAGE: Final = 64 * 1024
 """Bytes of the largest message; a larger one ends the connection with 1009."""
+# RFC 6455 §5.2: FIN and opcode 1; the mask bit; the length that means two bytes more; a header
+# with its mask.
+_WHOLE_TEXT: Final = 0x81
+_MASKED: Final = 0x80
+_TWO_BYTES: Final = 126
+_LEAST: Final = 6
 _CONTROL: Final = {
     Opcode.CLOSE: WSMsgType.CLOSE,
     Opcode.PING: WSMsgType.PING,
@@ -135,11 +141,36 @@ class MessageReader:
     def _reads_on(self) -> bool:
         return not self._closed and self.error_code is None
 
+    def _take_text(self) -> bytes | None:
+        """Take a whole text message in one frame, as clients send them; None: it is something else.
+
+        It is exactly what `Frame.parse` reads of such a frame, without a generator.
+        """
+        buffer = self._buffer
+        size = len(buffer)
+        if size < _LEAST or buffer[0] != _WHOLE_TEXT:
+            return None
+        length, start = buffer[1] - _MASKED, _LEAST
+        if length == _TWO_BYTES and size >= _LEAST + 2:
+            length, start = buffer[2] << 8 | buffer[3], _LEAST + 2
+        elif not 0 <= length < _TWO_BYTES:
+            return None
+        end = start + length
+        if size < end:
+            return None
+        mask = bytes(buffer[start - 4 : start]) * (length // 4 + 1)
+        plain = int.from_bytes(buffer[start:end]) ^ int.from_bytes(mask[:length])
+        del buffer[:end]
+        return plain.to_bytes(length)
+
     def _next_frame(self) -> Frame | None:
         """Return the next frame; None: it is not complete. Raises what is wrong with it."""
         if self._frame is None:
             if not self._buffer:
                 return None
+            text = self._take_text()
+            if text is not None:
+                return Frame(Opcode.TEXT, text)
             self._frame = Frame.parse(self._read_exact, mask=True, max_size=MAX_MESSAGE)
         try:
             next(self._frame)

@@ -62,7 +62,7 @@ async def serve_websocket(
     session: WebSocketSession = session_class(
         context=context,
         request=request,
-        commands=CommandReader(messages, keepalive, context),
+        commands=CommandReader(messages, keepalive, context, session_end.set),
         slot=slot,
         send_buffer=send_buffer,
         end=session_end.set,
