@@ -16,6 +16,7 @@ from livequery.v1 import livequery_pb2_grpc
 from livetier.postgres.reader import BEGIN
 from livetier.server import TierOptions, start_tier
 from ops_support import free_port
+from patience import patiently
 from postgres_cluster import Cluster, find_programs
 from postgres_support import database, require_cluster  # noqa: F401 - a fixture
 from tier_client import Live, leaf, query
@@ -204,6 +205,20 @@ async def test_a_tier_that_is_stopped_leaves_no_slot_that_would_keep_the_log(tie
     async with asyncio.timeout(10):
         while connection.execute(slots).fetchone() != (0,):
             await asyncio.sleep(0.05)
+
+
+async def test_a_tier_that_is_killed_leaves_no_slot_that_would_keep_the_log(tasks, run):
+    url, connection = tasks
+    slots = "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()"
+    program = await run("tier", "--listen", "127.0.0.1:0", "--database", url, "--capture", "wal")
+    await program.listening()
+    for signal_, left in ((None, 1), (signal.SIGKILL, 0)):
+        if signal_ is not None:
+            program.send(signal_)
+            await program.ended()
+        async with patiently(20):
+            while connection.execute(slots).fetchone() != (left,):
+                await asyncio.sleep(0.05)
 
 
 async def test_a_tier_that_is_stuck_pins_no_log_and_is_right_when_it_goes_on(tasks, run):
