@@ -16,6 +16,7 @@ from livequery.v1 import livequery_pb2_grpc
 from livetier.postgres.reader import BEGIN
 from livetier.server import TierOptions, start_tier
 from ops_support import free_port
+from patience import patiently
 from postgres_cluster import Cluster, find_programs
 from postgres_support import database, require_cluster  # noqa: F401 - a fixture
 from tier_client import Live, leaf, query
@@ -206,6 +207,20 @@ async def test_a_tier_that_is_stopped_leaves_no_slot_that_would_keep_the_log(tie
             await asyncio.sleep(0.05)
 
 
+async def test_a_tier_that_is_killed_leaves_no_slot_that_would_keep_the_log(tasks, run):
+    url, connection = tasks
+    slots = "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()"
+    program = await run("tier", "--listen", "127.0.0.1:0", "--database", url, "--capture", "wal")
+    await program.listening()
+    for signal_, left in ((None, 1), (signal.SIGKILL, 0)):
+        if signal_ is not None:
+            program.send(signal_)
+            await program.ended()
+        async with patiently(20):
+            while connection.execute(slots).fetchone() != (left,):
+                await asyncio.sleep(0.05)
+
+
 async def test_a_tier_that_is_stuck_pins_no_log_and_is_right_when_it_goes_on(tasks, run):
     url, connection = tasks
     slots = "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()"
@@ -255,6 +270,20 @@ async def test_the_tier_serves_its_own_metrics(tiers, tasks):
     assert float(samples["livequery_tier_transactions_total"]) >= 2
     assert float(samples['livequery_tier_shortcuts_total{reason="unequal"}']) >= 1
     assert float(samples['livequery_tier_readings_total{cause="touched"}']) >= 1
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ((), "changes are learnt by wal: logical decoding is possible"),
+        (("--capture", "trigger"), "changes are learnt by trigger: as told"),
+    ],
+)
+async def test_an_operator_reads_how_changes_are_learnt_and_why(tasks, run, options, line):
+    url, _ = tasks
+    program = await run("tier", "--listen", "127.0.0.1:0", "--database", url, *options)
+    await program.listening()
+    await program.says(line)
 
 
 @pytest.mark.timeout(120)
