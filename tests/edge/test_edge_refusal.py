@@ -218,7 +218,9 @@ def changed(pick, data, how):
     return data[:at] + (b"" if how == "delete" else byte) + data[at + (how != "insert") :]
 
 
-@pytest.mark.parametrize("count", [600, pytest.param(20_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    "count", [600, pytest.param(20_000, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])]
+)
 async def test_mutated_requests_get_the_same_answer_both_ways(
     start_bridge, monkeypatch, caplog, count
 ):
