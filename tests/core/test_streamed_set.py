@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.frame import RESET
+from bridge.core.apply_result import ApplyResult
+from bridge.core.frame_encoding import RESET
 from bridge.core.group import Group
 from bridge.core.op import Op
 from bridge.core.streamed_set import StreamedSet
-from bridge.core.window import ApplyResult
 from core_makers import IDS, frame, group, shown, snapshot_group, thorough, wild_frames, window_of
 
 
