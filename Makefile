@@ -9,10 +9,10 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROTO  := proto/livequery/v1/livequery.proto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-newest test-pythons bench bench-quick check format wheel compiled test-compiled test-compiled-quick generate lock browser postgresql soak interop interop-quick clean
+.PHONY: help demo test test-lowest test-newest test-pythons bench bench-quick check format wheel compiled test-compiled test-compiled-quick generate lock browser pictures postgresql soak interop interop-quick clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.runtime ## embedded tier + bridge + departures board (LISTEN=127.0.0.1:8080)
 	@exec $(BIN)/python -m bridge demo --listen $(LISTEN)
@@ -90,6 +90,9 @@ browser: # Chromium for the page's test: Debian's own, fetched where that is pos
 
 postgresql: # a server for the tests of its store: Debian's own, fetched where that is possible
 	@tools/find-postgresql
+
+pictures: $(VENV)/.dev browser ## take the pictures of docs/pictures/ anew
+	PYTHONPATH=. $(BIN)/python tools/take-pictures
 
 clean: ## forget the virtual environment and caches
 	rm -rf $(VENV) $(VENV)-lowest $(VENV)-highest $(VENV)-python-* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -96,6 +96,12 @@ def _fan_out(transport: str) -> list[Bar]:
             guard=0.45,
         ),
         Bar(
+            promise=f"500 clients, {transport}: CPU per frame of v1 against core",
+            limit=1.2,
+            value=_ratio("fan_out", "cpu_us", f"{mine} v1", mine),
+            guard=1.4,
+        ),
+        Bar(
             promise=f"500 clients, {transport}: median latency against Nchan",
             limit=1.1,
             value=_ratio("fan_out", "p50_ms", mine, f"nchan {transport}"),

@@ -59,11 +59,22 @@ def _with_tokens(cases: tuple[Case, ...]) -> tuple[Case, ...]:
 
 def _fan_out() -> Scenario:
     cases = _cases(FAN_OUT, Plan(), 500)
+    # Beside core, since a page that uses the library speaks v1.
+    v1 = tuple(
+        Case(
+            label=f"bridge {transport} v1",
+            peer="bridge",
+            job=Job(plan=Plan(), transport=transport, v1=True),
+            clients=500,
+            measure=measure.steady,
+        )
+        for transport in ("sse", "ws")
+    )
     return Scenario(
         name="fan_out",
         title="One query, 500 clients, 20 frames/s of 340 B",
         rounds=3,
-        cases=cases + _with_tokens(cases),
+        cases=(*cases, *v1, *_with_tokens(cases)),
     )
 
 

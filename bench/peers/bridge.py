@@ -60,12 +60,14 @@ class BridgePeer:
         )
         query = json.dumps({"entity": entity(job), "limit": job.plan.rows})
         if job.transport == "sse":
-            request, message = get(f"{BASE}?query={quote(query, safe='{},')}"), b""
+            version = "v=1&" if job.v1 else ""
+            request, message = get(f"{BASE}?{version}query={quote(query, safe='{},')}"), b""
             request = request.replace(b"{", b"%7B").replace(b"}", b"%7D")
             request = request.replace(b"%7Bi%7D", b"{i}")
         else:
-            request = upgrade(f"{BASE}/ws")
-            message = text_message(f'{{"action":"subscribe","query":{query}}}'.encode())
+            request = upgrade(f"{BASE}/ws", "livequery.v1" if job.v1 else "")
+            sub = '"sub":"1",' if job.v1 else ""
+            message = text_message(f'{{"action":"subscribe",{sub}"query":{query}}}'.encode())
         if credential:
             request = credential.added_to(request)
         return Running(

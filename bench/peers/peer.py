@@ -15,11 +15,15 @@ WS_KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What a peer is asked to do. `distinct`: each client has a query of its own."""
+    """What a peer is asked to do.
+
+    `distinct`: each client has a query of its own. `v1`: clients speak v1, as the library does.
+    """
 
     plan: Plan
     transport: str = "sse"
     distinct: bool = False
+    v1: bool = False
     bridge_options: tuple[str, ...] = ()
     tokens: bool = False
     """Whether the bridge verifies a token of each client (`--auth jwt`)."""
@@ -63,11 +67,12 @@ def post(path: str, body: bytes) -> bytes:
     return head.encode() + body
 
 
-def upgrade(path: str) -> bytes:
+def upgrade(path: str, protocol: str = "") -> bytes:
     """Print an upgrade to WebSocket."""
+    offer = f"Sec-WebSocket-Protocol: {protocol}\r\n" if protocol else ""
     return (
         f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {WS_KEY}\r\n\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {WS_KEY}\r\n{offer}\r\n"
     ).encode()
 
 

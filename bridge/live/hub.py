@@ -285,10 +285,10 @@ class Hub:
         except BaseException:
             self._release(new, viewer)
             raise
-        if self._by_viewer.get(viewer) is not old:
-            # The viewer left meanwhile.
+        if self._by_viewer.get(viewer) is not old:  # the viewer left meanwhile
             self._release(new, viewer)
             return
+        self._hold(new, viewer, old.subscribers.identity_of(viewer) or identity)  # maybe newer
         viewer.switch_window(old.window.log)
         old.detach(viewer)
         self._release(old, viewer)

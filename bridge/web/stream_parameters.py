@@ -33,13 +33,17 @@ NO_PARAMETERS = StreamParameters(query=None, last_event_id=None, v1=False, soft=
 
 
 _TOKENS: Final = ("access_token", "token", "id_token", "jwt", "bearer")
+_SECRETS: Final = ("ticket", "token", "jwt", "bearer")
+"""What names of parameters that hold a credential have in them."""
 
 
 def parse_parameters(query_string: str) -> StreamParameters:
     """Parse the part of a URL after its question mark."""
     # A ticket comes once only, and a credential is kept nowhere.
-    parse = _parse if "ticket" in query_string or "token" in query_string else _parse_cached
-    return parse(query_string)
+    for name in _SECRETS:
+        if name in query_string:
+            return _parse(query_string)
+    return _parse_cached(query_string)
 
 
 def _parse(query_string: str) -> StreamParameters:

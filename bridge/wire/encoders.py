@@ -8,10 +8,10 @@ from bridge.core.bundle import Bundle, Encoding, SharedEncoding
 from bridge.core.digest import DigestFunction
 from bridge.core.errors import Failed
 
-from .encodings import core_sse, core_sse_chunked, core_ws, v1_sse, v1_sse_chunked, v1_ws_suffix
+from .encodings import V1WsFrames, core_sse, core_sse_chunked, core_ws, v1_sse, v1_sse_chunked
 from .sse import http_chunk
-from .v1_messages import ended_reason, error_members, format_message, frames_prefix, rfc3339
-from .websocket import OPCODE_TEXT, ws_frame_header, ws_text_frame
+from .v1_messages import ended_reason, error_members, format_message, rfc3339
+from .websocket import ws_text_frame
 
 _CLEAR_ID = b"id:\n\n"
 _CLEAR_ID_CHUNK = http_chunk(_CLEAR_ID)
@@ -24,6 +24,8 @@ _CORE_SSE = {
     for chunked in (False, True)
     for holds_id in (False, True)
 }
+LONGEST_SHARED = 16
+"""Characters of a name that many clients may use for one query. A longer one is drawn at random."""
 _V1_SSE = {False: SharedEncoding(v1_sse), True: SharedEncoding(v1_sse_chunked)}
 
 
@@ -167,19 +169,18 @@ class CoreSseEncoder(SseEncoder):
 class V1WsEncoder:
     """One subscription of a v1 socket, under the name that the client gave it."""
 
-    __slots__ = ("_prefix", "_sub")
+    __slots__ = ("_frames", "_sub", "shared")
     resets = False
-    shared: SharedEncoding | None = None
 
     def __init__(self, sub: str) -> None:
         self._sub = sub
-        self._prefix = frames_prefix(sub)
+        self._frames = V1WsFrames(sub)
+        self.shared = SharedEncoding(self._frames) if len(sub) <= LONGEST_SHARED else None
+        """The encoding that all viewers of this name share; None where nobody else has it."""
 
     def frames(self, bundle: Bundle) -> bytes:
-        """Encode groups as one `frames` message: the prefix is the client's, the suffix shared."""
-        suffix = bundle.encoded(v1_ws_suffix)
-        header = ws_frame_header(OPCODE_TEXT, len(self._prefix) + len(suffix))
-        return b"".join((header, self._prefix, suffix))
+        """Encode groups as one `frames` message."""
+        return self._frames(bundle) if self.shared is None else bundle.encoded(self._frames)
 
     def ready(self, rows: int, resumed: str, digest: DigestFunction) -> bytes:
         """Encode `ready`."""

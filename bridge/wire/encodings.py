@@ -7,7 +7,8 @@ all viewers at the same position share them.
 from bridge.core.bundle import Bundle
 
 from .sse import http_chunk, sse_event, sse_events
-from .websocket import ws_text_frames
+from .v1_messages import frames_prefix
+from .websocket import OPCODE_TEXT, ws_frame_header, ws_text_frames
 
 
 def core_sse(bundle: Bundle) -> bytes:
@@ -29,6 +30,32 @@ def v1_ws_suffix(bundle: Bundle) -> bytes:
     """Encode the members of a `frames` message that follow `v1_messages.frames_prefix`."""
     frames = b",".join([frame.data for frame in bundle])
     return b'"pos":"%b","frames":[%b]}' % (bundle.position.encode(), frames)
+
+
+class V1WsFrames:
+    """Encode as one `frames` message, for all subscriptions to which clients gave the same name.
+
+    Encodings of equal names are equal.
+    """
+
+    __slots__ = ("_prefix",)
+
+    def __init__(self, sub: str) -> None:
+        self._prefix = frames_prefix(sub)
+
+    def __call__(self, bundle: Bundle) -> bytes:
+        """Encode groups: the prefix is that of the name, the suffix that of all names."""
+        suffix = bundle.encoded(v1_ws_suffix)
+        header = ws_frame_header(OPCODE_TEXT, len(self._prefix) + len(suffix))
+        return b"".join((header, self._prefix, suffix))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the names are equal."""
+        return isinstance(other, V1WsFrames) and self._prefix == other._prefix
+
+    def __hash__(self) -> int:
+        """Hash the name."""
+        return hash(self._prefix)
 
 
 def v1_sse(bundle: Bundle) -> bytes:

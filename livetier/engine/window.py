@@ -11,7 +11,7 @@ Pure. Laws of ``edit_script(old, new, ...)``, each a property test:
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from livequery.v1 import livequery_pb2 as pb
 from livetier.engine.value import Scalar, encode_key
@@ -21,22 +21,23 @@ from livetier.engine.value import Scalar, encode_key
 class Row:
     """One row as a query sees it. ``order`` has its value for each sort key, then its key.
 
-    ``version`` grows with every change of the row; ``json`` is the row as it is sent.
+    ``version`` grows with every change of the row; ``json`` is the row as it is sent; ``key`` is
+    the key as stored.
     """
 
     version: int
     json: bytes
     order: tuple[Scalar, ...]
+    key: Scalar = field(init=False, compare=False, repr=False)
 
-    @property
-    def key(self) -> Scalar:
-        """The key as stored."""
-        return self.order[-1]
+    def __post_init__(self) -> None:
+        # Read far more often than rows are made.
+        object.__setattr__(self, "key", self.order[-1])
 
     @property
     def id(self) -> str:
         """The row id on the wire."""
-        return encode_key(self.order[-1])
+        return encode_key(self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,10 @@ class _EditScript:
         for key in reversed(leaving):
             if self._hidden.get(key) != self._old[key]:
                 yield self._leave(key, self._hidden.get(key, self._old[key]))
-        for place, row in enumerate(self._new):
-            yield from self._put(place, row)
+        old = self._old
+        # Most rows are the very ones of before.
+        for place in [at for at, row in enumerate(self._new) if old.get(row.key) is not row]:
+            yield from self._put(place, self._new[place])
             if len(self._now) > self._limit:
                 key = pushed.pop()
                 yield self._leave(key, self._old[key])
@@ -112,7 +115,7 @@ class _EditScript:
     def _put(self, place: int, row: Row) -> Iterator[Change]:
         """Put ``row`` directly after its predecessor, unless it is unchanged."""
         before = self._old.get(row.key)
-        if before is row or before == row:
+        if before == row:
             return
         if before is None:
             index = self._index_after(place)

@@ -102,6 +102,7 @@ class Connection:
         if self.closed:
             raise DatabaseError("the connection is closed")
         self._running = asyncio.create_task(self._run(statements))
+        self._running.add_done_callback(_forget_error)
         return await asyncio.shield(self._running)
 
     async def query(self, text: str, *params: bytes | None, kept: bool = False) -> Rows:
@@ -214,6 +215,12 @@ async def wait_for(descriptor: int, *, writable: bool = False) -> None:
         loop.remove_reader(descriptor)
         if writable:
             loop.remove_writer(descriptor)
+
+
+def _forget_error(task: asyncio.Task[list[Rows]]) -> None:
+    """Have nobody told of a failure that a cancelled caller does not wait for."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _check(results: Sequence[pq.abc.PGresult]) -> None:

@@ -167,5 +167,6 @@ def _among(relation: Relation, keys: Sequence[Key], bound: list[bytes | None]) -
         plain = column.type.is_array or column.type.is_composite  # unnest would take it apart
         bound.append(array_of([key[place] for key in keys]))
         columns.append(f"{column.sql}::text" if plain else column.sql)
-        arrays.append(f"${len(bound)}::{'text' if plain else column.type.cast}[]")
-    return f"({', '.join(columns)}) IN (SELECT * FROM pg_catalog.unnest({', '.join(arrays)}))"
+        members = f"${len(bound)}::{'text' if plain else column.type.cast}[]"
+        arrays.append(f"pg_catalog.unnest({members})")
+    return f"({', '.join(columns)}) IN (SELECT * FROM ROWS FROM ({', '.join(arrays)}))"

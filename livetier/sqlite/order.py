@@ -7,11 +7,14 @@ replacement characters.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TypeAlias
 
+from livetier.engine.value import Scalar
 from livetier.engine.window import Row
 from livetier.sqlite.literal import SqlValue
 
+KEPT = 512
 _REPLACEMENT = "\ufffd"
 
 Comparable: TypeAlias = tuple[int, int | float | str | bytes]
@@ -63,13 +66,14 @@ def order_by(descending: tuple[bool, ...]) -> Callable[[Row], tuple[object, ...]
     """
     directions = (*descending, False)
 
-    def key(row: Row) -> tuple[object, ...]:
+    @lru_cache(maxsize=KEPT)  # a merge asks for the rows of a window again and again
+    def place(order: tuple[Scalar, ...]) -> tuple[object, ...]:
         parts: list[object] = []
-        for value, desc in zip(row.order, directions, strict=True):
+        for value, desc in zip(order, directions, strict=True):
             part = comparable(value)
             if part is None:
                 raise NotComparableError
             parts.append(_Descending(part) if desc else part)
         return tuple(parts)
 
-    return key
+    return lambda row: place(row.order)

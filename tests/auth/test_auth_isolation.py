@@ -22,25 +22,22 @@ class TenantTier(ScriptedTier):
 
     def __init__(self):
         super().__init__()
-        self._changing = {}
+        self.calls = self
+        self._answering = set()
         self._versions = itertools.count(2)
 
-    async def Subscribe(self, request, context):  # noqa: N802 - the service says so
-        stream = super().Subscribe(request, context)
-        try:
-            answering = asyncio.create_task(self._answer())
-            async for message in stream:
-                yield message
-        finally:
-            answering.cancel()
+    def put_nowait(self, call):
+        """Answer a new call, which nobody else waits for."""
+        task = asyncio.create_task(self._answer(call))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
 
-    async def _answer(self):
-        call = await self.next_call()
+    async def _answer(self, call):
         row = json.dumps({"tenant": call.metadata["x-tenant"]}).encode()
         call.start()
         rows = [enter(id_, at, row=row) for at, id_ in enumerate(IDS)]
         call.send(reset(), *rows, complete=True)
-        while True:
+        while not call.over.is_set():
             await asyncio.sleep(0.003)
             version = next(self._versions)
             at = version % len(IDS)

@@ -1,14 +1,15 @@
-"""What npm packs, built by Vite into a fresh React and a fresh Svelte app, and clicked on."""
+"""What npm packs, installed into a fresh React and a fresh Svelte app, built by Vite, clicked on."""
 
 import asyncio
 import shutil
+import subprocess
 
 import pytest
 from aiohttp import web
 
 from client_house import ClientHouse
 from ops_support import free_port
-from vite_app import build_app, copy_app
+from vite_app import build_app, copy_app, install_app
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic")
@@ -46,12 +47,14 @@ async def serve():
 
 
 @pytest.mark.parametrize("name", ["react", "svelte"])
-async def test_a_fresh_app_builds_and_its_list_loads_on_by_a_click(
+async def test_a_fresh_app_installs_builds_and_its_list_loads_on_by_a_click(
     node_packages, serve, tmp_path, name
 ):
     from playwright.async_api import async_playwright
 
-    files = await asyncio.to_thread(build_app, copy_app(name, tmp_path))
+    app = copy_app(name, tmp_path)
+    await asyncio.to_thread(install_app, app)
+    files = await asyncio.to_thread(build_app, app)
     port = free_port()
     origin = f"http://127.0.0.1:{port}"
     house = await ClientHouse(rows=60, options={"allowed_origins": origin}).start()
@@ -81,6 +84,11 @@ async def test_a_fresh_app_builds_and_its_list_loads_on_by_a_click(
             await shows("#all", 20)
             assert house.streams() == 1
             assert not complaints
+            command = ("npx", "--no-install", "livequery-client", "types", house.base)
+            types = await asyncio.to_thread(
+                subprocess.run, command, cwd=app, check=True, capture_output=True, text=True
+            )
+            assert "export interface Orders {" in types.stdout
             await browser.close()
     finally:
         await house.stop()

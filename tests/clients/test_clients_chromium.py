@@ -5,7 +5,6 @@ import contextlib
 import itertools
 import json
 import random
-import shutil
 import time
 
 import jwt
@@ -13,17 +12,9 @@ import pytest
 
 from client_house import ClientHouse
 from library_page import faults, same, show, shown, statuses
+from patience import promised
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic")
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="*** NO CHROMIUM: apt-get install chromium, then run again ***"
-    ),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 BOARDS = [
     (
@@ -49,16 +40,6 @@ async def house():
     house = await ClientHouse(rows=200).start()
     yield house
     await house.stop()
-
-
-@pytest.fixture
-async def context():
-    from playwright.async_api import async_playwright
-
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield await browser.new_context()
-        await browser.close()
 
 
 @contextlib.asynccontextmanager
@@ -130,25 +111,6 @@ SHARED = """async (token) => {
   const bad = client.live({ entity: "nope", limit: 1 });
   const failed = await bad.ready.catch(({ code, status, field }) => [code, status, field]);
   return { idle, ...held, back: ids(list), moved, refused: [refused, live.status, ids(live)], failed, state: client.state };
-}"""
-
-TIMED = """async () => {
-  const { LiveClient } = await import("/client/livequery.js");
-  const costs = (window.costs = []);
-  class Timed extends WebSocket {
-    set onmessage(handle) {
-      super.onmessage = (event) => {
-        const began = performance.now();
-        handle(event);
-        if (event.data.includes('"frames"')) costs.push(performance.now() - began);
-      };
-    }
-  }
-  const client = new LiveClient("/api/v1/live", { transport: "ws", WebSocket: Timed });
-  const list = client.list({ entity: "orders", sort: ["-total"] }, { page: 50 });
-  await list.loadMore();
-  await list.loadMore();
-  costs.length = 0;
 }"""
 
 KEY = "a key of thirty-two bytes, or more"
@@ -241,9 +203,10 @@ async def test_what_was_kept_in_indexed_db_is_shown_by_the_next_visit_before_the
     assert await faults(other) == []
 
 
+@promised
 @pytest.mark.parametrize("worker", [True, False], ids=["SharedWorker", "Web Locks"])
-async def test_twenty_tabs_share_one_connection_and_the_death_of_its_leader_is_healed(
-    house, context, worker
+async def test_twenty_tabs_share_one_connection_and_the_death_of_its_leader_is_healed_in_a_second(
+    house, context, worker, at_most
 ):
     if not worker:
         await context.add_init_script("delete globalThis.SharedWorker")
@@ -269,6 +232,7 @@ async def test_twenty_tabs_share_one_connection_and_the_death_of_its_leader_is_h
     await house.sql("UPDATE orders SET total = 9999, status = 'open' WHERE id = 'o00000'")
     await exact(house, pages[-1], within=30, boards=boards)
     healed = loop.time() - began
+    assert healed <= at_most(1), healed
     for page in pages:
         await exact(house, page, boards=boards)
         assert await faults(page) == []
@@ -314,15 +278,3 @@ async def test_tabs_that_share_have_tokens_lists_reanchors_and_refusals(context)
         for page in pages:
             await page.close()
         await house.stop()
-
-
-async def test_an_update_of_a_list_costs_less_than_a_millisecond_of_the_main_thread(house, context):
-    page = await context.new_page()
-    await page.goto(house.url + "/healthz")
-    await page.evaluate(TIMED)
-    async with writing(house, every=0.02), asyncio.timeout(60):
-        while await page.evaluate("costs.length") < 100:
-            await asyncio.sleep(0.1)
-    costs = sorted(await page.evaluate("costs"))
-    print(f"median {costs[len(costs) // 2]:.2f} ms, 95 % {costs[len(costs) * 95 // 100]:.2f} ms")
-    assert costs[len(costs) // 2] < 1

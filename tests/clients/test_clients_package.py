@@ -43,6 +43,18 @@ def test_the_linter_has_nothing_to_say(npx):
     npx("eslint", "--max-warnings", "0", ".")
 
 
+def test_the_linter_has_nothing_to_say_about_explorer_board_and_inspector(node_packages):
+    eslint, config = LIBRARY / "node_modules/.bin/eslint", LIBRARY / "eslint.config.js"
+    run = subprocess.run(
+        (eslint, "--config", config, "--max-warnings", "0", "bridge/web"),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
 @pytest.mark.timeout(180)
 def test_what_npm_packs_can_be_resolved_with_types_by_every_module_system_that_it_names(
     node_packages, tmp_path

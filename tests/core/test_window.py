@@ -65,7 +65,9 @@ class Playback:
             self.window.reduce(tuple(frames))
             self._tell(snapshot_group(self.window.snapshot()))
             return ()
-        applied = self.window.apply(Group(tuple(frames), step.get("change", {}).get("stream_id", "")))
+        applied = self.window.apply(
+            Group(tuple(frames), step.get("change", {}).get("stream_id", ""))
+        )
         if applied.group is not None:
             self._tell(applied.group)
         return applied.repairs

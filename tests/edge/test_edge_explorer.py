@@ -170,6 +170,51 @@ async def test_the_query_is_copied_for_other_places(demo, page):
         await page.evaluate("document.querySelector('#said').textContent = ''")
 
 
+async def test_without_https_there_is_no_clipboard_and_it_is_copied_all_the_same(demo, page):
+    # What a page has that does not come over https or from this machine.
+    await page.add_init_script(
+        "Object.defineProperty(navigator, 'clipboard', { value: undefined })"
+    )
+    await page.goto(link(demo, {"q": FLIGHTS}))
+    await until(page, LIVE)
+    await page.locator("[name=copy]").select_option("sql")
+    await until(page, "document.querySelector('#said').textContent === 'Copied as SQL-ish text'")
+    await page.locator(".json summary").click()
+    await page.locator("textarea").press("ControlOrMeta+a")
+    await page.locator("textarea").press("ControlOrMeta+v")
+    pasted = await page.evaluate("document.querySelector('textarea').value")
+    assert pasted == "SELECT * FROM flights\nORDER BY est_dep, <key>"
+    await page.get_by_role("button", name="Copy link").click()
+    await until(page, "document.querySelector('#said').textContent === 'Link copied'")
+    assert await page.evaluate("document.querySelectorAll('body > textarea').length") == 0
+
+
+# Counts animations that move something; colours may flash for everyone.
+MOVING = """
+  window.moving = 0;
+  (function look() {
+    window.moving += document.getAnimations().filter(({ effect, transitionProperty }) =>
+      transitionProperty === "transform" ||
+      effect.getKeyframes().some(({ transform, opacity }) => transform || opacity)).length;
+    requestAnimationFrame(look);
+  })();
+"""
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+@pytest.mark.parametrize("path", ["/", "/explorer/"])
+async def test_who_asks_for_less_motion_sees_none(demo, page, path, motion):
+    await page.emulate_media(reduced_motion=motion)
+    await page.goto(demo + path)
+    frames = "Number(document.querySelector('#total, .wire output')?.textContent)"
+    await until(page, f"{frames} > 10")
+    await page.evaluate(MOVING)
+    before = await page.evaluate(frames)
+    await until(page, f"{frames} > {before} + 15")
+    moving = await page.evaluate("moving")
+    assert (moving > 0) == (motion == "no-preference")
+
+
 async def test_the_front_page_of_the_demo_is_the_board_and_the_two_lead_to_each_other(demo, page):
     await page.goto(demo + "/")
     await until(page, BOARD_LIVE)

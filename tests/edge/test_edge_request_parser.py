@@ -15,6 +15,7 @@ from bridge.config.hosts import origin_list
 from bridge.web.fast_path.request_head import parse_request
 from bridge.web.fast_path.request_parser import MAX_HEADER, MAX_LINE, RequestParser
 from bridge.web.settings import WebSettings
+from bridge.web.stream_parameters import parse_parameters
 
 TARGETS = ["/api/v1/live?query=%7B%7D", "/api/v1/live", "/", "/a?b=c&d", "/a%20b?%", '/[]|"^`{}']
 NAMES = ["Accept", "Cookie", "X-A", "last-event-id", "Connection", "Origin", "x_!#$%&'*+-.^`|~9"]
@@ -395,3 +396,11 @@ def test_a_request_like_one_before_is_read_as_if_it_were_the_first(texts):
             ), text
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("name", ["ticket", "token", "access_token", "id_token", "jwt", "bearer"])
+def test_a_credential_in_a_url_is_kept_nowhere(name):
+    text = f"{name}=secret&v=1"
+    assert parse_parameters(text).secret
+    assert parse_parameters(text) is not parse_parameters(text)
+    assert parse_parameters("v=1") is parse_parameters("v=1")

@@ -99,7 +99,9 @@ class Rig:
     async def start(self):
         await self.start_tier()
         bridge = await self.run(
-            "serve", "--upstream", f"127.0.0.1:{self.port}", "--listen", "127.0.0.1:0"
+            "serve",
+            *("--upstream", f"127.0.0.1:{self.port}", "--listen", "127.0.0.1:0"),
+            *("--max-connections-per-ip", "0"),  # all clients have one address
         )
         url = await bridge.listening()
         self.clients = [

@@ -81,6 +81,27 @@ async def test_a_sole_holders_call_is_left_alone_until_there_is_a_newer_credenti
 
 
 @virtually
+async def test_a_credential_that_is_renewed_while_a_window_moves_is_the_new_windows():
+    now = asyncio.get_running_loop().time()
+    async with make_bridge() as bridge:
+        await bridge.joined(query(), who("bob"))
+        client = await bridge.joined(query(), who("old", expires=now + 60))
+        bridge.tier.mute = True
+        moving = asyncio.create_task(client.reanchor(query(limit=2), who("old", expires=now + 60)))
+        await turns()
+        assert asked(bridge) == ["bob", "old"]
+        bridge.hub.update_identity(client.viewer, who("new", expires=now + 600))
+        bridge.tier.mute = False
+        bridge.tier.subs[-1].snapshot(reanchor=False)
+        await moving
+        await asyncio.sleep(59)
+        assert asked(bridge)[-1] == "new"
+        assert client.end is None
+        client.leave()
+        assert not bridge.hub.limiter._subscriptions.get("new")
+
+
+@virtually
 async def test_a_withdrawn_credential_is_left_at_once_for_anothers():
     async with make_bridge() as bridge:
         gone = await bridge.joined(query(), who("alice"))

@@ -150,32 +150,43 @@ async def test_there_is_no_direct_send_once_the_connection_is_lost():
         assert other.rows == bridge.tier.window(query())
 
 
+@pytest.mark.parametrize("long", [False, True], ids=["two locksteps", "one lockstep"])
 @virtually
-async def test_of_several_viewers_on_one_socket_none_sends_before_the_rest_of_another():
+async def test_of_several_viewers_on_one_socket_none_sends_before_the_rest_of_another(long):
+    names = ["a name that was drawn", "another one that was drawn"] if long else ["s", "s2"]
     async with make_bridge(stall=0) as bridge:
         client = await in_lockstep(bridge, v1=True)
-        viewer, written = client.viewer, []
+        written = []
         client.sink._read = written.append
-        sibling = Viewer(send_buffer=client.send_buffer, encoder=V1WsEncoder("s2"), backlog=1 << 20)
-        await bridge.hub.subscribe(sibling, query(), SOMEBODY)
-        bridge.hub.attach(sibling)
+        bridge.hub.unsubscribe(client.viewer, EndReason.CLIENT_GONE)
+        viewers = [
+            Viewer(send_buffer=client.send_buffer, encoder=V1WsEncoder(name), backlog=1 << 20)
+            for name in names
+        ]
+        for viewer in viewers:
+            await bridge.hub.subscribe(viewer, query(), SOMEBODY)
+            bridge.hub.attach(viewer)
         for at in (-1, 0):
             bridge.tier.put("a", at)
             await turns()
-        assert viewer.lockstep is sibling.lockstep is not None
+        first, second = viewers
+        assert None not in (first.lockstep, second.lockstep)
+        assert (first.lockstep is second.lockstep) is long
         written.clear()
 
         def half(data):
             written.append(data[: len(data) // 2])
             return len(data) // 2
 
-        first, second = viewer.lockstep.members
-        viewer.lockstep.members.update({first: FakeDirectSend(half), second: client.sink})
+        first.lockstep.members[first] = FakeDirectSend(half)
+        second.lockstep.members[second] = client.sink
+        first.lockstep._direct_sends = second.lockstep._direct_sends = None
         bridge.tier.put("a", -3)
         await turns()
-        bridge.hub.unsubscribe(sibling, EndReason.CLIENT_GONE)
+        for viewer in viewers:
+            bridge.hub.unsubscribe(viewer, EndReason.CLIENT_GONE)
         told = b"".join(written)
-        assert [told.count(name) for name in (b'"sub":"s"', b'"sub":"s2"')] == [1, 1]
+        assert [told.count(b'"sub":"%b"' % name.encode()) for name in names] == [1, 1]
         half_of_it, rest, _ = written
         assert len(half_of_it + rest) == 4 + int.from_bytes(half_of_it[2:4]), "in one piece"
 

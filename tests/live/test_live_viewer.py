@@ -72,8 +72,6 @@ async def test_fan_out_of_a_group_is_one_synchronous_step_and_encodes_each_form_
             return real(thing)
 
         monkeypatch.setattr(encodings, name, counted)
-    # Bundles are cached by encoding: the encoders must use the counted ones.
-    monkeypatch.setattr("bridge.wire.encoders.v1_ws_suffix", encodings.v1_ws_suffix)
     async with make_bridge() as bridge:
         clients = [await bridge.joined(query(), v1=n % 2 == 0) for n in range(200)]
         printed.clear()

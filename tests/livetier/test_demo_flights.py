@@ -59,3 +59,13 @@ def test_a_departed_row_has_the_times_of_the_data_and_goes_ten_minutes_later():
     assert departed.values["actual_dep"] == "2013-07-10T04:59"
     assert departed.values["delay_min"] == -1
     assert removed.minute == departed.minute + 10
+
+
+def test_every_airport_has_a_name():
+    places = [event.values for event in flights.events() if event.values and "dest" in event.values]
+    assert len({values["dest"] for values in places}) > 50
+    for values in places:
+        name = values["dest_name"]
+        assert len(name) > 3, values["dest"]
+        assert name != values["dest"]
+        assert "\\" not in name, "an escape of the data set's own"

@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from bridge.demo import DAY_STARTS
 from livetier.demo import flights
 from livetier.demo.replay import Replay, start_minute
 from livetier.sqlite.database import connect
@@ -63,3 +64,28 @@ def test_a_start_that_is_no_time_of_day_is_refused(text):
     with pytest.raises(ValueError, match="time of day"):
         start_minute(text)
     assert start_minute("05:30") == 330
+
+
+def test_the_front_pages_board_changes_within_three_seconds_of_a_visit_after_the_start(tmp_path):
+    begin = start_minute(DAY_STARTS)
+    assert abs(begin - 8 * 60) <= 15
+    replay = Replay(tmp_path / "morning.sqlite", start=begin)
+    connection = connect(tmp_path / "morning.sqlite", "")
+
+    def shown(airport):
+        sql = "SELECT * FROM flights WHERE origin = ? ORDER BY est_dep, id LIMIT 12"
+        return connection.execute(sql, (airport,)).fetchall()
+
+    # At 60 times its speed a minute of the day is a second.
+    most = {"JFK": 3, "LGA": 4, "EWR": 4}
+    boards = {airport: shown(airport) for airport in most}
+    waits = dict.fromkeys(most, 0)
+    for minute in range(begin + 1, begin + 26):
+        replay.advance_to(minute)
+        for airport, seconds in most.items():
+            now = shown(airport)
+            waits[airport] = 0 if now != boards[airport] else waits[airport] + 1
+            assert waits[airport] < seconds, (minute, airport)
+            boards[airport] = now
+    connection.close()
+    replay.close()

@@ -2,12 +2,14 @@
 """Every type of key and of condition: what a commit touches is found, by either capture."""
 
 import asyncio
+import gc
 
 import psycopg
 import pytest
 
 from livetier.engine.store import Views
 from livetier.engine.value import encode_scalar
+from livetier.postgres.connection import Connection
 from livetier.postgres.database_error import DatabaseError
 from postgres_support import database, make_store, require_cluster  # noqa: F401 - a fixture
 from test_postgres_types import VALUES
@@ -78,6 +80,44 @@ async def test_a_row_with_a_key_and_a_value_of_every_type_enters_and_leaves_its_
             store.release(view)
     await store.close()
     connection.close()
+
+
+@pytest.mark.parametrize("capture", ["wal", "trigger"])
+async def test_a_row_with_a_key_of_several_columns_enters_moves_and_leaves(database, capture):
+    connection = await asyncio.to_thread(psycopg.connect, database, autocommit=True)
+    connection.execute("CREATE TABLE part (a integer, b text, n integer, PRIMARY KEY (b, a))")
+    store = make_store(database, capture=capture)
+    await store.open()
+    asked = query("part", leaf("n", "gt", 0), sort=["n"], limit=2)
+    views = [await store.first(await store.compile(asked, ()))]
+    for statement, ids in (
+        ("INSERT INTO part VALUES (1, 'x', 5), (2, 'x', 6)", ['["x",1]', '["x",2]']),
+        ("UPDATE part SET n = 7 WHERE a = 1", ['["x",2]', '["x",1]']),
+        ("UPDATE part SET n = 0 WHERE a = 2", ['["x",1]']),
+        ("UPDATE part SET b = 'y' WHERE a = 1", ['["y",1]']),
+        ("DELETE FROM part", []),
+    ):
+        connection.execute(statement)
+        views = await advance(store, views)
+        assert [row.id for row in views[0].rows] == ids
+    await store.close()
+    connection.close()
+
+
+async def test_a_statement_that_fails_after_its_caller_was_cancelled_is_no_error_of_the_loop(
+    database, caplog
+):
+    connection = await Connection.open(database)
+    asking = asyncio.create_task(connection.query("SELECT pg_sleep(0.05), 1/0"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.wait([asking])
+    await connection.reset()
+    await connection.close()
+    del connection, asking
+    gc.collect()
+    assert caplog.text == ""
 
 
 @pytest.fixture

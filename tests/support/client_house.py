@@ -121,6 +121,10 @@ class ClientHouse:
         if self.tier is not None:
             await self.tier.settle()
 
+    def commit(self, text, parameters=()):
+        """Commit one statement, and do not wait until the tier has read it."""
+        self.database.execute(text, parameters)
+
     def select(self, text, parameters=()):
         return [dict(row) for row in self.database.execute(text, parameters)]
 
@@ -143,6 +147,10 @@ class ClientHouse:
     def subscriptions(self):
         """How many queries the bridge has open at the tier."""
         return self.bridge._hub.subscriptions
+
+    def subscribed(self):
+        """How many windows the bridge has asked the tier for, and received, since it began."""
+        return self.bridge.metrics._resets["subscribed",]
 
 
 async def main(options):

@@ -3,13 +3,14 @@
 import json
 
 # Rows are list items, keyed. `faults` has what no person should see: a row that stays, gone or made
-# anew; a row twice.
+# anew; a row twice. `first` says when rows were first on the page, in ms since the client was made.
 SCRIPT = """
 async ({ options, queries, list }) => {
   const { LiveClient } = await import("/client/livequery.js");
   const faults = (window.faults = []);
   addEventListener("unhandledrejection", ({ reason }) => faults.push(`rejection: ${reason}`));
   addEventListener("error", ({ message }) => faults.push(`error: ${message}`));
+  const began = performance.now();
   const client = (window.client = new LiveClient("/api/v1/live", options));
   window.views = queries.map((query, at) => {
     const view = client.live(query);
@@ -29,6 +30,7 @@ async ({ options, queries, list }) => {
         if (li.textContent !== text) li.textContent = text;
         if (ul.children[n] !== li) ul.insertBefore(li, ul.children[n] ?? null);
       });
+      if (ids.length) window.first ??= { ms: performance.now() - began, status: view.status };
     };
     new MutationObserver((records) => {
       const rows = new Set(view.rows.map(({ agg_id }) => agg_id));
@@ -54,9 +56,9 @@ SHOWN = """() => [...document.querySelectorAll("ul")].map(
   (ul) => [...ul.children].map((li) => JSON.parse(li.textContent)))"""
 
 
-async def show(page, url, queries, **options):
-    """Open the page and begin."""
-    await page.goto(url + "/healthz")
+async def show(page, url, queries, *, path="/healthz", **options):
+    """Open the page and begin. `path`: some document of the origin."""
+    await page.goto(url + path)
     await page.evaluate(SCRIPT, {"options": options, "queries": queries})
 
 

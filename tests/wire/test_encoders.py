@@ -110,7 +110,16 @@ def test_v1_messages_on_one_position_differ_in_the_clients_name_only(bundle):
             "frames": [json.loads(frame.data) for frame in bundle],
         }
     assert bundle.encoded(encodings.v1_ws_suffix) in V1WsEncoder("s").frames(bundle)
-    assert V1WsEncoder("s").shared is None
+
+
+@quick
+@given(bundles())
+def test_v1_clients_that_chose_the_same_short_name_share_their_bytes(bundle):
+    one, same, other, drawn = map(V1WsEncoder, ("orders", "orders", "order", "x" * 17))
+    assert one.shared == same.shared != other.shared
+    assert hash(one.shared) == hash(same.shared)
+    assert one.frames(bundle) is same.frames(bundle) is one.shared.encode(bundle)
+    assert drawn.shared is None
 
 
 def test_v1_over_websocket_has_messages_for_ready_stale_and_live():

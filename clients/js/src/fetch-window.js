@@ -12,7 +12,7 @@ import { rowsFrom } from "./reducer.js";
 export async function fetchWindow(env, what) {
   const { credentials } = env;
   for (;;) {
-    const token = await credentials.get();
+    const token = await unlessAborted(credentials.get(), what.signal);
     try {
       const { rows, pos, digest } = (await ask(env, what, token)) ?? {};
       credentials.accepted();
@@ -26,4 +26,20 @@ export async function fetchWindow(env, what) {
       throw failure(502, { message: error.message });
     }
   }
+}
+
+/**
+ * Waits for a page's token, but not beyond the signal.
+ *
+ * @template T
+ * @param {Promise<T>} promise
+ * @param {AbortSignal | undefined} signal
+ * @returns {Promise<T>}
+ */
+function unlessAborted(promise, signal) {
+  return new Promise((resolve, reject) => {
+    promise.then(resolve, reject);
+    if (signal?.aborted) reject(signal.reason);
+    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
 }

@@ -1,16 +1,15 @@
 // The store of `persist: "indexedDB"`. What it holds is read at the start, so that it is at hand.
 
-const NAME = "livequery";
 const WINDOWS = "windows";
 /** The windows that were kept last stay. */
 const MOST = 50;
 
-/** @returns {import("./types.js").Store} */
-export function indexedDbStore() {
+/** @param {IDBOpenDBRequest} opening @returns {import("./types.js").Store} */
+export function storeIn(opening) {
   /** @type {Map<string, any>} */
   const held = new Map();
   let loaded = false;
-  const database = open();
+  const database = done(opening);
   const loading = database.then(async (db) => {
     const store = db.transaction(WINDOWS).objectStore(WINDOWS);
     const [keys, values] = await Promise.all([done(store.getAllKeys()), done(store.getAll())]);
@@ -46,13 +45,6 @@ export function indexedDbStore() {
   };
 }
 
-/** @returns {Promise<IDBDatabase>} */
-function open() {
-  const opening = indexedDB.open(NAME, 1);
-  opening.onupgradeneeded = () => opening.result.createObjectStore(WINDOWS);
-  return done(opening);
-}
-
 /**
  * @template T
  * @param {IDBRequest<T>} request
@@ -60,6 +52,7 @@ function open() {
  */
 function done(request) {
   return new Promise((resolve, reject) => {
+    if (request.readyState === "done") return request.error ? reject(request.error) : resolve(request.result);
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
   });

@@ -6,7 +6,7 @@ import { LiveError } from "./error.js";
 import { later } from "./later.js";
 import { LiveList } from "./live-list.js";
 import { LiveWindow } from "./live-window.js";
-import { Persistence } from "./persist.js";
+import { Persistence, indexedDbStore } from "./persist.js";
 import { toLiveQuery } from "./query.js";
 
 export { LiveError, LiveList, LiveWindow, toLiveQuery };
@@ -54,7 +54,7 @@ export class LiveClient {
       : new Connection(this.#parts, transport);
     if (typeof persist === "object") this.#persistence = new Persistence(persist);
     else if (persist === "indexedDB" && typeof indexedDB === "object") {
-      this.#persistence = new Persistence(import("./indexed-db.js").then((the) => the.indexedDbStore()));
+      this.#persistence = new Persistence(indexedDbStore());
     }
   }
 

@@ -2,6 +2,13 @@
 
 /** @typedef {import("./feed.js").Feed} Feed */
 
+/** The store of `persist: "indexedDB"`. Its database is opened while the code that uses it is loaded. */
+export async function indexedDbStore() {
+  const opening = indexedDB.open("livequery", 1);
+  opening.onupgradeneeded = () => opening.result.createObjectStore("windows");
+  return (await import("./indexed-db.js")).storeIn(opening);
+}
+
 export class Persistence {
   #get;
   #keeper;

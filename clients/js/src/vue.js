@@ -1,4 +1,5 @@
-// Vue: windows and lists as refs, for as long as the component lives.
+// Vue: windows and lists as refs, for as long as the component lives. On a server nothing is opened:
+// no component is ever unmounted there.
 
 import { onScopeDispose, shallowReadonly, shallowRef, toValue, watch } from "vue";
 
@@ -24,9 +25,11 @@ function follow(source, make, show) {
     show(made);
     made.subscribe(() => show(made));
   };
-  watch(() => JSON.stringify(source()), open, { immediate: true });
-  onScopeDispose(close);
-  return () => /** @type {V} */ (view);
+  if (typeof document === "object") {
+    watch(() => JSON.stringify(source()), open, { immediate: true });
+    onScopeDispose(close);
+  }
+  return () => view;
 }
 
 /**
@@ -38,7 +41,7 @@ function follow(source, make, show) {
  * @param {{ initial?: import("./types.js").Initial<T> }} [options]
  */
 export function useLive(client, query, options) {
-  const { refs, show } = refsOf();
+  const { refs, show } = refsOf(options?.initial?.rows);
   follow(() => toValue(query), () => client.live(toValue(query), options), show);
   return /** @type {Refs<T>} */ (refs);
 }
@@ -63,9 +66,9 @@ export function useLiveList(client, query, options) {
   const list = follow(() => toValue(query), () => client.list(toValue(query), options), look);
   const load = async (/** @type {"loadMore" | "loadBack"} */ way) => {
     const one = list();
-    const added = await one[way]();
-    look(one);
-    return added;
+    const added = await one?.[way]();
+    if (one) look(one);
+    return added ?? 0;
   };
   return {
     .../** @type {Refs<T>} */ (refs),
@@ -81,8 +84,9 @@ export function useLiveList(client, query, options) {
  * @typedef {{ [K in keyof import("./types.js").Snapshot<T>]: Readonly<import("vue").ShallowRef<import("./types.js").Snapshot<T>[K]>> }} Refs
  */
 
-function refsOf() {
-  const rows = shallowRef(/** @type {any} */ ([]));
+/** @param {readonly any[]} [initial] shown first, and on a server */
+function refsOf(initial = []) {
+  const rows = shallowRef(/** @type {any} */ (initial));
   const status = shallowRef(/** @type {any} */ ("connecting"));
   const error = shallowRef(/** @type {any} */ (null));
   return {

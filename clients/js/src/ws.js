@@ -71,6 +71,7 @@ export class WsTransport {
 
   #opened() {
     this.#subs.clear();
+    this.#count = 0; // a bridge prints a group once for all who have the same names
     for (const entry of this.#entries.values()) if (!entry.timer) this.#subscribe(entry);
   }
 

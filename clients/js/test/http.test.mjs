@@ -322,6 +322,15 @@ test("fetch: one request; rows, pos, digest; errors with their fields; AbortErro
   await assert.rejects(client.fetch(QUERY, { signal: AbortSignal.abort() }), { name: "AbortError" });
 });
 
+test("fetch that is aborted while the page still waits for its token ends with AbortError", { timeout: 30_000 }, async (t) => {
+  const { bridge, client } = await start(t, () => {}, { token: () => new Promise(() => {}) });
+  const abort = new AbortController();
+  const asked = client.fetch(QUERY, { signal: abort.signal });
+  setTimeout(() => abort.abort(), 20);
+  await assert.rejects(asked, { name: "AbortError" });
+  assert.equal(bridge.requests.length, 0);
+});
+
 test("a long query goes into a body", async (t) => {
   const { bridge, client } = await start(t, (_, response) => json(response, whole("a")));
   const query = { entity: "e", where: [["id", "in", Array.from({ length: 500 }, (_, n) => `id-${n}`)]], limit: 3 };

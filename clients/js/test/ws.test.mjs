@@ -77,6 +77,7 @@ test("a client that returns offers its place and its window, and keeps its rows 
   const again = await bridge.peer();
   const { sub, resume, known } = await again.next("subscribe");
   assert.deepEqual([resume, known, ids(window)], ["p-ab", [["a", 1], ["b", 1]], "a b"]);
+  assert.equal(sub, "1", "names begin anew with a socket: a bridge prints once for all of one name");
   again.send({ type: "frames", sub, pos: "2", frames: [{ op: "leave", agg_id: "b" }, enter("c", 1)] });
   again.send({ type: "ready", sub, rows: 2, resumed: "diff", digest: digest("a", "c") });
   await until(() => ids(window) === "a c");

@@ -11,9 +11,10 @@ const DOCUMENT = new URL("../../../docs/browser.md", import.meta.url);
 const sourceOf = (name) => new URL(`../src/${name}.js`, import.meta.url).pathname;
 const CLASSES = { livequery: ["LiveClient"], view: ["LiveView"], "live-window": ["LiveWindow"], "live-list": ["LiveList"] };
 const SHAPES = ["Options", "Query", "Row", "Failure", "Initial", "Store"];
-const FUNCTIONS = { react: ["useLive", "useLiveList"], "tanstack-db": ["liveCollectionOptions"] };
+const HOOKS = ["useLive", "useLiveList"];
+const FUNCTIONS = { react: HOOKS, vue: HOOKS, svelte: HOOKS, solid: HOOKS, "tanstack-db": ["liveCollectionOptions"] };
 
-const files = [...Object.keys(CLASSES), ...Object.keys(FUNCTIONS), "types"].map(sourceOf);
+const files = [...Object.keys(CLASSES), ...Object.keys(FUNCTIONS), "element", "types"].map(sourceOf);
 const program = ts.createProgram(files, { allowJs: true, checkJs: true, noEmit: true, target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext, strict: true, lib: ["lib.es2023.d.ts", "lib.dom.d.ts"] });
 const checker = program.getTypeChecker();
 const FLAGS = ts.TypeFormatFlags.NoTruncation | ts.TypeFormatFlags.OmitParameterModifiers | ts.TypeFormatFlags.UseAliasDefinedOutsideCurrentScope;
@@ -85,10 +86,20 @@ function functionReference(file) {
   return `### livequery-client/${file}\n\n${table(rows)}\n`;
 }
 
+/** The element: its attributes as the class tells them, and what of it scripts may read. */
+function elementReference() {
+  const symbol = exported("element", "LiveTable");
+  const own = checker.getDeclaredTypeOfSymbol(symbol).getProperties();
+  const members = own.filter(({ parent, valueDeclaration, name }) => parent === symbol && ts.isGetAccessor(valueDeclaration) && !/^(#|__#)/.test(name));
+  const made = row("<live-table src query columns>", about(symbol));
+  return `### livequery-client/element\n\n${table([made, ...members.map((member) => row(signature(member, symbol.valueDeclaration), about(member)))])}\n`;
+}
+
 const reference = [
   ...Object.entries(CLASSES).flatMap(([file, names]) => names.map((name) => classReference(file, name))),
   ...SHAPES.map(shapeReference),
   ...Object.keys(FUNCTIONS).map(functionReference),
+  elementReference(),
 ].join("\n");
 const sizes = [
   "| | bytes, minified and gzipped |",

@@ -1,2 +1,2 @@
-/** @returns {import("./types.js").Store} */
-export function indexedDbStore(): import("./types.js").Store;
+/** @param {IDBOpenDBRequest} opening @returns {import("./types.js").Store} */
+export function storeIn(opening: IDBOpenDBRequest): import("./types.js").Store;

@@ -1,4 +1,6 @@
 /** @typedef {import("./feed.js").Feed} Feed */
+/** The store of `persist: "indexedDB"`. Its database is opened while the code that uses it is loaded. */
+export function indexedDbStore(): Promise<import("./types.js").Store>;
 export class Persistence {
     /** @param {import("./types.js").Store | Promise<import("./types.js").Store>} store */
     constructor(store: import("./types.js").Store | Promise<import("./types.js").Store>);

@@ -55,7 +55,28 @@ function make(tag, props = {}, ...children) {
   return element;
 }
 
-/** Draws rows keyed by id: an element is made anew only when its row changed. */
+const SIGNS = { eq: "=", ne: "≠", gt: ">", gte: "≥", lt: "<", lte: "≤", notin: "not in", isnull: "is null", isnotnull: "is not null" };
+
+function conditionText({ or, column, op, value }) {
+  if (or) return `(${or.map(conditionText).join(" or ")})`;
+  return [column, SIGNS[op] ?? op, value === undefined ? "" : JSON.stringify(value)].join(" ").trim();
+}
+
+/** A query in one line, to be read. */
+function queryText({ entity, where = [], sort = [], limit, cursor, mode }) {
+  const keys = sort.map(({ column, desc }) => column + (desc ? " desc" : ""));
+  return [
+    entity,
+    where.length && `where ${where.map(conditionText).join(" and ")}`,
+    keys.length && `order by ${keys.join(", ")}`,
+    cursor?.values && `after ${JSON.stringify(cursor.values)}`,
+    mode ? "streamed" : `limit ${limit}`,
+  ]
+    .filter(Boolean)
+    .join(" ");
+}
+
+/** Draws rows keyed by id: an element is made anew only when its row changed. What is `told` flashes when it has changed. */
 function drawKeyed(body, rows, cells) {
   const known = new Map([...body.children].map((element) => [element.dataset.key, element]));
   let before = null;
@@ -67,7 +88,10 @@ function drawKeyed(body, rows, cells) {
       fresh.dataset.key = row.agg_id;
       fresh.version = row.version;
       if (element) {
-        fresh.className = "changed";
+        [...fresh.cells].forEach((cell, at) => {
+          const same = cell.textContent === element.cells[at]?.textContent;
+          cell.classList.toggle("changed", !same && cell.classList.contains("told"));
+        });
         const focused = element.contains(document.activeElement);
         element.replaceWith(fresh);
         if (focused) fresh.querySelector("button")?.focus();
@@ -97,22 +121,20 @@ function stateOf(row) {
 }
 
 function subscriptionCells(row) {
-  const { entity, limit, ...rest } = row.query;
-  const text = `${entity} · ${limit}${Object.keys(rest).length ? " · " + JSON.stringify(rest) : ""}`;
-  const open = make("button", { type: "button", onclick: () => showDetail(row.id) }, make("code", {}, text));
+  const open = make("button", { type: "button", onclick: () => openDetail(row.id) }, queryText(row.query));
   const scope = Object.entries(row.scope).map(([name, mask]) => `${name} ${mask}`);
   const [state, tone] = stateOf(row);
   return [
     make("td", {}, open),
     make("td", {}, make("code", {}, scope.join(", ") || "–")),
-    cell(row.viewers, "n"),
+    cell(row.viewers, "n told"),
     cell(row.rows, "n"),
-    cell(state, tone),
+    cell(state, `${tone} told`),
     cell(row.lag_ms === null ? "–" : `${row.lag_ms} ms`, "n"),
     cell(row.groups, "n"),
-    cell(counts(row.resets)),
-    cell(counts(row.repairs), Object.keys(row.repairs).length ? "warn" : ""),
-    cell(counts(row.resubscribes), Object.keys(row.resubscribes).length ? "warn" : ""),
+    cell(counts(row.resets), "told"),
+    cell(counts(row.repairs), Object.keys(row.repairs).length ? "warn told" : "told"),
+    cell(counts(row.resubscribes), Object.keys(row.resubscribes).length ? "warn told" : "told"),
     ageCell(row.since),
   ];
 }
@@ -121,6 +143,11 @@ function drawSubscriptions(rows) {
   const bridge = rows.find((row) => row.agg_id === "bridge")?.row;
   const subscriptions = rows.filter((row) => row.agg_id !== "bridge");
   drawKeyed($("subscriptions"), subscriptions, subscriptionCells);
+  const open = subscriptions.find(({ row }) => row.id === shown.id)?.row;
+  if (open && open.groups !== shown.groups) {
+    shown.groups = open.groups;
+    showDetail();
+  }
   $("subscription-count").textContent = bridge?.total ?? subscriptions.length;
   $("no-subscriptions").hidden = subscriptions.length > 0;
   if (bridge?.draining) $("state").textContent = "draining";
@@ -146,7 +173,7 @@ function drawViewers(rows) {
     cell(row.entity),
     cell(`${row.backlog_frames} · ${bytes(row.backlog_bytes)}`, "n"),
     cell(bytes(row.unsent), "n"),
-    cell(row.conflations, row.conflations ? "n warn" : "n"),
+    cell(row.conflations, row.conflations ? "n warn told" : "n told"),
     cell(row.frames, "n"),
     ageCell(row.since),
   ]);
@@ -154,14 +181,21 @@ function drawViewers(rows) {
 
 // ------------------------------------------------------------ one window
 
-let shown = null;
+/** What is open: the id of a subscription, null for none, and how many groups it had. */
+let shown = { id: null, groups: -1 };
 
-async function showDetail(id) {
-  shown = id;
+async function openDetail(id) {
+  shown = { id, groups: -1 };
+  await showDetail();
+  $("detail").scrollIntoView({ block: "nearest" });
+}
+
+async function showDetail() {
+  const { id } = shown;
   const row = $("row").value.trim();
   const path = `/admin/subscriptions/${id}${row ? `?row=${encodeURIComponent(row)}` : ""}`;
   const response = await fetch(path);
-  if (shown !== id) return;
+  if (shown.id !== id) return;
   $("detail").hidden = false;
   if (!response.ok) {
     $("groups").replaceChildren(make("li", {}, "This subscription is over."));
@@ -173,7 +207,6 @@ async function showDetail(id) {
   const items = found.groups.slice(0, 200).map((group) => groupItem(group));
   const nothing = row ? `Nothing moved ${row} in the last 5 minutes.` : "Nothing changed in the last 5 minutes.";
   $("groups").replaceChildren(...(items.length ? items : [make("li", {}, nothing)]));
-  $("detail").scrollIntoView({ block: "nearest" });
 }
 
 function groupItem(group) {
@@ -181,7 +214,9 @@ function groupItem(group) {
   const frames = group.frames.map((frame) => {
     const from = frame.old_index < 0 ? "" : ` ${frame.old_index}`;
     const to = frame.new_index < 0 ? "" : ` → ${frame.new_index}`;
-    return `${frame.op} ${frame.agg_id}${from}${to}`;
+    const op = make("b", {}, frame.op);
+    op.dataset.op = frame.op;
+    return make("span", { className: "frame" }, op, ` ${frame.agg_id}${from}${to}`);
   });
   const moved = group.row
     ? `${place(group.row.before)} → ${place(group.row.after)}, by ${group.row.by}. `
@@ -192,16 +227,16 @@ function groupItem(group) {
     {},
     make("time", {}, when),
     ` · ${group.cause}${group.stream_id ? ` · ${group.stream_id}` : ""} · ${moved}`,
-    make("code", {}, frames.join(", ")),
+    make("code", {}, ...frames),
   );
 }
 
 $("why").addEventListener("submit", (event) => {
   event.preventDefault();
-  if (shown !== null) showDetail(shown);
+  if (shown.id !== null) showDetail();
 });
 $("close-detail").addEventListener("click", () => {
-  shown = null;
+  shown = { id: null, groups: -1 };
   $("detail").hidden = true;
 });
 
@@ -229,5 +264,8 @@ $("drain").addEventListener("submit", async (event) => {
 setInterval(() => {
   for (const element of document.querySelectorAll(".age")) element.textContent = age(element.dataset.since);
 }, 1000);
-follow("/admin/live/subscriptions", drawSubscriptions, (state) => ($("state").textContent = state));
+follow("/admin/live/subscriptions", drawSubscriptions, (state) => {
+  $("state").textContent = state;
+  $("state").className = state === "live" ? "good" : "warn";
+});
 follow("/admin/live/viewers", drawViewers);

@@ -67,6 +67,7 @@ export class Pane {
     this.complain("");
     this.begun = false;
     this.loading = null;
+    this.element.dataset.state = "";
     const { entity, limit, where, sort, mode, cursor } = this.query;
     this.$("h2").textContent = entity || "No entity";
     this.$(".rows").setAttribute("aria-label", `Rows of ${entity}, query ${this.number}`);
@@ -90,7 +91,7 @@ export class Pane {
   render() {
     const { rows, status, error } = this.view.getSnapshot();
     const state = this.$(".status");
-    state.dataset.state = status;
+    state.dataset.state = this.element.dataset.state = status;
     state.textContent = status;
     this.$(".rows").setAttribute("aria-busy", String(status === "stale" || status === "reconnecting"));
     if (error) this.complain([error.field, error.message].filter(Boolean).join(": "));
@@ -105,7 +106,8 @@ export class Pane {
     this.$(".held").textContent = rows.length ? `${first + 1} – ${last + 1}${this.view.hasMore ? " of more" : ""}` : "0";
     this.empty(rows.length || status === "connecting" ? "" : "No rows match.");
     if (rows.length || status === "live") this.begun = true;
-    if (!this.begun) this.empty(error ? "" : "Waiting for rows …");
+    if (status === "failed" && !rows.length) this.empty("No rows: the query was refused.");
+    else if (!this.begun) this.empty(error ? "" : "Waiting for rows …");
   }
 
   empty(text) {
@@ -159,11 +161,13 @@ export async function copyText(text) {
     return true;
   } catch {
     // Without https there is no clipboard: the old way, through a selection.
+    const focused = /** @type {HTMLElement | null} */ (document.activeElement);
     const area = Object.assign(document.createElement("textarea"), { value: text });
     document.body.append(area);
     area.select();
     const copied = document.execCommand("copy");
     area.remove();
+    focused?.focus();
     return copied;
   }
 }

@@ -4,6 +4,7 @@ import { make } from "./builder.js";
 import { Plot } from "./plot.js";
 
 const KEPT = 200;
+const MOST_NAMED = 6;
 const HOUR = 3_600_000;
 
 /** Milliseconds from a change at the tier to now, by its stream_id `ms-seq`; null if that is none. */
@@ -21,13 +22,29 @@ function framesOf(message) {
 function summary(message) {
   const frames = framesOf(message);
   if (!frames.length) return [message?.type ?? message?.action ?? "message", JSON.stringify(message)];
-  const words = frames.slice(0, 6).map(({ op, agg_id, old_index, new_index }) => {
-    const from = old_index >= 0 && op !== "reset" ? ` ${old_index}` : "";
-    const to = new_index >= 0 && op !== "reset" ? ` → ${new_index}` : "";
-    return `${op} ${agg_id ?? ""}${from}${to}`;
+  const words = frames.slice(0, MOST_NAMED).map((frame) => `${frame.op} ${placeOf(frame)}`);
+  return [countOf(frames), words.join(", ") + moreThan(frames)];
+}
+
+const countOf = ({ length }) => `${length} ${length === 1 ? "frame" : "frames"}`;
+const moreThan = ({ length }) => (length > MOST_NAMED ? ` and ${length - MOST_NAMED} more` : "");
+
+/** Whose row a frame concerns, and from where to where it goes. */
+function placeOf({ op, agg_id = "", old_index, new_index }) {
+  if (op === "reset") return "";
+  const from = old_index >= 0 ? ` ${old_index}` : "";
+  const to = new_index >= 0 ? ` → ${new_index}` : "";
+  return `${agg_id}${from}${to}`;
+}
+
+/** The frames of a message as elements, each op in its colour. */
+function drawn(frames) {
+  const parts = frames.slice(0, MOST_NAMED).map((frame) => {
+    const op = make("b", { className: "op", textContent: frame.op });
+    op.dataset.op = frame.op;
+    return make("span", { className: "frame" }, op, ` ${placeOf(frame)}`);
   });
-  const more = frames.length > 6 ? ` and ${frames.length - 6} more` : "";
-  return [`${frames.length} ${frames.length === 1 ? "frame" : "frames"}`, words.join(", ") + more];
+  return [...parts, moreThan(frames)];
 }
 
 export class Wire {
@@ -37,8 +54,9 @@ export class Wire {
     this.output = this.details.querySelector("output");
     this.rateNow = pane.querySelector(".rate-now");
     this.lagNow = pane.querySelector(".lag-now");
-    this.rate = new Plot(pane.querySelector(".plot.rate"));
-    this.lag = new Plot(pane.querySelector(".plot.lag"));
+    this.rate = new Plot(pane.querySelector(".plot.rate"), 0);
+    this.lag = new Plot(pane.querySelector(".plot.lag"), null);
+    this.whole = false;
     this.kept = [];
     this.count = 0;
     this.details.addEventListener("toggle", () => this.draw());
@@ -53,7 +71,10 @@ export class Wire {
   /** Takes a message on its way in or out. */
   take(message, direction) {
     const frames = framesOf(message);
-    this.frames += frames.length;
+    // A window that is being shown or moved is no change: it would flatten the plot.
+    if (direction === "out" || frames[0]?.op === "reset") this.whole = false;
+    if (this.whole || message?.type === "window") this.frames += frames.length;
+    if (message?.type === "ready") this.whole = true;
     this.count += frames.length;
     for (const frame of frames) {
       const lag = lagOf(frame);
@@ -88,7 +109,9 @@ export class Wire {
         const [title, text] = summary(message);
         const arrow = direction === "out" ? "→" : "←";
         const time = make("time", {}, at.toISOString().slice(11, 23));
-        return make("li", { title: text.slice(0, 2000) }, time, ` ${arrow} `, make("b", {}, title), ` ${text.slice(0, 400)}`);
+        const frames = framesOf(message);
+        const rest = frames.length ? drawn(frames) : [text.slice(0, 400)];
+        return make("li", { title: text.slice(0, 2000) }, time, ` ${arrow} `, make("b", {}, title), " ", ...rest);
       }),
     );
   }
