@@ -28,7 +28,7 @@ def test_streamed_members_are_what_the_reducer_makes_of_all_that_is_not_stale(gr
             elif one.op == Op.RESET:
                 known.clear()
             kept.append(one)
-        applied = members.apply(Group(frames, "7-0"))
+        applied = members.apply(Group(tuple(frames), "7-0"))
         assert set(members.snapshot()) == set(known.values())
         assert len(members) == len(known)
         assert list(applied.group.frames if applied.group else ()) == kept

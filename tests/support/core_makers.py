@@ -119,7 +119,7 @@ def window_of(ids, version=1):
 
 
 def group(*frames, stream_id="1-0"):
-    return Group(frames, stream_id)
+    return Group(tuple(frames), stream_id)
 
 
 def shown(rows):

@@ -8,6 +8,7 @@ import dataclasses
 import importlib
 import inspect
 import json
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ def facts(module: Any) -> Iterator[tuple[str, Any]]:
         elif getattr(value, "__module__", None) == module.__name__ and callable(value):
             yield name, _signature(value)
         elif isinstance(value, _PLAIN):
-            yield name, repr(sorted(value, key=repr) if isinstance(value, frozenset) else value)
+            yield name, _text(sorted(value, key=repr) if isinstance(value, frozenset) else value)
 
 
 def _class_facts(cls: type) -> dict[str, Any]:
@@ -51,10 +52,10 @@ def _class_facts(cls: type) -> dict[str, Any]:
         "equal by identity": cls.__eq__ is object.__eq__,
         "hashable": cls.__hash__ is not None,
         "fields": [
-            (field.name, repr(field.default))
+            (field.name, _text(field.default))
             for field in (dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ())
         ],
-        "tuple": [getattr(cls, "_fields", ()), repr(getattr(cls, "_field_defaults", {}))],
+        "tuple": [getattr(cls, "_fields", ()), _text(getattr(cls, "_field_defaults", {}))],
         "methods": {
             name: _signature(inspect.unwrap(getattr(cls, name)))
             for name, value in sorted(vars(cls).items())
@@ -63,18 +64,26 @@ def _class_facts(cls: type) -> dict[str, Any]:
         "properties": sorted(
             name
             for name, value in vars(cls).items()
-            if not name.startswith("_") and isinstance(value, property)
+            # A compiled class has a descriptor for each attribute, too.
+            if not name.startswith("_") and inspect.isdatadescriptor(value)
         ),
     }
 
 
-def _signature(function: Any) -> list[tuple[str, str, str]] | None:
-    """Return names, kinds and defaults; None where there is no signature to be had."""
+def _text(value: Any) -> str:
+    return re.sub(" at 0x[0-9a-f]+", "", repr(value))
+
+
+def _signature(function: Any) -> list[tuple[str, bool, str]] | None:
+    """Return names, which are keywords only, and defaults; None where there is no signature."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return None
-    return [(one.name, one.kind.name, repr(one.default)) for one in parameters]
+    return [
+        (one.name, one.kind is inspect.Parameter.KEYWORD_ONLY, _text(one.default))
+        for one in parameters
+    ]
 
 
 def main() -> None:
