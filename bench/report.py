@@ -12,6 +12,7 @@ from .bars import Verdict, judge
 from .case import Scenario
 from .paths import BENCH, PLOTS
 from .runner import Results
+from .tier import section
 from .tools import Tools
 
 _COLUMNS = {
@@ -130,7 +131,9 @@ def write(
         "## Growth\n",
         *_draw(results),
     ]
-    (folder / "report.md").write_text("\n".join(parts) + "\n")
+    report = folder / "report.md"
+    tier = section.of_report(report.read_text()) if report.exists() else ""
+    report.write_text("\n".join(parts) + "\n" + ("\n" + tier if tier else ""))
     (folder / "report.json").write_bytes(_as_json(results, tools, machine, verdicts))
     return verdicts
 

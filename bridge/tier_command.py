@@ -87,7 +87,7 @@ POSTGRES = ("postgresql://", "postgres://")
 @click.option(
     "--metrics-listen",
     metavar="HOST:PORT",
-    help="Address of the tier's Prometheus metrics, over PostgreSQL. Default: none.",
+    help="Address of the tier's Prometheus metrics. Default: none.",
 )
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
 @click.pass_context
@@ -104,7 +104,8 @@ def tier(
         return
     from bridge.telemetry.logs import set_up_logging  # noqa: PLC0415 - `--help` needs no house
 
-    set_up_logging(log_format="text", level="warning")
+    # At INFO a tier says how changes are learnt and why, and what it puts into a database.
+    set_up_logging(log_format="text", level="info")
     options["shortcuts"] = shortcuts == "on"
     _run(_serve(options, until_stdin_closes=until_stdin_closes))
 

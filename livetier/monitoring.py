@@ -1,4 +1,4 @@
-"""The tier's own metrics and health, where its store has figures."""
+"""The tier's own metrics, and its health where its store knows."""
 
 import asyncio
 import contextlib
@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator
 
 from grpc_health.v1 import health, health_pb2
 from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.registry import Collector
 
-from livetier.postgres.metrics import StoreCollector
 from livetier.postgres.store import PostgresStore
 
 HEALTH_SECONDS = 0.5
 
 
 @contextlib.asynccontextmanager
-async def metrics_served(listen: str, store: PostgresStore) -> AsyncIterator[None]:
-    """Serve the figures of ``store`` at ``listen``, HOST:PORT, on a thread, until the block ends.
+async def metrics_served(listen: str, collector: Collector) -> AsyncIterator[None]:
+    """Serve what ``collector`` has at ``listen``, HOST:PORT, on a thread, until the block ends.
 
     Raises OSError for an address that is taken, ValueError for one that is none.
     """
@@ -23,7 +23,7 @@ async def metrics_served(listen: str, store: PostgresStore) -> AsyncIterator[Non
     if not port.isdigit():
         raise ValueError(f"--metrics-listen is HOST:PORT, not {listen!r}")
     registry = CollectorRegistry()
-    registry.register(StoreCollector(store))
+    registry.register(collector)
     server, thread = await asyncio.to_thread(
         start_http_server, int(port), addr=host.strip("[]") or "127.0.0.1", registry=registry
     )
@@ -44,5 +44,5 @@ async def follow_health(
         await asyncio.sleep(HEALTH_SECONDS)
         if store.reachable != said:
             said = store.reachable
-            status = "SERVING" if said else "NOT_SERVING"
-            await servicer.set(service, health_pb2.HealthCheckResponse(status=status))
+            answer = health_pb2.HealthCheckResponse
+            await servicer.set(service, answer.SERVING if said else answer.NOT_SERVING)

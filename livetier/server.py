@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from prometheus_client.registry import Collector
 
 from livequery.v1 import livequery_pb2 as pb
 from livequery.v1 import livequery_pb2_grpc
@@ -23,9 +24,11 @@ from livetier.engine.store import Store
 from livetier.engine.watcher import Watcher
 from livetier.monitoring import follow_health, metrics_served
 from livetier.postgres.database_error import DatabaseError
+from livetier.postgres.metrics import StoreCollector
 from livetier.postgres.options import SCHEMES, PostgresOptions, parse_options
 from livetier.postgres.store import PostgresStore
 from livetier.sqlite.database import path_of
+from livetier.sqlite.metrics import ShortcutsCollector
 from livetier.sqlite.store import SqliteStore
 from livetier.sqlite.unusable import explained
 
@@ -116,19 +119,19 @@ async def start_tier(options: TierOptions) -> Tier:
         database, replay, store = None, None, None
         if options.database is not None and options.database.startswith(SCHEMES):
             store, watcher = await _over_postgres(options)
-            if options.metrics_listen:
-                await stack.enter_async_context(metrics_served(options.metrics_listen, store))
+            collector: Collector = StoreCollector(store)
         else:
-            if options.metrics_listen:
-                raise ValueError("--metrics-listen is for PostgreSQL")
             database = await _database(options, stack)
-            watcher = Watcher(SqliteStore(database, shortcuts=options.shortcuts))
+            file = SqliteStore(database, shortcuts=options.shortcuts)
+            watcher, collector = Watcher(file), ShortcutsCollector(file.shortcuts)
             if options.replay if options.replay is not None else options.database is None:
                 with explained(database):
                     replay = await asyncio.to_thread(Replay, database, start=start)
                 stack.push_async_callback(asyncio.to_thread, replay.close)
             with explained(database):
                 await watcher.open()
+        if options.metrics_listen:
+            await stack.enter_async_context(metrics_served(options.metrics_listen, collector))
         servicer, port, address = await _serve(stack, watcher, options.listen)
         if store is not None:
             _run_in_background(stack, follow_health(servicer, SERVICE, store))

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.paths import BENCH
-from bench.tier.lag import Figures
 
+Figures = dict[str, Any]
 KEPT = BENCH / "tier.json"
 REPORT = BENCH / "report.md"
 HEAD = "## The tier on a database\n"
@@ -114,7 +114,7 @@ def _promises(parts: Mapping[str, Figures]) -> list[tuple[str, str, float, float
         1.2,
     )
     for clients, figures in _clients(parts.get("writers wal", {})):
-        promise = f"the writer's TPS by wal, pgbench with {clients} clients, to without a tier"
+        promise = f"TPS of `pgbench -c {clients}` with a tier by wal, to without"
         found.append((promise, _FLOOR, 0.95, figures["ratio"], ""))
     for name in parts:
         if name.startswith("sqlite ") and name != "sqlite update":

@@ -26,6 +26,8 @@ async def schema_handler(request: web.Request) -> web.Response:
         schema = await context.schemas.get(credential.identity)
     finally:
         context.admission.release(address)
+    if context.authenticator.revocations.revoked(credential.claims):  # meanwhile
+        raise Failed(Kind.UNAUTHENTICATED, "the credential was revoked", field="token")
     fields = {"Cache-Control": "private, no-cache", "ETag": format_tag(schema.tag)}
     present = parse_if_none_match(request.headers.getall("If-None-Match", ()))
     if schema.tag in present or "*" in present:

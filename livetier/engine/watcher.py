@@ -170,14 +170,18 @@ class Watcher(Generic[PlanT, ViewT]):
 
     async def run(self) -> None:
         """Read after every commit, until cancelled."""
+        told = ""
         while True:
             try:
                 await self._wait()
                 self._read_due.clear()
                 await self._read()
+                told = ""
             except self._store.error as error:
                 # Locked or full, say. The views stay, and the next reading starts from them.
-                _log.warning("the database cannot be read now: %s", error)
+                if str(error) != told:  # once for each reason, not with each attempt
+                    _log.warning("the database cannot be read now: %s", error)
+                told = str(error)
                 await asyncio.sleep(RETRY_SECONDS)
                 self._read_due.set()
             except Exception:  # noqa: BLE001 (the loop must outlive it)

@@ -18,7 +18,8 @@ SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), c.relkind, c.relpersist
     c.relreplident, c.relrowsecurity, pg_catalog.row_security_active(c.oid),
     EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary),
     pg_catalog.has_any_column_privilege(c.oid, 'SELECT'),
-    pg_catalog.pg_has_role(c.relowner, 'USAGE')
+    pg_catalog.pg_has_role(c.relowner, 'USAGE'),
+    pg_catalog.has_table_privilege(c.oid, 'TRIGGER')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = ANY ($1::text[]) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
     AND NOT c.relispartition
@@ -76,7 +77,7 @@ def _server(advice: Advice, facts: ServerFacts) -> None:
     else:
         advice.say(
             "the role may not make a publication or a log table; an administrator may run:",
-            f"GRANT CREATE ON DATABASE … TO {quote(facts.role)};",
+            f"GRANT CREATE ON DATABASE {quote(facts.database)} TO {quote(facts.role)};",
             f"{publication.CREATE};",
             *(f"{each.strip()};" for each in trigger_sql.SETUP.split(";")),
             f"{trigger_sql.grant(facts.role)};",
@@ -88,7 +89,7 @@ def _server(advice: Advice, facts: ServerFacts) -> None:
 
 
 def _table(advice: Advice, row: list[str], facts: ServerFacts) -> None:
-    name, kind, persistence, identity, policies, active, key, readable, owned = row
+    name, kind, persistence, identity, policies, active, key, readable, owned, triggers = row
     if kind in ("v", "m", "f"):
         word = {"v": "a view", "m": "a materialised view", "f": "a foreign table"}[kind]
         advice.say(f"{name}: is {word}, which cannot be live; ask for its tables")
@@ -107,7 +108,11 @@ def _table(advice: Advice, row: list[str], facts: ServerFacts) -> None:
     if identity == "n":
         notes.append("has no replica identity")
         sql.append(f"ALTER TABLE {name} REPLICA IDENTITY DEFAULT;")
-    if owned != "t":
+    if owned != "t" and facts.wal_obstacles:
+        if triggers != "t":
+            notes.append("belongs to another role, which must let this one make triggers")
+            sql.append(f"GRANT TRIGGER ON {name} TO {quote(facts.role)};")
+    elif owned != "t":
         notes.append("belongs to another role, which must publish it")
         sql.append(f"ALTER PUBLICATION {PUBLICATION} ADD TABLE {name};")
     if policies == "t" and active != "t":

@@ -137,12 +137,14 @@ class Connection:
         await self._connection.close()
 
     async def _run(self, statements: Sequence[Statement]) -> list[Rows]:
-        done, count = False, len(statements)
-        if len(self._prepared) > MOST_PREPARED:
-            self._prepared.clear()
-            statements = [Statement("DEALLOCATE ALL"), *statements]
-        known = len(self._prepared)
+        done = False
         try:
+            if len(self._prepared) > MOST_PREPARED:
+                # By itself: with it in one round trip, BEGIN would come too late to set a level.
+                self._prepared.clear()
+                self._send([Statement("DEALLOCATE ALL")])
+                await self._receive()
+            known = len(self._prepared)
             answers = self._send(statements)
             results = await self._receive()
             done = True
@@ -158,7 +160,7 @@ class Connection:
             # Which of the statements prepared just now exist is not worth knowing.
             self._prepared = dict(itertools.islice(self._prepared.items(), known))
             raise
-        return [_rows(results[place]) for place in answers[-count:]]
+        return [_rows(results[place]) for place in answers]
 
     def _send(self, statements: Sequence[Statement]) -> list[int]:
         """Send everything; return the places of the statements' own answers."""

@@ -19,7 +19,8 @@ SELECT pg_catalog.current_setting('server_version_num'),
             AND m.rolname <> 'pg_create_subscription'
             AND pg_catalog.pg_has_role(r.oid, m.oid, 'MEMBER')),
     r.rolbypassrls, r.rolname,
-    pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')
+    pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'),
+    pg_catalog.current_database()
 FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
 """
 
@@ -39,6 +40,7 @@ class ServerFacts:
     bypasses_policies: bool
     role: str
     may_create: bool
+    database: str
 
     @property
     def wal_obstacles(self) -> list[str]:
@@ -71,6 +73,7 @@ async def look(connection: Connection) -> ServerFacts:
         bypasses_policies=texts[8] == "t" or texts[6] == "t",
         role=texts[9],
         may_create=texts[10] == "t",
+        database=texts[11],
     )
 
 

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from clients import QUERY
+from livequery.v1 import livequery_pb2 as pb
 from ops_support import free_port
 from raw_client import exchange
 from tokens import bearer, token
@@ -145,6 +146,27 @@ async def test_a_window_that_is_being_opened_is_not_shown_to_who_was_revoked(
         assert answer.status == 401
     if tier.open:
         call.snapshot("a")
+
+
+async def test_a_schema_that_is_being_asked_for_is_not_told_to_who_was_revoked(
+    start_admin, tier, http, revoke
+):
+    bridge = await start_admin()
+    asked, told = asyncio.Event(), asyncio.Event()
+
+    async def describe():
+        asked.set()
+        await told.wait()
+        return pb.DescribeResponse()
+
+    tier.described = describe
+    headers = bearer(token(iat=int(time.time()) - 5))
+    asking = asyncio.create_task(http.get(bridge.base + "/schema", headers=headers))
+    await asked.wait()
+    assert (await revoke(bridge))[0] == 200
+    told.set()
+    async with asyncio.timeout(5), await asking as answer:
+        assert answer.status == 401
 
 
 @TWO_WAYS

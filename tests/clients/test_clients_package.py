@@ -8,7 +8,7 @@ import pytest
 
 from library_paths import LIBRARY, ROOT
 
-MOST = 8 * 1024
+MOST = 8 * 1000
 SOURCES = LIBRARY / "src"
 
 

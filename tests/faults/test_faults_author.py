@@ -7,7 +7,7 @@ import threading
 
 import grpc
 import pytest
-from faults_support import query, running
+from faults_support import KINDS, query, running
 
 from clients import SseClient
 from livequery.v1 import livequery_pb2 as pb
@@ -117,10 +117,10 @@ class SyncTier(livequery_pb2_grpc.LiveQueryServiceServicer):
 
 
 @contextlib.contextmanager
-def sync_tier(threads):
+def sync_tier(threads, **options):
     """Serve with so many threads; yields the address."""
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        server = grpc.server(pool, options=[("grpc.so_reuseport", 0)])
+        server = grpc.server(pool, options=[("grpc.so_reuseport", 0)], **options)
         livequery_pb2_grpc.add_LiveQueryServiceServicer_to_server(SyncTier(), server)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
@@ -155,3 +155,37 @@ async def test_a_sync_server_whose_threads_are_used_up_is_named_and_serves_once_
         await until(served)
         streams[1].close()
         await bridge.close()
+
+
+@pytest.mark.parametrize("coding", ["Gzip", "Deflate", "NoCompression"])
+async def test_rows_of_a_sync_server_that_compresses_unasked_reach_clients(
+    start_bridge, join, caplog, coding
+):
+    with sync_tier(threads=4, compression=grpc.Compression[coding]) as address:
+        bridge = await start_bridge(upstream=address)
+        for kind in KINDS:
+            client = await join(bridge.url, kind, query())
+            await client.shows("a")
+            client.leave()
+        assert not told(caplog)
+        await bridge.close()
+
+
+@pytest.mark.parametrize("size", [70_000, 200_000])
+async def test_a_stack_trace_in_one_calls_trailers_touches_no_neighbour(
+    start_bridge, tier, join, size
+):
+    """A status of 70 kB, as servers send it that put a trace there."""
+    tier.rows = ["a"]
+    bridge = await start_bridge()
+    neighbour = await join(bridge.url, "ws/v1", query("one"))
+    await neighbour.shows("a")
+    [call] = tier.open.values()
+    tier.rows = None
+    other = await join(bridge.url, "sse", query("two"))
+    (await tier.next_call()).fail(grpc.StatusCode.INTERNAL, "at f();" * (size // 7))
+    assert await other.until(lambda c: c.status) == 502
+    call.send(update("a", 0, version=9))
+    await neighbour.until(lambda c: c.frames[-1].get("version") == 9)
+    assert not neighbour.told("stale")
+    assert tier.opened == 2

@@ -9,8 +9,9 @@ import pytest
 
 from livetier.engine.store import Views
 from livetier.engine.value import encode_scalar
-from livetier.postgres.connection import Connection
+from livetier.postgres.connection import MOST_PREPARED, Connection, Statement
 from livetier.postgres.database_error import DatabaseError
+from livetier.postgres.reader import BEGIN, COMMIT
 from postgres_support import database, make_store, require_cluster  # noqa: F401 - a fixture
 from test_postgres_types import VALUES
 from tier_client import leaf, query
@@ -102,6 +103,16 @@ async def test_a_row_with_a_key_of_several_columns_enters_moves_and_leaves(datab
         assert [row.id for row in views[0].rows] == ids
     await store.close()
     connection.close()
+
+
+async def test_a_connection_that_has_prepared_very_much_begins_anew_between_transactions(database):
+    connection = await Connection.open(database)
+    for number in range(2 * MOST_PREPARED + 3):
+        answers = await connection.run([BEGIN, Statement(f"SELECT {number}", kept=True), COMMIT])
+        assert answers[1] == [(b"%d" % number,)]
+    ((kept,),) = await connection.query("SELECT count(*) FROM pg_prepared_statements")
+    assert int(kept) <= MOST_PREPARED + 1
+    await connection.close()
 
 
 async def test_a_statement_that_fails_after_its_caller_was_cancelled_is_no_error_of_the_loop(

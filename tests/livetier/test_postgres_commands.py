@@ -67,9 +67,16 @@ async def test_check_for_a_role_without_rights_names_the_statements_that_grant_t
     )
     assert code == 1
     assert f'ALTER ROLE "poor_{name}" REPLICATION;' in out
+    assert f'GRANT CREATE ON DATABASE "{name}" TO "poor_{name}";' in out
     assert "CREATE PUBLICATION livequery" in out
     assert f'GRANT SELECT ON public.task TO "poor_{name}";' in out
     assert "no table can be live" in err
+    connection.execute(f"GRANT SELECT ON task TO poor_{name}")
+    code, out, _ = await tier(
+        "check", "--database", require_cluster().url(name, user=f"poor_{name}")
+    )
+    assert code == 0
+    assert f'GRANT TRIGGER ON public.task TO "poor_{name}";' in out
 
 
 async def test_check_query_prints_an_index_scan_or_the_index_that_is_missing(prepared):

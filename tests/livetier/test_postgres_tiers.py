@@ -8,6 +8,7 @@ import urllib.request
 import grpc
 import psycopg
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from house_fixtures import run  # noqa: F401 - a fixture
 from livequery.v1 import livequery_pb2 as pb
@@ -15,6 +16,7 @@ from livequery.v1 import livequery_pb2_grpc
 from livetier.postgres.reader import BEGIN
 from livetier.server import TierOptions, start_tier
 from ops_support import free_port
+from patience import patiently
 from postgres_cluster import Cluster, find_programs
 from postgres_support import database, require_cluster  # noqa: F401 - a fixture
 from tier_client import Live, leaf, query
@@ -205,6 +207,20 @@ async def test_a_tier_that_is_stopped_leaves_no_slot_that_would_keep_the_log(tie
             await asyncio.sleep(0.05)
 
 
+async def test_a_tier_that_is_killed_leaves_no_slot_that_would_keep_the_log(tasks, run):
+    url, connection = tasks
+    slots = "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()"
+    program = await run("tier", "--listen", "127.0.0.1:0", "--database", url, "--capture", "wal")
+    await program.listening()
+    for signal_, left in ((None, 1), (signal.SIGKILL, 0)):
+        if signal_ is not None:
+            program.send(signal_)
+            await program.ended()
+        async with patiently(20):
+            while connection.execute(slots).fetchone() != (left,):
+                await asyncio.sleep(0.05)
+
+
 async def test_a_tier_that_is_stuck_pins_no_log_and_is_right_when_it_goes_on(tasks, run):
     url, connection = tasks
     slots = "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()"
@@ -256,7 +272,32 @@ async def test_the_tier_serves_its_own_metrics(tiers, tasks):
     assert float(samples['livequery_tier_readings_total{cause="touched"}']) >= 1
 
 
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ((), "changes are learnt by wal: logical decoding is possible"),
+        (("--capture", "trigger"), "changes are learnt by trigger: as told"),
+    ],
+)
+async def test_an_operator_reads_how_changes_are_learnt_and_why(tasks, run, options, line):
+    url, _ = tasks
+    program = await run("tier", "--listen", "127.0.0.1:0", "--database", url, *options)
+    await program.listening()
+    await program.says(line)
+
+
 @pytest.mark.timeout(120)
+async def health_is(tier, *statuses):
+    """Return once the tier's health has been all of `statuses`, one after the other."""
+    async with grpc.aio.insecure_channel(tier.address) as channel:
+        asked = health_pb2.HealthCheckRequest(service="livequery.v1.LiveQueryService")
+        watch = health_pb2_grpc.HealthStub(channel).Watch(asked)
+        for status in statuses:
+            async with asyncio.timeout(30):
+                while (await watch.read()).status != status:
+                    pass
+
+
 async def test_a_server_that_is_killed_and_one_that_takes_its_place_are_a_difference_not_a_reset(
     tiers,
 ):
@@ -278,7 +319,9 @@ async def test_a_server_that_is_killed_and_one_that_takes_its_place_are_a_differ
         async with Live(tier, TASKS) as live:
             await tier.settle()
             await asyncio.to_thread(primary.kill)
+            await health_is(tier, health_pb2.HealthCheckResponse.NOT_SERVING)
             await asyncio.to_thread(primary.start)
+            await health_is(tier, health_pb2.HealthCheckResponse.SERVING)
             with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute("INSERT INTO task VALUES (2, 'b')")
             await live.until(lambda: live.ids == ["1", "2"])

@@ -1,8 +1,10 @@
 import asyncio
+import urllib.request
 
 import pytest
 
 from livetier.server import TierOptions, run_tier, start_tier
+from ops_support import free_port
 from patience import patiently
 from tier_client import Live, leaf, query
 
@@ -94,3 +96,21 @@ async def test_every_event_of_the_clock_is_a_group_of_its_own(tiers):
         assert len(live.groups) == told
         assert told > 5
         assert all(len(group) == 1 for group in live.groups)
+
+
+async def test_a_tier_over_a_file_counts_what_it_read_again_and_what_it_did_not(tiers, things):
+    url, connection = things
+    port = free_port()
+    tier = await tiers(database=url, metrics_listen=f"127.0.0.1:{port}")
+    async with Live(tier, query("thing", leaf("size", "eq", 1))) as live:
+        connection.execute("INSERT INTO thing VALUES ('a', 'x', 2, NULL)")
+        await live.caught_up()
+        connection.execute("INSERT INTO thing VALUES ('b', 'x', 1, NULL)")
+        await live.until(lambda: live.ids == ["b"])
+        page = await asyncio.to_thread(
+            lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
+        )
+    samples = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
+    assert samples['livequery_tier_shortcuts_total{reason="unequal"}'] == "1.0"
+    assert samples['livequery_tier_shortcuts_total{reason="merged"}'] == "1.0"
+    assert 'livequery_tier_readings_total{cause="touched"}' in samples

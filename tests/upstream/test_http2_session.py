@@ -477,7 +477,7 @@ def filling(size):
     return [("x", "y" * (size - 33)) for size in sizes]
 
 
-@pytest.mark.parametrize("size", [BIG, BIG + 1, 70_000, 200_000])
+@pytest.mark.parametrize("size", [BIG, BIG + 1, 70_000, 200_000, 900_000])
 @pytest.mark.parametrize("what", ["headers", "trailers", "trailers only"])
 async def test_headers_over_64_kib_end_their_call_and_no_other(what, size, caplog):
     pair = Pair()

@@ -10,13 +10,14 @@ import subprocess
 
 import grpc
 import pytest
-from upstream_tier import NOBODY, QUERY, read
+from upstream_tier import NOBODY, NOT_SERVING, QUERY, SERVING, read
 
 from bridge.core.address import ReplicaAddress
 from bridge.core.errors import Failed, Kind
 from bridge.tls.contexts import TlsFiles, load_client, load_server
 from bridge.tls.pem import TlsError
 from bridge.upstream.endpoints import Endpoints
+from bridge.upstream.health import SERVICE
 from patience import patiently
 from scripted_tier import reset
 from waiting import until
@@ -193,6 +194,28 @@ async def test_the_server_name_replaces_the_address_in_certificate_checks(
     assert await refused(backend)
     _, backend = bridge_to(tier, tls=files(pki), server_name="tier.svc")
     opened.append(await backend.subscribe(QUERY, NOBODY))
+
+
+@pytest.mark.parametrize("server_name", ["", "tier.svc"])
+async def test_every_call_to_a_service_name_carries_the_name_of_the_certificate(
+    replica, bridge_to, opened, pki, server_name
+):
+    """Reanchor, Subscribe and health: `dns:///NAME` with --upstream-server-name."""
+
+    async def lookup(*_):
+        return ("127.0.0.1",)
+
+    tier = await replica(credentials=serve_as(pki, "named"), healthy={SERVICE: SERVING})
+    name = "other.svc" if server_name else "tier.svc"
+    endpoints, backend = bridge_to(
+        f"dns:///{name}:{tier.port}", tls=files(pki), lookup=lookup, server_name=server_name
+    )
+    opened.append(await backend.subscribe(QUERY, NOBODY))
+    tier.reanchored = lambda *_: None
+    assert await opened[0].reanchor(QUERY, QUERY, "r") is None
+    await until(lambda: endpoints.snapshot()[0].state == "ready")
+    await tier.say(NOT_SERVING)
+    await until(lambda: endpoints.snapshot()[0].state == "not serving")
 
 
 async def test_a_name_found_by_dns_is_what_the_certificate_must_hold(

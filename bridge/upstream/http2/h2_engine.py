@@ -18,7 +18,7 @@ class H2Engine(H2Connection):
     # h2's own limit ends the connection, because a header list that is not decoded to its end
     # leaves the compression state of all calls undefined. So it is well above MAX_HEADER_LIST,
     # which the session checks for each call.
-    DEFAULT_MAX_HEADER_LIST_SIZE = 256 * 1024
+    DEFAULT_MAX_HEADER_LIST_SIZE = 1024 * 1024
 
     # h2 remembers how streams ended, for frames that arrive after a reset. A few thousand are
     # enough; h2's default is 65,536.

@@ -52,6 +52,13 @@ class V1Credential:
         self._presented = presented
         if presented.found and (self._authenticator.required or self._request.parameters.tickets):
             self.use(await self._authenticator.accept(presented))
+        elif not self._authenticator.required:
+            try:
+                self._current = self._authenticator.judge(presented)
+            except Failed as failure:
+                # A token may come yet; headers that contradict stay as they are.
+                if failure.kind is Kind.MALFORMED:
+                    raise
 
     def identity(self) -> Identity:
         """Return on whose behalf the tier is asked. Raises Failed."""

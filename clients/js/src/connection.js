@@ -200,7 +200,7 @@ export class Connection {
     const idle = this.#resting || !this.#inner;
     this.#resting = false;
     if (elsewhere && this.#stage && !this.#worked.has("sse")) {
-      for (const feed of this.#feeds) feed.lost(lost("the network has changed"));
+      for (const feed of this.#feeds) feed.lost(lost("another network"));
       this.#halt();
       this.#stage = 0;
     } else if (!idle) {

@@ -168,7 +168,7 @@ export class Feed {
   }
 
   #wrong() {
-    console.warn(`livequery: a window of ${this.query.entity} differs from the bridge's. It is fetched anew.`);
+    console.warn(`livequery: a window of ${this.query.entity} differs from the bridge's: fetched anew`);
     this.distrust();
     this.#show({ status: this.#has ? "stale" : "connecting" });
     return false;

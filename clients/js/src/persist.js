@@ -41,7 +41,7 @@ export class Persistence {
     } catch {
       // A store that fails keeps nothing.
     }
-    if (typeof kept?.then === "function") {
+    if (kept?.then) {
       kept.then((/** @type {any} */ value) => feed.restore(value), () => {}).then(open);
     } else {
       feed.restore(kept);
