@@ -122,9 +122,7 @@ class TriggerCapture:
     async def _create(self, table: str, statements: list[str]) -> None:
         connection = await Connection.open(self._conninfo, settings=SETTINGS + WAITING)
         try:
-            await connection.run(
-                [Statement("BEGIN"), *map(Statement, statements), Statement("COMMIT")]
-            )
+            await _make(connection, statements)
         except DatabaseError as error:
             if error.sqlstate != "42501":
                 raise
@@ -245,6 +243,14 @@ class TriggerCapture:
             await asyncio.sleep(RETRY_SECONDS)
 
 
+async def _make(connection: Connection, statements: Sequence[str]) -> None:
+    """Run statements in one transaction, while no other tier does."""
+    alone = Statement(trigger_sql.ALONE)
+    await connection.run(
+        [Statement("BEGIN"), alone, *map(Statement, statements), Statement("COMMIT")]
+    )
+
+
 async def _set_up(connection: Connection) -> None:
     """Make the log table, unless it is there for this role; explain a lack of rights."""
     ((exists, readable, role),) = await connection.query(trigger_sql.STATE)
@@ -255,7 +261,7 @@ async def _set_up(connection: Connection) -> None:
         message = f"the log {trigger_sql.LOG} may not be read; its owner must run: {grant};"
         raise DatabaseError(message, "42501")
     try:
-        await connection.run([Statement(each) for each in trigger_sql.SETUP.split(";")])
+        await _make(connection, trigger_sql.SETUP.split(";"))
     except DatabaseError as error:
         if error.sqlstate != "42501":
             raise

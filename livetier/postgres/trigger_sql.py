@@ -26,6 +26,9 @@ CREATE INDEX IF NOT EXISTS change_xid ON {LOG} (xid);
 GRANT USAGE ON SCHEMA {OWN_SCHEMA} TO PUBLIC
 """
 
+ALONE = "SELECT pg_catalog.pg_advisory_xact_lock(7526676539205)"
+"""Of tiers that start together one makes things at a time: IF NOT EXISTS fails for the others."""
+
 # Whether the log table is there, whether the role may read it, and the role.
 STATE = f"""
 SELECT pg_catalog.to_regclass('{LOG}') IS NOT NULL,

@@ -195,3 +195,15 @@ async def test_by_trigger_rows_that_the_tier_may_not_look_at_may_touch_every_win
     assert views[4].rows == ()
     assert bound.figures().readings["touched"] - before == 5
     await bound.close()
+
+
+async def test_tiers_that_start_together_make_their_things_once(database):
+    connection = await asyncio.to_thread(psycopg.connect, database, autocommit=True)
+    connection.execute("CREATE TABLE task (id integer PRIMARY KEY)")
+    stores = [make_store(database, capture="trigger") for _ in range(6)]
+    await asyncio.gather(*(store.open() for store in stores))
+    await asyncio.gather(*(store.compile(query("task"), ()) for store in stores))
+    for store in stores:
+        await store.close()
+    assert connection.execute("SELECT count(*) FROM pg_trigger").fetchone() == (4,)
+    connection.close()
