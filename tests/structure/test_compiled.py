@@ -15,7 +15,7 @@ from bridge.telemetry.version import COMPILED, bridge_build
 
 ROOT = Path(__file__).parents[2]
 LISTED = tomllib.loads((ROOT / "tools/compiled/modules.toml").read_text())
-MEANT_TO_DIFFER = {"bridge.upstream.batch_reader.IS_QUICK"}
+MEANT_TO_DIFFER = ".IS_QUICK"
 BUILTINS = {"bytes", "str", "int", "float", "dict", "list", "tuple", "set", "frozenset"}
 
 
@@ -77,7 +77,7 @@ def assert_same(pure, compiled, where):
             assert_same(parameters, compiled["methods"][name], f"{where}.{name}")
         rest = pure.keys() - {"methods", "properties"}
         assert {key: pure[key] for key in rest} == {key: compiled[key] for key in rest}, where
-    elif pure is not None and compiled is not None and where not in MEANT_TO_DIFFER:
+    elif pure and compiled and not where.endswith(MEANT_TO_DIFFER):
         assert pure == compiled, where
 
 
