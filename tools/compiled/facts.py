@@ -71,7 +71,7 @@ def _class_facts(cls: type) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    return re.sub(" at 0x[0-9a-f]+", "", repr(value))
+    return re.sub(" at 0x[0-9a-f]+|(?<=<)built-in ", "", repr(value))
 
 
 def _signature(function: Any) -> list[tuple[str, bool, str]] | None:
