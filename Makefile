@@ -2,16 +2,17 @@
 PYTHON ?= python3
 LISTEN ?= 127.0.0.1:8080
 TEST_WORKERS ?= 4
+FAST   := tests/core tests/live tests/upstream tests/wire tests/structure
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROTO  := proto/livequery/v1/livequery.proto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-newest test-pythons bench bench-quick check format wheel generate lock browser pictures postgresql soak interop interop-quick clean
+.PHONY: help demo test test-lowest test-newest test-pythons bench bench-quick check format wheel compiled test-compiled test-compiled-quick generate lock browser pictures postgresql soak interop interop-quick clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.runtime ## embedded tier + bridge + departures board (LISTEN=127.0.0.1:8080)
 	@exec $(BIN)/python -m bridge demo --listen $(LISTEN)
@@ -61,6 +62,18 @@ format: $(VENV)/.dev ## rewrite the sources in house style
 
 wheel: $(VENV)/.dev ## dist/: the wheel, and beside it its bill of materials (CycloneDX)
 	@BIN=$(BIN) tools/build-wheel
+
+compiled: $(VENV)/.dev ## dist/: the wheel with its hot modules compiled by mypyc (needs a C compiler; a minute)
+	$(BIN)/python tools/compiled/build.py
+
+test-compiled: $(VENV)/.dev browser postgresql ## the whole suite and the longer runs on the compiled build
+	$(BIN)/python tools/compiled/build.py tree
+	cd build/compiled && $(abspath $(BIN))/python -m pytest -n $(TEST_WORKERS) --dist loadfile
+	cd build/compiled && $(abspath $(BIN))/python -m pytest -m soak --timeout 3600
+
+test-compiled-quick: $(VENV)/.dev ## the fast part of it
+	$(BIN)/python tools/compiled/build.py tree
+	cd build/compiled && $(abspath $(BIN))/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(FAST)
 
 generate: $(VENV)/.dev ## stubs from proto/
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. --grpc_python_out=. $(PROTO)

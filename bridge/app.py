@@ -25,7 +25,7 @@ from bridge.process.metrics_federation import MetricsFederation
 from bridge.process.worker import WorkerSettings
 from bridge.telemetry.loop_lag import LoopLag
 from bridge.telemetry.metrics import Metrics
-from bridge.telemetry.version import bridge_version
+from bridge.telemetry.version import bridge_build, bridge_version
 from bridge.web.admin.inspector import Inspector
 from bridge.web.admin.inspector_handlers import InspectorHandlers
 from bridge.web.admin.revoking import Revoking, revoke_handler
@@ -177,7 +177,8 @@ class Bridge:
         self.start_background_tasks()
         if self._certificate is not None:
             self._start_task(self._check_certificate(), "certificate check")
-        logger.info("livequery-bridge %s serves %s for %s", bridge_version(), listeners.url, tier)
+        version = f"{bridge_version()} ({bridge_build()})"
+        logger.info("livequery-bridge %s serves %s for %s", version, listeners.url, tier)
         return listeners.url
 
     def start_background_tasks(self) -> None:

@@ -7,7 +7,7 @@ import click
 from bridge.config.command_line import ConfigCommand, config_options
 from bridge.config.loader import ConfigError, resolve, show
 from bridge.config.options import BY_KEY, Config
-from bridge.telemetry.version import bridge_version
+from bridge.telemetry.version import bridge_build, bridge_version
 
 from .tier_command import tier as tier_command
 from .verify.command import verify
@@ -27,7 +27,7 @@ def main() -> None:
     Deploy it:    livequery-bridge serve --upstream tier:50051
     """,
 )
-@click.version_option(bridge_version(), prog_name="livequery-bridge")
+@click.version_option(f"{bridge_version()} ({bridge_build()})", prog_name="livequery-bridge")
 def cli() -> None:
     """Group the commands."""
 

@@ -7,7 +7,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from .frame import Frame, leave_frame, reencode
+from .frame import Frame
+from .frame_encoding import leave_frame, reencode
 from .op import Op
 
 UNKNOWN_CURSOR = b"?"

@@ -22,7 +22,7 @@ class UnreadableError(ValueError):
 
 
 # Bytes that are not UTF-8 are decoded to surrogates (PEP 383). Go writes U+FFFD for them.
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = re.compile(f"[{chr(0xD800)}-{chr(0xDFFF)}]")
 _STRING_OR_WHITE = re.compile(rb'("(?:[^"\\]++|\\.)*+")|[ \t\r\n]+', re.DOTALL)
 _ESCAPES = (
     (b"<", b"\\u003c"),

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from .frame import RESET, Frame, enter_frames
+from .frame import Frame
+from .frame_encoding import RESET, enter_frames
 from .group import Group
 from .window import Rows
 

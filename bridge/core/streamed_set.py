@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from .apply_result import ApplyResult
 from .frame import Frame
 from .group import Change, Group
 from .op import Op
-from .window import VERSIONED, ApplyResult, Rows, Window
+from .window import VERSIONED, Rows, Window
 
 MAX_MEMBERS = 10_000
 """Members that are kept, so that newcomers can share the subscription."""

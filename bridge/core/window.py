@@ -10,11 +10,11 @@ Invariants between groups (docs/semantics.md, 'The reducer', 'The guard'):
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-import msgspec
-
+from .apply_result import ApplyResult
 from .diff import diff
 from .fault_detail import explain_misfit
-from .frame import Frame, leave_frame
+from .frame import Frame
+from .frame_encoding import leave_frame
 from .group import Change, Group
 from .op import Op
 
@@ -24,15 +24,6 @@ _UPDATE = int(Op.UPDATE)  # an Enum costs more than the rest of `_update_in_plac
 
 Rows: TypeAlias = tuple[Frame, ...]
 """A window at one moment. Each row is the frame that carried it last: immutable and shared."""
-
-
-class ApplyResult(msgspec.Struct, frozen=True, gc=False):
-    """The group to send, None if nothing is left of it, and a name for each repair made to it."""
-
-    group: Change | None
-    repairs: tuple[str, ...] = ()
-    misfit: str = ""
-    """The frame that contradicted the window, and what was expected; empty if none did."""
 
 
 class Window:

@@ -27,7 +27,13 @@ class Family:
 
 
 FAMILIES = (
-    Family("build_info", "gauge", "Always 1; the version is a label.", ("version",), "max"),
+    Family(
+        "build_info",
+        "gauge",
+        "Always 1; version and build are labels.",
+        ("version", "build"),
+        "max",
+    ),
     Family(
         "connections",
         "gauge",

@@ -24,7 +24,7 @@ from bridge.live.stream_end import EndReason
 
 from .families import BY_NAME, FAMILIES, PREFIX, Family
 from .histogram import Histogram
-from .version import bridge_version
+from .version import bridge_build, bridge_version
 
 Reading: TypeAlias = float | Mapping[tuple[str, ...], float] | Histogram
 """A family's value. With labels: a value by label values, in the order of the family's labels."""
@@ -62,7 +62,7 @@ class Metrics(Observer, Collector):
         self._readings[BY_NAME[name].name] = read
 
     def _bind_own(self) -> None:
-        self.bind("build_info", lambda: {(bridge_version(),): 1})
+        self.bind("build_info", lambda: {(bridge_version(), bridge_build()): 1})
         self.bind("upstream_subscriptions", lambda: self._upstream)
         self.bind("viewers", lambda: self._viewers)
         self.bind("frames", lambda: self._frames)

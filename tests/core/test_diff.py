@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.diff import diff, rows_from_versions, same_row
-from bridge.core.frame import encode
+from bridge.core.frame_encoding import encode
 from bridge.core.gojson import NO_CURSOR
 from bridge.core.group import Group
 from bridge.core.op import NAMES, Op

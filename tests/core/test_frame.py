@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import astuple
 
-from bridge.core.frame import RESET, encode, leave_frame, reencode
+from bridge.core.frame_encoding import RESET, encode, leave_frame, reencode
 from bridge.core.gojson import escape, unescaped_row
 from bridge.core.op import Op
 from bridge.core.value import JsonText

@@ -238,7 +238,8 @@ def test_a_group_is_replayed_only_if_any_part_of_it_and_then_all_of_it_lead_to_o
     window = Window(9, window_of("abc"))
     log = Log(window.snapshot())
     sent = Group(
-        [frame(Op[op.upper()], i, old, new, 2, b"1", "7-0") for op, i, old, new in frames], "7-0"
+        tuple(frame(Op[op.upper()], i, old, new, 2, b"1", "7-0") for op, i, old, new in frames),
+        "7-0",
     )
     applied = window.apply(sent)
     assert applied.group is sent

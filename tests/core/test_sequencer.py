@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.core.batch import Batch
-from bridge.core.frame import RESET, encode
+from bridge.core.frame_encoding import RESET, encode
 from bridge.core.op import Op
 from bridge.core.sequencer import CallPosition, Heartbeat, Resync, Sequencer, Snapshot
 from bridge.core.streamed_set import StreamedSet

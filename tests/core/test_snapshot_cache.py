@@ -32,7 +32,7 @@ def test_a_cached_snapshot_equals_a_fresh_one_whatever_came_before(earlier, chan
         window = Window(5, rows[:5])
         assert fields(cache.group(rows)) == fields(snapshot_group(rows))
     for change in changes:
-        window.apply(Group([change]))
+        window.apply(Group((change,)))
         rows = window.snapshot()
         assert fields(cache.group(rows)) == fields(snapshot_group(rows))
 

@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.frame import RESET
+from bridge.core.apply_result import ApplyResult
+from bridge.core.frame_encoding import RESET
 from bridge.core.group import Group
 from bridge.core.op import Op
 from bridge.core.streamed_set import StreamedSet
-from bridge.core.window import ApplyResult
 from core_makers import IDS, frame, group, shown, snapshot_group, thorough, wild_frames, window_of
 
 
@@ -28,7 +28,7 @@ def test_streamed_members_are_what_the_reducer_makes_of_all_that_is_not_stale(gr
             elif one.op == Op.RESET:
                 known.clear()
             kept.append(one)
-        applied = members.apply(Group(frames, "7-0"))
+        applied = members.apply(Group(tuple(frames), "7-0"))
         assert set(members.snapshot()) == set(known.values())
         assert len(members) == len(known)
         assert list(applied.group.frames if applied.group else ()) == kept

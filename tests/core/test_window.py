@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.frame import RESET
+from bridge.core.apply_result import ApplyResult
+from bridge.core.frame_encoding import RESET
 from bridge.core.group import Group
 from bridge.core.op import NAMES, Op
 from bridge.core.streamed_set import StreamedSet
-from bridge.core.window import ApplyResult, Window
+from bridge.core.window import Window
 from core_makers import (
     frame,
     group,
@@ -61,10 +62,12 @@ class Playback:
         if any(one.op == Op.RESET for one in frames):
             self.limit = step.get("limit") or self.limit
             self.window = Window(self.limit)
-            self.window.reduce(frames)
+            self.window.reduce(tuple(frames))
             self._tell(snapshot_group(self.window.snapshot()))
             return ()
-        applied = self.window.apply(Group(frames, step.get("change", {}).get("stream_id", "")))
+        applied = self.window.apply(
+            Group(tuple(frames), step.get("change", {}).get("stream_id", ""))
+        )
         if applied.group is not None:
             self._tell(applied.group)
         return applied.repairs
@@ -136,7 +139,7 @@ def test_whatever_comes_both_kinds_of_client_show_the_mirror(rows, limit, groups
     for client in clients:
         client.read(snapshot_group(window.snapshot()))
     for frames in groups:
-        applied = window.apply(Group(frames, "7-0"))
+        applied = window.apply(Group(tuple(frames), "7-0"))
         for client in clients:
             if applied.group is not None:
                 client.read(applied.group)
@@ -154,7 +157,7 @@ def test_the_mirror_is_what_the_reducer_makes_of_all_that_is_not_stale(rows, lim
     window, oracle = Window(limit, rows[:limit]), IdClient()
     oracle.read(snapshot_group(window.snapshot()))
     for frames in groups:
-        repairs = window.apply(Group(frames, "7-0")).repairs
+        repairs = window.apply(Group(tuple(frames), "7-0")).repairs
         stale = 0
         for one in frames:
             held = next((version for agg_id, version in oracle.rows if agg_id == one.agg_id), None)
@@ -174,7 +177,7 @@ def test_no_version_decreases_while_its_row_stays(rows, limit, groups):
     window = Window(limit, rows[:limit])
     for frames in groups:
         before = versions(window.snapshot())
-        window.apply(Group(frames, "7-0"))
+        window.apply(Group(tuple(frames), "7-0"))
         gone = {f.agg_id for f in frames if f.op in (Op.LEAVE, Op.UNMATCH) or f.version == 0}
         if all(f.op != Op.RESET for f in frames):
             after = versions(window.snapshot())
@@ -188,7 +191,7 @@ def test_a_group_without_repairs_is_the_very_group_and_a_repaired_one_keeps_its_
 ):
     window = Window(limit, rows[:limit])
     for frames in groups:
-        given_group = Group(frames, "7-0", 12.5)
+        given_group = Group(tuple(frames), "7-0", 12.5)
         applied = window.apply(given_group)
         if not applied.repairs:
             assert applied.group is given_group

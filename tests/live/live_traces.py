@@ -5,7 +5,7 @@ from itertools import groupby
 from pathlib import Path
 
 from bridge.core.batch import Batch
-from bridge.core.frame import encode
+from bridge.core.frame_encoding import encode
 from bridge.core.op import Op
 
 _PATH = Path(__file__).parent.parent / "vectors" / "engine_traces.jsonl"

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from bridge.core.frame import RESET
+from bridge.core.frame_encoding import RESET
 from bridge.core.op import Op
 from fake_tier import FakeTier, query
 from live_bridge import LiveBridge

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from bridge.core.errors import Failed, Kind, StatusSource
-from bridge.core.frame import encode
+from bridge.core.frame_encoding import encode
 from bridge.core.op import Op
 from bridge.live.fault_log import BURST, INTERVAL, FaultLog
 from fake_tier import FakeTier, query

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bridge.core.batch import Batch
 from bridge.core.errors import Failed, Kind, StatusSource
-from bridge.core.frame import RESET, encode
+from bridge.core.frame_encoding import RESET, encode
 from bridge.core.op import Op
 from bridge.core.sequencer import CallPosition, Heartbeat
 from bridge.live.backend import ResumeOffer

@@ -12,7 +12,7 @@ import pytest
 
 from bridge.core import log as log_module
 from bridge.core.errors import Failed, Kind
-from bridge.core.frame import encode
+from bridge.core.frame_encoding import encode
 from bridge.core.op import Op
 from bridge.core.query_parser import parse_query
 from bridge.live import send_buffer as send_buffer_module

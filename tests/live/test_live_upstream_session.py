@@ -4,7 +4,7 @@ import pytest
 
 from bridge.core.batch import Batch
 from bridge.core.errors import Failed, Kind
-from bridge.core.frame import encode
+from bridge.core.frame_encoding import encode
 from bridge.core.op import Op
 from bridge.live.stream_end import EndReason
 from fake_tier import query

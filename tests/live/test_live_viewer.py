@@ -7,7 +7,7 @@ import pytest
 from live_traces import TRACES, trace_batch
 
 from bridge.core.errors import Failed, Kind
-from bridge.core.frame import encode
+from bridge.core.frame_encoding import encode
 from bridge.core.op import Op
 from bridge.live.resume import Resume
 from bridge.live.stream_end import EndReason

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bridge.core.bundle import Bundle
 from bridge.core.errors import Failed
-from bridge.core.frame import encode
+from bridge.core.frame_encoding import encode
 from bridge.core.group import Group
 from bridge.core.op import Op
 from bridge.core.snapshot_cache import SnapshotCache
@@ -119,7 +119,7 @@ def window_of(ids, version=1):
 
 
 def group(*frames, stream_id="1-0"):
-    return Group(frames, stream_id)
+    return Group(tuple(frames), stream_id)
 
 
 def shown(rows):

@@ -12,7 +12,7 @@ import msgspec
 
 from bridge.core.batch import Batch
 from bridge.core.errors import Failed, Kind
-from bridge.core.frame import RESET, encode
+from bridge.core.frame_encoding import RESET, encode
 from bridge.core.op import Op
 from bridge.core.query_parser import parse_query
 from bridge.core.sequencer import Heartbeat

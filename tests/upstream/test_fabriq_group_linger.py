@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bridge.core.frame import encode
+from bridge.core.frame_encoding import encode
 from bridge.core.op import Op
 from bridge.upstream.fabriq.group_linger import LINGER, MAX_GROUP, GroupLinger
 from virtual_loop import virtually

@@ -211,7 +211,7 @@ QUERY = parse_query(
 )
 def test_texts_of_validation_are_bad_queries_that_name_the_field(text, field_path):
     error = ServerFrame(error={"code": "internal", "message": text}).error
-    failed = failure_of_error(error, QUERY)
+    failed = failure_of_error(error, QUERY, ())
     assert (failed.kind, failed.field) == (Kind.BAD_QUERY, field_path)
     assert text not in failed.text()
 
@@ -222,7 +222,7 @@ def test_texts_of_validation_are_bad_queries_that_name_the_field(text, field_pat
 )
 def test_any_other_internal_error_is_the_tiers_own(text):
     error = ServerFrame(error={"code": "internal", "message": text}).error
-    failed = failure_of_error(error, QUERY)
+    failed = failure_of_error(error, QUERY, ())
     assert (failed.kind, failed.message) == (Kind.BROKEN, "the tier failed")
 
 

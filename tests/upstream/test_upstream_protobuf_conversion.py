@@ -5,7 +5,7 @@ from upstream_values import VALUES
 
 from bridge.core.query import Comparison, LiveQuery, OrGroup, SortKey
 from bridge.upstream import protobuf_conversion
-from bridge.upstream.response_parser import value_from_pb
+from bridge.upstream.delta_members import value_from_pb
 from livequery.v1 import livequery_pb2 as pb
 
 

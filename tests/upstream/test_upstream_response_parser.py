@@ -10,13 +10,15 @@ from msgspec.structs import astuple
 from upstream_values import VALUES
 
 from bridge.core.batch import Batch
-from bridge.core.frame import RESET, encode
+from bridge.core.frame_encoding import RESET, encode
 from bridge.core.op import Op
 from bridge.core.sequencer import Heartbeat
 from bridge.core.value import JsonText
+from bridge.upstream.batch_reader import read_batch
+from bridge.upstream.delta_members import value_from_pb
 from bridge.upstream.lazy_messages import LazyResponse
 from bridge.upstream.protobuf_conversion import cursor_to_pb
-from bridge.upstream.response_parser import parse_response, value_from_pb
+from bridge.upstream.response_parser import parse_message, parse_response
 from livequery.v1 import livequery_pb2 as pb
 
 
@@ -205,3 +207,85 @@ def test_any_delta_is_parsed_as_it_was_serialized(op, agg_id, version, row, old,
     )  # fmt: skip
     plain = encode(op, agg_id, version, row, old, new, None, stream_id)
     assert astuple(delta_of(spelled)) == astuple(plain)
+
+
+def varint(number):
+    made = b""
+    while number > 127:
+        made, number = made + bytes([number & 127 | 128]), number >> 7
+    return made + bytes([number])
+
+
+def content(kind, number, data):
+    return varint(number << 3 | kind) + (
+        varint(len(data)) + data if kind == 2 else data if kind else varint(int.from_bytes(data))
+    )
+
+
+ODD = st.builds(
+    content,
+    st.sampled_from([0, 0, 2, 2, 1, 3, 4, 5]),
+    st.integers(0, 20),
+    st.binary(max_size=9),
+)
+NUMBERS = st.sampled_from([1, 3, 5, 6, 12])
+LONG_NUMBERS = st.sampled_from([0, 1, 127, 128, 2**31, 2**32 - 1, 2**63, 2**64 - 1, 2**64, 2**70])
+FIELDS = st.one_of(
+    st.builds(lambda field, value: varint(field << 3) + varint(value), NUMBERS, LONG_NUMBERS),
+    st.builds(
+        lambda field, data: content(2, field, data),
+        st.sampled_from([2, 4, 7, 8, 9, 10]),
+        st.one_of(
+            st.binary(max_size=6), st.text(max_size=5).map(lambda t: t.encode(errors="replace"))
+        ),
+    ),
+    ODD,
+)
+DELTAS = st.lists(FIELDS, max_size=6).map(b"".join).map(lambda data: content(2, 3, data))
+BATCHES = st.lists(
+    st.one_of(
+        DELTAS,
+        st.builds(lambda field, value: varint(field << 3) + varint(value), NUMBERS, LONG_NUMBERS),
+        ODD,
+    ),
+    max_size=5,
+).map(b"".join)
+CUT = st.tuples(st.integers(0, 80), st.binary(max_size=2), st.integers(0, 2))
+
+
+def parsed(parse, wire):
+    try:
+        batch = parse(wire)
+    except DecodeError:
+        return DecodeError
+    if not isinstance(batch, Batch):
+        return batch
+    return [list(map(astuple, batch.deltas)), *astuple(batch)[1:]]
+
+
+@given(BATCHES, st.none() | CUT)
+def test_what_is_read_from_the_wire_is_what_protobuf_reads(inner, cut):
+    wire = content(2, 2, inner)
+    if cut is not None:
+        at, put, left_out = cut
+        wire = wire[:at] + put + wire[at + left_out :]
+    read = parsed(read_batch, wire)
+    if read is not None:
+        assert read == parsed(parse_message, wire)
+
+
+@given(
+    st.lists(st.builds(
+        pb.LiveDelta, op=int32s, agg_id=texts, version=st.integers(-(2**63), 2**63 - 1),
+        row=st.binary(), old_index=int32s, new_index=int32s, stream_id=texts,
+        reset=st.none() | st.builds(pb.ResetInfo, bare=st.booleans(), reason=st.integers(0, 3)),
+        cursor=st.none() | st.builds(pb.Cursor, values=st.lists(st.builds(pb.Value, int_value=int32s), max_size=2)),
+    ), max_size=3),
+    st.integers(0, 2**64 - 1),
+    st.booleans(),
+)  # fmt: skip
+def test_whatever_is_serialized_is_read_from_the_wire(deltas, epoch, complete):
+    batch = pb.DeltaBatch(deltas=deltas, epoch=epoch, first_seq=epoch, snapshot_complete=complete)
+    wire = pb.SubscribeResponse(batch=batch).SerializeToString()
+    assert read_batch(wire) is not None
+    assert parsed(read_batch, wire) == parsed(parse_message, wire)

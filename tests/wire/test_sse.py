@@ -3,7 +3,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.frame import encode
+from bridge.core.frame_encoding import encode
 from bridge.core.op import Op
 from bridge.wire.sse import http_chunk, sse_event, sse_events
 from core_makers import frame, quick

@@ -9,7 +9,8 @@ from typing import Annotated, Final, TypeAlias
 import msgspec
 
 from bridge.core.batch import Batch
-from bridge.core.frame import RESET, Frame, UnreadableFrame, encode_with_cursor, without_id
+from bridge.core.frame import Frame, UnreadableFrame
+from bridge.core.frame_encoding import RESET, encode_with_cursor, without_id
 from bridge.core.gojson import (
     FAST_ERRORS,
     NO_CURSOR,

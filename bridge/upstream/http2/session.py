@@ -14,7 +14,7 @@ import contextlib
 import logging
 import struct
 from collections.abc import Callable
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from h2.errors import ErrorCodes
 from h2.events import (
@@ -42,8 +42,7 @@ logger = logging.getLogger(__name__)
 
 _DEFAULT_WINDOW: Final = 65_535
 _GOAWAY: Final = struct.Struct(">II")
-_STREAM_MASK: Final = 0x7FFFFFFF
-_PING: Final = b"livequer"
+_STREAM_MASK, _PING = 0x7FFFFFFF, b"livequer"
 
 
 class Http2Session:
@@ -229,7 +228,7 @@ class Http2Session:
             self._on_goaway(frame)
             return
         for event in self._engine.receive_data(frame):
-            handle = self._HANDLERS.get(type(event))
+            handle = _HANDLERS.get(type(event))
             if handle is not None:
                 handle(self, event)
         self._flush()
@@ -290,11 +289,12 @@ class Http2Session:
     def _on_reset(self, event: StreamReset) -> None:
         self._finish(event.stream_id, call_status.status_of_reset(event.error_code))
 
-    _HANDLERS: ClassVar[dict[type[Event], Callable[[Any, Any], None]]] = {
-        RemoteSettingsChanged: _on_settings,
-        WindowUpdated: _on_window,
-        ResponseReceived: _on_response,
-        TrailersReceived: _on_trailers,
-        StreamEnded: _on_ended,
-        StreamReset: _on_reset,
-    }
+
+_HANDLERS: Final[dict[type[Event], Callable[[Http2Session, Any], None]]] = {
+    RemoteSettingsChanged: Http2Session._on_settings,  # noqa: SLF001 - the table belongs to the class
+    WindowUpdated: Http2Session._on_window,  # noqa: SLF001
+    ResponseReceived: Http2Session._on_response,  # noqa: SLF001
+    TrailersReceived: Http2Session._on_trailers,  # noqa: SLF001
+    StreamEnded: Http2Session._on_ended,  # noqa: SLF001
+    StreamReset: Http2Session._on_reset,  # noqa: SLF001
+}

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from bridge.core.diff import diff
-from bridge.core.frame import RESET, Frame, encode
+from bridge.core.frame import Frame
+from bridge.core.frame_encoding import RESET, encode
 from bridge.core.op import Op
 
 

@@ -1,0 +1,97 @@
+"""The compiled build: what is compiled, what never is, and that both builds are the same to callers."""
+
+import ast
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bridge.core import log
+from bridge.telemetry.metrics import Metrics
+from bridge.telemetry.version import COMPILED, bridge_build
+
+ROOT = Path(__file__).parents[2]
+LISTED = tomllib.loads((ROOT / "tools/compiled/modules.toml").read_text())
+MEANT_TO_DIFFER = ".IS_QUICK"
+BUILTINS = {"bytes", "str", "int", "float", "dict", "list", "tuple", "set", "frozenset"}
+
+
+def source_of(module):
+    return ROOT / f"{module.replace('.', '/')}.py"
+
+
+def is_never(module):
+    package = module.rpartition(".")[0]
+    parents = {".".join(module.split(".")[:n]) + ".*" for n in range(1, package.count(".") + 2)}
+    return module in LISTED["never"] or not parents.isdisjoint(LISTED["never"])
+
+
+def unfit(tree):
+    """Classes that mypyc takes without a word and makes something else of."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            bases = {ast.unparse(base) for base in node.bases}
+            if "msgspec.Struct" in bases or bases & BUILTINS or "socket.SocketType" in bases:
+                yield node.name
+
+
+def test_every_module_that_is_listed_is_there():
+    assert len(set(LISTED["compiled"])) == len(LISTED["compiled"])
+    named = [*LISTED["compiled"], *(name for name in LISTED["never"] if not name.endswith(".*"))]
+    assert [name for name in named if not source_of(name).is_file()] == []
+
+
+def test_what_is_never_compiled_is_not_and_has_a_reason():
+    assert [name for name in LISTED["compiled"] if is_never(name)] == []
+    assert all(len(reason) > 20 for reason in LISTED["never"].values())
+
+
+@pytest.mark.parametrize("package", ["core", "live", "upstream", "wire"])
+def test_a_struct_and_a_subclass_of_a_c_type_are_never_compiled(package):
+    found = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in (ROOT / "bridge" / package).rglob("*.py")
+        if any(unfit(ast.parse(path.read_text())))
+    }
+    assert {name for name in found if not is_never(name)} == set()
+
+
+def test_version_and_metrics_say_which_build_runs():
+    build = bridge_build()
+    assert (build == COMPILED) is not log.__file__.endswith(".py")
+    command = [sys.executable, "-m", "bridge", "--version"]
+    said = subprocess.run(command, capture_output=True, check=True, text=True, cwd=ROOT).stdout
+    assert said.strip().endswith(f"({build})")
+    assert f'build="{build}"'.encode() in Metrics().exposition()
+
+
+def assert_same(pure, compiled, where):
+    """Hold what is known of a compiled member to its source's; what can't be asked is left out."""
+    if isinstance(pure, dict):
+        assert set(pure["properties"]) <= set(compiled["properties"]), where
+        assert set(pure["methods"]) == set(compiled["methods"]), where
+        for name, parameters in pure["methods"].items():
+            assert_same(parameters, compiled["methods"][name], f"{where}.{name}")
+        rest = pure.keys() - {"methods", "properties"}
+        assert {key: pure[key] for key in rest} == {key: compiled[key] for key in rest}, where
+    elif pure and compiled and not where.endswith(MEANT_TO_DIFFER):
+        assert pure == compiled, where
+
+
+@pytest.mark.skipif(bridge_build() != COMPILED, reason="there is one build here: the sources")
+def test_a_compiled_module_is_to_its_callers_what_its_source_is():
+    def facts(*arguments):
+        command = [sys.executable, str(ROOT / "tools/compiled/facts.py"), *arguments]
+        said = subprocess.run(command, capture_output=True, check=True, text=True, cwd=ROOT)
+        return [json.loads(line) for line in said.stdout.splitlines()]
+
+    compiled, pure = facts(), facts("--pure")
+    assert {loaded for _, loaded, _ in compiled} == {"compiled"}
+    assert {loaded for _, loaded, _ in pure} == {"pure"}
+    for (name, _, one), (_, _, other) in zip(compiled, pure, strict=True):
+        assert list(one) == list(other), name
+        for member, known in other.items():
+            assert_same(known, one[member], f"{name}.{member}")
