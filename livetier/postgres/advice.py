@@ -72,6 +72,8 @@ def _server(advice: Advice, facts: ServerFacts) -> None:
             advice.say("  by a superuser:", f"ALTER ROLE {quote(facts.role)} REPLICATION;")
     else:
         advice.say("--capture wal is possible")
+        if facts.wal_loss:
+            advice.say(facts.wal_loss)
     if facts.may_create:
         advice.say("--capture trigger is possible on tables that the role owns")
     else:

@@ -1,11 +1,17 @@
 """What a server and the tier's role on it can do."""
 
+import logging
 from dataclasses import dataclass
 
 from livetier.postgres.connection import Connection
 from livetier.postgres.database_error import DatabaseError
 
 OLDEST = 140_000
+MENDED = {14: 18, 15: 13, 16: 9, 17: 5}
+"""By major version, the first minor one that decodes all changes of a table that was published while
+a transaction that had written to it was open (releases of 2025-05-08)."""
+
+_log = logging.getLogger("livetier")
 
 _FACTS = """
 SELECT pg_catalog.current_setting('server_version_num'),
@@ -41,6 +47,18 @@ class ServerFacts:
     role: str
     may_create: bool
     database: str
+
+    @property
+    def wal_loss(self) -> str:
+        """Return what the server's logical decoding may lose, and the remedy; empty if nothing."""
+        major, minor = divmod(self.version, 10_000)
+        mended = MENDED.get(major, 0)
+        if minor >= mended:
+            return ""
+        return (
+            f"PostgreSQL {major}.{minor} may leave out changes of a table that is first asked for"
+            f" while it is written to: update to {major}.{mended}, or use --capture trigger"
+        )
 
     @property
     def wal_obstacles(self) -> list[str]:
@@ -90,6 +108,8 @@ async def choose(connection: Connection, wanted: str) -> tuple[str, str]:
     if facts.encoding != "UTF8":
         raise DatabaseError(f"the database is encoded in {facts.encoding}, not UTF8", "0A000")
     obstacles = facts.wal_obstacles
+    if wanted != "trigger" and not obstacles and facts.wal_loss:
+        _log.warning("%s", facts.wal_loss)
     if wanted == "wal" and obstacles:
         raise DatabaseError(f"--capture wal is not possible: {'; '.join(obstacles)}", "55000")
     if wanted == "auto":

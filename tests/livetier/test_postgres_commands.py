@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from bridge.cli import cli
 from livetier.postgres.options import parse_options
+from livetier.postgres.server_facts import ServerFacts
 from postgres_support import database, make_store, require_cluster  # noqa: F401 - a fixture
 from tier_client import query
 
@@ -154,3 +155,18 @@ async def test_the_demo_says_what_it_will_make_before_it_is_made_and_serves(prep
     finally:
         process.terminate()
         await process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("version", "mended"),
+    [(140_017, "14.18"), (150_012, "15.13"), (160_008, "16.9"), (170_004, "17.5")]
+    + [(each, "") for each in (140_018, 150_013, 150_018, 160_009, 170_005, 180_000)],
+)
+def test_a_server_whose_decoding_may_lose_changes_is_named_with_the_version_that_does_not(
+    version, mended
+):
+    facts = ServerFacts(
+        version, "UTF8", "logical", 10, 0, 10, superuser=False, replication=True,
+        bypasses_policies=False, role="r", may_create=True, database="d",
+    )  # fmt: skip
+    assert (f"update to {mended}," in facts.wal_loss) if mended else facts.wal_loss == ""
