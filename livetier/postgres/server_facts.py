@@ -8,8 +8,8 @@ from livetier.postgres.database_error import DatabaseError
 
 OLDEST = 140_000
 MENDED = {14: 18, 15: 13, 16: 9, 17: 5}
-"""By major version, the first minor one that decodes all changes of a table that was published while
-a transaction that had written to it was open (releases of 2025-05-08)."""
+"""By major version, the first minor one that decodes all changes of a table that was published
+while a transaction that had written to it was open (releases of 2025-05-08)."""
 
 _log = logging.getLogger("livetier")
 
