@@ -88,17 +88,17 @@ def order_fault(rows: Sequence[Row], sort: Sequence[pb.SortKey]) -> str:
     return ""
 
 
-def window_difference(kept: Sequence[Row], read: Sequence[Row]) -> str:
+def window_difference(kept: Sequence[Row], read: Sequence[Row], *, versions: bool = True) -> str:
     """Return how a window kept by deltas differs from one just read; empty if it does not.
 
     Versions and cursors are compared where both windows have one, rows as parsed JSON, numbers of a
-    cursor by value.
+    cursor by value. `versions`: whether those of the two streams can be compared.
     """
     mine, theirs = [row.id for row in kept], [row.id for row in read]
     if mine != theirs:
         return f"kept {_short(mine)}, read {_short(theirs)}"
     for one, other in zip(kept, read, strict=True):
-        if one.version and other.version and one.version != other.version:
+        if versions and one.version and other.version and one.version != other.version:
             return f"{one.id!r}: kept version {one.version}, read {other.version}"
         if other.json and one.json != other.json and _parsed(one) != _parsed(other):
             return f"{one.id!r}: kept {_excerpt(one.json)}, read {_excerpt(other.json)}"
@@ -112,14 +112,17 @@ def streamed_difference(kept: Sequence[Row], read: Sequence[Row], limit: int) ->
     """Return how a set kept in streamed mode differs from a window just read, as far as it shows.
 
     The set has no order and no bound. Members behind a window that is full can't be looked up, and
-    of rows that came in sight only now there may have been no word.
+    of rows that came in sight only now there may have been no word. Versions are of one stream: the
+    two modes may count them differently.
     """
     members, window = {row.id: row for row in kept}, {row.id: row for row in read}
     gone = sorted(set(members) - set(window))
     if len(read) < limit and gone:
         return f"kept {_short(gone)}, which the whole result has not"
     both = [agg_id for agg_id in members if agg_id in window]
-    return window_difference([members[each] for each in both], [window[each] for each in both])
+    return window_difference(
+        [members[each] for each in both], [window[each] for each in both], versions=False
+    )
 
 
 def _comparable(values: Sequence[pb.Value]) -> list[Scalar]:

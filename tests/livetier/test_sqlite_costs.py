@@ -38,7 +38,14 @@ def cheapest(connection, statement, times=4):
         ("", "UPDATE t SET n = n + 1"),
     ],
 )
-def test_a_statement_over_30000_rows_costs_few_microseconds_a_row_more(tmp_path, key, statement):
+@pytest.mark.parametrize(
+    "most",
+    [pytest.param(15e-6, id="loose"), pytest.param(5e-6, id="strict", marks=pytest.mark.soak)],
+)
+def test_a_statement_over_30000_rows_costs_few_microseconds_a_row_more(
+    tmp_path, key, statement, most
+):
+    # Beside other programs a processor's caches are cold: CPU time grows, too.
     path = tmp_path / "t.sqlite"
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = wal")
@@ -55,7 +62,7 @@ def test_a_statement_over_30000_rows_costs_few_microseconds_a_row_more(tmp_path,
     connection.execute("UPDATE t SET n = n")  # now each row has a version of its own
     triggered = cheapest(connection, statement)
     connection.close()
-    assert triggered <= 1.5 * plain + ROWS * 5e-6, (plain, triggered)
+    assert triggered <= 1.5 * plain + ROWS * most, (plain, triggered)
 
 
 def shapes(number):

@@ -103,6 +103,7 @@ async def test_a_tier_over_a_file_counts_what_it_read_again_and_what_it_did_not(
     port = free_port()
     tier = await tiers(database=url, metrics_listen=f"127.0.0.1:{port}")
     async with Live(tier, query("thing", leaf("size", "eq", 1))) as live:
+        await live.caught_up()  # the reading that follows every first one is over
         connection.execute("INSERT INTO thing VALUES ('a', 'x', 2, NULL)")
         await live.caught_up()
         connection.execute("INSERT INTO thing VALUES ('b', 'x', 1, NULL)")
