@@ -42,7 +42,7 @@ bench: $(VENV)/.dev postgresql ## the bridge beside its peers: bench/report.md (
 	$(BIN)/python -m bench run
 	$(BIN)/python -m bench.tier
 
-bench-quick: $(VENV)/.dev ## guard against regressions, by ratio (under 3 minutes)
+bench-quick: $(VENV)/.dev ## guard against regressions, by ratio (4 minutes)
 	$(BIN)/python -m bench quick
 
 check: $(VENV)/.dev ## format, lint, types, floors, contract, stubs, Dockerfile, vulnerabilities
