@@ -103,14 +103,17 @@ class Rig:
             *("--upstream", f"127.0.0.1:{self.port}", "--listen", "127.0.0.1:0"),
             *("--max-connections-per-ip", "0"),  # all clients have one address
         )
-        url = await bridge.listening()
+        await self.join_all(await bridge.listening())
+        return self
+
+    async def join_all(self, url):
+        """Have a client of each query, of all kinds in turn, and wait until all agree."""
         self.clients = [
             await self.join(url, KINDS[place % 4], each.query)
             for place, each in enumerate(self.storm.queries)
         ]
         await self.agree()
         self.resets = self.count_resets()
-        return self
 
     async def start_tier(self):
         self.tier = await self.run(

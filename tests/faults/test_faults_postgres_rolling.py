@@ -7,7 +7,7 @@ import signal
 import urllib.request
 
 import pytest
-from faults_support import KINDS, join  # noqa: F401 - a fixture
+from faults_support import join  # noqa: F401 - a fixture
 from test_faults_postgres import Rig, Storm, cluster  # noqa: F401 - a fixture
 
 from ops_support import free_port
@@ -27,13 +27,7 @@ class Fleet(Rig):
         self.tier = self.tiers[0]
         upstream = ",".join(f"127.0.0.1:{port}" for port in self.ports)
         bridge = await self.run("serve", "--upstream", upstream, "--listen", "127.0.0.1:0")
-        url = await bridge.listening()
-        self.clients = [
-            await self.join(url, KINDS[place % 4], each.query)
-            for place, each in enumerate(self.storm.queries)
-        ]
-        await self.agree()
-        self.resets = self.count_resets()
+        await self.join_all(await bridge.listening())
         return self
 
     async def start_one(self, place):

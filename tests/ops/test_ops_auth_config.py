@@ -81,6 +81,21 @@ def test_issuers_are_tables_of_the_file_and_survive_being_printed(tmp_path):
     assert resolve({}, environ={}, file=str(file))[0] == config
 
 
+def start_with(command, keys, name, value):
+    """Run a command with tokens verified by good `keys`, and one option otherwise."""
+    options = {
+        "--upstream": "a:1",
+        "--listen": "127.0.0.1:0",
+        "--admin-listen": "127.0.0.1:0",
+        "--auth": "jwt",
+        "--jwt-keys": str(keys),
+        "--jwt-issuer": "i",
+        "--jwt-audience": "a",
+        name: value,
+    }
+    return CliRunner().invoke(cli, [command, *(x for pair in options.items() for x in pair)])
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -97,17 +112,7 @@ def test_a_file_that_can_not_be_used_ends_the_start_by_name(command, name, conte
     good, bad = tmp_path / "good", tmp_path / "bad"
     good.write_bytes(rsa_key().pem)
     bad.write_bytes(content)
-    options = {
-        "--upstream": "a:1",
-        "--listen": "127.0.0.1:0",
-        "--admin-listen": "127.0.0.1:0",
-        "--auth": "jwt",
-        "--jwt-keys": str(good),
-        "--jwt-issuer": "i",
-        "--jwt-audience": "a",
-        name: str(bad),
-    }
-    run = CliRunner().invoke(cli, [command, *(x for pair in options.items() for x in pair)])
+    run = start_with(command, good, name, str(bad))
     assert run.exit_code == 2
     assert name in run.output
 
@@ -117,17 +122,7 @@ def test_a_file_that_can_not_be_used_ends_the_start_by_name(command, name, conte
 def test_a_secret_that_is_given_in_place_of_its_file_is_not_printed(command, name, tmp_path):
     good, secret = tmp_path / "good", "c2VjcmV0LXRleHQtb2Ytc29tZS1sZW5ndGg/"
     good.write_bytes(rsa_key().pem)
-    options = {
-        "--upstream": "a:1",
-        "--listen": "127.0.0.1:0",
-        "--admin-listen": "127.0.0.1:0",
-        "--auth": "jwt",
-        "--jwt-keys": str(good),
-        "--jwt-issuer": "i",
-        "--jwt-audience": "a",
-        name: f"secret:{secret}" if name == "--jwt-keys" else secret,
-    }
-    run = CliRunner().invoke(cli, [command, *(x for pair in options.items() for x in pair)])
+    run = start_with(command, good, name, f"secret:{secret}" if name == "--jwt-keys" else secret)
     assert run.exit_code == 2
     assert name in run.output
     assert secret not in run.output

@@ -18,12 +18,9 @@ from websockets.frames import Close, CloseCode, Frame, Opcode
 
 MAX_MESSAGE: Final = 64 * 1024
 """Bytes of the largest message; a larger one ends the connection with 1009."""
-# RFC 6455 §5.2: FIN and opcode 1; the mask bit; the length that means two bytes more; a header
-# with its mask.
+# RFC 6455 §5.2: FIN and opcode 1; the mask bit.
 _WHOLE_TEXT: Final = 0x81
 _MASKED: Final = 0x80
-_TWO_BYTES: Final = 126
-_LEAST: Final = 6
 _CONTROL: Final = {
     Opcode.CLOSE: WSMsgType.CLOSE,
     Opcode.PING: WSMsgType.PING,
@@ -33,6 +30,8 @@ _LENGTH_OF_2: Final = 126
 """A length that says: the real one is in the next 2 bytes; one more says: in the next 8 (§5.2)."""
 _MASK: Final = 4
 """Bytes of the masking key, in every frame of a client (§5.3)."""
+_LEAST: Final = 2 + _MASK
+"""Bytes of the shortest header of a client's frame."""
 
 
 def count_frames(buffer: bytearray, most: int) -> int:
@@ -43,7 +42,7 @@ def count_frames(buffer: bytearray, most: int) -> int:
         if size >= _LENGTH_OF_2:
             more = 2 if size == _LENGTH_OF_2 else 8
             size = more + int.from_bytes(buffer[at + 2 : at + 2 + more])
-        at += 2 + _MASK + size
+        at += _LEAST + size
         if at > end:
             break
         count += 1
@@ -151,14 +150,14 @@ class MessageReader:
         if size < _LEAST or buffer[0] != _WHOLE_TEXT:
             return None
         length, start = buffer[1] - _MASKED, _LEAST
-        if length == _TWO_BYTES and size >= _LEAST + 2:
+        if length == _LENGTH_OF_2 and size >= _LEAST + 2:
             length, start = buffer[2] << 8 | buffer[3], _LEAST + 2
-        elif not 0 <= length < _TWO_BYTES:
+        elif not 0 <= length < _LENGTH_OF_2:
             return None
         end = start + length
         if size < end:
             return None
-        mask = bytes(buffer[start - 4 : start]) * (length // 4 + 1)
+        mask = bytes(buffer[start - _MASK : start]) * (length // _MASK + 1)
         plain = int.from_bytes(buffer[start:end]) ^ int.from_bytes(mask[:length])
         del buffer[:end]
         return plain.to_bytes(length)
