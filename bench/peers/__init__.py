@@ -3,8 +3,10 @@
 from bench.tools import Tools
 
 from .bridge import BridgePeer
+from .centrifugo import CentrifugoPeer
 from .envoy import EnvoyPeer
 from .loop import LoopPeer
+from .mercure import MercurePeer
 from .nchan import NchanPeer
 from .peer import Job, Peer, Running
 from .sendloop import SendLoopPeer
@@ -17,6 +19,10 @@ def available(tools: Tools, bridge: BridgePeer) -> dict[str, Peer]:
         peers.append(NchanPeer(tools))
     if tools.envoy:
         peers.append(EnvoyPeer(tools))
+    if tools.centrifugo:
+        peers.append(CentrifugoPeer(tools))
+    if tools.mercure:
+        peers.append(MercurePeer(tools))
     return {peer.name: peer for peer in peers}
 
 
