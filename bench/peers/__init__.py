@@ -12,9 +12,9 @@ from .peer import Job, Peer, Running
 from .sendloop import SendLoopPeer
 
 
-def available(tools: Tools, bridge: BridgePeer) -> dict[str, Peer]:
-    """Return the peers that can be run here, the bridge first."""
-    peers: list[Peer] = [bridge, SendLoopPeer(), LoopPeer()]
+def available(tools: Tools, *bridges: BridgePeer) -> dict[str, Peer]:
+    """Return the peers that can be run here, the builds of the bridge first."""
+    peers: list[Peer] = [*bridges, SendLoopPeer(), LoopPeer()]
     if tools.nchan:
         peers.append(NchanPeer(tools))
     if tools.envoy:
