@@ -15,9 +15,10 @@ class Shortcuts:
     """Whether they are taken, and how often each was.
 
     ``taken`` counts windows that were not read, by the reason: ``gone`` (the row was not shown and
-    is deleted), ``unequal`` (it was not shown and fails an equality condition), ``beyond`` (it was
-    not shown and sorts after all that is), ``merged`` (the new window follows from the changed rows
-    alone). ``read`` counts windows that were read.
+    is deleted), ``unequal`` (it was not shown and fails an equality condition), ``outside`` (it was
+    not shown and lies outside a range), ``beyond`` (it was not shown and sorts after all that is),
+    ``merged`` (the new window follows from the changed rows alone), ``shared`` (it is the beginning
+    of another one that was read). ``read`` counts windows that were read.
     """
 
     def __init__(self, *, on: bool = True) -> None:

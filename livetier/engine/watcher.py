@@ -18,7 +18,7 @@ from collections.abc import Awaitable
 from typing import Generic, TypeVar
 
 from livequery.v1 import livequery_pb2 as pb
-from livetier.engine.delta import encode_group
+from livetier.engine.delta import GroupEncoder
 from livetier.engine.errors import TierError, query_failed, unavailable, unimplemented
 from livetier.engine.parked import Parked
 from livetier.engine.shared_views import SharedViews
@@ -217,17 +217,18 @@ class Watcher(Generic[PlanT, ViewT]):
                 return
             reading = await self._store.read(self._views)
             self.position = reading.position
+            encoder = GroupEncoder(reading.position)
             for step in reading.steps:
-                self._publish(step, reading.position)
+                self._publish(step, encoder)
 
-    def _publish(self, step: Step[ViewT], position: Position) -> None:
+    def _publish(self, step: Step[ViewT], encoder: GroupEncoder) -> None:
         """Put a step into the outboxes of all who share its view; encode it once; never wait."""
         subscriptions = self._views.succeed(step)
         if step.error is not None:
             for subscription in subscriptions:
                 subscription.fail(step.error)
         elif step.changes and subscriptions:
-            group = encode_group(step.changes, position)
+            group = encoder.group(step.changes)
             for subscription in subscriptions:
                 subscription.offer(group)
 

@@ -10,7 +10,7 @@ Pure. Laws of ``edit_script(old, new, ...)``, each a property test:
 - A row whose sort key changed moves, even in place. A row that changed otherwise is updated.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from livequery.v1 import livequery_pb2 as pb
@@ -157,8 +157,3 @@ def membership(
         elif members[key] != row.version:
             changes.append(Change(pb.DELTA_OP_UPDATE, key, row.version, row, 0, 0))
     return changes
-
-
-def snapshot(rows: Iterable[Row]) -> Sequence[Change]:
-    """Return the enters of a whole window, or of the page of streamed mode."""
-    return [enter(row, index) for index, row in enumerate(rows)]

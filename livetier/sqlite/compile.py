@@ -9,39 +9,20 @@ column declares, so here in addition:
 - ``sort`` puts NULL first ascending and last descending; then numbers, text, blobs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from livequery.v1 import livequery_pb2 as pb
 from livetier.engine import query as checks
 from livetier.engine.errors import invalid_argument, quoted
 from livetier.engine.store import Plan
-from livetier.engine.window import Row
+from livetier.sqlite.conditions import Conditions, conditions_of
 from livetier.sqlite.database import Column, Database, Entity
 from livetier.sqlite.literal import Kind, Literal, as_real, literal_of
-from livetier.sqlite.order import Comparable, comparable, order_by
+from livetier.sqlite.order import Order, order_by
+from livetier.sqlite.predicate import AnyOf, Compare, Predicate
 
 MAX_PATTERN = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Compare:
-    """``column op literals``: no literal for the NULL tests, several for the list operators."""
-
-    column: Column
-    op: str
-    literals: tuple[Literal, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AnyOf:
-    """A disjunction."""
-
-    members: tuple["Predicate", ...]
-
-
-Predicate: TypeAlias = Compare | AnyOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +45,20 @@ class SqlitePlan(Plan):
     """A query over one entity.
 
     ``after`` is the anchor: a literal for each sort key, then the id's. ``schema`` is the version
-    of the schema against which the query was compiled. ``equal`` has, by column, the values of
-    which a matching row has one; ``order`` is the key by which rows sort (it raises
-    NotComparableError); ``places`` are those of the sort columns in a row. ``statements`` has what
-    was made of the plan, ``cost`` what was measured.
+    of the schema against which the query was compiled. ``conditions`` are those of ``where`` that
+    can be judged; ``order`` makes of a row's ``order`` the key by which rows sort; ``places`` are
+    those of the sort columns in a row. ``statements`` has what was made of the plan, ``cost`` what
+    was measured. Plans of the same ``result`` differ in nothing but their limit.
     """
 
+    result: Hashable
     schema: int
     entity: Entity
     where: tuple[Predicate, ...]
     sort: tuple[Sort, ...]
     after: tuple[Literal, ...] | None
-    equal: Mapping[str, frozenset[Comparable]]
-    order: Callable[[Row], tuple[object, ...]] = field(compare=False)
+    conditions: Conditions
+    order: Order = field(compare=False)
     places: tuple[int, ...]
     statements: dict[str, object] = field(default_factory=dict, compare=False, repr=False)
     cost: PlanCost = field(default_factory=PlanCost, compare=False, repr=False)
@@ -109,34 +91,24 @@ def compile_query(database: Database, query: pb.LiveQuery) -> SqlitePlan:
     return SqlitePlan(
         query=effective,
         key=effective.SerializeToString(deterministic=True),
+        result=_without_limit(effective),
         schema=schema,
         entity=entity,
         where=where,
         sort=sort,
         after=_anchor(checks.cursor_values(query), sort, entity),
-        equal=_equalities(where),
+        conditions=conditions_of(where),
         order=order_by(tuple(key.desc for key in sort)),
         places=tuple(entity.columns.index(key.column) for key in sort),
     )
 
 
-def _equalities(where: tuple[Predicate, ...]) -> Mapping[str, frozenset[Comparable]]:
-    """Return the conditions that say: a column has one of these values."""
-    equal: dict[str, frozenset[Comparable]] = {}
-    for predicate in where:
-        if not isinstance(predicate, Compare) or predicate.op not in ("eq", "in"):
-            continue
-        # NULL, and a number that cannot be stored, equal nothing.
-        values = [
-            comparable(literal.value)
-            for literal in predicate.literals
-            if literal.exact and literal.kind is not Kind.NULL
-        ]
-        if None not in values:
-            found = frozenset(value for value in values if value is not None)
-            name = predicate.column.name
-            equal[name] = equal[name] & found if name in equal else found
-    return equal
+def _without_limit(query: pb.LiveQuery) -> bytes:
+    """Return what plans have in common that show the first rows of one result."""
+    whole = pb.LiveQuery()
+    whole.CopyFrom(query)
+    whole.ClearField("limit")
+    return whole.SerializeToString(deterministic=True)
 
 
 def _literals(

@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 from livetier.engine.shortcuts import Shortcuts
 
 PREFIX = "livequery_tier_"
-REASONS = ("gone", "unequal", "beyond", "merged")
+REASONS = ("gone", "unequal", "outside", "beyond", "merged", "shared")
 
 
 class ShortcutsCollector(Collector):

@@ -11,10 +11,8 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from livetier.engine.value import Scalar
-from livetier.engine.window import Row
 from livetier.sqlite.literal import SqlValue
 
-KEPT = 512
 _REPLACEMENT = "\ufffd"
 
 Comparable: TypeAlias = tuple[int, int | float | str | bytes]
@@ -59,14 +57,18 @@ class NotComparableError(Exception):
     """A row has a value whose place in SQLite's order Python can't tell."""
 
 
-def order_by(descending: tuple[bool, ...]) -> Callable[[Row], tuple[object, ...]]:
-    """Return the sort key of rows; ``descending`` for each sort key, the row's key excluded.
+Order: TypeAlias = Callable[[tuple[Scalar, ...]], tuple[object, ...]]
+"""Makes of a row's ``order`` what sorts as the row does. Raises NotComparableError."""
 
-    The function raises NotComparableError.
+
+@lru_cache(maxsize=1024)
+def order_by(descending: tuple[bool, ...]) -> Order:
+    """Return the order; ``descending`` for each sort key, the row's key excluded.
+
+    It is the same one for the same directions.
     """
     directions = (*descending, False)
 
-    @lru_cache(maxsize=KEPT)  # a merge asks for the rows of a window again and again
     def place(order: tuple[Scalar, ...]) -> tuple[object, ...]:
         parts: list[object] = []
         for value, desc in zip(order, directions, strict=True):
@@ -76,4 +78,4 @@ def order_by(descending: tuple[bool, ...]) -> Callable[[Row], tuple[object, ...]
             parts.append(_Descending(part) if desc else part)
         return tuple(parts)
 
-    return lambda row: place(row.order)
+    return place

@@ -15,8 +15,9 @@ from collections.abc import Iterable
 
 from livetier.engine.value import Scalar
 from livetier.sqlite.changelog import INTERNAL, quote
-from livetier.sqlite.compile import AnyOf, Compare, Predicate, SqlitePlan
+from livetier.sqlite.compile import SqlitePlan
 from livetier.sqlite.literal import Kind, Literal, SqlValue
+from livetier.sqlite.predicate import AnyOf, Compare, Predicate
 from livetier.sqlite.select import Select, cached
 
 _SYMBOLS = {"eq": "=", "ne": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}

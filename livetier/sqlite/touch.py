@@ -10,8 +10,6 @@ tables with such a column are not judged.
 
 from collections.abc import Mapping
 
-from livetier.engine.shortcuts import may_match
-from livetier.engine.window import Row
 from livetier.sqlite.changelog import Changes
 from livetier.sqlite.compile import SqlitePlan
 from livetier.sqlite.database import Database
@@ -36,10 +34,15 @@ class ChangedRows:
             key: {name: found for name, value in row.items() if (found := comparable(value))}
             for key, row in present.items()
         }
+        # By order and sort columns, which many plans have in common, and key.
+        self._places: dict[tuple[object, ...], tuple[object, ...] | None] = {}
 
     def passed_over(self, view: SqliteView) -> str:
-        """Return why ``view`` can't have changed (see ``Shortcuts``); empty if it may have."""
-        known = view.members if view.plan.streamed else view.keys
+        """Return why ``view`` can't have changed (see ``Shortcuts``); empty if it may have.
+
+        The same holds for all views of that result that share its head.
+        """
+        known = view.keys
         reason = ""
         for key in self.keys:
             reason = "" if key in known else self._why_not(key, view)
@@ -49,24 +52,29 @@ class ChangedRows:
 
     def _why_not(self, key: SqlValue, view: SqliteView) -> str:
         """Return why a row that ``view`` does not know is not in it now either."""
-        row = self._present.get(key)
+        row = self._comparable.get(key)
         if row is None:
             return "gone"
-        if not may_match(view.plan.equal, self._comparable[key]):
-            return "unequal"
-        return "beyond" if self._is_beyond(key, row, view) else ""
+        failed = view.plan.conditions.failed_by(row)
+        if failed:
+            return failed
+        last = view.head.last
+        if last is None:
+            return ""
+        place = self._place(key, view.plan)
+        return "beyond" if place is not None and last < place else ""
 
-    @staticmethod
-    def _is_beyond(key: SqlValue, row: Mapping[str, SqlValue], view: SqliteView) -> bool:
-        known = view.known
-        if view.plan.streamed or known.complete or not known.rows:
-            return False
-        order = view.plan.order
-        place = (*(row[sort.column.name] for sort in view.plan.sort), key)
-        try:
-            return order(known.rows[-1]) < order(Row(0, b"", place))
-        except NotComparableError:
-            return False
+    def _place(self, key: SqlValue, plan: SqlitePlan) -> tuple[object, ...] | None:
+        """Return where a row sorts; None where Python can't tell."""
+        name = plan.order, plan.places, key
+        if name not in self._places:
+            row = self._present[key]
+            order = (*(row[sort.column.name] for sort in plan.sort), key)
+            try:
+                self._places[name] = plan.order(order)
+            except NotComparableError:
+                self._places[name] = None
+        return self._places[name]
 
 
 def changed_rows(

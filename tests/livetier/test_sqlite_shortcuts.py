@@ -63,6 +63,17 @@ def random_query(pick, integer):
     )
 
 
+def random_queries(pick, integer):
+    """Return queries; some differ from another one in nothing but the limit."""
+    queries = [random_query(pick, integer) for _ in range(20)]
+    for each in pick.choices(queries, k=10):
+        other = query("t")
+        other.CopyFrom(each)
+        other.limit = pick.choice([1, 2, 4, 7, 12])
+        queries.append(other)
+    return queries
+
+
 def random_key(pick, integer):
     number = pick.randint(0, 60)
     return (
@@ -97,14 +108,14 @@ def commit(connection, pick, integer):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_with_shortcuts_every_reading_finds_what_it_finds_without(database, seed, monkeypatch):
-    monkeypatch.setattr("livetier.sqlite.reader.RESERVE", 2)
+    monkeypatch.setattr("livetier.sqlite.steps.RESERVE", 2)
     pick = random.Random(seed)
     integer = database.table("t").key_affinity == "INTEGER"
     connection = database.connection
     for _ in range(15):
         commit(connection, pick, integer)
     ways = [Shortcuts(), Shortcuts(on=False)]
-    queries = [random_query(pick, integer) for _ in range(25)]
+    queries = random_queries(pick, integer)
     shown = [
         [first(connection, compile_query(database, each), way) for each in queries] for way in ways
     ]
@@ -123,8 +134,12 @@ def test_with_shortcuts_every_reading_finds_what_it_finds_without(database, seed
         assert [view.rows for view in shown[0]] == [view.rows for view in shown[1]]
         assert [view.members for view in shown[0]] == [view.members for view in shown[1]]
         assert found[0] == found[1]
+        joins = pick.randrange(len(queries))  # again, maybe where others stay
+        for place, way in enumerate(ways):
+            plan = compile_query(database, queries[joins])
+            shown[place][joins] = first(connection, plan, way)
     assert ways[1].taken == Counter()
-    assert {"gone", "unequal", "beyond", "merged"} <= set(ways[0].taken)
+    assert {"gone", "unequal", "outside", "beyond", "merged", "shared"} <= set(ways[0].taken)
     assert ways[0].read < ways[1].read / 2
 
 

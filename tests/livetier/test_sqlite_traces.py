@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from livequery.v1 import livequery_pb2 as pb
-from livetier.engine.delta import encode_group
+from livetier.engine.delta import GroupEncoder
 from livetier.engine.shortcuts import Shortcuts
 from livetier.sqlite.compile import compile_query
 from livetier.sqlite.database import Database
@@ -100,7 +100,7 @@ def test_each_change_gives_the_engines_group_and_the_leave_that_it_forgets(
         ours = []
         for taken in reading.steps:  # none when what was to be deleted was not there
             view = taken.after
-            ours = [plain(delta) for delta in encode_group(taken.changes, reading.position)]
+            ours = [plain(delta) for delta in GroupEncoder(reading.position).group(taken.changes)]
         theirs = [plain(delta) for delta in step["deltas"]]
         if ours != theirs:
             assert ours[:-1] == theirs, step["step"]
