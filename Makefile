@@ -38,7 +38,7 @@ interop: $(VENV)/.dev ## tiers of seven languages and fabriq's wire: plain, TLS,
 interop-quick: $(VENV)/.dev ## the part of it that CI runs: every tier once, without a proxy (in INTEROP_SECONDS=480)
 	INTEROP_SECONDS=$${INTEROP_SECONDS:-480} $(BIN)/python -m pytest -m interop -n 2 --dist loadgroup tests/interop -k '(equal and direct and plain) or (equal and nginx and mTLS) or interop_fabriq or interop_verify or one_stream'
 
-bench: $(VENV)/.dev postgresql ## the bridge beside its peers: bench/report.md (25 minutes; installs Envoy, nginx, Nchan)
+bench: $(VENV)/.dev postgresql ## the bridge beside its peers: bench/report.md (40 minutes; installs Envoy, nginx, Nchan, builds Centrifugo, Mercure)
 	$(BIN)/python -m bench run
 	$(BIN)/python -m bench.tier
 
@@ -84,6 +84,9 @@ lock: $(VENV)/.dev ## pin what pyproject.toml asks for, with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --custom-compile-command 'make lock' --extra dev -c requirements/runtime.txt \
 		-o requirements/dev.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --custom-compile-command 'make lock' --extra compile -c requirements/dev.txt \
+		-o requirements/compile.txt pyproject.toml
 
 browser: # Chromium for the page's test: Debian's own, fetched where that is possible
 	@tools/find-chromium

@@ -12,8 +12,9 @@ import click
 from . import machine, report, scenarios, tokens
 from .bars import Verdict, judge
 from .case import FULL, QUICK, Scenario
+from .compiled import NotCompiledError, tree
 from .native import build
-from .paths import OUT, ROOT
+from .paths import BENCH, OUT, ROOT
 from .peers import BridgePeer, available
 from .profiler import SUBJECTS, profile
 from .runner import run, say
@@ -50,7 +51,25 @@ def _chosen(all_of_them: Iterable[Scenario], names: tuple[str, ...]) -> list[Sce
     return [scenario for scenario in all_of_them if not names or scenario.name in names]
 
 
-_only = click.option("--only", multiple=True, metavar="SCENARIO", help="Measure this one alone.")
+def _both_builds(tools: Tools, checkout: Path) -> list[BridgePeer]:
+    """Return the pure bridge, and the compiled one if it can be made."""
+    builds = [BridgePeer(checkout)]
+    try:
+        builds.append(BridgePeer(tree(checkout), "compiled"))
+    except NotCompiledError as error:
+        tools.missing["the compiled build"] = str(error)
+        say(f"the compiled build is missing: {error}")
+    tools.versions |= {each.name: each.version for each in builds}
+    return builds
+
+
+_only = click.option(
+    "--only",
+    multiple=True,
+    metavar="SCENARIO",
+    type=click.Choice(scenarios.NAMES),
+    help=f"Measure this one alone: {', '.join(scenarios.NAMES)}. More than once for several.",
+)
 _checkout = click.option(
     "--checkout",
     default=str(ROOT),
@@ -67,13 +86,24 @@ _no_install = click.option(
 @_checkout
 @_no_install
 def run_command(*, only: tuple[str, ...], checkout: Path, install: bool) -> None:
-    """Measure everything and write bench/report.md, report.json and plots/."""
+    """Measure everything and write bench/report.md, report.json and plots/.
+
+    After each scenario, and with --only at the end, they are in bench/out.
+    """
+    began = time.monotonic()
     tools = _prepare(install=install)
     facts = machine.describe()
-    results = run(_chosen(scenarios.full(), only), available(tools, BridgePeer(checkout)), FULL)
-    folder = OUT if only else report.BENCH  # a part of a run is no report
-    verdicts = report.write(results, tools, facts, folder)
-    click.echo(report.bars_table(verdicts))
+    peers = available(tools, *_both_builds(tools, checkout))
+    results = run(
+        _chosen(scenarios.full(), only),
+        peers,
+        FULL,
+        after=lambda so_far: report.write(so_far, tools, facts, OUT),
+    )
+    if not only:  # a part of a run is no report
+        report.write(results, tools, facts)
+    click.echo(report.both_tables(results))
+    say(f"{time.monotonic() - began:.0f} s; {OUT if only else BENCH}/report.md")
 
 
 @cli.command()

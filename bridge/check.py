@@ -65,7 +65,7 @@ async def _ask(config: Config, replica: ReplicaAddress, query: LiveQuery | None)
         asked = backend(config, tier)
         async with asyncio.timeout(WINDOW_TIMEOUT if asked.opens_with_window else ANSWER_TIMEOUT):
             call = await asked.subscribe(query or NO_SUCH_ENTITY, Identity())
-            await call.close()
+            call.close()
     except TimeoutError as late:
         return AddressFinding(
             replica.address, ok=False, text=_not(f"time-out: {unanswered(late).cause}")

@@ -1,8 +1,13 @@
-"""The time that one test may take, by what else the machine does."""
+"""The time that one test, and an example in it, may take, by what else the machine does."""
 
 import pytest
+from hypothesis import settings
 
 from patience import patient
+
+# An example has as long as its test: by the clock, a loaded machine would break it.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -1,6 +1,8 @@
 /* Feeder: publishes the FRAMEs of a plan to a message broker by HTTP POST, on one connection.
 
-   feeder PORT PATH PLAN     `stats` on stdin is answered by a line of JSON; its end is the end. */
+   feeder PORT PATH PLAN HEADERS BEFORE AFTER
+       A request has HEADERS beside its own, and a frame between BEFORE and AFTER as its body.
+       `stats` on stdin is answered by a line of JSON; its end is the end. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +16,11 @@
 #include "net.h"
 #include "plan.h"
 
+/* A request up to its frame. */
+#define HEAD_MAX 2048
+
 static struct plan plan;
-static const char *path;
+static const char *path, *headers, *before, *after;
 static int epoll, timer, broker;
 static unsigned row;
 static unsigned long long published;
@@ -44,14 +49,13 @@ static void publish(uint64_t now)
     static char frame[FRAME_MAX];
     for (unsigned n = 0; n < plan.burst; n++) {
         size_t len = frame_update(frame, plan.bytes, row, now, n);
-        char *head = buf_room(&out, 512);
-        out.len += (size_t)snprintf(head, 512,
-                                    "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-                                    "Content-Type: application/json\r\n"
-                                    "X-EventSource-Event: update\r\n"
-                                    "Content-Length: %zu\r\n\r\n",
-                                    path, len);
+        char *head = buf_room(&out, HEAD_MAX);
+        out.len += (size_t)snprintf(head, HEAD_MAX,
+                                    "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s"
+                                    "Content-Length: %zu\r\n\r\n%s",
+                                    path, headers, strlen(before) + len + strlen(after), before);
         buf_add(&out, frame, len);
+        buf_add(&out, after, strlen(after));
         row = (row + 1) % plan.rows;
     }
     published += plan.burst;
@@ -69,9 +73,11 @@ static void take_answers(void)
 
 int main(int argc, char **argv)
 {
-    if (argc < 4 || !plan_read(&plan, argv[3], strlen(argv[3])))
+    if (argc < 7 || !plan_read(&plan, argv[3], strlen(argv[3])))
         return 2;
-    path = argv[2];
+    path = argv[2], headers = argv[4], before = argv[5], after = argv[6];
+    if (strlen(path) + strlen(headers) + strlen(before) + 128 > HEAD_MAX)
+        return 2;
     epoll = epoll_create1(EPOLL_CLOEXEC);
     timer = timer_new();
     broker = dial(atoi(argv[1]));

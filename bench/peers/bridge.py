@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
@@ -29,11 +30,16 @@ LIFTED = (
 class BridgePeer:
     """`python -m bridge serve` before the load tier, from the checkout at `folder`."""
 
-    name = "bridge"
     transports = ("sse", "ws")
 
-    def __init__(self, folder: Path = ROOT) -> None:
+    def __init__(self, folder: Path = ROOT, name: str = "bridge") -> None:
+        self.name = name
         self._folder = folder
+
+    @property
+    def version(self) -> str:
+        """What it says of itself: its version, and which build it is."""
+        return self._run("--version").strip()
 
     def start(self, job: Job, stack: ExitStack) -> Running:
         """Start tier and bridge."""
@@ -49,11 +55,11 @@ class BridgePeer:
                 f"127.0.0.1:{port}",
                 "--listen",
                 "127.0.0.1:0",
-                *_lifted(self._folder),
+                *self._lifted,
                 *job.bridge_options,
                 *(credential.options if credential else ()),
                 core=SERVER_CORE,
-                name="bridge",
+                name=self.name,
                 environ=clean_environ(),
                 folder=self._folder,
             )
@@ -79,13 +85,25 @@ class BridgePeer:
             tier=load,
         )
 
+    @cached_property
+    def _lifted(self) -> list[str]:
+        known = self._run("serve", "--help")
+        return [word for name in LIFTED if f"--{name} " in known for word in (f"--{name}", "0")]
+
+    def _run(self, *arguments: str) -> str:
+        command = (sys.executable, "-m", "bridge", *arguments)
+        run = subprocess.run(  # noqa: S603 - the checkout's own
+            command,
+            cwd=self._folder,
+            capture_output=True,
+            check=True,
+            text=True,
+            env=clean_environ(),
+            timeout=60,
+        )
+        return run.stdout
+
 
 def clean_environ() -> dict[str, str]:
     """Return the environment without options of the bridge that a shell may hold."""
     return {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
-
-
-def _lifted(folder: Path) -> list[str]:
-    command = (sys.executable, "-m", "bridge", "serve", "--help")
-    run = subprocess.run(command, cwd=folder, capture_output=True, check=True, text=True)  # noqa: S603 - the checkout's own
-    return [word for name in LIFTED if f"--{name} " in run.stdout for word in (f"--{name}", "0")]

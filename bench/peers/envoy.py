@@ -1,18 +1,16 @@
 """Envoy's gRPC-JSON transcoder: one upstream stream per client, answers as SSE-style JSON."""
 
 import json
-import socket
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench.paths import OUT
-from bench.process import SERVER_CORE, Process, ProcessError, process
+from bench.process import SERVER_CORE, process
 from bench.tools import Tools
 
-from .peer import Job, Running, entity, free_port, post, tier
+from .peer import Job, Running, entity, free_port, post, tier, wait_for
 
 _METHOD = "/livequery.v1.LiveQueryService/Subscribe"
 _SERVICE = "livequery.v1.LiveQueryService"
@@ -121,7 +119,7 @@ class EnvoyPeer:
                 name="envoy",
             )
         )
-        _wait(child, port)
+        wait_for(child, port, _START)
         query = {"entity": entity(job), "limit": job.plan.rows}
         body = json.dumps({"query": query, "maxBatchDeltas": 1000}, separators=(",", ":"))
         return Running(
@@ -131,16 +129,3 @@ class EnvoyPeer:
             servers=[child],
             tier=load,
         )
-
-
-def _wait(child: Process, port: int) -> None:
-    until = time.monotonic() + _START
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > until:
-                raise ProcessError(f"envoy did not start: {child.tail()}") from None
-            time.sleep(0.05)
-        else:
-            return

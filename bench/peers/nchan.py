@@ -6,11 +6,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.paths import BIN, OUT
-from bench.process import LOAD_CORE, SERVER_CORE, ProcessError, process
+from bench.paths import OUT
+from bench.process import SERVER_CORE, ProcessError, process
 from bench.tools import Tools
 
-from .peer import Job, Running, free_port, get, upgrade
+from .peer import Job, Running, feed, free_port, get, upgrade
 
 # As many messages are kept for those who lag as the bridge keeps groups.
 _CONFIG = """\
@@ -80,15 +80,7 @@ class NchanPeer:
                 raise ProcessError(f"nginx did not start: {nginx.tail()}")
             time.sleep(0.02)
         time.sleep(0.2)  # the worker comes after the pid file
-        stack.enter_context(
-            process(
-                BIN / "feeder",
-                str(port),
-                "/publish",
-                job.plan.text,
-                core=LOAD_CORE,
-                name="feeder",
-            )
-        )
+        headers = "Content-Type: application/json\r\nX-EventSource-Event: update\r\n"
+        feed(stack, job.plan, (port, "/publish"), headers=headers, around=("", ""))
         request = get("/subscribe") if job.transport == "sse" else upgrade("/subscribe")
         return Running(port=port, request=request, servers=[nginx])

@@ -1,13 +1,14 @@
 """Peer: something that brings changes to browsers, and can be run beside the bridge."""
 
 import socket
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from bench.paths import BIN
 from bench.plan import Plan
-from bench.process import LOAD_CORE, Process, process
+from bench.process import LOAD_CORE, Process, ProcessError, process
 
 WS_KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 """Every client's key, that of RFC 6455 §1.3: nobody checks the answer."""
@@ -88,6 +89,32 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def wait_for(child: Process, port: int, within: float) -> None:
+    """Wait until a child takes connections. Raises ProcessError."""
+    until = time.monotonic() + within
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if time.monotonic() > until:
+                raise ProcessError(f"{child.name} did not start: {child.tail()}") from None
+            time.sleep(0.05)
+        else:
+            return
+
+
+def feed(
+    stack: ExitStack, plan: Plan, to: tuple[int, str], *, headers: str, around: tuple[str, str]
+) -> None:
+    """Start what publishes a plan's frames `to` a port and path of a broker, each in a POST.
+
+    A frame stands between the two halves of `around`.
+    """
+    port, path = to
+    command = (BIN / "feeder", str(port), path, plan.text, headers, *around)
+    stack.enter_context(process(*command, core=LOAD_CORE, name="feeder"))
 
 
 def tier(stack: ExitStack) -> tuple[Process, int]:

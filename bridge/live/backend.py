@@ -113,7 +113,7 @@ class UpstreamCall(Protocol):
         None where it does not say. Raise Failed, UNIMPLEMENTED where the tier can't.
         """
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """End the call. Idempotent. Never raises."""
 
 

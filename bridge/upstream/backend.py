@@ -77,5 +77,5 @@ class GrpcBackend:
                 )
         except TimeoutError:
             raise Failed(Kind.DEADLINE, "the tier did not answer in time") from None
-        await call.close()
+        call.close()
         return call.schema

@@ -36,7 +36,7 @@ class OpeningCall(Protocol):
     async def start(self) -> None:
         """Send the request and wait until the tier has started the call. Raises Failed."""
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """End it. Idempotent."""
 
 
@@ -118,7 +118,7 @@ class CallOpener:
             async with asyncio.timeout(answer_timeout):
                 await call.start()
         except TimeoutError:
-            await call.close()
+            call.close()
             # Not a failure for the circuit: it would cut off a tier that is slow everywhere.
             endpoint.breaker.record_abandoned(ticket)
             endpoint.suspect(call.pooled_call.pooled)
@@ -128,7 +128,7 @@ class CallOpener:
                 error.add_note(ACCEPTED)
             if isinstance(error, Failed):
                 error.replica = endpoint.replica.address
-            await call.close()
+            call.close()
             self._record_error(endpoint, ticket, call, error, self.clock() - began)
             raise
         endpoint.breaker.record_success()

@@ -40,7 +40,7 @@ class DescribeCall:
             status = CallStatus("INTERNAL", "an unreadable DescribeResponse")
             raise failure_of_status(status) from None
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """End it. Idempotent."""
         self.pooled_call.close()
 

@@ -177,7 +177,7 @@ class SubscribeCall:
         )
         return pb.ReanchorResponse.FromString(answer)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Cancel the call, which ends the subscription. Idempotent."""
         self.pooled_call.close(suspect=self._heartbeats_missing)
 

@@ -37,6 +37,8 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The origin of the page, where it is listed and not the listener's own."""
     anonymous: bool = False
     """Whether it has no header and no parameter that may be a credential, or a part of one."""
+    sole_token: str | None = None
+    """The bearer token in its header, where nothing beside it may be a credential, or a part."""
 
     @classmethod
     def from_aiohttp(

@@ -59,6 +59,22 @@ def test_a_struct_and_a_subclass_of_a_c_type_are_never_compiled(package):
     assert {name for name in found if not is_never(name)} == set()
 
 
+@pytest.mark.parametrize("module", LISTED["compiled"])
+def test_no_compiled_module_awaits_in_a_finally(module):
+    """Compiled, such a finally raises again whatever is being handled at that moment.
+
+    That may be a caller's error, or a cancellation that became a timeout long ago.
+    """
+    blocks = [
+        statement
+        for node in ast.walk(ast.parse(source_of(module).read_text()))
+        if isinstance(node, ast.Try)
+        for statement in node.finalbody
+    ]
+    waits = (ast.Await, ast.AsyncWith, ast.AsyncFor)
+    assert not [n.lineno for one in blocks for n in ast.walk(one) if isinstance(n, waits)]
+
+
 def test_version_and_metrics_say_which_build_runs():
     build = bridge_build()
     assert (build == COMPILED) is not log.__file__.endswith(".py")

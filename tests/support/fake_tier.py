@@ -406,7 +406,7 @@ class FakeCall:
         else:
             self.snapshot()
 
-    async def close(self):
+    def close(self):
         assert not self.closed, "closed twice"
         self.closed = True
         self._part()

@@ -47,4 +47,4 @@ async def opened():
     subs = []
     yield subs
     for sub in subs:
-        await sub.close()
+        sub.close()

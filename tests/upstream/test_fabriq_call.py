@@ -47,7 +47,7 @@ async def begun(tier, backend):
     yield sub, call, taken, following
     following.cancel()
     await asyncio.wait([following])
-    await sub.close()
+    sub.close()
 
 
 def at(cursor):
@@ -93,7 +93,7 @@ async def test_reanchors_without_an_answer_are_bounded_and_fail_with_the_call(be
     assert refused.value.kind is Kind.UNAVAILABLE
     call.end()
     await asyncio.wait([following])
-    await sub.close()
+    sub.close()
     for outcome in await asyncio.gather(*asking, return_exceptions=True):
         assert outcome.kind is Kind.UNAVAILABLE
 
@@ -122,7 +122,7 @@ async def test_what_the_reader_raises_a_moment_later_ends_the_call(tier, backend
     call.delta(UPDATE, "a", 0, 0)
     with pytest.raises(ValueError, match="own"):
         await following
-    await sub.close()
+    sub.close()
     async with patiently(5):
         await call.over.wait()
 
@@ -168,7 +168,7 @@ async def test_a_slow_snapshot_is_no_reason_to_ask_another_replica_or_to_suspect
         assert sum(tier.opened for tier in tiers) == 1
         asked = next(tier for tier in tiers if tier.opened)
         (await asked.next_call()).snapshot("a")
-        await (await opening).close()
+        (await opening).close()
         leaving = asyncio.create_task(fabriq.subscribe(QUERY, NOBODY))
         await asyncio.wait([leaving], timeout=0.3)
         leaving.cancel()

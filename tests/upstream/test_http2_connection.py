@@ -289,7 +289,7 @@ async def test_after_a_goaway_new_streams_get_a_new_connection_and_old_ones_go_o
         assert len(endpoint.pool) == 2
         link.say(1, BEAT)
         assert (await read(sub)).last_seq == 7
-        await sub.close()
+        sub.close()
         await until(lambda: len(endpoint.pool) == 1)
         await link.over.wait()
 

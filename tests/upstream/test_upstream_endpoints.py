@@ -78,7 +78,7 @@ async def test_idle_connections_are_closed_after_their_timeout(replica, bridge_t
     (endpoint,) = endpoints._endpoints.values()
     assert len(endpoint.pool) == 3
     for sub in subs[2:]:
-        await sub.close()
+        sub.close()
     clock.advance(59)
     await endpoint.close_unused(60)
     assert len(endpoint.pool) == 3
@@ -176,7 +176,7 @@ async def test_after_a_replica_stops_its_streams_open_at_the_others(replica, bri
             with pytest.raises(Failed) as failed:
                 task.result()
             assert failed.value.kind is Kind.UNAVAILABLE
-            await sub.close()
+            sub.close()
     async with patiently(1):
         await open_many(backend, opened, 5)
     assert len(two.open) == 10
@@ -359,7 +359,7 @@ async def test_a_replica_with_heartbeats_missing_at_a_calls_close_is_avoided(
         replicas, bridge_to, opened, clock, heartbeat_interval=Duration(seconds=15)
     )
     clock.advance(silence)
-    await sub.close()
+    sub.close()
     for tier in replicas:
         tier.started = True
     await open_many(backend, opened, 1)
@@ -373,7 +373,7 @@ async def test_without_promised_heartbeats_silence_makes_no_replica_suspect(
     replicas = [await replica(started=False) for _ in range(2)]
     backend, silent, sub = await held_by_both(replicas, bridge_to, opened, clock)
     clock.advance(3600)
-    await sub.close()
+    sub.close()
     for tier in replicas:
         tier.started = True
     await open_many(backend, opened, 1)
@@ -389,7 +389,7 @@ async def test_a_replica_whose_connection_timed_out_is_avoided(replica, bridge_t
     opened[0].pooled_call.pooled.connection._keepalive_timer._on_timeout()
     with pytest.raises(Failed):
         await read(opened[0])
-    await opened[0].close()
+    opened[0].close()
     await open_many(backend, opened, 5)
     assert silent.opened == 1
 
@@ -456,7 +456,7 @@ async def storm():
         task.cancel()
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
         if not isinstance(outcome, BaseException):
-            await outcome.close()
+            outcome.close()
 
 
 async def test_resubscribes_are_rate_limited_and_do_not_delay_first_opens(
@@ -536,7 +536,7 @@ async def test_every_address_of_a_name_is_a_replica_as_they_change(
         three.address: False,
     }
     for sub in held:
-        await sub.close()
+        sub.close()
     await until(lambda: one.address not in states(endpoints))
 
 
@@ -642,4 +642,4 @@ async def test_closing_is_idempotent_and_ends_what_is_open(replica, bridge_to):
     await endpoints.close()
     await endpoints.close()
     await until(lambda: not tier.open, within=1)
-    await sub.close()
+    sub.close()

@@ -65,7 +65,7 @@ async def test_the_request_and_the_messages_of_a_call(one):
     assert await read(sub) == Heartbeat(1, 2)
     call.end()
     assert await read(sub) is None
-    await sub.close()
+    sub.close()
 
 
 async def test_the_tiers_limit_and_heartbeat_are_known(one):
@@ -80,7 +80,7 @@ async def test_the_tiers_limit_and_heartbeat_are_known(one):
     )
     assert sub.effective == replace(QUERY, limit=2)
     assert sub.heartbeat == 1.5
-    await sub.close()
+    sub.close()
 
 
 async def test_a_resume_position_is_offered_and_its_answer_known(one):
@@ -88,7 +88,7 @@ async def test_a_resume_position_is_offered_and_its_answer_known(one):
     sub, call = await begin(backend, tier, route=ROUTE)
     assert (sub.route, sub.resumed) == (ROUTE, False)
     assert not call.request.HasField("resume")
-    await sub.close()
+    sub.close()
     offer = ResumeOffer(sub.id, sub.route, CallPosition(3, 2**64 - 1, "7-0"))
     opening = asyncio.create_task(backend.subscribe(QUERY, NOBODY, again=True, resume=offer))
     call = await tier.next_call()
@@ -99,7 +99,7 @@ async def test_a_resume_position_is_offered_and_its_answer_known(one):
     call.start(subscription_id=sub.id, resumed=True)
     again = await opening
     assert (again.id, again.resumed, again.route) == (sub.id, True, b"")
-    await again.close()
+    again.close()
 
 
 async def test_a_second_replica_is_offered_the_same_position_under_another_request_id(
@@ -124,7 +124,7 @@ async def test_a_second_replica_is_offered_the_same_position_under_another_reque
     assert asked[0].resume == asked[1].resume
     assert asked[0].request_id != asked[1].request_id
     assert not sub.resumed
-    await sub.close()
+    sub.close()
 
 
 # ------------------------------------------------------------------ the call always ends
@@ -143,9 +143,9 @@ async def test_cancelling_during_the_open_ends_the_call(one, bridge_to):
 async def test_closing_ends_the_call_and_is_idempotent(one):
     tier, backend = one
     sub, call = await begin(backend, tier)
-    await sub.close()
+    sub.close()
     await ended(call)
-    await sub.close()
+    sub.close()
 
 
 async def test_cancelling_a_read_ends_the_call(one):
@@ -154,7 +154,7 @@ async def test_cancelling_a_read_ends_the_call(one):
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await read(sub)
-    await sub.close()
+    sub.close()
     await ended(call)
 
 
@@ -204,10 +204,10 @@ async def test_a_row_of_5_mib_is_too_large_and_the_next_call_works(one):
     with pytest.raises(Failed) as failed:
         await read(sub)
     assert failed.value.kind is Kind.TOO_LARGE
-    await sub.close()
+    sub.close()
     await ended(call)
     sub, _ = await begin(backend, tier)
-    await sub.close()
+    sub.close()
 
 
 async def test_a_request_beyond_4_mib_is_too_large_before_it_is_sent(one):
@@ -228,7 +228,7 @@ async def test_a_channel_closed_under_a_reader_is_a_lost_call_and_no_cancellatio
     with pytest.raises(Failed) as failed:
         await reading
     assert failed.value.kind is Kind.UNAVAILABLE
-    await sub.close()
+    sub.close()
     await ended(call)
 
 
@@ -251,7 +251,7 @@ async def test_reanchor_carries_route_query_and_anchor(one):
     )
     assert request.limit == 0
     assert request.request_id == "req-1"
-    await sub.close()
+    sub.close()
 
 
 async def test_a_reanchor_sends_the_route_as_base64url_metadata_and_the_clients_metadata(one):
@@ -267,7 +267,7 @@ async def test_a_reanchor_sends_the_route_as_base64url_metadata_and_the_clients_
     assert "=" not in text
     assert set(text) & set("-_")
     assert base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)) == ROUTE
-    await sub.close()
+    sub.close()
 
 
 async def test_reanchor_is_tried_three_times_under_one_request_id_when_out_of_reach(one):
@@ -282,7 +282,7 @@ async def test_reanchor_is_tried_three_times_under_one_request_id_when_out_of_re
         await sub.reanchor(QUERY, QUERY, "req-2")
     assert failed.value.kind is Kind.UNAVAILABLE
     assert len(tier.reanchors) == 6
-    await sub.close()
+    sub.close()
 
 
 @pytest.mark.parametrize("code", ["NOT_FOUND", "UNIMPLEMENTED", "INTERNAL", "ABORTED"])
@@ -294,7 +294,7 @@ async def test_a_refused_reanchor_is_not_tried_again(one, code):
         await sub.reanchor(QUERY, QUERY, "req-1")
     assert failed.value.code == code
     assert len(tier.reanchors) == 1
-    await sub.close()
+    sub.close()
 
 
 async def test_cancelling_a_reanchor_ends_its_call_and_not_the_stream(one):
@@ -318,4 +318,4 @@ async def test_cancelling_a_reanchor_ends_its_call_and_not_the_stream(one):
         await over.wait()
     call.send(reset(), complete=True)
     assert (await read(sub)).snapshot_complete
-    await sub.close()
+    sub.close()

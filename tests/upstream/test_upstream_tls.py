@@ -270,7 +270,7 @@ async def test_files_are_reloaded_while_streams_go_on(replica, bridge_to, opened
     (endpoint,) = endpoints._endpoints.values()
     assert len(endpoint.pool) == 2
     for sub in old:
-        await sub.close()
+        sub.close()
     await until(lambda: len(endpoint.pool) == 1)
 
 
@@ -297,7 +297,7 @@ async def test_files_are_checked_however_busy_the_bridge_is(replica, bridge_to, 
         while "two" not in tier.names:
             sub = await backend.subscribe(QUERY, NOBODY)
             endpoints._on_change()
-            await sub.close()
+            sub.close()
 
     async with patiently(5):
         await busy()

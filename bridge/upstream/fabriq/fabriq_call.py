@@ -161,7 +161,7 @@ class FabriqCall:
         await asyncio.shield(answer)
         return None
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Cancel the call, which ends the subscription. Idempotent."""
         self.pooled_call.close()
         while self._reanchors:

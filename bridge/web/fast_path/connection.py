@@ -93,8 +93,12 @@ class HttpConnection(asyncio.Protocol):
         else:
             fast_path.registry.stop_idle_timeout(self)
             self._request = request
-            self._stream = SseStream(fast_path.context, request, TransportSink(transport, self))
-            self._stream.start(self)
+            self._stream = stream = SseStream(
+                fast_path.context, request, TransportSink(transport, self)
+            )
+            stream.start(self)
+            if request.sole_token is not None and stream.verified:
+                fast_path.request_parser.remember(data, request)
 
     def _upgrade(self, transport: asyncio.Transport, request: StreamRequest) -> None:
         """Turn the connection into a WebSocket, unless it is over a limit."""

@@ -85,7 +85,9 @@ class RequestTemplates:
             headers = CIMultiDictProxy(shared)
         if len(self._templates) >= MAX_ENTRIES:
             del self._templates[next(iter(self._templates))]
-        self._templates[request.rest] = replace(parsed, headers=headers, anonymous=True)
+        self._templates[request.rest] = replace(
+            parsed, headers=headers, anonymous=True, sole_token=None
+        )
 
 
 def with_own(headers: CIMultiDictProxy[str], own: list[tuple[str, str]]) -> CIMultiDictProxy[str]:

@@ -42,14 +42,11 @@ async def window_handler(request: web.Request) -> web.StreamResponse:
         draining = Failed(Kind.UNAVAILABLE, "the bridge is draining", retry_after=delay)
         reader.end(End(EndReason.DRAINED, draining))
 
-    def end(failure: Failed) -> None:
-        refused = Failed(Kind.UNAUTHENTICATED, failure.message, field=failure.field)
-        reader.end(End(EndReason.EXPIRED, refused))
-
     reason = EndReason.CLIENT_GONE
     slot = StreamSlot(context, stream_request, end_early)
     with slot:
-        lease = context.authenticator.watch.hold(credential, end)
+        answer = _WatchedAnswer(reader)
+        lease = context.authenticator.watch.hold(credential, answer)
         try:
             slot.identify(credential.identity)
             await reader.open(asked.query, credential.identity)
@@ -61,9 +58,25 @@ async def window_handler(request: web.Request) -> web.StreamResponse:
             reason = EndReason.DRAINED if context.hub.draining else EndReason.FAILED
             response = context.refuse(request_id(request), failure).to_aiohttp()
         finally:
-            lease.release()
+            if lease is not None:
+                lease.release(answer)
             reader.close(reason)
         return await _write(request, response)
+
+
+class _WatchedAnswer:
+    """An answer that is awaited, and becomes 401 when its client's credential ends."""
+
+    def __init__(self, reader: WindowReader) -> None:
+        self._reader = reader
+
+    def on_credential_ended(self, failure: Failed) -> None:
+        """Refuse instead of answering."""
+        refused = Failed(Kind.UNAUTHENTICATED, failure.message, field=failure.field)
+        self._reader.end(End(EndReason.EXPIRED, refused))
+
+    def on_credential_expiring(self, expires_at: float) -> None:
+        """Say nothing: there is one answer only."""
 
 
 async def _wait(request: web.Request, reader: WindowReader, seconds: float) -> None:

@@ -74,8 +74,12 @@ class CoreSession:
     def _on_viewer_ended(self, ended: asyncio.Future[End]) -> None:
         self._end(ended.result())
 
-    def _on_credential_ended(self, failure: Failed) -> None:
+    def on_credential_ended(self, failure: Failed) -> None:
+        """End the session: its client's credential has ended."""
         self._end(End(EndReason.EXPIRED, failure))
+
+    def on_credential_expiring(self, expires_at: float) -> None:
+        """Say nothing: core has no such message."""
 
     async def run(self) -> End:
         """Handle commands until one of them, or the client's leaving, ends the session."""
@@ -85,8 +89,7 @@ class CoreSession:
             credential = await authenticator.authenticate(self._request)
             identity = credential.identity
             self._slot.identify(identity)
-            if credential.verified:
-                self._lease = authenticator.watch.hold(credential, self._on_credential_ended)
+            self._lease = authenticator.watch.hold(credential, self)
             text = await self._commands.read_first(settings.first_message_timeout)
             if text is None:
                 return End(EndReason.CLIENT_GONE)
@@ -111,7 +114,7 @@ class CoreSession:
     async def close(self, end: End) -> None:
         """Release the subscription and what is under way."""
         if self._lease is not None:
-            self._lease.release()
+            self._lease.release(self)
         if self._opened is not None:
             self._opened.remove_done_callback(self._on_opened)
         try:

@@ -99,7 +99,7 @@ class V1Credential:
         if self._timer is not None:
             self._timer.cancel()
         if self._lease is not None:
-            self._lease.release()
+            self._lease.release(self)
 
     def use(self, credential: Credential) -> None:
         """Ask on its behalf from now on. Raises Failed: QUOTA where it has too many streams."""
@@ -108,14 +108,16 @@ class V1Credential:
         if self._timer is not None:
             self._timer.cancel()
         if self._lease is not None:
-            self._lease.renew(credential)
-        elif credential.verified:
-            self._lease = self._authenticator.watch.hold(
-                credential, self._on_end, self._on_expiring
-            )
+            self._lease.release(self)
+        self._lease = self._authenticator.watch.hold(credential, self)
 
-    def _on_end(self, failure: Failed) -> None:
+    def on_credential_ended(self, failure: Failed) -> None:
+        """End the session: no newer credential came in time, or it was revoked."""
         self._end(End(EndReason.EXPIRED, failure))
+
+    def on_credential_expiring(self, expires_at: float) -> None:
+        """Tell the client."""
+        self._on_expiring(expires_at)
 
     def _on_deadline(self) -> None:
         failure = Failed(Kind.UNAUTHENTICATED, "no credential came in time", field="token")
