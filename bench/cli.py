@@ -12,7 +12,7 @@ import click
 from . import machine, report, scenarios, tokens
 from .bars import Verdict, judge
 from .case import FULL, QUICK, Scenario
-from .compiled import NotCompiledError, tree
+from .compiled import NotCompiledError, compiled_bridge
 from .native import build
 from .paths import BENCH, OUT, ROOT
 from .peers import BridgePeer, available
@@ -55,7 +55,7 @@ def _both_builds(tools: Tools, checkout: Path) -> list[BridgePeer]:
     """Return the pure bridge, and the compiled one if it can be made."""
     builds = [BridgePeer(checkout)]
     try:
-        builds.append(BridgePeer(tree(checkout), "compiled"))
+        builds.append(compiled_bridge(checkout))
     except NotCompiledError as error:
         tools.missing["the compiled build"] = str(error)
         say(f"the compiled build is missing: {error}")
@@ -73,7 +73,7 @@ _only = click.option(
 _checkout = click.option(
     "--checkout",
     default=str(ROOT),
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
     help="Measure the bridge of another checkout (of a revision before, say).",
 )
 _no_install = click.option(
