@@ -18,7 +18,7 @@ from .paths import BENCH, OUT, ROOT
 from .peers import BridgePeer, available
 from .profiler import SUBJECTS, profile
 from .runner import run, say
-from .tools import Tools, gather
+from .tools import Tools, gather, gather_from_go
 
 
 def main() -> None:
@@ -41,10 +41,12 @@ def _prepare(*, install: bool) -> Tools:
     for log in (OUT / "logs").glob("*.log"):
         log.unlink()
     build()
-    tools = gather(install=install)
+    return gather(install=install)
+
+
+def _name_missing(tools: Tools) -> None:
     for name, why in tools.missing.items():
-        say(f"{name} is missing: {why}")
-    return tools
+        say(f"*** {name} is missing: {why} ***")
 
 
 def _chosen(all_of_them: Iterable[Scenario], names: tuple[str, ...]) -> list[Scenario]:
@@ -58,7 +60,6 @@ def _both_builds(tools: Tools, checkout: Path) -> list[BridgePeer]:
         builds.append(compiled_bridge(checkout))
     except NotCompiledError as error:
         tools.missing["the compiled build"] = str(error)
-        say(f"the compiled build is missing: {error}")
     tools.versions |= {each.name: each.version for each in builds}
     return builds
 
@@ -93,7 +94,9 @@ def run_command(*, only: tuple[str, ...], checkout: Path, install: bool) -> None
     began = time.monotonic()
     tools = _prepare(install=install)
     facts = machine.describe()
+    gather_from_go(tools, install=install)
     peers = available(tools, *_both_builds(tools, checkout))
+    _name_missing(tools)
     results = run(
         _chosen(scenarios.full(), only),
         peers,
@@ -114,6 +117,7 @@ def quick(*, only: tuple[str, ...], checkout: Path, install: bool) -> None:
     """Guard against regressions: by ratio against the peers, in short windows."""
     began = time.monotonic()
     tools = _prepare(install=install)
+    _name_missing(tools)
     results = run(_chosen(scenarios.quick(), only), available(tools, BridgePeer(checkout)), QUICK)
     verdicts = [verdict for verdict in judge(results) if verdict.bar.guard]
     for verdict in verdicts:
