@@ -112,8 +112,8 @@ class HttpConnection(asyncio.Protocol):
             self.on_refused(failure)
             return
         self._transport = None
-        registry.remove(self)
         connection = WebSocketConnection(registry, context, transport)
+        registry.replace(self, connection)
         if self._writing_paused:
             connection.pause_writing()
         connection.start(request, slot)

@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import WSMessage, WSMsgType
 from aiohttp.http import WS_CLOSED_MESSAGE
 
-from bridge.live.send_buffer import SendBuffer
+from bridge.live.send_buffer import SendBuffer, do_nothing
 from bridge.live.stream_end import End, EndReason
 from bridge.web.context import WebContext
 from bridge.web.http.registry import ConnectionRegistry
@@ -59,7 +59,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._registry = registry
         self._context = context
         self._transport: asyncio.Transport | None = transport
-        self._messages = MessageQueue(transport, self._on_arrival)
+        self._messages = MessageQueue(transport)
         self._session: ServedSession | None = None
         self._slot: StreamSlot | None = None
         """Its place in the limits, until it is over."""
@@ -77,14 +77,12 @@ class WebSocketConnection(asyncio.Protocol):
         """Whether a close frame was sent or received, or the connection is lost."""
 
     def start(self, request: StreamRequest, slot: StreamSlot) -> None:
-        """Answer 101 and serve until the end; `slot` is released then."""
+        """Answer 101 and serve until the end; `slot` is released then. The registry has it."""
         transport = self._transport
         if transport is None:
             return
         self._slot = slot
         slot.end = self.end
-        self._registry.add(self)
-        self._registry.stop_idle_timeout(self)
         transport.set_protocol(self)
         transport.write(upgrade_head(request, self._context.settings))
         self._session = session = ServedSession(
@@ -95,6 +93,7 @@ class WebSocketConnection(asyncio.Protocol):
             slot=slot,
             on_end=self._on_end,
         )
+        self._messages.on_arrival = session.wake
         session.start()
 
     def end(self, end: End) -> None:
@@ -110,6 +109,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     async def _finish(self, session: ServedSession) -> None:
         try:
+            self._messages.on_arrival = do_nothing
             await session.finish()
             self._session = None
             await self._close(session.ended)
@@ -170,10 +170,6 @@ class WebSocketConnection(asyncio.Protocol):
             self._messages.close()
 
     # ------------------------------------------------------------ messages
-
-    def _on_arrival(self) -> None:
-        if self._session is not None:
-            self._session.wake()
 
     @property
     def waiting(self) -> bool:

@@ -56,6 +56,8 @@ def _take_over(
     else:
         transport, rest = given
         websocket = WebSocketConnection(registry, context, transport)
+        registry.add(websocket)
+        registry.stop_idle_timeout(websocket)
         websocket.start(stream_request, slot)
         websocket.data_received(rest)
     return WrittenResponse(keep_alive=False)

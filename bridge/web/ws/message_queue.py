@@ -12,6 +12,8 @@ from aiohttp import WSMessage, WSMsgType
 from aiohttp.http import WS_CLOSED_MESSAGE
 from websockets.frames import CloseCode
 
+from bridge.live.send_buffer import do_nothing
+
 from .frame_limits import (
     FRAME_BURST,
     FRAMES_PER_TURN,
@@ -24,25 +26,23 @@ from .tasks import wake
 
 
 class MessageQueue:
-    """What comes on one connection, from `append` to `take`.
-
-    `on_arrival` is called when a message, an error or the end of the connection has come.
-    """
+    """What comes on one connection, from `append` to `take`."""
 
     __slots__ = (
         "_arrived",
         "_messages",
         "_next_turn",
-        "_on_arrival",
         "_queued",
         "_reader",
         "_reading_paused",
         "_transport",
+        "on_arrival",
     )
 
-    def __init__(self, transport: asyncio.Transport, on_arrival: Callable[[], None]) -> None:
+    def __init__(self, transport: asyncio.Transport) -> None:
         self._transport: asyncio.Transport | None = transport
-        self._on_arrival = on_arrival
+        self.on_arrival: Callable[[], None] = do_nothing
+        """Called when a message, an error or the end of the connection has come."""
         self._reader = MessageReader(frame_allowance(), FRAME_BURST + 1)
         self._next_turn: asyncio.Handle | None = None
         """Reads on in the loop's next turn, while more came than is read in one."""
@@ -79,9 +79,8 @@ class MessageQueue:
         self._tell()
 
     def close(self) -> None:
-        """Release the reader and whoever is called; nothing is taken after it."""
+        """Release the reader; nothing is taken after it."""
         self._reader.close()
-        self._on_arrival = _ignore
 
     def take(self) -> WSMessage | None:
         """Take a message; None: there is none yet.
@@ -127,7 +126,7 @@ class MessageQueue:
 
     def _tell(self) -> None:
         wake(self._arrived)
-        self._on_arrival()
+        self.on_arrival()
 
     def _pause_reading(self, *, paused: bool) -> None:
         if paused is self._reading_paused or self._transport is None:
@@ -139,7 +138,3 @@ class MessageQueue:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
-
-
-def _ignore() -> None:
-    """Tell nobody: the connection is over."""

@@ -157,14 +157,16 @@ class MessageReader:
         del buffer[:end]
         return plain.to_bytes(length)
 
-    def _next_frame(self) -> Frame | None:
-        """Return the next frame; None: it is not complete. Raises what is wrong with it."""
+    def _next_frame(self) -> Frame | bytes | None:
+        """Return the next frame; None: it is not complete. Raises what is wrong with it.
+
+        As bytes: a whole text message.
+        """
         if self._frame is None:
             if not self._buffer:
                 return None
-            text = self._take_text()
-            if text is not None:
-                return Frame(Opcode.TEXT, text)
+            if self._partial is None and (text := self._take_text()) is not None:
+                return text
             self._frame = Frame.parse(self._read_exact, mask=True, max_size=MAX_MESSAGE)
         try:
             next(self._frame)
@@ -181,8 +183,10 @@ class MessageReader:
         del self._buffer[:size]
         return data
 
-    def _read(self, frame: Frame) -> WSMessage | None:
+    def _read(self, frame: Frame | bytes) -> WSMessage | None:
         """Return the message that a frame completes."""
+        if isinstance(frame, bytes):
+            return WSMessage(WSMsgType.TEXT, frame.decode(), None)
         data = bytes(frame.data)
         kind = _CONTROL.get(frame.opcode)
         if kind is not None:
