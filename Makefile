@@ -84,6 +84,9 @@ lock: $(VENV)/.dev ## pin what pyproject.toml asks for, with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --custom-compile-command 'make lock' --extra dev -c requirements/runtime.txt \
 		-o requirements/dev.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --custom-compile-command 'make lock' --extra compile -c requirements/dev.txt \
+		-o requirements/compile.txt pyproject.toml
 
 browser: # Chromium for the page's test: Debian's own, fetched where that is possible
 	@tools/find-chromium
