@@ -12,6 +12,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic")
 
 pytestmark = [
+    pytest.mark.apart,
     pytest.mark.browser,
     pytest.mark.timeout(180),  # a browser beside three other test processes
     pytest.mark.skipif(
