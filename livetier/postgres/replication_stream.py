@@ -32,7 +32,7 @@ STATUS_SECONDS = 5.0
 SILENCE_SECONDS = 60.0
 SLICE_SECONDS = 0.01
 """How long messages are decoded before others on the event loop have a turn."""
-PAUSE_SECONDS = 0.01
+PAUSE_SECONDS = 0.015
 MANY_READS, FEW_TRANSACTIONS = 10, 3
 """A busy server sends each message by itself. After so many reads within a pause, one read takes
 what a pause has brought, until that is less than a few transactions."""
