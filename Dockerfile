@@ -1,19 +1,30 @@
 # The bridge as an image: non-root, read-only root, no capabilities, no compiler, no pip of its own.
+# It has the compiled build, made for this Python and platform. Where that cannot be made, the image
+# is not: `--build-arg BUILD=pure` asks for the pure one.
 
-FROM python:3.11.14-slim-bookworm AS build
+# The full image has a C compiler; nothing of it stays but what is in /opt/bridge.
+FROM python:3.11.14-bookworm AS build
+ARG BUILD=compiled
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
-    PIP_NO_CACHE_DIR=1
+    PIP_NO_CACHE_DIR=1 \
+    PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
-# Dependencies first: this layer changes with the lock file only.
-COPY requirements/runtime.txt requirements/runtime.txt
+# Dependencies first: these layers change with the lock files only.
+COPY requirements/runtime.txt requirements/compile.txt requirements/
 RUN python -m venv --without-pip /opt/bridge \
     && pip --python /opt/bridge/bin/python install --no-compile --only-binary :all: \
-        --require-hashes -r requirements/runtime.txt
+        --require-hashes -r requirements/runtime.txt \
+    && pip install --only-binary :all: --require-hashes -r requirements/compile.txt
 COPY . .
-# Bytecode is made here, and never checked against its source: nothing is written at run time.
-RUN pip wheel --no-deps --wheel-dir /wheels . \
-    && pip --python /opt/bridge/bin/python install --no-compile --no-deps --no-index /wheels/*.whl \
-    && /opt/bridge/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/bridge/lib
+RUN if [ "$BUILD" = compiled ]; then python tools/compiled/build.py; \
+    else pip wheel --no-deps --wheel-dir dist .; fi
+# Bytecode is made here, and never checked against its source: nothing is written at run time. What
+# runs says which build it is, and that is the one asked for.
+RUN pip --python /opt/bridge/bin/python install --no-compile --no-deps --no-index dist/*.whl \
+    && /opt/bridge/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/bridge/lib \
+    && said=$(/opt/bridge/bin/livequery-bridge --version) \
+    && echo "$said" \
+    && case "$said" in *"($BUILD)") ;; *) exit 1 ;; esac
 
 FROM python:3.11.14-slim-bookworm
 COPY --from=build /opt/bridge /opt/bridge

@@ -12,13 +12,13 @@ import click
 from . import machine, report, scenarios, tokens
 from .bars import Verdict, judge
 from .case import FULL, QUICK, Scenario
-from .compiled import NotCompiledError, tree
+from .compiled import NotCompiledError, compiled_bridge
 from .native import build
 from .paths import BENCH, OUT, ROOT
 from .peers import BridgePeer, available
 from .profiler import SUBJECTS, profile
 from .runner import run, say
-from .tools import Tools, gather
+from .tools import Tools, gather, gather_from_go
 
 
 def main() -> None:
@@ -41,10 +41,12 @@ def _prepare(*, install: bool) -> Tools:
     for log in (OUT / "logs").glob("*.log"):
         log.unlink()
     build()
-    tools = gather(install=install)
+    return gather(install=install)
+
+
+def _name_missing(tools: Tools) -> None:
     for name, why in tools.missing.items():
-        say(f"{name} is missing: {why}")
-    return tools
+        say(f"*** {name} is missing: {why} ***")
 
 
 def _chosen(all_of_them: Iterable[Scenario], names: tuple[str, ...]) -> list[Scenario]:
@@ -55,10 +57,9 @@ def _both_builds(tools: Tools, checkout: Path) -> list[BridgePeer]:
     """Return the pure bridge, and the compiled one if it can be made."""
     builds = [BridgePeer(checkout)]
     try:
-        builds.append(BridgePeer(tree(checkout), "compiled"))
+        builds.append(compiled_bridge(checkout))
     except NotCompiledError as error:
         tools.missing["the compiled build"] = str(error)
-        say(f"the compiled build is missing: {error}")
     tools.versions |= {each.name: each.version for each in builds}
     return builds
 
@@ -73,7 +74,7 @@ _only = click.option(
 _checkout = click.option(
     "--checkout",
     default=str(ROOT),
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
     help="Measure the bridge of another checkout (of a revision before, say).",
 )
 _no_install = click.option(
@@ -93,7 +94,9 @@ def run_command(*, only: tuple[str, ...], checkout: Path, install: bool) -> None
     began = time.monotonic()
     tools = _prepare(install=install)
     facts = machine.describe()
+    gather_from_go(tools, install=install)
     peers = available(tools, *_both_builds(tools, checkout))
+    _name_missing(tools)
     results = run(
         _chosen(scenarios.full(), only),
         peers,
@@ -114,6 +117,7 @@ def quick(*, only: tuple[str, ...], checkout: Path, install: bool) -> None:
     """Guard against regressions: by ratio against the peers, in short windows."""
     began = time.monotonic()
     tools = _prepare(install=install)
+    _name_missing(tools)
     results = run(_chosen(scenarios.quick(), only), available(tools, BridgePeer(checkout)), QUICK)
     verdicts = [verdict for verdict in judge(results) if verdict.bar.guard]
     for verdict in verdicts:

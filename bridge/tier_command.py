@@ -112,13 +112,19 @@ def tier(
 
 async def _serve(options: dict[str, Any], *, until_stdin_closes: bool) -> None:
     from bridge.process.announcement import announce  # noqa: PLC0415 - `--help` needs no house
+    from bridge.process.gc_tuning import tune_gc  # noqa: PLC0415
     from bridge.process.run import stop_at_end_of_stdin, stop_signal  # noqa: PLC0415
     from livetier.server import TierOptions, run_tier  # noqa: PLC0415 - `serve` starts without it
 
     stop = stop_signal()
     if until_stdin_closes:
         await stop_at_end_of_stdin(stop)
-    await run_tier(TierOptions(**options), on_listening=announce, stop=stop)
+
+    def serving(address: str) -> None:
+        tune_gc()
+        announce(address)
+
+    await run_tier(TierOptions(**options), on_listening=serving, stop=stop)
 
 
 @tier.command()

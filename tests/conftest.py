@@ -1,8 +1,23 @@
-"""The time that one test may take, by what else the machine does."""
+"""The time that one test, and an example in it, may take, by what else the machine does."""
 
 import pytest
+from hypothesis import settings
 
 from patience import patient
+
+# An example has as long as its test: by the clock, a loaded machine would break it.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Keep the tests of a file in one process, but for those that stand apart: they come first,
+    so that no long one is left when all others are done."""
+    items.sort(key=lambda item: item.get_closest_marker("apart") is None)
+    for item in items:
+        if not item.get_closest_marker("apart") and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -1,4 +1,4 @@
-"""Garbage collector settings of a bridge that serves.
+"""Garbage collector settings of a bridge or a tier that serves.
 
 Reference counts free what a closed connection held; the garbage collector only finds cycles. By
 default it runs every 700 allocations, and over all objects ever more often: with thousands of

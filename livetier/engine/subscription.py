@@ -103,14 +103,19 @@ class Subscription(Generic[ViewT]):
 
     async def ready(self, timeout: float) -> bool:  # noqa: ASYNC109 (the heartbeat's interval)
         """Wait until there is something to send; return False after ``timeout`` seconds without."""
-        if not (self.failure or self._due or self._groups):
+        if not self._has_something:
             self._wake.clear()
+            # A timer costs less than a timeout, and this is awaited once for each group.
+            timer = asyncio.get_running_loop().call_later(timeout, self._wake.set)
             try:
-                async with asyncio.timeout(timeout):
-                    await self._wake.wait()
-            except TimeoutError:
-                return False
-        return True
+                await self._wake.wait()
+            finally:
+                timer.cancel()
+        return self._has_something
+
+    @property
+    def _has_something(self) -> bool:
+        return bool(self._groups or self._due or self.failure)
 
     def take_reset(self) -> Reset | None:
         """Take the due reset, if any; groups offered from here on follow its window."""

@@ -17,6 +17,10 @@ _UINT16 = Struct("!H")
 _TRUNCATE = Struct("!IB")
 _COLUMN_TYPE = Struct("!Ii")
 _AS_TEXT, _NULL, _UNCHANGED = b"tnu"
+_BEGINS, _COMMITS = b"BC"
+_ROW_CHANGES = {ord(kind): kind for kind in "UID"}
+_KEY, _NEW = b"KN"
+_OLD = b"KO"
 _EPOCH_MICROSECONDS = 946_684_800_000_000
 """2000-01-01, from which PostgreSQL counts, in microseconds since 1970."""
 
@@ -25,14 +29,14 @@ class PgoutputError(Exception):
     """A message that this decoder does not know."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Begin:
     """The beginning of a transaction, which is delivered as a whole; ``xid`` has 32 bits."""
 
     xid: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Commit:
     """The end of the transaction that began last, and of the log so far."""
 
@@ -52,7 +56,7 @@ class RelationMessage:
     full: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RowChange:
     """A row that was inserted, updated or deleted.
 
@@ -83,54 +87,56 @@ class Decoder:
     def __init__(self) -> None:
         self._relations: dict[int, RelationMessage] = {}
 
-    def decode(self, data: bytes) -> Message | None:
-        """Return the message; None for those that say nothing about rows.
+    def decode(self, data: bytes, at: int = 0) -> Message | None:
+        """Return the message that begins ``at``; None for those that say nothing about rows.
 
         Raises PgoutputError for a message that is not of version 1.
         """
-        kind = data[:1]
-        if kind in b"UID":
-            return self._row_change(kind.decode(), data)
-        match kind:
-            case b"B":
-                return Begin(_BEGIN.unpack_from(data, 1)[2])
-            case b"C":
-                _, _, end_lsn, at = _COMMIT.unpack_from(data, 1)
-                return Commit(end_lsn, (at + _EPOCH_MICROSECONDS) // 1000)
-            case b"R":
+        kind = data[at]
+        if kind in _ROW_CHANGES:
+            return self._row_change(_ROW_CHANGES[kind], data, at + 1)
+        if kind == _BEGINS:
+            return Begin(_BEGIN.unpack_from(data, at + 1)[2])
+        if kind == _COMMITS:
+            _, _, end_lsn, committed = _COMMIT.unpack_from(data, at + 1)
+            return Commit(end_lsn, (committed + _EPOCH_MICROSECONDS) // 1000)
+        return self._seldom(kind, data[at:])
+
+    def _seldom(self, kind: int, data: bytes) -> Message | None:
+        match chr(kind):
+            case "R":
                 relation = _relation(data)
                 self._relations[relation.oid] = relation
                 return relation
-            case b"T":
+            case "T":
                 count, _ = _TRUNCATE.unpack_from(data, 1)
                 return Truncate(
                     tuple(_UINT32.unpack_from(data, 6 + 4 * place)[0] for place in range(count))
                 )
-            case b"O" | b"Y" | b"M":
+            case "O" | "Y" | "M":
                 return None
-        raise PgoutputError(f"an unknown message {kind!r}")
+        raise PgoutputError(f"an unknown message {chr(kind)!r}")
 
-    def _row_change(self, kind: str, data: bytes) -> RowChange:
-        relation = self._relations[_UINT32.unpack_from(data, 1)[0]]
+    def _row_change(self, kind: str, data: bytes, at: int) -> RowChange:
+        relation = self._relations[_UINT32.unpack_from(data, at)[0]]
         names = relation.columns
-        at = 5
+        at += 4
         old = new = None
-        mark = data[at : at + 1]
-        if mark in (b"K", b"O"):
+        mark = data[at]
+        if mark in _OLD:
             old, at = _tuple(data, at + 1, names)
-            if mark == b"K":
+            if mark == _KEY:
                 old = {name: old[name] for name in relation.identity if name in old}
-            mark = data[at : at + 1]
-        if mark == b"N":
+            mark = data[at] if at < len(data) else 0
+        if mark == _NEW:
             new, at = _tuple(data, at + 1, names)
         return RowChange(kind, relation, old, new)
 
 
 def _tuple(data: bytes, at: int, names: tuple[str, ...]) -> tuple[dict[str, Text], int]:
-    (count,) = _UINT16.unpack_from(data, at)
-    at += 2
+    at += 2  # the number of columns, which is that of the relation's
     values: dict[str, Text] = {}
-    for name in names[:count]:
+    for name in names:
         kind = data[at]
         at += 1
         if kind == _AS_TEXT:

@@ -32,12 +32,13 @@ STATUS_SECONDS = 5.0
 SILENCE_SECONDS = 60.0
 SLICE_SECONDS = 0.01
 """How long messages are decoded before others on the event loop have a turn."""
-PAUSE_SECONDS = 0.01
+PAUSE_SECONDS = 0.015
 MANY_READS, FEW_TRANSACTIONS = 10, 3
 """A busy server sends each message by itself. After so many reads within a pause, one read takes
 what a pause has brought, until that is less than a few transactions."""
 
-_DATA = Struct("!QQq")
+_DATA_SIZE = 1 + Struct("!QQq").size
+_ALIVE = ord("k")
 _KEEPALIVE = Struct("!QqB")
 _STATUS = Struct("!cQQQqB")
 _EPOCH_SECONDS = 946_684_800
@@ -221,14 +222,14 @@ class ReplicationStream:
         )
 
     def _take(self, data: bytes) -> None:
-        if data[:1] == b"k":
+        if data[0] == _ALIVE:
             end, _, reply = _KEEPALIVE.unpack_from(data, 1)
             # Everything before it was sent; a transaction is always sent whole.
             self._move_to(end)
             if reply:
                 self._acknowledged = 0  # answered when all that has arrived is taken
             return
-        message = self._decoder.decode(data[1 + _DATA.size :])
+        message = self._decoder.decode(data, _DATA_SIZE)
         match message:
             case RowChange() if self._transaction is not None:
                 self._transaction.add(message.relation.oid, TupleChange.of(message))

@@ -55,6 +55,7 @@ class PostgresStore:
         self._reader: Connection | None = None
         self._wake = asyncio.Event()
         self._attempts = 0
+        self._waking: asyncio.TimerHandle | None = None
         self._position = Position(0, 0)
         self._log_end = 0
         self.reachable = True
@@ -88,6 +89,7 @@ class PostgresStore:
 
     async def close(self) -> None:
         """Release every connection."""
+        self._stop_waking()
         if self._ticking is not None:
             self._ticking.cancel()
             await asyncio.wait([self._ticking])
@@ -171,7 +173,12 @@ class PostgresStore:
         self._attempts = 0 if progress else self._attempts + 1
         if self.ledger.waiting:
             delay = BACKOFF_SECONDS[min(self._attempts, len(BACKOFF_SECONDS) - 1)]
-            asyncio.get_running_loop().call_later(delay, self._wake.set)
+            self._stop_waking()
+            self._waking = asyncio.get_running_loop().call_later(delay, self._wake.set)
+
+    def _stop_waking(self) -> None:
+        if self._waking is not None:
+            self._waking.cancel()
 
     # -- noticing
 

@@ -13,7 +13,7 @@ MOST_CHANGES = 20_000
 """Changes of one relation that a transaction lists; beyond it any row may have changed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TupleChange:
     """A change of one row: values by column before and after. Absent columns are not known.
 

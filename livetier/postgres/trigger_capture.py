@@ -37,6 +37,8 @@ RETRY_SECONDS = 1.0
 PAUSE_SECONDS, FEW_TRANSACTIONS = 0.01, 3
 """A pause before a reading, where the one before found more than a few transactions."""
 
+_NO_RIGHT = "42501"
+
 _log = logging.getLogger("livetier")
 
 
@@ -104,15 +106,16 @@ class TriggerCapture:
         async with self._pool.connection() as connection:
             tables = await connection.query(trigger_sql.TABLES, oid_array(oids), kept=True)
         altered = False
-        for oid, table, key, count, plain in tables:
-            columns = json.loads(key or b"[]")
+        for number, name, key, count, printed, text in tables:
+            oid, table = int(number or b"0"), (name or b"").decode()
+            columns, plain = json.loads(key or b"[]"), printed == b"t"
             if int(count or b"0") != trigger_sql.TRIGGERS:
-                statements = trigger_sql.install(
-                    (table or b"").decode(), int(oid or b"0"), columns, plain=plain == b"t"
-                )
-                await self._create((table or b"").decode(), statements)
+                statements = trigger_sql.install(table, oid, columns, plain=plain)
+                await self._create(table, statements)
                 altered = True
-            self._keys[int(oid or b"0")] = columns
+            elif text != trigger_sql.body_of(oid, columns, plain=plain).encode():
+                await self._renew(table, trigger_sql.record(oid, columns, plain=plain))
+            self._keys[oid] = columns
         async with self._pool.connection() as connection:
             rows = await connection.run([LOOK])
         for xid in Look.of(rows[0]).snapshot.running:
@@ -120,19 +123,34 @@ class TriggerCapture:
         return altered
 
     async def _create(self, table: str, statements: list[str]) -> None:
-        connection = await Connection.open(self._conninfo, settings=SETTINGS + WAITING)
         try:
-            await _make(connection, statements)
+            await self._make(statements)
         except DatabaseError as error:
-            if error.sqlstate != "42501":
+            if error.sqlstate != _NO_RIGHT:
                 raise
             _log.warning("%s needs triggers; its owner may run: %s", table, "; ".join(statements))
             raise refused(
                 "NO_TRIGGERS", f"{table} has no triggers, and the tier may not make them"
             ) from None
+        _log.info("%s has triggers now", table)
+
+    async def _renew(self, table: str, statement: str) -> None:
+        """Replace the function of another version, which does where it can't be replaced."""
+        try:
+            await self._make([statement])
+        except DatabaseError as error:
+            if error.sqlstate != _NO_RIGHT:
+                raise
+            _log.warning("%s has old triggers; their owner may run: %s", table, statement)
+        else:
+            _log.info("%s has the triggers of this version now", table)
+
+    async def _make(self, statements: Sequence[str]) -> None:
+        connection = await Connection.open(self._conninfo, settings=SETTINGS + WAITING)
+        try:
+            await _make(connection, statements)
         finally:
             await connection.close()
-        _log.info("%s has triggers now", table)
 
     async def check(self, connection: Connection) -> None:
         """Make triggers again that somebody dropped; trim the log."""
@@ -163,7 +181,7 @@ class TriggerCapture:
             try:
                 await connection.query(trigger_sql.TRIM, b"%d" % oldest)
             except DatabaseError as error:
-                if error.sqlstate != "42501":
+                if error.sqlstate != _NO_RIGHT:
                     raise
                 _log.debug("the log is left to its owner: %s", error)
             finally:
@@ -259,14 +277,14 @@ async def _set_up(connection: Connection) -> None:
     grant = trigger_sql.grant((role or b"").decode())
     if exists == b"t":
         message = f"the log {trigger_sql.LOG} may not be read; its owner must run: {grant};"
-        raise DatabaseError(message, "42501")
+        raise DatabaseError(message, _NO_RIGHT)
     try:
         await _make(connection, trigger_sql.SETUP.split(";"))
     except DatabaseError as error:
-        if error.sqlstate != "42501":
+        if error.sqlstate != _NO_RIGHT:
             raise
         setup = f"{trigger_sql.SETUP.strip()}; {grant};"
-        raise DatabaseError(f"{error}; an administrator must run: {setup}", "42501") from None
+        raise DatabaseError(f"{error}; an administrator must run: {setup}", _NO_RIGHT) from None
 
 
 def _keys(text: bytes, size: int) -> list[Key]:

@@ -55,9 +55,11 @@ WHERE xid >= pg_catalog.pg_snapshot_xmin($1::text::pg_catalog.pg_snapshot)
 
 TRIM = f"DELETE FROM {LOG} WHERE xid < $1::text::xid8"
 
-# Of each table: its name, its key, how many of its four triggers are on, and whether the key has
-# only types that print alike under all settings: boolean, integers, text, uuid.
-TABLES = """
+# Of each table: its name, its key, how many of its four triggers are on, whether the key has only
+# types that print alike under all settings (boolean, integers, text, uuid), and the text of its
+# function.
+TABLES = (
+    """
 SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname),
     coalesce((SELECT pg_catalog.json_agg(a.attname ORDER BY k.place)
         FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey::int2[])
@@ -70,10 +72,16 @@ SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname),
     NOT EXISTS (SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a
             ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey::int2[])
         WHERE i.indrelid = c.oid AND i.indisprimary
-            AND a.atttypid NOT IN (16, 20, 21, 23, 25, 1043, 2950))
+            AND a.atttypid NOT IN (16, 20, 21, 23, 25, 1043, 2950)),
+    (SELECT p.prosrc FROM pg_catalog.pg_proc p
+        WHERE p.pronamespace = pg_catalog.to_regnamespace('"""
+    + OWN_SCHEMA
+    + """')
+            AND p.proname = 'record_' || c.oid)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = ANY ($1::oid[])
 """
+)
 TRIGGERS = 4
 
 
@@ -90,15 +98,14 @@ def function_name(oid: int) -> str:
     return f"{OWN_SCHEMA}.record_{oid}"
 
 
-def install(table: str, oid: int, key: Sequence[str], *, plain: bool) -> list[str]:
-    """Return the statements that record the changes of a table; without a key, that there are some.
+def body_of(oid: int, key: Sequence[str], *, plain: bool) -> str:
+    """Return the text of that function. Without a key it records that there are changes.
 
-    ``table`` is its name as SQL. Keys are recorded flat: so many texts to each row. ``plain``: no
-    setting of a writer changes how the key is printed.
+    Keys are recorded flat: so many texts to each row. ``plain``: no setting of a writer changes how
+    the key is printed.
     """
     # As a row prints it: a cast to text says 'true' for 't', and cuts the spaces of char(n).
     columns = ", ".join(f"format('%s', r.{quote(name)})" for name in key)
-    function = function_name(oid)
 
     def listed(name: str) -> str:
         if not key:
@@ -110,7 +117,8 @@ def install(table: str, oid: int, key: Sequence[str], *, plain: bool) -> list[st
             f" FROM {name} AS r) AS k, unnest(parts) WITH ORDINALITY AS u(part, place)) AS f)"
         )
 
-    body = f"""
+    return f"""
+-- {_manner(plain=plain)}
 DECLARE
     old_keys text[]; new_keys text[];
 BEGIN
@@ -136,7 +144,22 @@ BEGIN
     RETURN NULL;
 END
 """
-    manner = _MANNER if plain else _MANNER + _PRINTING
+
+
+def _manner(*, plain: bool) -> str:
+    return _MANNER if plain else _MANNER + _PRINTING
+
+
+def record(oid: int, key: Sequence[str], *, plain: bool) -> str:
+    """Return the statement that makes the function, in place of one that is there."""
+    return (
+        f"CREATE OR REPLACE FUNCTION {function_name(oid)}() {_manner(plain=plain)}"
+        f" AS {quote_text(body_of(oid, key, plain=plain))}"
+    )
+
+
+def install(table: str, oid: int, key: Sequence[str], *, plain: bool) -> list[str]:
+    """Return the statements that record the changes of a table, whose name as SQL is ``table``."""
     heads = {
         "insert": "INSERT ON {} REFERENCING NEW TABLE AS livequery_new",
         "update": "UPDATE ON {} REFERENCING OLD TABLE AS livequery_old NEW TABLE AS livequery_new",
@@ -145,10 +168,10 @@ END
     }
     return [
         *(f"DROP TRIGGER IF EXISTS {PREFIX}{kind} ON {table}" for kind in heads),
-        f"CREATE OR REPLACE FUNCTION {function}() {manner} AS {quote_text(body)}",
+        record(oid, key, plain=plain),
         *(
             f"CREATE TRIGGER {PREFIX}{kind} AFTER {head.format(table)}"
-            f" FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
+            f" FOR EACH STATEMENT EXECUTE FUNCTION {function_name(oid)}()"
             for kind, head in heads.items()
         ),
     ]

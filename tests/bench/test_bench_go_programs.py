@@ -7,7 +7,7 @@ import pytest
 
 from bench import go_programs
 from bench.go_programs import CENTRIFUGO, MERCURE, ORIGINAL, GoError, built, refusal
-from bench.tools import Tools, gather
+from bench.tools import Tools, gather_from_go
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def test_without_go_its_peers_are_named_as_missing(folders, monkeypatch):
     monkeypatch.setattr(
         go_programs.shutil, "which", lambda name: None if name == "go" else which(name)
     )
-    tools = gather(install=False)
-    assert isinstance(tools, Tools)
+    tools = Tools()
+    gather_from_go(tools, install=False)
     assert tools.centrifugo is tools.mercure is None
     for program in (CENTRIFUGO, MERCURE, ORIGINAL):
         assert program.version in tools.missing[program.name]

@@ -15,6 +15,7 @@ from bridge.config.hosts import origin_list
 from bridge.web.fast_path.request_head import parse_request
 from bridge.web.fast_path.request_parser import MAX_HEADER, MAX_LINE, RequestParser
 from bridge.web.settings import WebSettings
+from bridge.web.stream_log import CORE_SSE
 from bridge.web.stream_parameters import parse_parameters
 
 TARGETS = ["/api/v1/live?query=%7B%7D", "/api/v1/live", "/", "/a?b=c&d", "/a%20b?%", '/[]|"^`{}']
@@ -310,7 +311,44 @@ def test_nothing_of_a_credential_is_kept():
         one = RequestParser(WebSettings())
         one.parse(GET % b"Authorization: secret\r\nCookie: secret\r\n", "")
         one.parse(GET.replace(b"query", b"ticket=secret&query") % b"", "")
-        assert "secret" not in repr(one._templates._templates)
+        assert "secret" not in repr([one._templates._templates, one._accepted])
+
+    asyncio.run(run())
+
+
+def test_a_request_whose_token_was_accepted_is_read_once_and_the_oldest_is_forgotten():
+    async def run():
+        one = RequestParser(WebSettings())
+        texts = [GET % (b"Authorization: Bearer %d\r\n" % number) for number in range(1025)]
+        first = one.parse(texts[0], "10.0.0.1")
+        assert first.sole_token == "0"
+        one.remember(texts[0], first)
+        again = one.parse(bytes(bytearray(texts[0])), "10.0.0.2")
+        assert again.headers is first.headers, "read once"
+        assert (again.sole_token, again.remote) == ("0", "10.0.0.2")
+        assert again.request_id != first.request_id
+        for text in texts[1:]:
+            one.remember(text, one.parse(text, ""))
+        assert one.parse(texts[0], "").headers is not first.headers
+        assert len(one._accepted) == 1024
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "beside", [b"Cookie: a=b\r\n", b"X-User: me\r\n", b"X-Request-Id: me\r\n", b""]
+)
+def test_a_token_is_the_sole_one_where_nothing_beside_it_tells_who_asks(beside):
+    async def run():
+        one = RequestParser(WebSettings(forward=("authorization", "x-user")))
+        for agent in (b"a", b"a", b"b"):
+            lines = b"User-Agent: %b\r\nauthorization: bearer x.y \r\n" % agent + beside
+            for text in (GET % lines, POST % (lines, 2, b"{}")):
+                assert one.parse(text, "").sole_token == (None if beside else "x.y")
+        for lines in (b"", b"Authorization: Basic x\r\n", beside):
+            assert one.parse(GET % lines, "").sole_token is None
+        in_url = GET.replace(b"query", b"ticket=a&query") % b"Authorization: Bearer x\r\n"
+        assert one.parse(in_url, "").sole_token is None
 
     asyncio.run(run())
 
@@ -391,9 +429,10 @@ def test_a_request_like_one_before_is_read_as_if_it_were_the_first(texts):
     async def run():
         one = RequestParser(settings)
         for text in [*texts, *texts]:
-            assert told(one.parse(text, "10.0.0.1")) == told(
-                RequestParser(settings).parse(text, "10.0.0.1")
-            ), text
+            asked = one.parse(text, "10.0.0.1")
+            assert told(asked) == told(RequestParser(settings).parse(text, "10.0.0.1")), text
+            if asked is not None and asked.sole_token is not None and asked.protocol is CORE_SSE:
+                one.remember(text, asked)
 
     asyncio.run(run())
 

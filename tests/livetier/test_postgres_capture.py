@@ -207,3 +207,32 @@ async def test_tiers_that_start_together_make_their_things_once(database):
         await store.close()
     assert connection.execute("SELECT count(*) FROM pg_trigger").fetchone() == (4,)
     connection.close()
+
+
+async def test_a_function_that_another_version_has_made_is_replaced_when_its_table_is_watched(
+    tenants, database
+):
+    _, connection, _ = tenants
+    name = connection.execute("SELECT 'livequery.record_' || 'task'::regclass::oid").fetchone()[0]
+    connection.execute(
+        f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql"
+        " AS 'BEGIN RETURN NULL; END'"
+    )
+    store = make_store(database, capture="trigger")
+    await store.open()
+    view = await store.first(await store.compile(query("task", sort=["size"], limit=1), ()))
+    views = await advance(store, [view])  # the first reading reads everything
+    connection.execute("UPDATE task SET size = 0 WHERE id = 48")
+    [view] = await advance(store, views)
+    assert [row.id for row in view.rows] == ["48"]
+    await store.close()
+
+
+async def test_a_store_that_is_closed_leaves_no_timer_behind(tenants):
+    store, _, _ = tenants
+    store.ledger.force()
+    await store.read(Views())  # windows are due and stay so: it will look again soon
+    store._wake.clear()
+    await store.close()
+    await asyncio.sleep(0.1)
+    assert not store._wake.is_set()

@@ -29,15 +29,24 @@ def compiled_modules() -> list[str]:
     return [f"{name.replace('.', '/')}.py" for name in names]
 
 
-def copy_checkout() -> None:
-    """Make the copy what the checkout is, files that git ignores left out."""
+def _checkout_files() -> set[str]:
+    """Return what git knows or does not ignore; all there is where git is not, as in an image."""
+    if not (ROOT / ".git").exists():
+        paths = (path for path in ROOT.rglob("*") if path.is_file() or path.is_symlink())
+        names = {str(path.relative_to(ROOT)) for path in paths}
+        return {name for name in names if not name.startswith(("build/", "dist/"))}
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
         capture_output=True,
         check=True,
     )
-    names = {os.fsdecode(name) for name in listed.stdout.split(b"\0") if name}
+    return {os.fsdecode(name) for name in listed.stdout.split(b"\0") if name}
+
+
+def copy_checkout() -> None:
+    """Make the copy what the checkout is, files that git ignores left out."""
+    names = _checkout_files()
     wanted = {name for name in names if os.path.lexists(ROOT / name)}
     for path in sorted(TREE.rglob("*"), reverse=True) if TREE.exists() else ():
         name = str(path.relative_to(TREE))

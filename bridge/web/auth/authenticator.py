@@ -23,7 +23,7 @@ from .credential import Credential
 from .credential_watch import CredentialWatch
 from .identities import Identities
 from .key_store import KeyStore
-from .presented import Presented, bearer_token, find_credential
+from .presented import Presented, find_credential
 from .revocations import Revocation, Revocations
 from .settings import AuthMode, AuthSettings
 from .tickets import Tickets
@@ -77,15 +77,11 @@ class Authenticator:
         """
         if self.verifier is None:
             return self._of_address(request.remote) if request.anonymous else None
-        headers = request.headers
-        if request.parameters.secret or (self._settings.cookie is not None and "Cookie" in headers):
-            return None
-        sent = headers.getall("Authorization", ())
-        text = bearer_token(sent[0]) if len(sent) == 1 else None
+        text = request.sole_token
         token = self.verifier.recall(text) if text is not None else None
         if token is None or self.revocations.revoked(token.claims):
             return None
-        return None if self._identities.reads_beside_token(headers) else token.credential
+        return token.credential
 
     def find(self, request: StreamRequest) -> Presented:
         """Find what a request came with; a ticket is used up. Raises Failed."""

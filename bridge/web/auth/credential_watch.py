@@ -1,14 +1,14 @@
 """CredentialWatch: streams that end when their client's credential does.
 
-Invariants: a lease that was released is never called again; each is called at most once for its
-end; time is the wall clock's, looked at every second at the latest, so that a clock that is set, or
-a machine that slept, delays no end for longer.
+Invariants: a stream that was released is never called again, and is called at most once for the
+end; a lease that nobody holds is forgotten; time is the wall clock's, looked at every second at the
+latest, so that a clock that is set, or a machine that slept, delays no end for longer.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from bridge.core.errors import Failed, Kind
 
@@ -24,123 +24,115 @@ _PERIOD: Final = 60.0
 """Leases that are due in the same period are kept together: only those of the present one are
 looked at."""
 
-OnEnd = Callable[[Failed], None]
-OnExpiring = Callable[[float], None]
+
+class WatchedStream(Protocol):
+    """A stream that lasts as long as its client's credential. Compared by identity."""
+
+    def on_credential_ended(self, failure: Failed) -> None:
+        """End: the credential has expired, or was revoked."""
+
+    def on_credential_expiring(self, expires_at: float) -> None:
+        """Note that it expires soon."""
 
 
 class Lease:
-    """One stream's hold on a credential. Made by `CredentialWatch.hold`."""
+    """One credential, and the streams that hold it. Made by `CredentialWatch.hold`."""
 
-    __slots__ = ("_watch", "credential", "due", "on_end", "on_expiring", "warned")
+    __slots__ = ("_watch", "credential", "due", "ends_at", "streams", "warned")
 
-    def __init__(
-        self,
-        watch: "CredentialWatch",
-        credential: Credential,
-        on_end: OnEnd,
-        on_expiring: OnExpiring | None,
-    ) -> None:
+    def __init__(self, watch: "CredentialWatch", credential: Credential, ends_at: float) -> None:
         self._watch = watch
         self.credential = credential
-        self.on_end: OnEnd | None = on_end
-        """None once it was released."""
-        self.on_expiring = on_expiring
-        self.warned = on_expiring is None
+        self.ends_at = ends_at
+        self.streams: dict[WatchedStream, None] = {}
+        self.warned = False
         self.due = 0.0
+        """When it is warned, then when it is ended."""
 
-    def renew(self, credential: Credential) -> None:
-        """Hold a newer credential instead."""
-        self._watch.renew(self, credential)
-
-    def release(self) -> None:
-        """Hold none any more. Idempotent."""
-        self._watch.release(self)
+    def release(self, stream: WatchedStream) -> None:
+        """Call a stream no more. Idempotent."""
+        self._watch.release(self, stream)
 
 
 class CredentialWatch:
-    """All leases of a bridge. `clock`: seconds since the epoch."""
+    """All leases of a bridge. `clock`: seconds since the epoch.
+
+    All streams of one credential share a lease: a stream costs an entry in it.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self._open: dict[Credential, Lease] = {}
+        """The leases that newcomers share: nobody was warned yet."""
         self._periods: dict[int, dict[Lease, None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._next = 0.0
         """When the timer fires, as the clock says."""
 
-    def hold(
-        self, credential: Credential, on_end: OnEnd, on_expiring: OnExpiring | None = None
-    ) -> Lease:
-        """Have `on_end` called when the credential expires or is revoked, until it is released.
+    def hold(self, credential: Credential, stream: WatchedStream) -> Lease | None:
+        """Call the stream when the credential expires or is revoked, and some time before it does.
 
-        `on_expiring` is called with `expires_at` some time before. Neither is for a credential
-        that the bridge has not verified.
+        Until it is released. None: the bridge has not verified the credential, and knows no end.
         """
-        lease = Lease(self, credential, on_end, on_expiring)
-        self._insert(lease)
+        lease = self._open.get(credential)
+        if lease is None:
+            if credential.expires_at is None or credential.ends_at is None:
+                return None
+            lease = self._make(credential, credential.expires_at, credential.ends_at)
+        lease.streams[stream] = None
         return lease
 
-    def renew(self, lease: Lease, credential: Credential) -> None:
-        """Replace the credential of a lease, unless that was released."""
-        if lease.on_end is None:
-            return
-        self._remove(lease)
-        lease.credential, lease.warned = credential, lease.on_expiring is None
-        self._insert(lease)
+    def _make(self, credential: Credential, expires_at: float, ends_at: float) -> Lease:
+        lease, now = Lease(self, credential, ends_at), self._clock()
+        left = expires_at - now
+        lease.due = expires_at - (WARNING if left >= 2 * WARNING else left / 2)
+        self._open[credential] = lease
+        self._keep(lease, now)
+        return lease
 
-    def release(self, lease: Lease) -> None:
-        """Forget a lease. Idempotent."""
-        if lease.on_end is not None:
-            lease.on_end = lease.on_expiring = None
-            self._remove(lease)
+    def release(self, lease: Lease, stream: WatchedStream) -> None:
+        """Call a stream of a lease no more. Idempotent."""
+        streams = lease.streams
+        if stream in streams:
+            del streams[stream]
+            if not streams:
+                self._forget(lease)
 
     def last_end(self, meant: Callable[[Mapping[str, Any]], bool]) -> float | None:
         """Return when the last credential whose claims are meant ends; None: there is none."""
-        ends = [
-            lease.credential.ends_at
-            for period in self._periods.values()
-            for lease in period
-            if lease.credential.ends_at is not None and meant(lease.credential.claims)
-        ]
-        return max(ends, default=None)
+        return max((lease.ends_at for lease in self._meant(meant)), default=None)
 
     def end_revoked(self, meant: Callable[[Mapping[str, Any]], bool]) -> int:
         """End the streams whose claims are meant; return how many there were."""
-        leases = [
+        failure = Failed(Kind.EXPIRED, "the credential was revoked", field="token")
+        return sum(self._end(lease, failure) for lease in self._meant(meant))
+
+    def _meant(self, meant: Callable[[Mapping[str, Any]], bool]) -> list[Lease]:
+        return [
             lease
             for period in self._periods.values()
             for lease in period
             if meant(lease.credential.claims)
         ]
-        failure = Failed(Kind.EXPIRED, "the credential was revoked", field="token")
-        for lease in leases:
-            self._end(lease, failure)
-        return len(leases)
 
     def stop(self) -> None:
         """Call nobody any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._open.clear()
         self._periods.clear()
 
     # ------------------------------------------------------------ time
-
-    def _insert(self, lease: Lease) -> None:
-        credential, now = lease.credential, self._clock()
-        if credential.ends_at is None or credential.expires_at is None:
-            return
-        lease.due = credential.ends_at
-        if not lease.warned:
-            left = credential.expires_at - now
-            lease.due = credential.expires_at - (WARNING if left >= 2 * WARNING else left / 2)
-        self._keep(lease, now)
 
     def _keep(self, lease: Lease, now: float) -> None:
         self._periods.setdefault(int(lease.due // _PERIOD), {})[lease] = None
         if self._timer is None or lease.due < self._next:
             self._schedule(lease.due - now, now)
 
-    def _remove(self, lease: Lease) -> None:
+    def _forget(self, lease: Lease) -> None:
+        if self._open.get(lease.credential) is lease:
+            del self._open[lease.credential]
         period = int(lease.due // _PERIOD)
         leases = self._periods.get(period, {})
         leases.pop(lease, None)
@@ -170,22 +162,27 @@ class CredentialWatch:
             self._schedule(nearest - now, now)
 
     def _on_due(self, lease: Lease, now: float) -> None:
-        if lease.on_end is None:
+        if not lease.streams:
             return
-        if lease.warned or lease.credential.ends_at is None or now >= lease.credential.ends_at:
+        if lease.warned or now >= lease.ends_at:
             self._end(lease, Failed(Kind.EXPIRED, "the credential has expired", field="token"))
             return
-        self._remove(lease)
-        lease.warned, lease.due = True, lease.credential.ends_at
+        self._forget(lease)
+        lease.warned, lease.due = True, lease.ends_at
         self._keep(lease, now)
-        if lease.on_expiring is not None and lease.credential.expires_at is not None:
-            self._call(lease.on_expiring, lease.credential.expires_at)
+        if lease.credential.expires_at is not None:
+            for stream in list(lease.streams):
+                if stream in lease.streams:  # another one's call may have released it
+                    self._call(stream.on_credential_expiring, lease.credential.expires_at)
 
-    def _end(self, lease: Lease, failure: Failed) -> None:
-        on_end = lease.on_end
-        self.release(lease)
-        if on_end is not None:
-            self._call(on_end, failure)
+    def _end(self, lease: Lease, failure: Failed) -> int:
+        """End the streams of a lease; return how many there were."""
+        streams = list(lease.streams)
+        for stream in streams:
+            if stream in lease.streams:
+                self.release(lease, stream)
+                self._call(stream.on_credential_ended, failure)
+        return len(streams)
 
     @staticmethod
     def _call(callback: Callable[[Any], None], value: Any) -> None:

@@ -100,7 +100,8 @@ class Identities:
             if value is not None:
                 metadata.append((name, value))
         pairs = self._scope_of(metadata)
-        holder = tuple((name, token.claims[name]) for name in _HOLDER_CLAIMS)
+        # One text: limits look it up for each stream, and a text keeps its hash.
+        holder = canonical([token.claims[name] for name in _HOLDER_CLAIMS])
         claims = tuple(pair for name in self._rule_claims for pair in _values(token.claims, name))
         if _AUTHORIZATION not in self._forward:
             return Identity(tuple(metadata), pairs, holder, claims=claims)

@@ -35,8 +35,8 @@ class KeyStore:
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.current = first
-        self.version = 0
-        """Grows whenever another set is used."""
+        self.on_changed: list[Callable[[], None]] = []
+        """Called whenever another set is used from now on."""
         self.failing = False
         """Whether the last read failed."""
         self.reads: Counter[tuple[str, ...]] = Counter({("ok",): 0, ("failed",): 0})
@@ -103,7 +103,8 @@ class KeyStore:
         self.reads["ok",] += 1
         if self.current is None or keys.source != self.current.source:
             self.current = keys
-            self.version += 1
+            for changed in self.on_changed:
+                changed()
 
     def _on_failed(self) -> None:
         self.failing = True

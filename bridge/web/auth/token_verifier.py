@@ -67,14 +67,15 @@ class TokenVerifier:
         self._leeway = settings.leeway
         self._clock = clock
         self._cache: dict[str, VerifiedToken] = {}
-        self._versions: list[int] = []
+        for issuer in issuers:
+            issuer.keys.on_changed.append(self._cache.clear)
 
     def keys_needed(self, text: str) -> asyncio.Future[None] | None:
         """Have keys read that a token needs, if they may be; None: `verify` can judge it now.
 
         Cancelling what is returned would cancel it for all.
         """
-        if self._recall(text) is not None:
+        if self._cache.get(text) is not None:
             return None
         try:
             token = parse_token(text)
@@ -94,7 +95,7 @@ class TokenVerifier:
 
     def recall(self, text: str) -> VerifiedToken | None:
         """Return what a token says that was verified before and holds now; else None."""
-        token = self._recall(text)
+        token = self._cache.get(text)
         if token is None:
             return None
         now = self._clock()
@@ -109,20 +110,13 @@ class TokenVerifier:
                 issuer's keys has succeeded: the token may be right.
 
         """
-        token = self._recall(text) or self._accept(text)
+        token = self._cache.get(text) or self._accept(text)
         now = self._clock()
         if now >= token.expires_at + self._leeway:
             raise bad_token("the token has expired")
         if now < token.not_before - self._leeway:
             raise bad_token("the token is not valid yet")
         return token
-
-    def _recall(self, text: str) -> VerifiedToken | None:
-        versions = [issuer.keys.version for issuer in self.issuers]
-        if versions != self._versions:
-            self._cache.clear()
-            self._versions = versions
-        return self._cache.get(text)
 
     def _accept(self, text: str) -> VerifiedToken:
         """Verify all but the times of a token, and recall it from now on. Raises Failed."""

@@ -5,6 +5,7 @@ is parsed here. aiohttp serves every other one, right or wrong. Clients of one p
 bytes, but for a few lines: those are judged each time, the rest once (`request_template`).
 """
 
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from msgspec.structs import replace
@@ -12,24 +13,35 @@ from multidict import CIMultiDictProxy
 
 from bridge.core.errors import Failed
 from bridge.core.query_parser import MAX_BYTES
+from bridge.web.auth.presented import bearer_token
 from bridge.web.client_address import FORWARDED_FIELDS, client_address
 from bridge.web.origin_check import check_request_origin
+from bridge.web.parse_cache import MAX_LENGTH
 from bridge.web.settings import WebSettings
 from bridge.web.stream_log import ClientProtocol, new_request_id, request_id_of
 from bridge.web.stream_parameters import NO_PARAMETERS, StreamParameters, parse_parameters
-from bridge.web.stream_request import StreamRequest, sse_protocol, ws_protocol
-from bridge.web.ws.handshake import is_valid_upgrade
+from bridge.web.stream_request import (
+    WEBSOCKET_KEY,
+    StreamRequest,
+    sse_protocol,
+    ws_protocol,
+)
+from bridge.web.ws.handshake import is_valid_key, is_valid_upgrade
 
 from .request_head import RequestHead, parse_request
-from .request_template import RequestTemplates, with_own
+from .request_template import RequestTemplates, with_own, without
 
 # A query of 16 KiB may triple in a URL; other lines have the limit of a header field.
 MAX_LINE: Final = 64 * 1024
 MAX_HEADER: Final = 8 * 1024
 MAX_HEADERS: Final = 64
 """aiohttp's limits, which hold for every request."""
-_OWN: Final = ("last-event-id", "sec-websocket-key")
+MAX_ACCEPTED: Final = 1024
+"""Requests with an accepted token that are recalled whole."""
+_KEY: Final = WEBSOCKET_KEY.lower()
+_OWN: Final = ("last-event-id", _KEY)
 """Fields that are a client's own, beside those that tell who it is."""
+_BEARER_ALONE: Final = frozenset({"authorization"})
 
 
 class RequestParser:
@@ -49,9 +61,25 @@ class RequestParser:
         personal = ("Cookie", "Authorization", "X-Request-Id", *settings.forward, *proxied)
         self._personal = frozenset(name.lower() for name in personal)
         self._templates = RequestTemplates(self._personal.union(_OWN))
+        self._accepted: dict[bytes, StreamRequest] = {}
+        """Requests whose token was accepted."""
+
+    def remember(self, data: bytes, accepted: StreamRequest) -> None:
+        """Recall a request for a stream from now on, for its sole token was accepted.
+
+        Whoever shows that token again has it judged again. What was not accepted is never kept.
+        """
+        if data in self._accepted or len(data) > MAX_LENGTH or "Last-Event-ID" in accepted.headers:
+            return
+        if len(self._accepted) >= MAX_ACCEPTED:
+            del self._accepted[next(iter(self._accepted))]
+        self._accepted[data] = accepted
 
     def parse(self, data: bytes, peer: str) -> StreamRequest | None:
         """Parse what came from the address `peer`; None where aiohttp is to serve it."""
+        accepted = self._accepted.get(data)
+        if accepted is not None:
+            return replace(accepted, request_id=new_request_id(), remote=peer)
         template = self._templates.find(data)
         if template is not None and template.protocol.transport != "ws":
             return replace(template, request_id=new_request_id(), remote=peer)
@@ -71,15 +99,23 @@ class RequestParser:
         self, template: StreamRequest, own: list[tuple[str, str]], peer: str
     ) -> StreamRequest | None:
         """Return a request like one that came before; what is its client's own is judged anew."""
+        key = ""
+        if template.protocol.transport == "ws":
+            # The template is a right upgrade but for this.
+            keys = [value for name, value in own if name.lower() == _KEY]
+            if len(keys) != 1 or not is_valid_key(keys[0]):
+                return None
+            [key], own = keys, [(name, value) for name, value in own if name.lower() != _KEY]
         headers = with_own(template.headers, own)
-        if template.protocol.transport == "ws" and not is_valid_upgrade(headers):
-            return None
+        personal = self._personal.intersection([name.lower() for name, _ in own])
         return replace(
             template,
             headers=headers,
             request_id=request_id_of(headers),
             remote=client_address(peer, headers, self._settings.trusted_proxies),
-            anonymous=self._personal.isdisjoint([name.lower() for name, _ in own]),
+            websocket_key=key,
+            anonymous=not personal,
+            sole_token=_sole_token(personal, headers),
         )
 
     def _parse(self, data: bytes, peer: str) -> StreamRequest | None:
@@ -106,11 +142,15 @@ class RequestParser:
         parameters: StreamParameters,
         peer: str,
     ) -> StreamRequest | None:
-        headers: CIMultiDictProxy[str] = head.headers
+        headers, key = head.headers, ""
+        if protocol.transport == "ws":
+            key = headers[WEBSOCKET_KEY]
+            headers = without(headers, WEBSOCKET_KEY)
         try:
             foreign_origin = check_request_origin(headers, self._settings)
         except Failed:
             return None
+        personal = self._personal.intersection([name.lower() for name in headers])
         return StreamRequest(
             request_id=request_id_of(headers),
             protocol=protocol,
@@ -121,6 +161,12 @@ class RequestParser:
             keep_alive=head.keep_alive,
             remote=client_address(peer, headers, self._settings.trusted_proxies),
             foreign_origin=foreign_origin,
-            anonymous=not parameters.secret
-            and self._personal.isdisjoint([name.lower() for name in headers]),
+            websocket_key=key,
+            anonymous=not parameters.secret and not personal,
+            sole_token=None if parameters.secret else _sole_token(personal, headers),
         )
+
+
+def _sole_token(personal: AbstractSet[str], headers: CIMultiDictProxy[str]) -> str | None:
+    """Return the token in a header; `personal`: all fields that tell who asks."""
+    return bearer_token(headers["Authorization"]) if personal == _BEARER_ALONE else None

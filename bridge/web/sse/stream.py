@@ -137,10 +137,7 @@ class SseStream:
     def _subscribe(self, request: StreamRequest, credential: Credential) -> None:
         """Parse the query; ask the tier."""
         context = self._context
-        if credential.verified:
-            self._lease = context.authenticator.watch.hold(
-                credential, self._on_credential_ended, self._on_credential_expiring
-            )
+        self._lease = context.authenticator.watch.hold(credential, self)
         text = request.parameters.query if request.body is None else request.body
         if text is None:
             raise Failed(Kind.MALFORMED, "the parameter is missing", field="query")
@@ -152,18 +149,6 @@ class SseStream:
             self._on_opened(opened)
         else:
             opened.add_done_callback(self._on_opened)
-
-    def _on_credential_ended(self, failure: Failed) -> None:
-        if self._started_at is None:
-            # Before the response has begun, it is 401 like any other.
-            self._refuse(Failed(Kind.UNAUTHENTICATED, failure.message, field=failure.field))
-        else:
-            self._viewer.end(End(EndReason.EXPIRED, failure))
-
-    def _on_credential_expiring(self, expires_at: float) -> None:
-        message = self._encoder.auth_expiring(expires_at)
-        if message and self._started_at is not None:
-            self._viewer.send_buffer.write(message)
 
     def _refuse(self, failure: Failed) -> None:
         owner = self._owner
@@ -222,6 +207,25 @@ class SseStream:
         if viewer.up_to_date:
             viewer.send_buffer.write(self._encoder.beat(viewer.digest()))
 
+    def on_credential_ended(self, failure: Failed) -> None:
+        """End the stream: its client's credential has ended."""
+        if self._started_at is None:
+            # Before the response has begun, it is 401 like any other.
+            self._refuse(Failed(Kind.UNAUTHENTICATED, failure.message, field=failure.field))
+        else:
+            self._viewer.end(End(EndReason.EXPIRED, failure))
+
+    def on_credential_expiring(self, expires_at: float) -> None:
+        """Tell the client, where its protocol has a message for it."""
+        message = self._encoder.auth_expiring(expires_at)
+        if message and self._started_at is not None:
+            self._viewer.send_buffer.write(message)
+
+    @property
+    def verified(self) -> bool:
+        """Whether the bridge has verified the credential of its client."""
+        return self._lease is not None
+
     @property
     def started(self) -> bool:
         """Whether the response has begun."""
@@ -264,7 +268,7 @@ class SseStream:
         for timer in self._timers:
             timer.stop()
         if self._lease is not None:
-            self._lease.release()
+            self._lease.release(self)
         context.hub.unsubscribe(viewer, end.reason)
         context.detach(viewer.send_buffer)
         self._slot.release()

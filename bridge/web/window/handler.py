@@ -18,7 +18,7 @@ from bridge.web.stream_log import request_id
 from bridge.web.stream_slot import StreamSlot
 from bridge.wire.window_json import whole_window, window_changes
 
-from .window_request import WindowRequest, read_window_request
+from .window_request import WindowRequest, parse_window_request, read_stream_request
 
 METHODS = ("GET", "HEAD", "POST", "QUERY")
 RETRY_SECONDS = (1, 5)
@@ -32,9 +32,10 @@ WRITE_TIMEOUT = 30.0
 async def window_handler(request: web.Request) -> web.StreamResponse:
     """Serve `{base}/window`."""
     context = request.app[CONTEXT]
-    asked = await read_window_request(request, max_rows=context.settings.max_rows)
-    stream_request = asked.stream_request
+    stream_request = await read_stream_request(request)
+    # Before the query is looked at: whoever is nobody is told nothing about it.
     credential = await context.authenticator.authenticate(stream_request)
+    asked = parse_window_request(request, stream_request, max_rows=context.settings.max_rows)
     reader = WindowReader(context.hub, context.stall_monitor, asked.resume)
 
     def end_early(_: End) -> None:
@@ -42,14 +43,11 @@ async def window_handler(request: web.Request) -> web.StreamResponse:
         draining = Failed(Kind.UNAVAILABLE, "the bridge is draining", retry_after=delay)
         reader.end(End(EndReason.DRAINED, draining))
 
-    def end(failure: Failed) -> None:
-        refused = Failed(Kind.UNAUTHENTICATED, failure.message, field=failure.field)
-        reader.end(End(EndReason.EXPIRED, refused))
-
     reason = EndReason.CLIENT_GONE
     slot = StreamSlot(context, stream_request, end_early)
     with slot:
-        lease = context.authenticator.watch.hold(credential, end)
+        answer = _WatchedAnswer(reader)
+        lease = context.authenticator.watch.hold(credential, answer)
         try:
             slot.identify(credential.identity)
             await reader.open(asked.query, credential.identity)
@@ -61,9 +59,25 @@ async def window_handler(request: web.Request) -> web.StreamResponse:
             reason = EndReason.DRAINED if context.hub.draining else EndReason.FAILED
             response = context.refuse(request_id(request), failure).to_aiohttp()
         finally:
-            lease.release()
+            if lease is not None:
+                lease.release(answer)
             reader.close(reason)
         return await _write(request, response)
+
+
+class _WatchedAnswer:
+    """An answer that is awaited, and becomes 401 when its client's credential ends."""
+
+    def __init__(self, reader: WindowReader) -> None:
+        self._reader = reader
+
+    def on_credential_ended(self, failure: Failed) -> None:
+        """Refuse instead of answering."""
+        refused = Failed(Kind.UNAUTHENTICATED, failure.message, field=failure.field)
+        self._reader.end(End(EndReason.EXPIRED, refused))
+
+    def on_credential_expiring(self, expires_at: float) -> None:
+        """Say nothing: there is one answer only."""
 
 
 async def _wait(request: web.Request, reader: WindowReader, seconds: float) -> None:

@@ -17,6 +17,8 @@ from bridge.web.context import WebContext
 from bridge.web.stream_request import StreamRequest
 from bridge.web.stream_slot import StreamSlot
 
+from .websocket_session import Work
+
 
 class V1Credential:
     """One for each socket. `end` ends the session; `on_expiring` is called before the end."""
@@ -32,7 +34,8 @@ class V1Credential:
     ) -> None:
         self._authenticator = context.authenticator
         self._timeout = context.settings.first_message_timeout
-        self._request = request
+        self._request: StreamRequest | None = request
+        """None once it is judged."""
         self._slot = slot
         self._presented = Presented(request.headers, request.remote)
         self._end = end
@@ -46,19 +49,30 @@ class V1Credential:
         """Whether nothing may be asked for before `authenticate`."""
         return self._current is None and self._authenticator.required
 
-    async def begin(self) -> None:
-        """Judge what the request came with, if there was something. Raises Failed."""
-        presented = self._authenticator.find(self._request)
-        self._presented = presented
-        if presented.found and (self._authenticator.required or self._request.parameters.tickets):
-            self.use(await self._authenticator.accept(presented))
-        elif not self._authenticator.required:
+    def begin(self) -> Work:
+        """Judge what the request came with, if there was something. Raises Failed.
+
+        What is returned has to be waited for, and raises it, too: a key has to be read.
+        """
+        authenticator, request, self._request = self._authenticator, self._request, None
+        if request is None:
+            return None
+        self._presented = presented = authenticator.find(request)
+        if presented.found and (authenticator.required or request.parameters.tickets):
+            if authenticator.keys_needed(presented) is not None:
+                return self._accept(presented)
+            self.use(authenticator.judge(presented))
+        elif not authenticator.required:
             try:
-                self._current = self._authenticator.judge(presented)
+                self._current = authenticator.judge(presented)
             except Failed as failure:
                 # A token may come yet; headers that contradict stay as they are.
                 if failure.kind is Kind.MALFORMED:
                     raise
+        return None
+
+    async def _accept(self, presented: Presented) -> None:
+        self.use(await self._authenticator.accept(presented))
 
     def identity(self) -> Identity:
         """Return on whose behalf the tier is asked. Raises Failed."""
@@ -99,7 +113,7 @@ class V1Credential:
         if self._timer is not None:
             self._timer.cancel()
         if self._lease is not None:
-            self._lease.release()
+            self._lease.release(self)
 
     def use(self, credential: Credential) -> None:
         """Ask on its behalf from now on. Raises Failed: QUOTA where it has too many streams."""
@@ -108,14 +122,16 @@ class V1Credential:
         if self._timer is not None:
             self._timer.cancel()
         if self._lease is not None:
-            self._lease.renew(credential)
-        elif credential.verified:
-            self._lease = self._authenticator.watch.hold(
-                credential, self._on_end, self._on_expiring
-            )
+            self._lease.release(self)
+        self._lease = self._authenticator.watch.hold(credential, self)
 
-    def _on_end(self, failure: Failed) -> None:
+    def on_credential_ended(self, failure: Failed) -> None:
+        """End the session: no newer credential came in time, or it was revoked."""
         self._end(End(EndReason.EXPIRED, failure))
+
+    def on_credential_expiring(self, expires_at: float) -> None:
+        """Tell the client."""
+        self._on_expiring(expires_at)
 
     def _on_deadline(self) -> None:
         failure = Failed(Kind.UNAUTHENTICATED, "no credential came in time", field="token")
