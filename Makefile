@@ -18,7 +18,7 @@ demo: $(VENV)/.runtime ## embedded tier + bridge + departures board (LISTEN=127.
 	@exec $(BIN)/python -m bridge demo --listen $(LISTEN)
 
 test: $(VENV)/.dev browser postgresql ## the whole suite
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder
 
 test-lowest: $(VENV)/.dev ## the fast part of the suite with the lowest versions that pyproject.toml allows
 	@BIN=$(BIN) tools/test-resolution lowest
@@ -68,12 +68,12 @@ compiled: $(VENV)/.dev ## dist/: the wheel with its hot modules compiled by mypy
 
 test-compiled: $(VENV)/.dev browser postgresql ## the whole suite and the longer runs on the compiled build
 	$(BIN)/python tools/compiled/build.py tree
-	cd build/compiled && $(abspath $(BIN))/python -m pytest -n $(TEST_WORKERS) --dist loadfile
+	cd build/compiled && $(abspath $(BIN))/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder
 	cd build/compiled && $(abspath $(BIN))/python -m pytest -m soak --timeout 3600
 
 test-compiled-quick: $(VENV)/.dev ## the fast part of it
 	$(BIN)/python tools/compiled/build.py tree
-	cd build/compiled && $(abspath $(BIN))/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(FAST)
+	cd build/compiled && $(abspath $(BIN))/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder $(FAST)
 
 generate: $(VENV)/.dev ## stubs from proto/
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. --grpc_python_out=. $(PROTO)

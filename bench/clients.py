@@ -41,7 +41,7 @@ class Clients:
     def __init__(self, child: Process) -> None:
         self._child = child
 
-    def open(self, count: int, *, rows: int, within: float = 60) -> Opened:
+    def open(self, count: int, *, rows: int, within: float = 30) -> Opened:
         """Open connections; each is ready when it has its answer and `rows` frames."""
         answer = self._child.ask(f"open {count} {rows} {within}", within + 5)
         return msgspec.convert(answer, Opened)

@@ -30,6 +30,7 @@ class Subject:
 SUBJECTS = {
     "sse": Subject(Job(plan=Plan()), 500),
     "ws": Subject(Job(plan=Plan(), transport="ws"), 500),
+    "few": Subject(Job(plan=Plan()), 10),
     "burst": Subject(Job(plan=Plan(rate=1, burst=50, batch=50)), 500),
     "distinct": Subject(Job(plan=Plan(rows=20, spread=True), distinct=True), 300),
     "intake": Subject(Job(plan=Plan(flood=True, burst=20, batch=20), distinct=True), 50),

@@ -54,7 +54,8 @@ has one core, so the Go programs run on one.
 Brokers get what the tier would say as publications, by HTTP POST on one connection kept open, and
 their CPU has it in. **Nchan** keeps 1,000 messages. **Centrifugo**: unidirectional SSE and
 WebSocket, the channel named in the address, JSON; no history, presence, tokens or compression; log
-level `error`. **Mercure**: its standalone hub, transport `local` without history; anonymous
+level `error`. **Mercure**: its standalone hub, which its authors call deprecated, for the module of
+Caddy and v1.0.0 can't be had from their Go modules; transport `local` without history; anonymous
 subscribers; no write deadlines, heartbeats or compression; it logs who comes and goes, and has no
 WebSocket.
 """
@@ -74,16 +75,17 @@ def bars_table(verdicts: list[Verdict]) -> str:
     lines = ["| promise | bar | measured | |", "|---|---:|---:|---|"]
     for verdict in verdicts:
         bar = verdict.bar
-        unit = f" {bar.unit}" if bar.unit else ""
+        limit = f"{number(bar.limit)} {bar.unit}".strip()
         lines.append(
-            f"| {bar.promise} | ≤ {number(bar.limit)}{unit} | {_measured(verdict)}{unit} "
-            f"| {_WORDS[verdict.met]} |"
+            f"| {bar.promise} | ≤ {limit} | {_measured(verdict)} | {_WORDS[verdict.met]} |"
         )
     return "\n".join(lines)
 
 
 def _measured(verdict: Verdict) -> str:
-    return "-" if verdict.measured is None else number(verdict.measured)
+    if verdict.measured is None:
+        return "-"
+    return f"{number(verdict.measured)} {verdict.bar.unit}".strip()
 
 
 def builds_table(verdicts: list[tuple[Verdict, Verdict]]) -> str:

@@ -10,6 +10,16 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Keep the tests of a file in one process, but for those that stand apart: they come first,
+    so that no long one is left when all others are done."""
+    items.sort(key=lambda item: item.get_closest_marker("apart") is None)
+    for item in items:
+        if not item.get_closest_marker("apart") and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item):
     """Before pytest-timeout reads it: its seconds are those of a machine of one's own."""

@@ -6,6 +6,7 @@ nearest known one.
 
 import difflib
 import json
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,9 @@ PREFIX = "BRIDGE_"
 VARIABLES = {option.variable: option for option in OPTIONS}
 _USERINFO = re.compile(r"//[^/@]*@")
 """User and password in a URL."""
+_SECRET_FILES = ("ticket_key", "admin_token")
+"""Options that name a file with a secret; somebody may give the secret itself."""
+_SECRET = "secret:"  # noqa: S105 - how --jwt-keys says that its file is one
 # The pages of `--explorer on`, beside `/`, which is no base path.
 _PAGE_PATH = re.compile(r"/explorer(/.+)?|/client(/.+)?|/board/.+")
 
@@ -172,11 +176,19 @@ def _check(config: Config) -> None:
 def show(settings: Mapping[str, Setting]) -> str:
     """Return the configuration as a TOML file; a comment names the source of each value."""
     lines = [
-        (f"{option.name} = {_toml(settings[option.key].text)}", settings[option.key].source)
-        for option in OPTIONS
+        (f"{option.name} = {_toml(_shown(option, setting))}", setting.source)
+        for option, setting in ((option, settings[option.key]) for option in OPTIONS)
     ]
     width = max(len(line) for line, _ in lines)
     return "\n".join(f"{line:<{width}}  # {source}" for line, source in lines)
+
+
+def _shown(option: Option, setting: Setting) -> str:
+    """Return a setting's text; `***` where a secret stands in place of the path of its file."""
+    path = setting.text.removeprefix(_SECRET)
+    if option.key not in _SECRET_FILES and path == setting.text:
+        return setting.text
+    return setting.text if not path or os.path.isfile(path) else "***"  # noqa: PTH113 - never raises
 
 
 def _toml(text: str) -> str:

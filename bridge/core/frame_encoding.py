@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from itertools import chain, count, repeat
+from typing import Final
 
 from .frame import Frame, UnreadableFrame
-from .frame_text import ALL_MEMBERS, OP_COUNT, PREFIXES, prefix, suffix
+from .frame_text import OP_COUNT, all_members, prefix, suffix
 from .frame_text import body as print_body
 from .gojson import (
     FAST_ERRORS,
@@ -18,8 +19,10 @@ from .gojson import (
 from .op import Op
 from .value import Cursor
 
-_ENTER = Op.ENTER  # reading an Enum's attribute costs more than the rest of `_enter_frame`
-_MAX_EXCERPT = 200
+_ENTER: Final = int(
+    Op.ENTER
+)  # reading an Enum's attribute costs more than the rest of `_enter_frame`
+_MAX_EXCERPT: Final = 200
 
 
 def encode(  # noqa: PLR0917 - the members of the schema's LiveDelta, in its order
@@ -68,8 +71,8 @@ def encode_with_cursor(  # noqa: PLR0917 - as `encode`
         try:
             name = encode_fast(stream_id)
             if len(name) == len(stream_id) + 2:
-                data = ALL_MEMBERS % (
-                    PREFIXES[op], encode_fast(agg_id), version, compact_fast(row, indent=-1),
+                data = all_members(
+                    op, encode_fast(agg_id), version, compact_fast(row),
                     old_index, new_index, cursor, name,
                 )  # fmt: skip
                 if not data.isascii():

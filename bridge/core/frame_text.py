@@ -1,18 +1,52 @@
 """Frame text: the parts of a FRAME as JSON (docs/wire.md §2), not escaped for HTML yet."""
 
 import re
+from typing import Final
 
-from .gojson import UnreadableError, unescaped_plain
+from .gojson import UnreadableError, escape, unescaped_plain
 from .op import NAMES
 
 _LINE_BREAKING = re.compile(r"[\r\n\0]")
 
 # A FRAME is a prefix (op), a body (agg_id, version, row) and a suffix (indexes, cursor, stream_id).
-PREFIXES = tuple(b'{"op":"%b"' % name.encode() for name in NAMES)
-OP_COUNT = len(PREFIXES)
-_SUFFIX = b',"old_index":%d,"new_index":%d,"cursor":%b}'
-_SUFFIX_WITH_STREAM_ID = b',"old_index":%d,"new_index":%d,"cursor":%b,"stream_id":%b}'
-ALL_MEMBERS = b'%b,"agg_id":%b,"version":%d,"row":%b' + _SUFFIX_WITH_STREAM_ID
+PREFIXES: Final = tuple(b'{"op":"%b"' % name.encode() for name in NAMES)
+OP_COUNT: Final = len(PREFIXES)
+_SUFFIX: Final = b',"old_index":%d,"new_index":%d,"cursor":%b}'
+_SUFFIX_WITH_STREAM_ID: Final = b',"old_index":%d,"new_index":%d,"cursor":%b,"stream_id":%b}'
+_NUMBERS: Final = [b"%d" % number for number in range(1024)]
+
+
+def number_text(number: int) -> bytes:
+    """Print an integer; most are indexes, or no larger."""
+    return _NUMBERS[number] if 0 <= number < len(_NUMBERS) else str(number).encode()
+
+
+def all_members(  # noqa: PLR0917 - the members of a FRAME, in its order
+    op: int,
+    agg_id: bytes,
+    version: int,
+    row: bytes,
+    old_index: int,
+    new_index: int,
+    cursor: bytes,
+    stream_id: bytes,
+) -> bytes:
+    """Print a FRAME that has all members; texts are encoded, and `op` is a listed one."""
+    # Compiled, a literal with %b alone is parts that are joined; no format is read then.
+    return (
+        b'%b,"agg_id":%b,"version":%b,"row":%b,"old_index":%b,"new_index":%b,"cursor":%b,'
+        b'"stream_id":%b}'
+        % (
+            PREFIXES[op],
+            agg_id,
+            number_text(version),
+            row,
+            number_text(old_index),
+            number_text(new_index),
+            cursor,
+            stream_id,
+        )
+    )
 
 
 def prefix(op: int) -> bytes:
@@ -36,6 +70,20 @@ def suffix(old_index: int, new_index: int, cursor: bytes, stream_id: str) -> byt
     if not stream_id:
         return _SUFFIX % (old_index, new_index, cursor)
     return _SUFFIX_WITH_STREAM_ID % (old_index, new_index, cursor, _encode_stream_id(stream_id))
+
+
+def cut_body(  # noqa: PLR0917 - the members around it
+    data: bytes, op: int, old_index: int, new_index: int, cursor: bytes, stream_id: str
+) -> bytes:
+    """Cut the members of a row out of an encoded FRAME."""
+    end = escape(suffix(old_index, new_index, cursor, stream_id))
+    return data[len(prefix(op)) : len(data) - len(end)]
+
+
+def cut_row(body: bytes) -> bytes:
+    """Cut the row out of the members of a row; empty if there is none."""
+    # An encoded id can't contain this: its quotes are escaped.
+    return body.partition(b',"row":')[2]
 
 
 def _encode_stream_id(stream_id: str) -> bytes:

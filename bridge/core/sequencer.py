@@ -12,16 +12,18 @@ There is one sequencer per call. A call that continues a lost one begins at the 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from .batch import Batch, split_groups
+from .batch import Batch
 from .fault_detail import SnapshotCheck, describe
 from .frame import Frame, UnreadableFrame
 from .group import Change
+from .group_splitter import split_groups
 from .op import Op
 from .streamed_set import Mirror
 from .window import Rows, Window
 
-_RESET = int(Op.RESET)  # an Enum is slower to read and to compare than an int
+_RESET: Final = int(Op.RESET)  # an Enum is slower to read and to compare than an int
 _NONE: tuple[tuple[str, str], ...] = ()
 REUSED_NUMBER = "reused_number"
 """The cause of a note: a number that was seen came again, with another delta."""

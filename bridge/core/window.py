@@ -8,7 +8,7 @@ Invariants between groups (docs/semantics.md, 'The reducer', 'The guard'):
 """
 
 from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from .apply_result import ApplyResult
 from .diff import diff
@@ -18,9 +18,9 @@ from .frame_encoding import leave_frame
 from .group import Change, Group
 from .op import Op
 
-VERSIONED = frozenset([Op.ENTER, Op.MOVE, Op.UPDATE, Op.MATCH])
+VERSIONED: Final = frozenset([Op.ENTER, Op.MOVE, Op.UPDATE, Op.MATCH])
 """Ops that carry a row, and with it a version."""
-_UPDATE = int(Op.UPDATE)  # an Enum costs more than the rest of `_update_in_place`
+_UPDATE: Final = int(Op.UPDATE)  # an Enum costs more than the rest of `update_in_place`
 
 Rows: TypeAlias = tuple[Frame, ...]
 """A window at one moment. Each row is the frame that carried it last: immutable and shared."""
@@ -46,7 +46,7 @@ class Window:
 
     def apply(self, group: Change) -> ApplyResult:
         """Apply a source change; return what viewers are sent for it, repaired if needed."""
-        if isinstance(group, Frame) and self._update_in_place(group):
+        if isinstance(group, Frame) and self.update_in_place(group):
             return ApplyResult(group)
         before = self.snapshot()
         repairs: list[str] = []
@@ -84,7 +84,7 @@ class Window:
                 return explain_misfit(frame, at, size)
         return ""
 
-    def _update_in_place(self, frame: Frame) -> bool:
+    def update_in_place(self, frame: Frame) -> bool:
         """Apply a valid update of one row, as most changes are; False if it is anything else."""
         rows, at = self._rows, frame.old_index
         if frame.op != _UPDATE or at != frame.new_index or not 0 <= at < len(rows) <= self.limit:

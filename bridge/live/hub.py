@@ -73,13 +73,6 @@ class Hub:
 
     # ------------------------------------------------------------ subscribe and unsubscribe
 
-    async def subscribe(self, viewer: Viewer, query: LiveQuery, identity: Identity) -> None:
-        """Hold a subscription to `query` for a viewer. Return when the tier has started it.
-
-        As `start_subscribe`. Raise Failed.
-        """
-        await asyncio.shield(self.start_subscribe(viewer, query, identity))
-
     def start_subscribe(
         self, viewer: Viewer, query: LiveQuery, identity: Identity
     ) -> asyncio.Future[None]:

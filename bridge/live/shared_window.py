@@ -10,6 +10,7 @@ from time import time
 from bridge.core.bundle import Bundle
 from bridge.core.diff import diff
 from bridge.core.digest import digest
+from bridge.core.frame import Frame
 from bridge.core.group import Change, Group
 from bridge.core.log import Log
 from bridge.core.query import LiveQuery
@@ -74,9 +75,17 @@ class SharedWindow:
     def apply(self, groups: Iterable[Change]) -> tuple[str, ...]:
         """Apply source changes, and log them, repaired where necessary. Return the repairs."""
         mirror, log = self._mirror, self.log
+        window = mirror if isinstance(mirror, Window) else None
+        rows = mirror.snapshot
         before = log.head
         repairs: tuple[str, ...] = ()
         for group in groups:
+            # Most changes are one, and need no result of their own.
+            if window is not None and isinstance(group, Frame) and window.update_in_place(group):
+                log.append(group, rows)
+                if group.at:
+                    self.unwritten_times.append(group.at)
+                continue
             applied = mirror.apply(group)
             if applied.repairs:
                 for cause in applied.repairs:
@@ -85,7 +94,7 @@ class SharedWindow:
                 repairs += applied.repairs
                 self.contradiction = applied.misfit or self.contradiction
             if applied.group is not None:
-                log.append(applied.group, mirror.snapshot)
+                log.append(applied.group, rows)
                 if applied.group.at:
                     self.unwritten_times.append(applied.group.at)
         if log.head > before:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 from .histogram import Histogram
 
-INTERVAL = 0.1
-"""Seconds between two measurements."""
+INTERVAL = 0.25
+"""Seconds between two measurements. Each wakes the process: where little happens, that is most of
+what it does."""
 SPAN = 30.0
 """Seconds over which a maximum is kept; `max` covers the present span and the one before."""
 BOUNDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)

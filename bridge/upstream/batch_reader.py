@@ -18,7 +18,6 @@ from .delta_members import (
     RESET,
     cursor_json,
     make_batch,
-    seconds,
 )
 
 IS_QUICK: Final = not __file__.endswith(".py")
@@ -40,6 +39,8 @@ _CURSOR: Final = 0x3A
 _STREAM_ID: Final = 0x42
 _AT: Final = 0x4A
 _RESET_INFO: Final = 0x52
+_SECONDS: Final = 0x08
+_NANOS: Final = 0x10
 _TYPE: Final = 7
 _LENGTH_TYPE: Final = 2
 _MORE: Final = 0x80
@@ -96,6 +97,10 @@ def _length(data: bytes, at: int, end: int) -> tuple[int, int]:
     return length, at
 
 
+def _int64(value: int) -> int:
+    return value - 2 * _SIGN_64 if value >= _SIGN_64 else value
+
+
 def _int32(value: int) -> int:
     value &= 0xFFFFFFFF
     return value - 2 * _SIGN_32 if value >= _SIGN_32 else value
@@ -104,6 +109,21 @@ def _int32(value: int) -> int:
 def _sint32(value: int) -> int:
     value &= 0xFFFFFFFF
     return (value >> 1) ^ -(value & 1)
+
+
+def _timestamp(data: bytes) -> float:
+    """Return a timestamp in seconds since the epoch, as `delta_members.seconds` does."""
+    whole = nanos = at = 0
+    while at < len(data):
+        tag = data[at]
+        value, at = _varint(data, at + 1, len(data))
+        if tag == _SECONDS:
+            whole = _int64(value)
+        elif tag == _NANOS:
+            nanos = _int32(value)
+        else:
+            raise NotPlainError
+    return whole + nanos / 1e9
 
 
 class _WireDelta:
@@ -146,7 +166,7 @@ class _WireDelta:
         if tag == _OP:
             self.op = _int32(value)
         elif tag == _VERSION:
-            self.version = value - 2 * _SIGN_64 if value >= _SIGN_64 else value
+            self.version = _int64(value)
         elif tag == _OLD_INDEX:
             self.old_index = _sint32(value)
         elif tag == _NEW_INDEX:
@@ -206,6 +226,6 @@ def _frames(deltas: list[_WireDelta]) -> tuple[Frame, ...]:
     timestamp, at = b"", 0.0
     for delta in deltas:
         if delta.at != timestamp:
-            timestamp, at = delta.at, seconds(delta.at)
+            timestamp, at = delta.at, _timestamp(delta.at)
         frames.append(delta.frame(at))
     return tuple(frames)

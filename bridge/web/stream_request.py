@@ -1,5 +1,7 @@
 """StreamRequest: a request for an event stream or a WebSocket, whoever read it."""
 
+from typing import Final
+
 import msgspec
 from aiohttp import HttpVersion11, web
 from multidict import CIMultiDictProxy
@@ -14,6 +16,8 @@ FOREIGN_ORIGIN = web.RequestKey("foreign_origin", str)
 
 CLIENT_ADDRESS = web.RequestKey("client_address", str)
 """The address of the client, maybe as a trusted proxy named it."""
+
+WEBSOCKET_KEY: Final = "Sec-WebSocket-Key"
 
 
 class StreamRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -35,6 +39,8 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The client's address."""
     foreign_origin: str | None
     """The origin of the page, where it is listed and not the listener's own."""
+    websocket_key: str = ""
+    """The key of a WebSocket's handshake."""
     anonymous: bool = False
     """Whether it has no header and no parameter that may be a credential, or a part of one."""
     sole_token: str | None = None
@@ -56,6 +62,7 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             keep_alive=request.keep_alive,
             remote=request.get(CLIENT_ADDRESS, ""),
             foreign_origin=request.get(FOREIGN_ORIGIN),
+            websocket_key=request.headers.get(WEBSOCKET_KEY, ""),
         )
 
     @property

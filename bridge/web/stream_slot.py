@@ -15,19 +15,23 @@ from .stream_request import StreamRequest
 class StreamSlot:
     """A `with` block acquires and releases it.
 
-    `end` is called with DRAINED when the bridge drains, and with AGED when the stream has lasted
-    its time. A class, not a generator: it lasts as long as its stream, and there are thousands.
+    A class, not a generator: it lasts as long as its stream, and there are thousands.
     """
 
-    __slots__ = ("_acquired", "_address", "_context", "_end", "_holder", "_protocol")
+    __slots__ = ("_acquired", "_address", "_context", "_holder", "_protocol", "end")
 
     def __init__(
-        self, context: WebContext, request: StreamRequest, end: Callable[[End], None]
+        self,
+        context: WebContext,
+        request: StreamRequest,
+        end: Callable[[End], None] | None = None,
     ) -> None:
         self._context = context
         self._address = counted_address(request.remote)
         self._protocol = request.protocol
-        self._end = end
+        self.end = end or _ignore
+        """Called with DRAINED when the bridge drains, and with AGED when the stream has lasted its
+        time."""
         self._holder: Hashable = None
         self._acquired = False
 
@@ -66,15 +70,15 @@ class StreamSlot:
 
     def drain(self) -> None:
         """End the stream, for the bridge drains."""
-        self._end(DRAINED)
+        self.end(DRAINED)
 
     def age(self) -> None:
         """End the stream, for it has lasted its time."""
-        self._end(AGED)
+        self.end(AGED)
 
     def release(self) -> None:
         """Count the stream no more, if it was, and let go of it. Idempotent."""
-        self._end = _ignore
+        self.end = _ignore
         if not self._acquired:
             return
         self._acquired = False

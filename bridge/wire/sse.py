@@ -1,11 +1,12 @@
 """Server-Sent Events as bytes (WHATWG HTML §9.2), and chunks of an HTTP/1.1 body."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from bridge.core.frame import Frame
 from bridge.core.op import NAMES
 
-_EVENT_LINES = {op: b"event: %b\ndata: " % name.encode() for op, name in enumerate(NAMES)}
+_EVENT_LINES: Final = {op: b"event: %b\ndata: " % name.encode() for op, name in enumerate(NAMES)}
 
 
 def sse_event(frame: Frame, event_id: str) -> bytes:

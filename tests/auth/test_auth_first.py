@@ -69,3 +69,16 @@ async def test_two_tokens_of_one_client_share_and_those_of_two_do_not(start_jwt,
         client.close()
     assert rsa_key() is rsa_key()
     await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("asked", ["", "?query=nonsense", "?query=%7B%7D&wait=nonsense"])
+async def test_a_window_is_refused_for_its_credential_before_its_query_is_looked_at(
+    start_jwt, tier, http, asked
+):
+    bridge = await start_jwt()
+    async with http.get(bridge.base + "/window" + asked) as answer:
+        assert answer.status == 401
+    async with http.get(bridge.base + "/window" + asked, headers=bearer(token())) as answer:
+        assert answer.status == 400
+    async with http.post(bridge.base + "/window", data=b"nonsense") as answer:
+        assert answer.status == 401

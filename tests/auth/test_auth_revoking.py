@@ -151,6 +151,7 @@ async def test_who_gets_a_newer_token_is_let_in_again(start_admin, tier, revoke,
         '{"sub":"a","sub":"b"}', '{"claims":{"a":1,"a":2}}', '{"claims":{"a":NaN}}',
         '{"claims":{"a":1e999}}', '{"sub":"a"}'.encode("utf-16"), '\ufeff{"sub":"a"}',
         '{"claims":{"a":' + "[" * 40 + "]" * 40 + "}}", '{"sub":"a"} {"sub":"b"}',
+        '{"sub":"%s"}' % ("a" * 16 * 1024),
     ],
 )  # fmt: skip
 async def test_any_other_body_is_refused(start_admin, revoke, body):

@@ -15,6 +15,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic")
 
 pytestmark = [
+    pytest.mark.apart,
     pytest.mark.browser,
     pytest.mark.timeout(240),
     pytest.mark.skipif(

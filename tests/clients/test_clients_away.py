@@ -8,7 +8,7 @@ import pytest
 from client_house import ClientHouse
 from library_page import faults, same, show, shown, statuses
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.apart, pytest.mark.browser, pytest.mark.timeout(180)]
 
 QUERY = {"entity": "orders", "sort": ["-total"], "limit": 500}
 SQL = "SELECT * FROM orders ORDER BY total DESC, id LIMIT 500"

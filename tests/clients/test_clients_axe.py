@@ -1,6 +1,7 @@
 """The pages by axe-core: board, explorer and inspector, in light, in dark and on a phone."""
 
 import asyncio
+import itertools
 import json
 import shutil
 import sys
@@ -15,8 +16,9 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 AXE = LIBRARY / "node_modules" / "axe-core" / "axe.min.js"
 
 pytestmark = [
+    pytest.mark.apart,
     pytest.mark.browser,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(300),
     pytest.mark.skipif(
         CHROMIUM is None, reason="*** NO CHROMIUM: apt-get install chromium, then run again ***"
     ),
@@ -71,8 +73,7 @@ async def admin_url(process):
     return line.decode().rpartition(" ")[2].strip()
 
 
-@pytest.mark.parametrize("look", LOOKS)
-async def test_no_page_has_a_violation(run_program, look):
+async def test_no_page_has_a_violation_in_any_look(run_program):
     from playwright.async_api import async_playwright
 
     demo, _ = await run_program("demo", "--listen", "127.0.0.1:0", "--speed", "0")
@@ -92,7 +93,7 @@ async def test_no_page_has_a_violation(run_program, look):
     }
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        for url, drawn in pages.items():
+        for look, (url, drawn) in itertools.product(LOOKS, pages.items()):
             # The pages' policy allows no script but their own: it is not what is judged here.
             page = await browser.new_page(bypass_csp=True, **LOOKS[look])
             await page.goto(url)
@@ -102,6 +103,6 @@ async def test_no_page_has_a_violation(run_program, look):
             await page.add_script_tag(path=AXE)
             found = await page.evaluate("axe.run().then(({ violations }) => violations)")
             told = [(each["id"], [node["target"] for node in each["nodes"]]) for each in found]
-            assert told == [], url
+            assert told == [], (url, look)
             await page.close()
         await browser.close()

@@ -14,7 +14,7 @@ from client_house import ClientHouse
 from library_page import faults, same, show, shown, statuses
 from patience import promised
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.apart, pytest.mark.browser, pytest.mark.timeout(300)]
 
 BOARDS = [
     (

@@ -17,7 +17,7 @@ SQL = "SELECT id, total, note FROM orders ORDER BY total DESC, id"
 MOVE = "UPDATE orders SET total = ? WHERE id = ?"
 MOST = 10_007
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.apart, pytest.mark.browser, pytest.mark.timeout(900)]
 
 
 class Writer:

@@ -14,7 +14,7 @@ from library_paths import ROOT
 from ops_support import free_port
 from patience import patiently
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.apart, pytest.mark.browser, pytest.mark.timeout(120)]
 
 BOARDS = [
     (

@@ -3,7 +3,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.batch import split_groups
+from bridge.core.group_splitter import split_groups
 from core_makers import enter
 
 

@@ -1,17 +1,19 @@
 import base64
+import inspect
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import astuple
 
+from bridge.core import native_frame, struct_frame
 from bridge.core.frame_encoding import RESET, encode, leave_frame, reencode
 from bridge.core.gojson import escape, unescaped_row
 from bridge.core.op import Op
 from bridge.core.value import JsonText
 from bridge.wire.sse import sse_event
-from core_makers import json_texts, named, quick, vector_delta
+from core_makers import json_texts, members_of, named, quick, vector_delta
 
 wild_texts = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0")
@@ -66,13 +68,13 @@ def test_an_op_is_encoded_by_name_and_an_unknown_one_as_delta(op, name):
 
 
 def test_a_bare_delta_has_the_zero_values_of_the_schema():
-    assert astuple(encode(5, "", 0, b"", 0, 0, None, "", 0.0)) == astuple(RESET)
+    assert members_of(encode(5, "", 0, b"", 0, 0, None, "", 0.0)) == members_of(RESET)
 
 
 def test_an_unreadable_delta_keeps_all_members_but_cursor_and_data():
     bad = encode(Op.MOVE, "a", 7, b"{", 1, 2, (1,), "1-0", 5.0)
     why = ("a row that is not JSON", b"{")
-    assert astuple(bad) == (Op.MOVE, "a", 7, b"", 1, 2, "1-0", b"", 5.0, *why)
+    assert members_of(bad) == (Op.MOVE, "a", 7, b"", 1, 2, "1-0", b"", 5.0, *why)
     assert not bad.body
 
 
@@ -109,7 +111,7 @@ def test_a_reencoded_row_has_the_bytes_of_a_delta_from_the_tier(agg_id, text, va
     members = {"agg_id": agg_id, "version": 7, "row": text.encode(), "cursor": (value,)}
     row = encode(Op.UPDATE, old_index=3, new_index=3, stream_id="1-0", at=5.0, **members)
     reencoded = reencode(Op.MOVE, row, 3, 2, name)
-    assert astuple(reencoded) == astuple(
+    assert members_of(reencoded) == members_of(
         encode(Op.MOVE, old_index=3, new_index=2, stream_id=name, **members)
     )
     assert reencoded.row == escape(unescaped_row(text.encode()))
@@ -142,3 +144,38 @@ def test_a_leave_has_no_row_member_but_the_id(agg_id):
 
 def test_frames_compare_by_identity():
     assert encode(1, "a") != encode(1, "a")
+
+
+@quick
+@given(
+    st.sampled_from([op for op in Op if op]),
+    wild_texts.filter(bool),
+    st.integers(1, 2**63 - 1),
+    json_texts(),
+    st.integers(-1, 2**31 - 1),
+    st.integers(-1, 1025),
+    wild_texts.filter(bool),
+)
+def test_a_whole_delta_is_printed_as_msgspec_prints_it(op, agg_id, version, text, old, new, name):
+    row = unescaped_row(text.encode())
+    members = {
+        "op": op.name.lower(), "agg_id": agg_id, "version": version, "row": msgspec.Raw(row),
+        "old_index": old, "new_index": new, "cursor": {"values": [agg_id, 7]}, "stream_id": name,
+    }  # fmt: skip
+    frame = encode(op, agg_id, version, text.encode(), old, new, (agg_id, 7), name)
+    assert frame.data == escape(msgspec.json.encode(members))
+
+
+@pytest.mark.parametrize("name", ["Frame", "UnreadableFrame"])
+def test_a_frame_of_either_build_is_the_same_to_its_users(name):
+    kinds = [getattr(native_frame, f"Native{name}"), getattr(struct_frame, f"Struct{name}")]
+    expected = inspect.signature(kinds[1]).parameters.values()
+    whole = vector_delta(RECORDED[ENCODABLE[0]]["delta"])
+    values = members_of(whole)
+    frames = [kind(*values) for kind in kinds]
+    for one in expected:
+        assert len({getattr(frame, one.name) for frame in frames}) == 1, one.name
+    for member in ("body", "row"):
+        assert len({getattr(frame, member) for frame in (whole, *frames)}) == 1, member
+    assert all(frame.frames == (frame,) for frame in frames)
+    assert len({frames[0], kinds[0](*values), frames[1], kinds[1](*values)}) == 4, "by identity"

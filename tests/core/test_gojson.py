@@ -1,18 +1,22 @@
 import json
 import struct
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.core.gojson import (
+    FAST_ERRORS,
     UnreadableError,
+    compact_fast,
     encode_float,
     encode_string,
     escape,
     unescaped_cursor,
     unescaped_row,
 )
+from bridge.core.json_space import has_space, may_have_space
 from bridge.core.value import JsonText
 from core_makers import json_texts, mutations, thorough
 from core_oracles import go_compact, go_number, go_quote, json_accepts, pairs
@@ -225,3 +229,34 @@ def test_a_cursor_encodes_each_of_its_values_as_it_would_alone(cursor):
 @given(st.integers(-(2**63), 2**64 - 1))
 def test_an_integer_keeps_its_digits(integer):
     assert value_bytes(integer) == str(integer).encode()
+
+
+# ---------------------------------------------------------------- the fast way
+
+
+def printed(print_row, text):
+    try:
+        return print_row(text)
+    except FAST_ERRORS:
+        return None
+
+
+@thorough
+@given(st.data())
+def test_a_row_is_accepted_and_printed_as_msgspec_does_it(data):
+    text = data.draw(json_texts()).encode(errors="surrogatepass")
+    changed = data.draw(st.just(text) | mutations(text))
+    assert printed(compact_fast, changed) == printed(
+        lambda row: msgspec.json.format(row, indent=-1), changed
+    )
+
+
+@thorough
+@given(json_texts())
+@example('{"a b":"c \\" d"}')
+@example('{"a\\\\": 1}')
+@example('"\\u0020\\\\" ')
+def test_only_white_space_outside_strings_is_space(text):
+    row = text.encode(errors="surrogatepass")
+    assert has_space(row) is (unescaped_row(row) != row)
+    assert may_have_space(row) or not has_space(row)

@@ -1,7 +1,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import astuple
 
 from bridge.core.group import Group
 from bridge.core.op import Op
@@ -10,6 +9,7 @@ from bridge.core.window import Window
 from core_makers import (
     enter,
     frame,
+    members_of,
     quick,
     row,
     shown,
@@ -21,7 +21,7 @@ from core_makers import (
 
 
 def fields(group):
-    return list(map(astuple, group.frames))
+    return list(map(members_of, group.frames))
 
 
 @quick

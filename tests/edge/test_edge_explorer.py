@@ -12,6 +12,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic")
 
 pytestmark = [
+    pytest.mark.apart,
     pytest.mark.browser,
     pytest.mark.timeout(180),  # a browser beside three other test processes
     pytest.mark.skipif(
@@ -211,8 +212,10 @@ async def test_who_asks_for_less_motion_sees_none(demo, page, path, motion):
     await page.evaluate(MOVING)
     before = await page.evaluate(frames)
     await until(page, f"{frames} > {before} + 15")
-    moving = await page.evaluate("moving")
-    assert (moving > 0) == (motion == "no-preference")
+    if motion == "reduce":
+        assert await page.evaluate("moving") == 0
+    else:  # a browser that is slow to draw rests from it for a while
+        await until(page, "moving > 0")
 
 
 async def test_the_front_page_of_the_demo_is_the_board_and_the_two_lead_to_each_other(demo, page):

@@ -255,7 +255,7 @@ async def test_a_client_that_leaves_as_the_tier_starts_leaves_nothing(
     call = await tier.next_call()
     [subscription] = bridge._hub._all
     [slot] = bridge.context.open_streams
-    slot._end.__self__.send_buffer.on_stalled.__self__._sink.abort()
+    slot.end.__self__.send_buffer.on_stalled.__self__._sink.abort()
     subscription.on_started()
     async with patiently(5):
         await call.over.wait()

@@ -13,6 +13,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic")
 
 pytestmark = [
+    pytest.mark.apart,
     pytest.mark.browser,
     pytest.mark.timeout(180),  # a browser beside three other test processes
     pytest.mark.skipif(
@@ -80,15 +81,30 @@ async def test_rows_appear_move_on_and_leave_without_a_blank_board(
     await until(page, "document.querySelectorAll('#board tr[data-id]').length === 12")
     await page.evaluate(WATCH)
     # 12 rows to begin with; at this speed more come and go every second.
-    await until(page, "window.seen.all.size >= 16", within=60)
-    seen = await page.evaluate("({orders: window.seen.orders, blank: window.seen.blank})")
-    assert not seen["blank"]
-    assert len(set(seen["orders"])) > 3
+    await until(page, "window.seen.all.size >= 16 && new Set(window.seen.orders).size > 3")
+    assert not await page.evaluate("window.seen.blank")
     # Twelve again: between a leave and the next enter there are eleven.
     await until(page, "document.querySelectorAll('#board tr[data-id] .flaps').length === 12")
     await page.screenshot(path=tmp_path / "board.png")
     assert os.path.getsize(tmp_path / "board.png") > 20_000
     assert not complaints
+
+
+async def test_a_browser_that_draws_no_frame_is_given_nothing_more_to_draw(demo, browser):
+    page = await browser.new_page()
+    # What is drawn is as late as can be: never.
+    await page.add_init_script("window.requestAnimationFrame = () => 0")
+    await page.goto(demo + "/")
+    shown = "Number(document.querySelector('#total').textContent)"
+    await until(page, f"{shown} > 20")
+    before = await page.evaluate(shown)
+    await page.evaluate(WATCH)
+    await page.evaluate(
+        "() => { window.moved = 0; Element.prototype.animate = () => { window.moved += 1; }; }"
+    )
+    await until(page, f"{shown} > {before} + 20")
+    assert await page.evaluate("window.moved") == 0
+    assert await page.evaluate("window.seen.all.size") >= 12
 
 
 async def test_the_home_page_leads_to_the_board_and_airports_can_be_chosen(demo, browser):

@@ -220,6 +220,26 @@ async def test_print_config_shows_each_value_and_where_it_came_from(run, tmp_pat
     assert lines["ping-interval"].endswith("# default")
 
 
+async def test_print_config_shows_the_path_of_a_secret_and_never_a_secret(run, tmp_path):
+    file = tmp_path / "a.key"
+    file.write_text("x" * 40)
+    secret = "A-secret-in-the-place-of-its-file-" * 9
+    for given, shown in ((str(file), str(file)), (secret, "***")):
+        code, out, _ = await words(
+            run,
+            *("serve", "--upstream", "a:1", "--ticket-key", given, "--print-config"),
+            *("--auth", "jwt", "--jwt-issuer", "i", "--jwt-audience", "a"),
+            *("--admin-listen", "127.0.0.1:1", "--admin-token", given),
+            environ={"BRIDGE_JWT_KEYS": f"secret:{given}"},
+        )
+        assert code == 0
+        lines = {line.split(" = ")[0]: line.split('"')[1] for line in out.splitlines()}
+        prefix = "secret:" if shown != "***" else ""
+        assert [lines["ticket-key"], lines["admin-token"]] == [shown, shown]
+        assert lines["jwt-keys"] == prefix + shown
+        assert secret not in out
+
+
 async def test_check_says_whether_the_tier_can_be_reached(run, tier):
     checking = asyncio.create_task(words(run, "check", environ={"BRIDGE_UPSTREAM": tier.address}))
     (await tier.next_call()).fail(grpc.StatusCode.NOT_FOUND)

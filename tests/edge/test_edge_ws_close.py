@@ -152,7 +152,7 @@ async def test_a_client_that_does_not_answer_a_close_frame_is_dropped(
 
 async def test_a_client_that_takes_nothing_is_dropped(start_bridge, tier, wire, monkeypatch):
     monkeypatch.setattr("bridge.web.ws.connection.CLOSE_TIMEOUT", 0.1)
-    monkeypatch.setattr("bridge.web.ws.serving.GRACE", 0.2)
+    monkeypatch.setattr("bridge.web.ws.connection.GRACE", 0.2)
     bridge = await start_bridge()
     client = await wire(bridge)
     call = await stalled(client, tier)
@@ -266,10 +266,10 @@ async def test_a_socket_after_a_stream_to_a_client_that_lags(start_bridge, tier,
 
 
 async def test_a_session_that_fails_is_dropped_and_logged(start_bridge, wire, monkeypatch, caplog):
-    async def run(*_):
+    def begin(_):
         raise RuntimeError
 
-    monkeypatch.setattr(CoreSession, "run", run)
+    monkeypatch.setattr(CoreSession, "begin", begin)
     bridge = await start_bridge()
     client = await wire(bridge)
     client.send(UPGRADE_REQUEST)

@@ -76,21 +76,21 @@ async def test_a_message_in_as_many_fragments_as_are_allowed_is_read(start_bridg
 async def test_among_flooders_others_have_their_turn(start_bridge, tier, wire, monkeypatch):
     """By the order of events, not by time: while floods are read, everybody else is served."""
     read_at_once, read = Counter(), MessageReader.read
-    frames = Counter()
+    frames, next_frame = Counter(), MessageReader._next_frame
+
+    def counting_frame(self):
+        frame = next_frame(self)
+        frames[id(self)] += frame is not None
+        return frame
 
     def counting(self, most):
-        def may_send(allowed=self._may_send):
-            frames[id(self)] += 1
-            return allowed()
-
         before = frames[id(self)]
-        plain, self._may_send = self._may_send, may_send
         try:
             return read(self, most)
         finally:
-            self._may_send = plain
             read_at_once[id(self)] = max(read_at_once[id(self)], frames[id(self)] - before)
 
+    monkeypatch.setattr(MessageReader, "_next_frame", counting_frame)
     monkeypatch.setattr(MessageReader, "read", counting)
     bridge = await start_bridge(max_connections_per_ip="0")
     viewer = await wire(bridge)
@@ -126,9 +126,9 @@ async def test_a_client_has_one_command_handled_in_a_turn_of_the_event_loop(
         turn += 1
         ticking[0] = loop.call_soon(next_turn)
 
-    async def noting(self, command):
+    def noting(self, message):
         handled.append(turn)
-        await handle(self, command)
+        return handle(self, message)
 
     monkeypatch.setattr(V1Session, "_handle", noting)
     loop = asyncio.get_running_loop()

@@ -164,7 +164,7 @@ async def test_of_several_viewers_on_one_socket_none_sends_before_the_rest_of_an
             for name in names
         ]
         for viewer in viewers:
-            await bridge.hub.subscribe(viewer, query(), SOMEBODY)
+            await bridge.hub.start_subscribe(viewer, query(), SOMEBODY)
             bridge.hub.attach(viewer)
         for at in (-1, 0):
             bridge.tier.put("a", at)

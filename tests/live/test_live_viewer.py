@@ -618,7 +618,7 @@ async def test_beyond_the_cap_those_inside_stay_and_newcomers_get_their_own(monk
         window = inside.viewer.window
         window._mirror._max_members = 10
         waiting = bridge.client()
-        await bridge.hub.subscribe(waiting.viewer, PAGE, SOMEBODY)
+        await bridge.hub.start_subscribe(waiting.viewer, PAGE, SOMEBODY)
         for n in range(20):
             bridge.tier.sub.send([streamed(bridge, "MATCH", f"m{n}")])
         await turns()

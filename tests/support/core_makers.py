@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bridge.core.bundle import Bundle
 from bridge.core.errors import Failed
+from bridge.core.frame import UnreadableFrame
 from bridge.core.frame_encoding import encode
 from bridge.core.group import Group
 from bridge.core.op import Op
@@ -252,3 +253,21 @@ def mutations(draw, text):
         else:
             data[at:at] = data[at:end]
     return bytes(data)
+
+
+def members_of(frame):
+    """Return all members of a frame, whichever build made it."""
+    names = [
+        "op",
+        "agg_id",
+        "version",
+        "cursor",
+        "old_index",
+        "new_index",
+        "stream_id",
+        "data",
+        "at",
+    ]
+    if isinstance(frame, UnreadableFrame):
+        names += ["reason", "excerpt"]
+    return tuple(getattr(frame, name) for name in names)

@@ -1,5 +1,6 @@
 """FakeClient: a client of a hub without a network, which reads what the encoders write."""
 
+import asyncio
 import json
 import zlib
 
@@ -106,7 +107,7 @@ class FakeClient:
     async def join(self, q, identity=SOMEBODY):
         self.query = q
         try:
-            await self.bridge.hub.subscribe(self.viewer, q, identity)
+            await asyncio.shield(self.bridge.hub.start_subscribe(self.viewer, q, identity))
         except Failed:
             self.bridge.hub.unsubscribe(self.viewer, EndReason.FAILED)
             raise

@@ -19,6 +19,7 @@ from bridge.upstream.delta_members import value_from_pb
 from bridge.upstream.lazy_messages import LazyResponse
 from bridge.upstream.protobuf_conversion import cursor_to_pb
 from bridge.upstream.response_parser import parse_message, parse_response
+from core_makers import members_of
 from livequery.v1 import livequery_pb2 as pb
 
 
@@ -46,7 +47,7 @@ def test_every_field_of_a_delta_is_parsed():
     whole = encode(
         3, "é", 2**62, b'{"n":9007199254740993}', -1, 7, (2**64 - 1, "é"), "1-2", 1_700_000_000.5
     )
-    assert astuple(delta_of(message)) == astuple(whole)
+    assert members_of(delta_of(message)) == members_of(whole)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -106,7 +107,7 @@ def test_a_batch_has_the_fields_of_its_reset(reason, reanchor):
     batch = batch_of(
         pb.DeltaBatch(epoch=2**64 - 1, first_seq=5, deltas=[reset], snapshot_complete=True)
     )
-    assert list(map(astuple, batch.deltas)) == [astuple(RESET)]
+    assert list(map(members_of, batch.deltas)) == [members_of(RESET)]
     assert batch == Batch(
         batch.deltas, 2**64 - 1, 5, snapshot_complete=True, bare=True, reanchor=reanchor,
         request_id="r",
@@ -150,7 +151,7 @@ def test_a_cached_cursor_is_encoded_as_before():
     for text in ("<a>", "x" * 1000, "<a>"):
         for values in ((text,), (float("nan"), text)):
             delta = delta_of(pb.LiveDelta(op=4, agg_id="a", cursor=cursor_to_pb(values)))
-            assert astuple(delta) == astuple(encode(4, "a", cursor=values))
+            assert members_of(delta) == members_of(encode(4, "a", cursor=values))
 
 
 def nested(*tags_and_bytes):
@@ -206,7 +207,7 @@ def test_any_delta_is_parsed_as_it_was_serialized(op, agg_id, version, row, old,
         stream_id=stream_id,
     )  # fmt: skip
     plain = encode(op, agg_id, version, row, old, new, None, stream_id)
-    assert astuple(delta_of(spelled)) == astuple(plain)
+    assert members_of(delta_of(spelled)) == members_of(plain)
 
 
 def varint(number):
@@ -260,7 +261,7 @@ def parsed(parse, wire):
         return DecodeError
     if not isinstance(batch, Batch):
         return batch
-    return [list(map(astuple, batch.deltas)), *astuple(batch)[1:]]
+    return [list(map(members_of, batch.deltas)), *astuple(batch)[1:]]
 
 
 @given(BATCHES, st.none() | CUT)

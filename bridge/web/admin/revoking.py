@@ -5,7 +5,6 @@ from typing import Any
 
 from aiohttp import web
 
-from bridge.core.errors import Failed, Kind
 from bridge.live.backend import Identity
 from bridge.live.hub import Hub
 from bridge.web.auth.authenticator import Authenticator
@@ -55,8 +54,6 @@ def revoke_handler(
         body = await request.content.read(MAX_REVOCATION + 1)
         while len(body) <= MAX_REVOCATION and not request.content.at_eof():
             body += await request.content.read(MAX_REVOCATION + 1 - len(body))
-        if len(body) > MAX_REVOCATION:
-            raise Failed(Kind.MESSAGE_TOO_LARGE, f"at most {MAX_REVOCATION} bytes", field="body")
         ended = await revoke(parse_revocation(body))
         return web.json_response(text=f'{{"ended":{ended}}}', headers={"Cache-Control": "no-store"})
 

@@ -38,7 +38,7 @@ class Revocation(NamedTuple):
 def parse_revocation(data: bytes | str) -> Revocation:
     """Parse `{"sub":…}`, `{"jti":…}` or `{"claims":{…}}`. Raises Failed (MALFORMED)."""
     if len(data) > MAX_REVOCATION:
-        raise Failed(Kind.MESSAGE_TOO_LARGE, f"a revocation has {MAX_REVOCATION} bytes at most")
+        raise _malformed(f"a revocation has {MAX_REVOCATION} bytes at most")
     try:
         tree = strict_json(data.decode() if isinstance(data, bytes) else data)
     except ValueError:

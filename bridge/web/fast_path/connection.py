@@ -14,7 +14,7 @@ from typing import Final
 
 from bridge.core.errors import Failed
 from bridge.live.send_buffer import SendBuffer
-from bridge.web.session_end import GRACE, SessionEnd
+from bridge.web.session_end import GRACE
 from bridge.web.sse.half_close import HalfCloseProbe
 from bridge.web.sse.stream import SseStream
 from bridge.web.stream_request import StreamRequest
@@ -97,14 +97,15 @@ class HttpConnection(asyncio.Protocol):
                 fast_path.context, request, TransportSink(transport, self)
             )
             stream.start(self)
-            if request.sole_token is not None and stream.verified:
-                fast_path.request_parser.remember(data, request)
+            parser = fast_path.request_parser
+            if request.sole_token is not None and data not in parser.accepted and stream.verified:
+                parser.remember(data, request)
 
     def _upgrade(self, transport: asyncio.Transport, request: StreamRequest) -> None:
         """Turn the connection into a WebSocket, unless it is over a limit."""
-        fast_path, session_end = self._fast_path, SessionEnd()
-        context = fast_path.context
-        slot = StreamSlot(context, request, session_end.set)
+        fast_path = self._fast_path
+        context, registry = fast_path.context, fast_path.registry
+        slot = StreamSlot(context, request)
         try:
             slot.acquire_for(request)
         except Failed as failure:
@@ -112,8 +113,8 @@ class HttpConnection(asyncio.Protocol):
             self.on_refused(failure)
             return
         self._transport = None
-        fast_path.registry.remove(self)
-        connection = WebSocketConnection(fast_path.registry, context, transport, session_end)
+        connection = WebSocketConnection(registry, context, transport)
+        registry.replace(self, connection)
         if self._writing_paused:
             connection.pause_writing()
         connection.start(request, slot)

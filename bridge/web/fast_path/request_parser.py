@@ -20,11 +20,16 @@ from bridge.web.parse_cache import MAX_LENGTH
 from bridge.web.settings import WebSettings
 from bridge.web.stream_log import ClientProtocol, new_request_id, request_id_of
 from bridge.web.stream_parameters import NO_PARAMETERS, StreamParameters, parse_parameters
-from bridge.web.stream_request import StreamRequest, sse_protocol, ws_protocol
-from bridge.web.ws.handshake import is_valid_upgrade
+from bridge.web.stream_request import (
+    WEBSOCKET_KEY,
+    StreamRequest,
+    sse_protocol,
+    ws_protocol,
+)
+from bridge.web.ws.handshake import is_valid_key, is_valid_upgrade
 
 from .request_head import RequestHead, parse_request
-from .request_template import RequestTemplates, with_own
+from .request_template import RequestTemplates, with_own, without
 
 # A query of 16 KiB may triple in a URL; other lines have the limit of a header field.
 MAX_LINE: Final = 64 * 1024
@@ -33,7 +38,8 @@ MAX_HEADERS: Final = 64
 """aiohttp's limits, which hold for every request."""
 MAX_ACCEPTED: Final = 1024
 """Requests with an accepted token that are recalled whole."""
-_OWN: Final = ("last-event-id", "sec-websocket-key")
+_KEY: Final = WEBSOCKET_KEY.lower()
+_OWN: Final = ("last-event-id", _KEY)
 """Fields that are a client's own, beside those that tell who it is."""
 _BEARER_ALONE: Final = frozenset({"authorization"})
 
@@ -55,7 +61,7 @@ class RequestParser:
         personal = ("Cookie", "Authorization", "X-Request-Id", *settings.forward, *proxied)
         self._personal = frozenset(name.lower() for name in personal)
         self._templates = RequestTemplates(self._personal.union(_OWN))
-        self._accepted: dict[bytes, StreamRequest] = {}
+        self.accepted: dict[bytes, StreamRequest] = {}
         """Requests whose token was accepted."""
 
     def remember(self, data: bytes, accepted: StreamRequest) -> None:
@@ -63,15 +69,15 @@ class RequestParser:
 
         Whoever shows that token again has it judged again. What was not accepted is never kept.
         """
-        if data in self._accepted or len(data) > MAX_LENGTH or "Last-Event-ID" in accepted.headers:
+        if len(data) > MAX_LENGTH or "Last-Event-ID" in accepted.headers:
             return
-        if len(self._accepted) >= MAX_ACCEPTED:
-            del self._accepted[next(iter(self._accepted))]
-        self._accepted[data] = accepted
+        if len(self.accepted) >= MAX_ACCEPTED:
+            del self.accepted[next(iter(self.accepted))]
+        self.accepted[data] = accepted
 
     def parse(self, data: bytes, peer: str) -> StreamRequest | None:
         """Parse what came from the address `peer`; None where aiohttp is to serve it."""
-        accepted = self._accepted.get(data)
+        accepted = self.accepted.get(data)
         if accepted is not None:
             return replace(accepted, request_id=new_request_id(), remote=peer)
         template = self._templates.find(data)
@@ -93,15 +99,21 @@ class RequestParser:
         self, template: StreamRequest, own: list[tuple[str, str]], peer: str
     ) -> StreamRequest | None:
         """Return a request like one that came before; what is its client's own is judged anew."""
+        key = ""
+        if template.protocol.transport == "ws":
+            # The template is a right upgrade but for this.
+            keys = [value for name, value in own if name.lower() == _KEY]
+            if len(keys) != 1 or not is_valid_key(keys[0]):
+                return None
+            [key], own = keys, [(name, value) for name, value in own if name.lower() != _KEY]
         headers = with_own(template.headers, own)
-        if template.protocol.transport == "ws" and not is_valid_upgrade(headers):
-            return None
         personal = self._personal.intersection([name.lower() for name, _ in own])
         return replace(
             template,
             headers=headers,
             request_id=request_id_of(headers),
             remote=client_address(peer, headers, self._settings.trusted_proxies),
+            websocket_key=key,
             anonymous=not personal,
             sole_token=_sole_token(personal, headers),
         )
@@ -130,7 +142,10 @@ class RequestParser:
         parameters: StreamParameters,
         peer: str,
     ) -> StreamRequest | None:
-        headers: CIMultiDictProxy[str] = head.headers
+        headers, key = head.headers, ""
+        if protocol.transport == "ws":
+            key = headers[WEBSOCKET_KEY]
+            headers = without(headers, WEBSOCKET_KEY)
         try:
             foreign_origin = check_request_origin(headers, self._settings)
         except Failed:
@@ -146,6 +161,7 @@ class RequestParser:
             keep_alive=head.keep_alive,
             remote=client_address(peer, headers, self._settings.trusted_proxies),
             foreign_origin=foreign_origin,
+            websocket_key=key,
             anonymous=not parameters.secret and not personal,
             sole_token=None if parameters.secret else _sole_token(personal, headers),
         )

@@ -79,10 +79,7 @@ class RequestTemplates:
             return
         headers = parsed.headers
         if request.own:
-            shared = CIMultiDict(headers)
-            for name, _ in request.own:
-                del shared[name]
-            headers = CIMultiDictProxy(shared)
+            headers = without(headers, *[name for name, _ in request.own])
         if len(self._templates) >= MAX_ENTRIES:
             del self._templates[next(iter(self._templates))]
         self._templates[request.rest] = replace(
@@ -96,4 +93,12 @@ def with_own(headers: CIMultiDictProxy[str], own: list[tuple[str, str]]) -> CIMu
         return headers
     fields = CIMultiDict(headers)
     fields.extend(own)
+    return CIMultiDictProxy(fields)
+
+
+def without(headers: CIMultiDictProxy[str], *names: str) -> CIMultiDictProxy[str]:
+    """Return fields but for those of some names."""
+    fields = CIMultiDict(headers)
+    for name in names:
+        fields.pop(name, None)
     return CIMultiDictProxy(fields)

@@ -47,6 +47,12 @@ class ConnectionRegistry:
         else:
             self.start_idle_timeout(connection)
 
+    def replace(self, before: RegisteredConnection, after: RegisteredConnection) -> None:
+        """Have a connection go on as another one, which is served."""
+        self._connections.pop(before, None)
+        self._idle.pop(before, None)
+        self._connections[after] = None
+
     def remove(self, connection: RegisteredConnection) -> None:
         """Forget a connection. Idempotent."""
         self._connections.pop(connection, None)

@@ -18,7 +18,7 @@ from bridge.web.stream_log import request_id
 from bridge.web.stream_slot import StreamSlot
 from bridge.wire.window_json import whole_window, window_changes
 
-from .window_request import WindowRequest, read_window_request
+from .window_request import WindowRequest, parse_window_request, read_stream_request
 
 METHODS = ("GET", "HEAD", "POST", "QUERY")
 RETRY_SECONDS = (1, 5)
@@ -32,9 +32,10 @@ WRITE_TIMEOUT = 30.0
 async def window_handler(request: web.Request) -> web.StreamResponse:
     """Serve `{base}/window`."""
     context = request.app[CONTEXT]
-    asked = await read_window_request(request, max_rows=context.settings.max_rows)
-    stream_request = asked.stream_request
+    stream_request = await read_stream_request(request)
+    # Before the query is looked at: whoever is nobody is told nothing about it.
     credential = await context.authenticator.authenticate(stream_request)
+    asked = parse_window_request(request, stream_request, max_rows=context.settings.max_rows)
     reader = WindowReader(context.hub, context.stall_monitor, asked.resume)
 
     def end_early(_: End) -> None:

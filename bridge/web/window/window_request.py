@@ -35,13 +35,20 @@ class WindowRequest:
     """Seconds that it waits for the next group; 0: not at all."""
 
 
-async def read_window_request(request: web.Request, *, max_rows: int) -> WindowRequest:
-    """Read a request for a window. Raises Failed."""
+async def read_stream_request(request: web.Request) -> StreamRequest:
+    """Read a request whole. Raises Failed."""
     body = await read_body(request, limit=MAX_BODY) if request.method in BODY_METHODS else None
     stream_request = msgspec.structs.replace(
         StreamRequest.from_aiohttp(request, body), protocol=WINDOW
     )
     check_cookie(stream_request)
+    return stream_request
+
+
+def parse_window_request(
+    request: web.Request, stream_request: StreamRequest, *, max_rows: int
+) -> WindowRequest:
+    """Parse what is asked. Raises Failed."""
     command = _command(stream_request, max_rows)
     since = command.since
     if since is None:

@@ -1,7 +1,8 @@
-"""CommandReader: the text messages of a client, at a limited rate.
+"""CommandReader: the text messages of a client, handed to its session at a limited rate.
 
-Invariant: in one turn of the event loop a client has at most one command handled, however many have
-come: others have their turn in between.
+Invariants: messages are handled in the order in which they came, one at a time: none while one is
+waited for. In one turn of the event loop a client has at most one command handled, however many
+have come: others have their turn in between. Nothing is handled once the reader was stopped.
 """
 
 import asyncio
@@ -14,8 +15,11 @@ from bridge.core.errors import Failed, Kind
 from bridge.core.token_bucket import TokenBucket
 from bridge.live.stream_end import End, EndReason
 from bridge.web.context import WebContext
+from bridge.web.idle_timers import IdleTimer
 
 from .keepalive import WebSocketKeepalive
+from .tasks import cancel, wake
+from .websocket_session import SessionOwner, WebSocketSession, Work
 
 COMMAND_BURST: Final = 16
 """Commands at once, in seconds of their rate: enough, at the default, to open 64 subscriptions
@@ -24,78 +28,176 @@ _ENDS: Final = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.
 
 
 class MessageSource(Protocol):
-    """An open WebSocket: the bridge's own connection, or aiohttp's WebSocketResponse."""
+    """An open WebSocket: the bridge's own connection, or aiohttp's."""
 
     @property
-    def closed(self) -> bool:
-        """Whether a close frame was sent or received, or the connection is lost."""
+    def waiting(self) -> bool:
+        """Whether `take` returns a message."""
 
-    async def receive(self) -> WSMessage:
-        """Wait for a message: text, binary, ping, pong, or one of the ends, again and again."""
-
-    async def close(self, *, code: int, message: bytes) -> object:
-        """Send a close frame and wait for the client's, within a deadline."""
+    def take(self) -> WSMessage | None:
+        """Take the next message: text, binary, ping, pong, or one of the ends, again and again."""
 
 
 class CommandReader:
-    """Reads commands for a session. Pings and pongs go to the keepalive. One task reads.
+    """One for each socket. Pings and pongs go to the keepalive."""
 
-    `end` ends the session.
-    """
-
-    __slots__ = ("_bucket", "_end", "_idle_timers", "_keepalive", "_limited", "_messages")
+    __slots__ = (
+        "_begun",
+        "_bucket",
+        "_context",
+        "_first_timer",
+        "_keepalive",
+        "_messages",
+        "_owner",
+        "_session",
+        "_settled",
+        "_stopped",
+        "_under_way",
+    )
 
     def __init__(
         self,
         messages: MessageSource,
+        session: WebSocketSession,
+        owner: SessionOwner,
         keepalive: WebSocketKeepalive,
         context: WebContext,
-        end: Callable[[End], None],
     ) -> None:
         self._messages = messages
+        self._session = session
+        self._owner = owner
         self._keepalive = keepalive
-        clock = asyncio.get_running_loop().time
-        rate = context.settings.command_rate
+        self._context = context
+        rate, clock = context.settings.command_rate, context.stall_monitor.now
         self._bucket = TokenBucket(rate=rate, burst=COMMAND_BURST * rate, clock=clock)
-        self._limited = context.stream_log.limited
-        self._idle_timers = context.idle_timers
-        self._end = end
+        self._under_way: asyncio.Handle | asyncio.Task[None] | bool = False
+        """What has to be over before anything else is handled: a pause, or work."""
+        self._begun = False
+        """Whether the session has begun."""
+        self._first_timer: IdleTimer | None = None
+        """Until the first command."""
+        self._settled: asyncio.Future[None] | None = None
+        self._stopped = False
 
-    async def read(self) -> str | None:
-        """Wait for a text message; None when the client is gone.
+    # ------------------------------------------------------------ from the first to the last
 
-        Raises:
-            Failed: MALFORMED for a binary message.
+    def start(self) -> None:
+        """Have the session begin, then handle what comes.
 
+        The first command has to come within the time of the settings after that.
         """
-        while True:
-            message = await self._messages.receive()
-            if message.type is WSMsgType.TEXT:
-                delay = self._bucket.reserve()
-                if delay:
-                    self._limited["commands",] += 1
-                await asyncio.sleep(delay)  # 0: until the next turn
-                return str(message.data)
-            if message.type is WSMsgType.BINARY:
-                raise Failed(Kind.MALFORMED, "commands are text messages", field="message")
-            if message.type is WSMsgType.PING:
-                self._keepalive.on_ping(message.data)
-            elif message.type is WSMsgType.PONG:
-                self._keepalive.on_pong()
-            elif message.type in _ENDS:
-                return None
+        self._under_way = True
+        self._do(self._session.begin)
 
-    async def read_first(self, timeout: float) -> str | None:  # noqa: ASYNC109 - 0 is no deadline
-        """Wait for the first text message, at most `timeout` seconds (0: without a deadline).
+    def wake(self) -> None:
+        """Handle what has come, unless something is under way."""
+        if not self._under_way and not self._stopped:
+            self._read()
 
-        When the time is over, the session is ended with NO_FIRST_MESSAGE. Raises Failed, as `read`.
-        """
-        timer = self._idle_timers.start(timeout, self._on_late)
+    async def settle(self) -> None:
+        """Return in the next turn, or once nothing is under way."""
+        await asyncio.sleep(0)
+        while self._under_way and not self._stopped:
+            self._settled = asyncio.get_running_loop().create_future()
+            await self._settled
+
+    def stop(self) -> None:
+        """Handle nothing any more. Idempotent."""
+        self._stopped = True
+        self._stop_first_timer()
+        if isinstance(self._under_way, asyncio.Handle):
+            self._under_way.cancel()
+        wake(self._settled)
+
+    async def close(self) -> None:
+        """Return once nothing is under way, after `stop`."""
+        if isinstance(self._under_way, asyncio.Task):
+            await cancel(self._under_way)
+
+    # ------------------------------------------------------------ messages
+
+    def _read(self) -> None:
+        """Handle messages until one of them is a command."""
+        self._under_way = True
         try:
-            return await self.read()
-        finally:
-            timer.stop()
+            while not self._stopped:
+                message = self._messages.take()
+                if message is None:
+                    self._under_way = False
+                    wake(self._settled)
+                    return
+                if message.type is WSMsgType.TEXT:
+                    self._pace(message.data)
+                    return
+                self._handle_other(message)
+        except Exception as error:  # noqa: BLE001 - logged there
+            self._owner.fail(error)
+
+    def _handle_other(self, message: WSMessage) -> None:
+        if message.type is WSMsgType.PING:
+            self._keepalive.on_ping(message.data)
+        elif message.type is WSMsgType.PONG:
+            self._keepalive.on_pong()
+        elif message.type is WSMsgType.BINARY:
+            failure = Failed(Kind.MALFORMED, "commands are text messages", field="message")
+            self._owner.end(End(EndReason.FAILED, failure))
+        elif message.type in _ENDS:
+            self._owner.end(End(EndReason.CLIENT_GONE))
+
+    def _pace(self, text: str) -> None:
+        """Handle a command, at once or when it is its turn."""
+        self._stop_first_timer()
+        delay = self._bucket.reserve()
+        if delay:
+            self._context.stream_log.limited["commands",] += 1
+            loop = asyncio.get_running_loop()
+            self._under_way = loop.call_later(delay, self._do, self._session.handle, text)
+        else:
+            self._do(self._session.handle, text)
+
+    def _do(self, work: Callable[..., Work], *args: str) -> None:
+        """Do a piece of work; what follows has to wait until it is done, and for the next turn."""
+        if self._stopped:
+            return
+        try:
+            rest = work(*args)
+        except Exception as error:  # noqa: BLE001 - logged there
+            self._owner.fail(error)
+            return
+        if rest is not None:
+            self._under_way = asyncio.get_running_loop().create_task(rest, name="a command")
+            self._under_way.add_done_callback(self._on_done)
+        else:
+            self._go_on()
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._owner.fail(error)
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._start_first_timer()
+        if self._messages.waiting and not self._stopped:
+            self._under_way = asyncio.get_running_loop().call_soon(self._read)
+        else:
+            self._under_way = False
+            wake(self._settled)
+
+    # ------------------------------------------------------------ the first one
+
+    def _start_first_timer(self) -> None:
+        if not self._stopped:
+            timeout = self._context.settings.first_message_timeout
+            self._first_timer = self._context.idle_timers.start(timeout, self._on_late)
 
     def _on_late(self) -> None:
         failure = Failed(Kind.NO_FIRST_MESSAGE, "no command came in time")
-        self._end(End(EndReason.FAILED, failure))
+        self._owner.end(End(EndReason.FAILED, failure))
+
+    def _stop_first_timer(self) -> None:
+        if self._first_timer is not None:
+            self._first_timer.stop()
+            self._first_timer = None

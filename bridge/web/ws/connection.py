@@ -1,9 +1,9 @@
-"""WebSocketConnection: a connection after its upgrade: its task, close frames, its end.
+"""WebSocketConnection: a connection after its upgrade: its messages, close frames, its end.
 
 Frames of subscriptions go to the transport directly (see `transport_sink`).
 
-Invariants: one task serves the connection, from the 101 response to the close frame; the loss of
-the connection interrupts that task; the registry has the connection until both are over.
+Invariants: what the client sends is handled as it comes, without a task; one task ends the session,
+up to the close frame; the registry has the connection until both connection and session are over.
 """
 
 import asyncio
@@ -14,27 +14,28 @@ from typing import Final
 from aiohttp import WSMessage, WSMsgType
 from aiohttp.http import WS_CLOSED_MESSAGE
 
-from bridge.live.send_buffer import SendBuffer
+from bridge.live.send_buffer import SendBuffer, do_nothing
 from bridge.live.stream_end import End, EndReason
 from bridge.web.context import WebContext
 from bridge.web.http.registry import ConnectionRegistry
-from bridge.web.session_end import GRACE, SessionEnd
+from bridge.web.session_end import GRACE
 from bridge.web.stream_request import StreamRequest
 from bridge.web.stream_slot import StreamSlot
 from bridge.web.transport_sink import TransportSink
 from bridge.wire.websocket import CLOSE_NORMAL, OPCODE_CLOSE, ws_frame_header
 
+from .close_codes import close_code, close_reason
 from .frame_limits import LINGER, LINGER_BYTES
 from .handshake import upgrade_head
 from .message_queue import MessageQueue
-from .serving import CLOSE_TIMEOUT, serve_websocket
+from .serving import CLOSE_TIMEOUT, ServedSession
 from .tasks import wake
 
 logger = logging.getLogger(__name__)
 
 
 class WebSocketConnection(asyncio.Protocol):
-    """One connection. `session_end` is set when its client is gone."""
+    """One connection."""
 
     __slots__ = (
         "_abort_timer",
@@ -42,7 +43,8 @@ class WebSocketConnection(asyncio.Protocol):
         "_lingering_bytes",
         "_messages",
         "_registry",
-        "_session_end",
+        "_session",
+        "_slot",
         "_task",
         "_transport",
         "_writable",
@@ -52,23 +54,22 @@ class WebSocketConnection(asyncio.Protocol):
     )
 
     def __init__(
-        self,
-        registry: ConnectionRegistry,
-        context: WebContext,
-        transport: asyncio.Transport,
-        session_end: SessionEnd,
+        self, registry: ConnectionRegistry, context: WebContext, transport: asyncio.Transport
     ) -> None:
         self._registry = registry
         self._context = context
         self._transport: asyncio.Transport | None = transport
-        self._session_end = session_end
         self._messages = MessageQueue(transport)
+        self._session: ServedSession | None = None
+        self._slot: StreamSlot | None = None
+        """Its place in the limits, until it is over."""
         self._lingering_bytes: int | None = None
         """The bytes that may still be dropped, once the client sent what is wrong."""
         self._writable: asyncio.Future[None] | None = None
         """Done when the transport has room again, or is lost."""
         self._abort_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        """Ends the session."""
         self.send_buffer: SendBuffer | None = None
         self.writing_paused = False
         """Whether the transport holds more unsent bytes than its high-water mark."""
@@ -76,32 +77,57 @@ class WebSocketConnection(asyncio.Protocol):
         """Whether a close frame was sent or received, or the connection is lost."""
 
     def start(self, request: StreamRequest, slot: StreamSlot) -> None:
-        """Answer 101 and serve until the end; `slot` is released then."""
+        """Answer 101 and serve until the end; `slot` is released then. The registry has it."""
         transport = self._transport
         if transport is None:
             return
-        self._registry.add(self)
-        self._registry.stop_idle_timeout(self)
+        self._slot = slot
+        slot.end = self.end
         transport.set_protocol(self)
         transport.write(upgrade_head(request, self._context.settings))
-        sink = TransportSink(transport, self)
-        self._task = asyncio.get_running_loop().create_task(
-            self._serve(request, slot, sink), name="serving a WebSocket"
+        self._session = session = ServedSession(
+            self._context,
+            request,
+            messages=self,
+            sink=TransportSink(transport, self),
+            slot=slot,
+            on_end=self._on_end,
         )
+        self._messages.on_arrival = session.wake
+        session.start()
 
-    async def _serve(self, request: StreamRequest, slot: StreamSlot, sink: TransportSink) -> None:
+    def end(self, end: End) -> None:
+        """End the session. Idempotent: the first end stays."""
+        if self._session is not None:
+            self._session.end(end)
+
+    def _on_end(self) -> None:
+        if self._session is not None:
+            self._task = asyncio.get_running_loop().create_task(
+                self._finish(self._session), name="ending a WebSocket"
+            )
+
+    async def _finish(self, session: ServedSession) -> None:
         try:
-            await serve_websocket(self._context, request, self, sink, self._session_end, slot=slot)
-            slot.release()
+            self._messages.on_arrival = do_nothing
+            await session.finish()
+            self._session = None
+            await self._close(session.ended)
+            self._release_slot()
             if self._messages.error_code is not None:
                 await self._linger()
         except Exception:
             logger.exception("a WebSocket session failed")
         finally:
-            slot.release()
-            self._task = None
+            self._release_slot()
+            self._task = self._session = None
             self.close_after_flush()
             self._leave_when_over()
+
+    def _release_slot(self) -> None:
+        if self._slot is not None:
+            self._slot.release()
+            self._slot = None
 
     # ------------------------------------------------------------ called by the transport
 
@@ -130,26 +156,33 @@ class WebSocketConnection(asyncio.Protocol):
         if send_buffer is not None:
             send_buffer.on_connection_lost()
         self._transport = None
+        self.end(End(EndReason.CLIENT_GONE))
         self._messages.on_connection_lost()
         wake(self._writable)
-        self._session_end.set(End(EndReason.CLIENT_GONE))
         if self._abort_timer is not None:
             self._abort_timer.cancel()
         self._leave_when_over()
 
     def _leave_when_over(self) -> None:
-        """Leave the registry, once connection and task are both over."""
-        if self._transport is None and self._task is None:
+        """Leave the registry, once connection and session are both over."""
+        if self._transport is None and self._session is None and self._task is None:
             self._registry.remove(self)
             self._messages.close()
 
     # ------------------------------------------------------------ messages
 
-    async def receive(self) -> WSMessage:
-        """Wait for a message; `CLOSED` once there will be none, `ERROR` after a wrong one."""
+    @property
+    def waiting(self) -> bool:
+        """Whether `take` returns a message."""
+        return self.closed or self._messages.waiting
+
+    def take(self) -> WSMessage | None:
+        """Take a message; `CLOSED` once there will be none, `ERROR` after a wrong one."""
         if self.closed:
             return WS_CLOSED_MESSAGE
-        message = await self._messages.next()
+        message = self._messages.take()
+        if message is None:
+            return None
         if message.type is WSMsgType.CLOSED:
             self.closed = True
         elif message.type is WSMsgType.ERROR:
@@ -159,14 +192,18 @@ class WebSocketConnection(asyncio.Protocol):
             self.close_after_flush()
         return message
 
-    async def close(self, *, code: int, message: bytes) -> None:
-        """Send a close frame, wait until the client took it, and for the client's own."""
-        if self.closed:
+    async def _close(self, end: End | None) -> None:
+        """Send the close frame; a client that does not take it in time is dropped."""
+        if self.closed or end is None or end.reason is EndReason.CLIENT_GONE:
             return
-        self._send_close(code, message)
-        with contextlib.suppress(TimeoutError):
+        self._send_close(close_code(end), close_reason(end))
+        try:
             async with asyncio.timeout(GRACE):
                 await self._drain()  # a slow client has not seen the close frame yet
+        except TimeoutError:
+            self.abort()
+            return
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 while (await self._messages.next()).type not in _LAST:
                     pass

@@ -12,7 +12,9 @@ from bridge.core.query import LiveQuery
 from bridge.live.backend import Identity
 from bridge.live.send_buffer import SendBuffer
 from bridge.live.stream_end import End, EndReason
+from bridge.web.auth.credential import Credential
 from bridge.web.auth.credential_watch import Lease
+from bridge.web.auth.presented import Presented
 from bridge.web.context import WebContext
 from bridge.web.parse_cache import parse_cached
 from bridge.web.stream_log import CORE_WS
@@ -21,8 +23,8 @@ from bridge.web.stream_slot import StreamSlot
 from bridge.wire import core_commands
 from bridge.wire.encoders import CoreWsEncoder
 
-from .command_reader import CommandReader
 from .tasks import cancel
+from .websocket_session import Work
 
 
 @parse_cached
@@ -34,14 +36,15 @@ class CoreSession:
     """A core client, from its first command to its last. `end` ends the session from outside."""
 
     __slots__ = (
-        "_commands",
         "_context",
         "_end",
-        "_entity",
+        "_identity",
         "_lease",
         "_opened",
+        "_query",
         "_reanchoring",
         "_request",
+        "_request_id",
         "_slot",
         "_started_at",
         "_viewer",
@@ -52,20 +55,22 @@ class CoreSession:
         *,
         context: WebContext,
         request: StreamRequest,
-        commands: CommandReader,
         send_buffer: SendBuffer,
         slot: StreamSlot,
         end: Callable[[End], None],
     ) -> None:
         self._context = context
-        self._request = request
-        self._commands = commands
+        self._request: StreamRequest | None = request
+        """None once its credential is judged: its header is not needed while the session lasts."""
+        self._request_id = request.request_id
         self._slot = slot
         self._end = end
         self._viewer = context.viewer(send_buffer, CoreWsEncoder())
         self._viewer.ended.add_done_callback(self._on_viewer_ended)
         self._started_at: float | None = None
-        self._entity = ""
+        self._identity = Identity()
+        self._query: LiveQuery | None = None
+        """The window that was asked for last; None before the first command."""
         self._lease: Lease | None = None
         self._opened: asyncio.Future[None] | None = None
         """Done when the tier has started the subscription."""
@@ -81,32 +86,65 @@ class CoreSession:
     def on_credential_expiring(self, expires_at: float) -> None:
         """Say nothing: core has no such message."""
 
-    async def run(self) -> End:
-        """Handle commands until one of them, or the client's leaving, ends the session."""
-        settings = self._context.settings
+    def begin(self) -> Work:
+        """Judge the credential; a key of its issuer may have to be read first."""
+        authenticator, request, self._request = self._context.authenticator, self._request, None
+        if request is None:
+            return None
         try:
-            authenticator = self._context.authenticator
-            credential = await authenticator.authenticate(self._request)
-            identity = credential.identity
-            self._slot.identify(identity)
-            self._lease = authenticator.watch.hold(credential, self)
-            text = await self._commands.read_first(settings.first_message_timeout)
-            if text is None:
-                return End(EndReason.CLIENT_GONE)
-            query = _parse_first(text, settings.max_rows)
-            self._entity = query.entity
-            self._opened = opened = self._context.hub.start_subscribe(self._viewer, query, identity)
-            opened.add_done_callback(self._on_opened)
-            while (text := await self._commands.read()) is not None:
-                command = core_commands.parse_command(text, max_limit=settings.max_rows)
-                if isinstance(command, core_commands.CoreUnsubscribe):
-                    return End(EndReason.UNSUBSCRIBED)
-                if isinstance(command, core_commands.CoreReanchor):
-                    query = query.reanchored(command.cursor, command.limit)
-                    self._start_reanchor(query, identity)
+            credential = authenticator.recall(request)
+            if credential is None:
+                presented = authenticator.find(request)
+                if authenticator.keys_needed(presented) is not None:
+                    return self._begin_later(presented)
+                credential = authenticator.judge(presented)
+            self._use(credential)
         except Failed as failure:
-            return End(EndReason.FAILED, failure)
-        return End(EndReason.CLIENT_GONE)
+            self._fail(failure)
+        return None
+
+    async def _begin_later(self, presented: Presented) -> None:
+        try:
+            self._use(await self._context.authenticator.accept(presented))
+        except Failed as failure:
+            self._fail(failure)
+
+    def _use(self, credential: Credential) -> None:
+        self._identity = credential.identity
+        self._slot.identify(credential.identity)
+        self._lease = self._context.authenticator.watch.hold(credential, self)
+
+    def _fail(self, failure: Failed) -> None:
+        # Its frames hold this session.
+        self._end(End(EndReason.FAILED, failure.with_traceback(None)))
+
+    def handle(self, text: str) -> Work:
+        """Handle a command: the first one subscribes."""
+        try:
+            if self._query is None:
+                self._subscribe(_parse_first(text, self._context.settings.max_rows))
+            else:
+                self._change(self._query, text)
+        except Failed as failure:
+            self._fail(failure)
+        return None
+
+    def _subscribe(self, query: LiveQuery) -> None:
+        self._query = query
+        opened = self._context.hub.start_subscribe(self._viewer, query, self._identity)
+        self._opened = opened
+        if opened.done():
+            self._on_opened(opened)
+        else:
+            opened.add_done_callback(self._on_opened)
+
+    def _change(self, query: LiveQuery, text: str) -> None:
+        command = core_commands.parse_command(text, max_limit=self._context.settings.max_rows)
+        if isinstance(command, core_commands.CoreUnsubscribe):
+            self._end(End(EndReason.UNSUBSCRIBED))
+        elif isinstance(command, core_commands.CoreReanchor):
+            self._query = query = query.reanchored(command.cursor, command.limit)
+            self._start_reanchor(query, self._identity)
 
     def send_last_message(self, end: End) -> None:
         """Send nothing: core has only the close frame."""
@@ -129,11 +167,11 @@ class CoreSession:
         if ended.done():
             end = ended.result()
         self._context.hub.unsubscribe(self._viewer, end.reason)
-        if self._started_at is not None:
+        if self._started_at is not None and self._query is not None:
             self._context.stream_log.log_end(
-                self._request.request_id,
+                self._request_id,
                 CORE_WS,
-                entity=self._entity,
+                entity=self._query.entity,
                 end=end,
                 seconds=asyncio.get_running_loop().time() - self._started_at,
                 frames=self._viewer.frames_written,

@@ -2,33 +2,26 @@
 
 from typing import Final
 
-from aiohttp import WSMessage, web
-from aiohttp.http import WS_CLOSED_MESSAGE
+from aiohttp import web
 from multidict import CIMultiDict
-from websockets.frames import CloseCode
 
-from bridge.core.token_bucket import TokenBucket
 from bridge.web.context import CONTEXT
 from bridge.web.http.aiohttp_connection import AiohttpConnection
 from bridge.web.http.registry import ConnectionRegistry
 from bridge.web.http.written_response import WrittenResponse
-from bridge.web.session_end import SessionEnd
 from bridge.web.stream_log import V1_WS
 from bridge.web.stream_request import StreamRequest
 from bridge.web.stream_slot import StreamSlot
 from bridge.web.transport_sink import TransportSink
 from bridge.wire.v1_commands import SUBPROTOCOL
-from bridge.wire.websocket import CLOSE_NORMAL
 
 from .connection import WebSocketConnection
-from .frame_limits import frame_allowance
 from .handshake import check_upgrade
 from .message_reader import MAX_MESSAGE
-from .serving import CLOSE_TIMEOUT, serve_websocket
+from .mounted import MountedWebSocket, StrictWebSocketResponse
+from .serving import CLOSE_TIMEOUT
 
 _PROTOCOL: Final = "Sec-WebSocket-Protocol"
-_CODES_END: Final = 5000
-"""Close codes are below this (RFC 6455 §7.4.2)."""
 
 
 async def websocket_handler(request: web.Request) -> web.StreamResponse:
@@ -54,15 +47,17 @@ def _take_over(
     registry: ConnectionRegistry,
 ) -> web.StreamResponse:
     """Serve it as one whose upgrade came whole: aiohttp has read the request, and no more."""
-    context, session_end = request.app[CONTEXT], SessionEnd()
-    slot = StreamSlot(context, stream_request, session_end.set)
+    context = request.app[CONTEXT]
+    slot = StreamSlot(context, stream_request)
     slot.acquire_for(stream_request)
     given = connection.give_away()
     if given is None:
         slot.release()
     else:
         transport, rest = given
-        websocket = WebSocketConnection(registry, context, transport, session_end)
+        websocket = WebSocketConnection(registry, context, transport)
+        registry.add(websocket)
+        registry.stop_idle_timeout(websocket)
         websocket.start(stream_request, slot)
         websocket.data_received(rest)
     return WrittenResponse(keep_alive=False)
@@ -70,8 +65,8 @@ def _take_over(
 
 async def _serve_mounted(request: web.Request, stream_request: StreamRequest) -> web.StreamResponse:
     """Serve it where another server has the connection: by aiohttp's own WebSocket."""
-    context, session_end = request.app[CONTEXT], SessionEnd()
-    slot = StreamSlot(context, stream_request, session_end.set)
+    context = request.app[CONTEXT]
+    slot = StreamSlot(context, stream_request)
     slot.acquire_for(stream_request)
     try:
         websocket = StrictWebSocketResponse(
@@ -81,38 +76,15 @@ async def _serve_mounted(request: web.Request, stream_request: StreamRequest) ->
             timeout=CLOSE_TIMEOUT,
             protocols=(SUBPROTOCOL,),
         )
+        mounted = MountedWebSocket(websocket)
+        slot.end = mounted.end
         await websocket.prepare(_with_chosen_protocol(request, stream_request))
         if request.transport is not None:
             sink = TransportSink(request.transport, None)
-            await serve_websocket(context, stream_request, websocket, sink, session_end, slot=slot)
+            await mounted.serve(context, stream_request, sink, slot)
     finally:
         slot.release()
     return websocket
-
-
-class StrictWebSocketResponse(web.WebSocketResponse):
-    """aiohttp's WebSocket, strict about what aiohttp lets pass: close codes, endless messages."""
-
-    _allowance: TokenBucket | None = None
-
-    async def receive(self, timeout: float | None = None) -> WSMessage:  # noqa: ASYNC109 - aiohttp's
-        """Receive a message; a client that sends too many of any kind is sent away."""
-        message = await super().receive(timeout)
-        if self._allowance is None:
-            self._allowance = frame_allowance()
-        if not self.closed and not self._allowance.take():
-            await self.close(code=CloseCode.POLICY_VIOLATION)
-            return WS_CLOSED_MESSAGE
-        return message
-
-    async def close(
-        self, *, code: int = CLOSE_NORMAL, message: bytes = b"", drain: bool = True
-    ) -> bool:
-        """Send a close frame; as a protocol error, if the client sent a code that none may send."""
-        received = self.close_code or 0
-        if received == CloseCode.ABNORMAL_CLOSURE or received >= _CODES_END:
-            code = CloseCode.PROTOCOL_ERROR
-        return await super().close(code=code, message=message, drain=drain)
 
 
 def _with_chosen_protocol(request: web.Request, stream_request: StreamRequest) -> web.Request:

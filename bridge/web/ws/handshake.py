@@ -13,7 +13,7 @@ from multidict import CIMultiDictProxy
 from bridge.web.http.response_headers import common_fields, http_date
 from bridge.web.settings import WebSettings
 from bridge.web.stream_log import V1_WS
-from bridge.web.stream_request import StreamRequest
+from bridge.web.stream_request import WEBSOCKET_KEY, StreamRequest
 from bridge.wire.v1_commands import SUBPROTOCOL
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -48,15 +48,19 @@ def _tokens(headers: CIMultiDictProxy[str], name: str) -> list[str]:
 
 def is_valid_upgrade(headers: CIMultiDictProxy[str]) -> bool:
     """Whether key and version of an upgrade request are right, and there once."""
-    keys = headers.getall("Sec-WebSocket-Key", ())
+    keys = headers.getall(WEBSOCKET_KEY, ())
     versions = headers.getall("Sec-WebSocket-Version", ())
     if len(keys) != 1 or len(versions) != 1:
         return False
+    return versions[0] in _VERSIONS and is_valid_key(keys[0])
+
+
+def is_valid_key(key: str) -> bool:
+    """Whether it is 16 bytes in base64."""
     try:
-        key = base64.b64decode(keys[0], validate=True)
+        return len(base64.b64decode(key, validate=True)) == _KEY_SIZE
     except binascii.Error:
         return False
-    return len(key) == _KEY_SIZE and versions[0] in _VERSIONS
 
 
 def accept_key(key: str) -> str:
@@ -72,7 +76,7 @@ def upgrade_head(request: StreamRequest, settings: WebSettings) -> bytes:
         bool(settings.allowed_origins),
         request.foreign_origin,
     )
-    key = accept_key(request.headers["Sec-WebSocket-Key"])
+    key = accept_key(request.websocket_key)
     own = f"Sec-WebSocket-Accept: {key}\r\nX-Request-Id: {request.request_id}\r\n\r\n"
     return head + own.encode()
 

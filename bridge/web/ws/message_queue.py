@@ -6,11 +6,13 @@ handled first, unless the client sent more frames than it may.
 """
 
 import asyncio
-from collections import deque
+from collections.abc import Callable
 
 from aiohttp import WSMessage, WSMsgType
 from aiohttp.http import WS_CLOSED_MESSAGE
 from websockets.frames import CloseCode
+
+from bridge.live.send_buffer import do_nothing
 
 from .frame_limits import (
     FRAME_BURST,
@@ -24,7 +26,7 @@ from .tasks import wake
 
 
 class MessageQueue:
-    """What comes on one connection, from `append` to `next`, by one task."""
+    """What comes on one connection, from `append` to `take`."""
 
     __slots__ = (
         "_arrived",
@@ -34,27 +36,34 @@ class MessageQueue:
         "_reader",
         "_reading_paused",
         "_transport",
+        "on_arrival",
     )
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport: asyncio.Transport | None = transport
-        allowance = frame_allowance()
-        self._reader = MessageReader(
-            allowance.take, lambda count: not allowance.seconds_until(count), FRAME_BURST + 1
-        )
+        self.on_arrival: Callable[[], None] = do_nothing
+        """Called when a message, an error or the end of the connection has come."""
+        self._reader = MessageReader(frame_allowance(), FRAME_BURST + 1)
         self._next_turn: asyncio.Handle | None = None
         """Reads on in the loop's next turn, while more came than is read in one."""
-        self._messages: deque[tuple[WSMessage, int]] = deque()
-        """Messages that wait to be handled, each with the bytes counted for it."""
+        self._messages: list[WSMessage] = []
+        """Messages that wait to be handled: few, so that no deque is worth its 600 bytes."""
         self._queued = 0
+        """The bytes counted for them."""
         self._reading_paused = False
         self._arrived: asyncio.Future[None] | None = None
-        """Done when a message, an error or the end of the connection comes."""
+        """Done when something comes, for `next`."""
 
     @property
     def error_code(self) -> int | None:
         """The close code for what the client sent, once that was wrong."""
         return self._reader.error_code
+
+    @property
+    def waiting(self) -> bool:
+        """Whether `take` returns a message."""
+        over = self._transport is None or self._reader.error_code is not None
+        return over or bool(self._messages)
 
     def append(self, data: bytes) -> None:
         """Queue the messages in bytes that came."""
@@ -63,36 +72,40 @@ class MessageQueue:
             self._parse()
 
     def on_connection_lost(self) -> None:
-        """Let `next` return what is queued, then the end."""
+        """Let `take` return what is queued, then the end."""
         self._transport = None
-        wake(self._arrived)
         if self._next_turn is not None:
             self._next_turn.cancel()
+        self._tell()
 
     def close(self) -> None:
-        """Release the reader; there is no `next` after it."""
+        """Release the reader; nothing is taken after it."""
         self._reader.close()
 
-    async def next(self) -> WSMessage:
-        """Wait for a message.
+    def take(self) -> WSMessage | None:
+        """Take a message; None: there is none yet.
 
         Returns one of type ERROR with the close code after the client sent what is wrong, and
         `WS_CLOSED_MESSAGE` after the connection is lost; both again and again.
         """
-        while not self._messages:
+        if not self._messages:
             if self._reader.error_code is not None:
                 return WSMessage(WSMsgType.ERROR, self._reader.error_code, None)
-            if self._transport is None:
-                return WS_CLOSED_MESSAGE
+            return WS_CLOSED_MESSAGE if self._transport is None else None
+        message = self._messages.pop(0)
+        self._queued -= len(message.data) + MESSAGE_OVERHEAD
+        if self._reading_paused and self._next_turn is None and self._queued <= MAX_QUEUED:
+            self._parse()
+        return message
+
+    async def next(self) -> WSMessage:
+        """Wait for a message, and take it."""
+        while (message := self.take()) is None:
             self._arrived = asyncio.get_running_loop().create_future()
             try:
                 await self._arrived
             finally:
                 self._arrived = None
-        message, size = self._messages.popleft()
-        self._queued -= size
-        if self._reading_paused and self._next_turn is None and self._queued <= MAX_QUEUED:
-            self._parse()
         return message
 
     def _parse(self) -> None:
@@ -100,9 +113,8 @@ class MessageQueue:
         self._next_turn = None
         if self._queued <= MAX_QUEUED:
             for message in self._reader.read(FRAMES_PER_TURN):
-                size = len(message.data) + MESSAGE_OVERHEAD
-                self._messages.append((message, size))
-                self._queued += size
+                self._messages.append(message)
+                self._queued += len(message.data) + MESSAGE_OVERHEAD
             if self._reader.has_more and self._queued <= MAX_QUEUED:
                 self._next_turn = asyncio.get_running_loop().call_soon(self._parse)
         if self._reader.error_code == CloseCode.POLICY_VIOLATION:
@@ -110,7 +122,11 @@ class MessageQueue:
             self._queued = 0
         self._pause_reading(paused=self._reader.has_more or self._queued > MAX_QUEUED)
         if self._messages or self._reader.error_code is not None:
-            wake(self._arrived)
+            self._tell()
+
+    def _tell(self) -> None:
+        wake(self._arrived)
+        self.on_arrival()
 
     def _pause_reading(self, *, paused: bool) -> None:
         if paused is self._reading_paused or self._transport is None:

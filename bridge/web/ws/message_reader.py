@@ -9,12 +9,14 @@ continuation costs as much to read as a command. Frames that have come are count
 read: a flood that is over the allowance costs the others no turn.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Final
 
 from aiohttp import WSMessage, WSMsgType
 from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Close, CloseCode, Frame, Opcode
+
+from bridge.core.token_bucket import TokenBucket
 
 MAX_MESSAGE: Final = 64 * 1024
 """Bytes of the largest message; a larger one ends the connection with 1009."""
@@ -52,18 +54,16 @@ def count_frames(buffer: bytearray, most: int) -> int:
 class MessageReader:
     """The messages of one connection.
 
-    `may_send`: counts a frame, and returns whether the client may send it; else it is sent
-    away with 1008. `may_send_all`: returns whether it may send so many more, and counts none.
-    `most_counted`: how many frames are counted in advance.
+    `allowance`: of frames, a token each; a client that sends more is sent away with 1008. None: it
+    may send any number. `most_counted`: how many frames are counted in advance.
     """
 
     __slots__ = (
+        "_allowance",
         "_binary",
         "_buffer",
         "_closed",
         "_frame",
-        "_may_send",
-        "_may_send_all",
         "_most_counted",
         "_partial",
         "_uncounted",
@@ -71,14 +71,8 @@ class MessageReader:
         "has_more",
     )
 
-    def __init__(
-        self,
-        may_send: Callable[[], bool] = lambda: True,
-        may_send_all: Callable[[int], bool] = lambda _: True,
-        most_counted: int = 0,
-    ) -> None:
-        self._may_send = may_send
-        self._may_send_all = may_send_all
+    def __init__(self, allowance: TokenBucket | None = None, most_counted: int = 0) -> None:
+        self._allowance = allowance
         self._most_counted = most_counted
         self._uncounted = False
         """Whether bytes have come since the frames in the buffer were counted."""
@@ -106,7 +100,7 @@ class MessageReader:
         self.has_more = False
         try:
             while self._reads_on and (frame := self._next_frame()) is not None:
-                if not self._may_send():
+                if self._allowance is not None and not self._allowance.take():
                     self.error_code = CloseCode.POLICY_VIOLATION
                     break
                 message = self._read(frame)
@@ -130,9 +124,10 @@ class MessageReader:
 
     def _count_ahead(self) -> None:
         """Set the error now, if the frames that have come are more than may be sent."""
-        if self._uncounted:
+        if self._uncounted and self._allowance is not None:
             self._uncounted = False
-            if not self._may_send_all(count_frames(self._buffer, self._most_counted)):
+            count = count_frames(self._buffer, self._most_counted)
+            if self._allowance.seconds_until(count):
                 self.error_code = CloseCode.POLICY_VIOLATION
                 self.has_more = False
 
@@ -162,14 +157,16 @@ class MessageReader:
         del buffer[:end]
         return plain.to_bytes(length)
 
-    def _next_frame(self) -> Frame | None:
-        """Return the next frame; None: it is not complete. Raises what is wrong with it."""
+    def _next_frame(self) -> Frame | bytes | None:
+        """Return the next frame; None: it is not complete. Raises what is wrong with it.
+
+        As bytes: a whole text message.
+        """
         if self._frame is None:
             if not self._buffer:
                 return None
-            text = self._take_text()
-            if text is not None:
-                return Frame(Opcode.TEXT, text)
+            if self._partial is None and (text := self._take_text()) is not None:
+                return text
             self._frame = Frame.parse(self._read_exact, mask=True, max_size=MAX_MESSAGE)
         try:
             next(self._frame)
@@ -186,8 +183,10 @@ class MessageReader:
         del self._buffer[:size]
         return data
 
-    def _read(self, frame: Frame) -> WSMessage | None:
+    def _read(self, frame: Frame | bytes) -> WSMessage | None:
         """Return the message that a frame completes."""
+        if isinstance(frame, bytes):
+            return WSMessage(WSMsgType.TEXT, frame.decode(), None)
         data = bytes(frame.data)
         kind = _CONTROL.get(frame.opcode)
         if kind is not None:

@@ -1,92 +1,128 @@
-"""Serving an open WebSocket, whoever reads it: from its first command to its close frame."""
+"""ServedSession: a session on an open WebSocket, whoever reads it, until its close frame.
 
-import asyncio
-from typing import Final, Protocol
+Invariants: it ends once, with the first reason; its owner is told at once, and has `finish` run
+then; after that it holds nothing.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final
 
 from bridge.core.errors import Failed, Kind
 from bridge.live.stream_end import End, EndReason
-from bridge.web.context import WebContext
-from bridge.web.session_end import GRACE, SessionEnd
+from bridge.web.context import STALLED, WebContext
 from bridge.web.stream_log import V1_WS
 from bridge.web.stream_request import StreamRequest
 from bridge.web.stream_slot import StreamSlot
 from bridge.web.transport_sink import TransportSink
 
-from .close_codes import close_code, close_reason
 from .command_reader import CommandReader, MessageSource
 from .core_session import CoreSession
 from .keepalive import WebSocketKeepalive
 from .v1_session import V1Session
+from .websocket_session import WebSocketSession
+
+logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT: Final = 2.0
 """Seconds to wait for a client's close frame."""
 
 
-class WebSocketSession(Protocol):
-    """One client's session on a WebSocket, in one protocol."""
+class ServedSession:
+    """One for each WebSocket. `on_end` is called once, when it ends."""
 
-    async def run(self) -> End:
-        """Handle commands until one of them, or the client's leaving, ends the session."""
-
-    def send_last_message(self, end: End) -> None:
-        """Send the protocol's last message before the close frame, if it has one."""
-
-    async def close(self, end: End) -> None:
-        """Release all that the session holds."""
-
-
-async def serve_websocket(
-    context: WebContext,
-    request: StreamRequest,
-    messages: MessageSource,
-    sink: TransportSink,
-    session_end: SessionEnd,
-    *,
-    slot: StreamSlot,
-) -> None:
-    """Serve an open WebSocket until its end, whoever ends it, and release everything.
-
-    A cancellation releases everything too, and is passed on.
-    """
-    send_buffer = context.send_buffer(sink, session_end.stall)
-    keepalive = WebSocketKeepalive(
-        send_buffer=send_buffer,
-        idle_timers=context.idle_timers,
-        interval=context.settings.ping_interval,
-        end=session_end.set,
+    __slots__ = (
+        "_commands",
+        "_context",
+        "_ended",
+        "_keepalive",
+        "_on_end",
+        "_request_id",
+        "_send_buffer",
+        "_session",
     )
-    if context.hub.draining:
-        failure = Failed(Kind.UNAVAILABLE, "the bridge is draining")
-        session_end.set(End(EndReason.FAILED, failure))
-    session_class = V1Session if request.protocol is V1_WS else CoreSession
-    session: WebSocketSession = session_class(
-        context=context,
-        request=request,
-        commands=CommandReader(messages, keepalive, context, session_end.set),
-        slot=slot,
-        send_buffer=send_buffer,
-        end=session_end.set,
-    )
-    end = End(EndReason.CLIENT_GONE)
-    try:
-        end = await session_end.run(session.run())
-        if end.failure is not None and end.reason is EndReason.FAILED:
-            context.stream_log.log_refusal(request.request_id, "ws", end.failure)
-        session.send_last_message(end)
-    finally:
-        # Before any wait: aiohttp cancels its handler when the client is gone.
-        keepalive.stop()
-        context.detach(send_buffer)
-        await session.close(end)
-    await _close(messages, sink, end)
 
+    def __init__(
+        self,
+        context: WebContext,
+        request: StreamRequest,
+        *,
+        messages: MessageSource,
+        sink: TransportSink,
+        slot: StreamSlot,
+        on_end: Callable[[], None],
+    ) -> None:
+        self._context = context
+        self._request_id = request.request_id
+        self._on_end = on_end
+        self._ended: End | None = None
+        self._send_buffer = context.send_buffer(sink, self._stall)
+        self._keepalive = WebSocketKeepalive(
+            send_buffer=self._send_buffer,
+            idle_timers=context.idle_timers,
+            interval=context.settings.ping_interval,
+            end=self.end,
+        )
+        session_class = V1Session if request.protocol is V1_WS else CoreSession
+        self._session: WebSocketSession = session_class(
+            context=context,
+            request=request,
+            send_buffer=self._send_buffer,
+            slot=slot,
+            end=self.end,
+        )
+        self._commands = CommandReader(messages, self._session, self, self._keepalive, context)
 
-async def _close(messages: MessageSource, sink: TransportSink, end: End) -> None:
-    """Send the close frame; a client that does not take it in time is dropped."""
-    if messages.closed or end.reason is EndReason.CLIENT_GONE:
-        return
-    try:
-        async with asyncio.timeout(GRACE):
-            await messages.close(code=close_code(end), message=close_reason(end))
-    except TimeoutError:
-        sink.abort()
+    def start(self) -> None:
+        """Serve what comes from now on."""
+        if self._context.hub.draining:
+            failure = Failed(Kind.UNAVAILABLE, "the bridge is draining")
+            self.end(End(EndReason.FAILED, failure))
+        else:
+            self._commands.start()
+
+    def wake(self) -> None:
+        """Handle the messages that have come."""
+        self._commands.wake()
+
+    async def settle(self) -> None:
+        """Return once what has come is handled, in the next turn of the loop at the earliest."""
+        await self._commands.settle()
+
+    # ------------------------------------------------------------ the end
+
+    @property
+    def ended(self) -> End | None:
+        """How it ended; None while it lasts."""
+        return self._ended
+
+    def end(self, end: End) -> None:
+        """End it. Idempotent: the first end stays."""
+        if self._ended is None:
+            self._ended = end
+            self._commands.stop()
+            self._on_end()
+
+    def _stall(self) -> None:
+        self.end(STALLED)
+
+    def fail(self, error: BaseException) -> None:
+        """Log a bug, and end without a word to the client."""
+        logger.error("a WebSocket session failed", exc_info=error)
+        self.end(End(EndReason.CLIENT_GONE))
+
+    async def finish(self) -> None:
+        """Say the last words but the close frame, and release everything."""
+        context, end = self._context, self._ended or End(EndReason.CLIENT_GONE)
+        try:
+            if end.failure is not None and end.reason is EndReason.FAILED:
+                context.stream_log.log_refusal(self._request_id, "ws", end.failure)
+            self._session.send_last_message(end)
+        finally:
+            # Before any wait: aiohttp cancels its handler when the client is gone.
+            self._keepalive.stop()
+            context.detach(self._send_buffer)
+            await self._commands.close()
+            await self._session.close(end)
+            # They refer to this: only the garbage collector would free them.
+            del self._commands, self._session, self._keepalive

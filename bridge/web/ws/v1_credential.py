@@ -17,6 +17,8 @@ from bridge.web.context import WebContext
 from bridge.web.stream_request import StreamRequest
 from bridge.web.stream_slot import StreamSlot
 
+from .websocket_session import Work
+
 
 class V1Credential:
     """One for each socket. `end` ends the session; `on_expiring` is called before the end."""
@@ -32,7 +34,8 @@ class V1Credential:
     ) -> None:
         self._authenticator = context.authenticator
         self._timeout = context.settings.first_message_timeout
-        self._request = request
+        self._request: StreamRequest | None = request
+        """None once it is judged."""
         self._slot = slot
         self._presented = Presented(request.headers, request.remote)
         self._end = end
@@ -46,19 +49,30 @@ class V1Credential:
         """Whether nothing may be asked for before `authenticate`."""
         return self._current is None and self._authenticator.required
 
-    async def begin(self) -> None:
-        """Judge what the request came with, if there was something. Raises Failed."""
-        presented = self._authenticator.find(self._request)
-        self._presented = presented
-        if presented.found and (self._authenticator.required or self._request.parameters.tickets):
-            self.use(await self._authenticator.accept(presented))
-        elif not self._authenticator.required:
+    def begin(self) -> Work:
+        """Judge what the request came with, if there was something. Raises Failed.
+
+        What is returned has to be waited for, and raises it, too: a key has to be read.
+        """
+        authenticator, request, self._request = self._authenticator, self._request, None
+        if request is None:
+            return None
+        self._presented = presented = authenticator.find(request)
+        if presented.found and (authenticator.required or request.parameters.tickets):
+            if authenticator.keys_needed(presented) is not None:
+                return self._accept(presented)
+            self.use(authenticator.judge(presented))
+        elif not authenticator.required:
             try:
-                self._current = self._authenticator.judge(presented)
+                self._current = authenticator.judge(presented)
             except Failed as failure:
                 # A token may come yet; headers that contradict stay as they are.
                 if failure.kind is Kind.MALFORMED:
                     raise
+        return None
+
+    async def _accept(self, presented: Presented) -> None:
+        self.use(await self._authenticator.accept(presented))
 
     def identity(self) -> Identity:
         """Return on whose behalf the tier is asked. Raises Failed."""

@@ -4,8 +4,30 @@
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const EASE = "cubic-bezier(0.2, 0.8, 0.2, 1)";
 
-/** Movement is for eyes: not for those who asked for none, nor for a tab nobody sees. */
-const mayMove = () => !still.matches && !document.hidden;
+// A browser that draws slowly must not be given more to draw: it would draw slower still, and copies
+// of rows that wait for their last frame would pile up. So a frame that is late stops all movement.
+const LATE_MS = 150;
+const REST_MS = 2000;
+let asked = 0; // when the frame under way was asked for; 0: none is
+let rested = 0; // when movement may go on
+
+const late = (now) => (asked > 0 && now - asked > LATE_MS) || now < rested;
+
+/** Movement is for eyes: not for those who asked for none, nor for a tab nobody sees or draws in time. */
+const mayMove = () => !still.matches && !document.hidden && !late(performance.now());
+
+/** Runs an animation, and looks how long its first frame takes. */
+function play(element, frames, options) {
+  if (!asked) {
+    asked = performance.now();
+    requestAnimationFrame(() => {
+      const now = performance.now();
+      if (late(now)) rested = now + REST_MS;
+      asked = 0;
+    });
+  }
+  return element.animate(frames, options);
+}
 
 /** Remembers where the rows are (FLIP: first, last, invert, play). */
 export function positions(rows) {
@@ -27,7 +49,8 @@ export function glide(rows, before) {
 function slide(row, from) {
   // Rows on the way up pass over those that make room for them.
   const lifted = from > 0 ? { zIndex: 2, position: "relative" } : { position: "relative" };
-  row.animate(
+  play(
+    row,
     [{ transform: `translateY(${from}px)`, ...lifted }, { transform: "none", ...lifted }],
     { duration: 520, easing: EASE },
   );
@@ -35,7 +58,7 @@ function slide(row, from) {
 
 function enter(row, nth) {
   const delay = Math.min(nth, 12) * 28;
-  row.animate([{ opacity: 0 }, { opacity: 1 }], { duration: 260, delay, fill: "backwards" });
+  play(row, [{ opacity: 0 }, { opacity: 1 }], { duration: 260, delay, fill: "backwards" });
   row.querySelectorAll(".flap").forEach((flap, i) => turn(flap, delay + i * 35));
 }
 
@@ -52,7 +75,7 @@ export function vanish(row, at, ghosts) {
   });
   ghosts.append(ghost);
   const away = row.dataset.status === "departed" ? "translate(2.5rem, -0.6rem)" : "scale(0.985)";
-  const { finished } = ghost.animate([{ opacity: 1 }, { opacity: 0, transform: away }], {
+  const { finished } = play(ghost, [{ opacity: 1 }, { opacity: 0, transform: away }], {
     duration: 380,
     easing: "ease-in",
     fill: "forwards",
@@ -62,15 +85,17 @@ export function vanish(row, at, ghosts) {
 
 /** Marks a cell that changed. Colour only, so it is shown to everyone. */
 export function flash(cell) {
-  if (document.hidden) return;
-  cell.animate(
+  if (document.hidden || late(performance.now())) return;
+  play(
+    cell,
     [{ backgroundColor: "rgb(255 197 46 / 34%)" }, { backgroundColor: "rgb(255 197 46 / 0%)" }],
     { duration: 1600, easing: "ease-out" },
   );
 }
 
 function turn(flap, delay = 0) {
-  flap.animate(
+  play(
+    flap,
     [
       { transform: "perspective(8em) rotateX(-88deg)", filter: "brightness(0.5)" },
       { transform: "perspective(8em) rotateX(14deg)", offset: 0.75 },
