@@ -61,6 +61,8 @@ class Example:
     """Name of its gRPC library, file with the version, pattern of it."""
     version_command: tuple[str, ...] = ()
     """What prints the version, where it is the system's and no file's."""
+    libraries: tuple[str, ...] = ()
+    """The system's, that it is built with, as pkg-config names them."""
     packages: tuple[str, ...] = ()
     """Debian's, that bring what it needs."""
     root: Path = TIERS
@@ -142,7 +144,8 @@ EXAMPLES = (
         ("make", "c++", "protoc", "grpc_cpp_plugin", "pkg-config"),
         ("grpc++", "Makefile", r"grpc\+\+ ([\d.]+)"),
         ("pkg-config", "--modversion", "grpc++"),
-        ("g++", "make", "pkg-config", "protobuf-compiler-grpc", "libgrpc++-dev"),
+        ("grpc++", "protobuf"),
+        ("g++", "make", "pkg-config", "protobuf-compiler-grpc", "libgrpc++-dev", "libprotobuf-dev"),
     ),
     Example(
         "Connect",
@@ -216,11 +219,19 @@ class Files:
 
 
 def _missing(example):
-    return [program for program in example.needs if not shutil.which(program, path=ENVIRON["PATH"])]
+    missing = [name for name in example.needs if not shutil.which(name, path=ENVIRON["PATH"])]
+    if "pkg-config" in missing:
+        return missing
+    return missing + [name for name in example.libraries if not _has_library(name)]
+
+
+def _has_library(name):
+    asked = ("pkg-config", "--exists", name)
+    return subprocess.run(asked, check=False).returncode == 0
 
 
 def _install(example):
-    """Install Debian's packages of an example, where programs are missing and that is possible."""
+    """Install Debian's packages of an example, where something is missing and that is possible."""
     if _missing(example) and example.packages and os.geteuid() == 0 and shutil.which("apt-get"):
         install = ("apt-get", "install", "-y", "--no-install-recommends", *example.packages)
         with contextlib.suppress(subprocess.TimeoutExpired):
