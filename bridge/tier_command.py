@@ -8,6 +8,9 @@ from typing import Any
 import click
 
 POSTGRES = ("postgresql://", "postgres://")
+SWITCH_SECONDS = 0.0005
+"""How long the thread that reads SQLite may keep the interpreter from the event loop, which gives
+it up with each message that it sends."""
 
 
 @click.group(invoke_without_command=True)
@@ -122,6 +125,7 @@ async def _serve(options: dict[str, Any], *, until_stdin_closes: bool) -> None:
 
     def serving(address: str) -> None:
         tune_gc()
+        sys.setswitchinterval(SWITCH_SECONDS)
         announce(address)
 
     await run_tier(TierOptions(**options), on_listening=serving, stop=stop)

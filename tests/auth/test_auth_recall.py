@@ -31,7 +31,7 @@ async def test_what_was_accepted_before_is_refused_once_it_no_longer_holds(
     headers = [("Authorization", f"Bearer {token(exp=time.time() + 100)}")]
     assert [await ways.status(bridge, headers=headers) for _ in range(3)] == [200] * 3
     [listener] = bridge._listeners.all
-    assert len(listener._fast_path.request_parser._accepted) == 1
+    assert len(listener._fast_path.request_parser.accepted) == 1
     await change(bridge, clock, keys_file)
     assert [await ways.status(bridge, headers=headers) for _ in range(3)] == [401] * 3
 
@@ -42,4 +42,4 @@ async def test_a_request_that_was_refused_is_not_kept(start_jwt, tier, ways):
         headers = [("Authorization", f"Bearer {text}")]
         assert [await ways.status(bridge, headers=headers) for _ in range(2)] == [401] * 2
     [listener] = bridge._listeners.all
-    assert not listener._fast_path.request_parser._accepted
+    assert not listener._fast_path.request_parser.accepted

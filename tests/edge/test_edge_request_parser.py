@@ -311,7 +311,7 @@ def test_nothing_of_a_credential_is_kept():
         one = RequestParser(WebSettings())
         one.parse(GET % b"Authorization: secret\r\nCookie: secret\r\n", "")
         one.parse(GET.replace(b"query", b"ticket=secret&query") % b"", "")
-        assert "secret" not in repr([one._templates._templates, one._accepted])
+        assert "secret" not in repr([one._templates._templates, one.accepted])
 
     asyncio.run(run())
 
@@ -330,7 +330,7 @@ def test_a_request_whose_token_was_accepted_is_read_once_and_the_oldest_is_forgo
         for text in texts[1:]:
             one.remember(text, one.parse(text, ""))
         assert one.parse(texts[0], "").headers is not first.headers
-        assert len(one._accepted) == 1024
+        assert len(one.accepted) == 1024
 
     asyncio.run(run())
 

@@ -191,6 +191,35 @@ async def test_a_message_may_come_in_any_parts(start_bridge, tier, wire, aiohttp
     assert not aiohttp_connections
 
 
+@BOTH_WAYS
+@pytest.mark.parametrize("protocol", [b"", b"Sec-WebSocket-Protocol: livequery.v1\r\n"])
+async def test_a_socket_whose_window_is_there_needs_no_task(
+    start_bridge, tier, wire, cut, protocol
+):
+    tier.rows = "a"
+    bridge = await start_bridge()
+    first = SUBSCRIBE if not protocol else json.dumps(json.loads(SUBSCRIBE) | {"sub": "s"}).encode()
+    for number in range(3):
+        client = await wire(bridge)
+        await open_websocket(client, UPGRADE + protocol + b"\r\n", cut)
+        client.send(message(first))
+        await client.until(b'"agg_id":"a"')
+        if not number:  # it opened the subscription that the others share
+            await settled()
+            tasks = len(asyncio.all_tasks())
+    await settled()
+    async with patiently(5):
+        while len(asyncio.all_tasks()) > tasks:
+            await asyncio.sleep(0.01)
+
+
+async def settled():
+    """Let the handlers of aiohttp that have read an upgrade come to their end."""
+    async with patiently(5):
+        while any("RequestHandler" in repr(task) for task in asyncio.all_tasks()):
+            await asyncio.sleep(0.01)
+
+
 WRONG = {
     "a binary": (message(b"x", BINARY), 4500),
     "an unknown opcode": (message(b"x", 0x83), 1002),

@@ -37,16 +37,8 @@ def fill(path):
 
 @pytest.mark.soak
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(
-    ("shape", "most"),
-    [
-        ("an equality", 0.15),
-        ("a range", 0.25),  # 0.15 is aimed at: 0.17 was measured
-    ],
-)
-async def test_half_of_all_changes_arrive_in_50_ms_and_99_of_100_soon_after(
-    tmp_path, blocking, shape, most
-):
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_half_of_all_changes_arrive_in_50_ms_and_99_of_100_in_150(tmp_path, blocking, shape):
     connection = fill(tmp_path / "t.sqlite")
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bridge", "tier", "--listen", "127.0.0.1:0",
@@ -90,4 +82,4 @@ async def test_half_of_all_changes_arrive_in_50_ms_and_99_of_100_soon_after(
         f"\n{shape}: {len(lags)} deltas, p50 {cuts[49] * 1e3:.0f} ms, p99 {cuts[98] * 1e3:.0f} ms"
     )
     assert cuts[49] <= 0.05
-    assert cuts[98] <= most
+    assert cuts[98] <= 0.15

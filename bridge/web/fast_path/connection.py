@@ -97,8 +97,9 @@ class HttpConnection(asyncio.Protocol):
                 fast_path.context, request, TransportSink(transport, self)
             )
             stream.start(self)
-            if request.sole_token is not None and stream.verified:
-                fast_path.request_parser.remember(data, request)
+            parser = fast_path.request_parser
+            if request.sole_token is not None and data not in parser.accepted and stream.verified:
+                parser.remember(data, request)
 
     def _upgrade(self, transport: asyncio.Transport, request: StreamRequest) -> None:
         """Turn the connection into a WebSocket, unless it is over a limit."""

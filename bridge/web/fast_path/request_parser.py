@@ -61,7 +61,7 @@ class RequestParser:
         personal = ("Cookie", "Authorization", "X-Request-Id", *settings.forward, *proxied)
         self._personal = frozenset(name.lower() for name in personal)
         self._templates = RequestTemplates(self._personal.union(_OWN))
-        self._accepted: dict[bytes, StreamRequest] = {}
+        self.accepted: dict[bytes, StreamRequest] = {}
         """Requests whose token was accepted."""
 
     def remember(self, data: bytes, accepted: StreamRequest) -> None:
@@ -69,15 +69,15 @@ class RequestParser:
 
         Whoever shows that token again has it judged again. What was not accepted is never kept.
         """
-        if data in self._accepted or len(data) > MAX_LENGTH or "Last-Event-ID" in accepted.headers:
+        if len(data) > MAX_LENGTH or "Last-Event-ID" in accepted.headers:
             return
-        if len(self._accepted) >= MAX_ACCEPTED:
-            del self._accepted[next(iter(self._accepted))]
-        self._accepted[data] = accepted
+        if len(self.accepted) >= MAX_ACCEPTED:
+            del self.accepted[next(iter(self.accepted))]
+        self.accepted[data] = accepted
 
     def parse(self, data: bytes, peer: str) -> StreamRequest | None:
         """Parse what came from the address `peer`; None where aiohttp is to serve it."""
-        accepted = self._accepted.get(data)
+        accepted = self.accepted.get(data)
         if accepted is not None:
             return replace(accepted, request_id=new_request_id(), remote=peer)
         template = self._templates.find(data)
