@@ -7,6 +7,7 @@ status, a close code or a v1 `error`.
 
 import enum
 from dataclasses import dataclass
+from typing import Self
 
 
 class Kind(enum.Enum):
@@ -155,6 +156,11 @@ class Failed(Exception):  # noqa: N818 - reads as what happened: `except Failed`
     def final(self) -> bool:
         """Whether the same request fails again: the close codes from 4500 on."""
         return 4500 <= self.row.close_code <= 4999  # noqa: PLR2004 - the range of docs/wire.md §6
+
+    def without_frames(self) -> Self:
+        """Return this, to be kept by what it was raised in: its frames refer to that."""
+        self.__cause__ = self.__context__ = None
+        return self.with_traceback(None)
 
     def text(self) -> str:
         """Return field and message in one line, for close reasons and logs."""

@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from .gojson import UnreadableError, escape, unescaped_plain
+from .json_space import IS_QUICK
 from .op import NAMES
 
 _LINE_BREAKING = re.compile(r"[\r\n\0]")
@@ -13,6 +14,7 @@ PREFIXES: Final = tuple(b'{"op":"%b"' % name.encode() for name in NAMES)
 OP_COUNT: Final = len(PREFIXES)
 _SUFFIX: Final = b',"old_index":%d,"new_index":%d,"cursor":%b}'
 _SUFFIX_WITH_STREAM_ID: Final = b',"old_index":%d,"new_index":%d,"cursor":%b,"stream_id":%b}'
+_ALL_MEMBERS: Final = b'%b,"agg_id":%b,"version":%d,"row":%b' + _SUFFIX_WITH_STREAM_ID
 _NUMBERS: Final = [b"%d" % number for number in range(1024)]
 
 
@@ -32,6 +34,10 @@ def all_members(  # noqa: PLR0917 - the members of a FRAME, in its order
     stream_id: bytes,
 ) -> bytes:
     """Print a FRAME that has all members; texts are encoded, and `op` is a listed one."""
+    if not IS_QUICK:
+        return _ALL_MEMBERS % (
+            PREFIXES[op], agg_id, version, row, old_index, new_index, cursor, stream_id
+        )  # fmt: skip
     # Compiled, a literal with %b alone is parts that are joined; no format is read then.
     return (
         b'%b,"agg_id":%b,"version":%b,"row":%b,"old_index":%b,"new_index":%b,"cursor":%b,'

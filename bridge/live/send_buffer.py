@@ -81,7 +81,7 @@ class SendBuffer:
         """Set once the client is gone. The monitor checks this buffer no more."""
         self.written_at = stall_monitor.now()
         self.stall_monitor = stall_monitor
-        self._write = sink.write
+        self._write: Callable[[bytes], None] = sink.write
         self.written = 0
         """Bytes written through this buffer."""
         self._taken = 0
@@ -101,6 +101,12 @@ class SendBuffer:
         self.written += len(data)
         self.written_at = self.stall_monitor.now()
         self.stall_monitor.check_later(self)
+
+    def write_last(self, data: bytes) -> None:
+        """Write the last bytes: what is written after them is dropped."""
+        self.write(data)
+        self.on_connection_lost()
+        self._write = _drop
 
     def _stop_direct_sends(self) -> None:
         for sender in self.direct_senders:
@@ -166,6 +172,11 @@ class SendBuffer:
 
 def do_nothing() -> None:
     """Do nothing: the callback of what is over."""
+
+
+def _drop(data: bytes) -> None:
+    """Drop what comes too late."""
+    del data
 
 
 def _no_direct_send() -> None:

@@ -45,7 +45,7 @@ class Endpoints:
     Args:
         addresses: of replicas, and of service names, each of which is any number of replicas.
         keepalive: `compatible` or `fast`, see KEEPALIVE.
-        read_interval: seconds between two reads of a busy connection; 0 for no wait.
+        read_interval: seconds between two reads of a busy connection, at most; 0 for no wait.
         tls: certificate files; None for clear text.
         server_name: the name that replicas' certificates must hold, and the authority of
             requests; None for the name that a replica is reached by.

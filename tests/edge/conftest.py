@@ -7,6 +7,7 @@ import json
 import pytest
 from aiohttp import web
 
+from bridge.web.ws.connection import WebSocketConnection
 from clients import QUERY, SseClient
 from house_fixtures import authority, http, no_leaked_tasks, start_bridge  # noqa: F401 - fixtures
 from raw_client import RawClient
@@ -70,3 +71,17 @@ def aiohttp_connections(monkeypatch):
 
     monkeypatch.setattr(web.RequestHandler, "connection_made", connection_made)
     return counted
+
+
+@pytest.fixture
+def websockets(monkeypatch):
+    """The sockets served from here on."""
+    made = []
+    start = WebSocketConnection.start
+
+    def record(self, *args):
+        made.append(self)
+        start(self, *args)
+
+    monkeypatch.setattr(WebSocketConnection, "start", record)
+    return made

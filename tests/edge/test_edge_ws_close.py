@@ -2,16 +2,16 @@
 
 import asyncio
 import json
+import socket
 import ssl
 import struct
 
 import pytest
 
-from bridge.live.viewer import Viewer
-from bridge.web.transport_sink import TransportSink
+from bridge.core.frame_encoding import encode
+from bridge.core.op import Op
 from bridge.web.ws.connection import WebSocketConnection
 from bridge.web.ws.core_session import CoreSession
-from bridge.web.ws.message_reader import MessageReader
 from clients import QUERY
 from house_fixtures import authority  # noqa: F401 - a fixture
 from patience import patiently
@@ -25,7 +25,6 @@ from raw_client import (
     UPGRADE,
     UPGRADE_REQUEST,
     RawClient,
-    all_freed,
     all_released,
     message,
     open_websocket,
@@ -48,6 +47,35 @@ async def test_a_close_frame_is_answered_and_nothing_follows_it(start_bridge, ti
     async with patiently(5):
         await call.over.wait()
     await all_released(bridge)
+
+
+async def test_nothing_follows_the_close_frame_that_answers_what_is_wrong(
+    start_bridge, tier, wire, websockets
+):
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    await subscribe_client(client, tier)
+    [websocket], [subscription] = websockets, bridge.context.hub.all()
+    # In the same turn of the loop, as where both were read at once.
+    subscription.publish([encode(Op.UPDATE, "a", 2, b"{}", 0, 0, stream_id="1-1")])
+    websocket.data_received(message(b"", 0x83))
+    assert await read_rest(client) == bytes([CLOSE, 2]) + struct.pack(">H", 1002)
+
+
+async def test_a_client_that_is_gone_when_its_error_is_answered_is_no_error_of_ours(
+    start_bridge, wire, websockets, caplog
+):
+    bridge = await start_bridge()
+    client = await wire(bridge)
+    await open_websocket(client)
+    [websocket] = websockets
+    sock = client.writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    # The connection is reset after the close frame was written, and before that is read.
+    client.writer.transport.abort()
+    websocket.data_received(message(b"", 0x83))
+    await all_released(bridge)
+    assert not [record.message for record in caplog.records if record.levelname == "ERROR"]
 
 
 @BOTH_WAYS
@@ -331,23 +359,3 @@ async def test_a_close_frame_and_the_end_of_tls_at_once_break_nothing(
         client.writer.transport.abort()
     await all_released(bridge)
     assert not [record.message for record in caplog.records if record.levelname == "ERROR"]
-
-
-@pytest.mark.parametrize("end", ["left", "closed", "over", "wrong"])
-async def test_what_a_socket_held_is_freed_without_the_garbage_collector(
-    start_bridge, tier, wire, end
-):
-    bridge = await start_bridge(linger="0")
-    async with all_freed(WebSocketConnection, MessageReader, CoreSession, TransportSink, Viewer):
-        client = await wire(bridge)
-        call = await subscribe_client(client, tier)
-        if end == "over":
-            call.end()
-            await read_message(client)
-        if end == "wrong":
-            client.send(message(b"\xff"))
-            await read_message(client)
-        if end != "left":
-            client.send(CLOSE_FRAME)
-            await read_rest(client)
-        client.writer.transport.abort()

@@ -7,6 +7,7 @@ from h2_peer import PATH, ok
 from test_http2_connection import NEVER, RawServer
 
 from bridge.upstream.http2.dialer import Dialer
+from bridge.upstream.http2.gather_interval import EASY, MEMORY, PRESSED, GatherInterval
 from bridge.upstream.http2.peer import Peer
 from bridge.upstream.http2.read_coalescing import BUSY_RATE, FULL_READ, ReadCoalescing
 from patience import patiently
@@ -42,9 +43,49 @@ class FakeLoop:
         self.now = when
 
 
+def pressed(loop, ceiling=0.004):
+    """The interval of a process that has no time left."""
+    interval = GatherInterval(ceiling, cpu_time=loop.time)
+    loop.now -= MEMORY
+    interval.at(loop.now)
+    loop.now += MEMORY
+    interval.at(loop.now)
+    return interval
+
+
+def settled(load_at, ceiling=0.004, seconds=20):
+    """The intervals of a process whose load depends on them: those of the last seconds."""
+    now, cpu, seen = 0.0, 0.0, []
+    interval = GatherInterval(ceiling, cpu_time=lambda: cpu)
+    while now < seconds:
+        seen.append((now, interval.at(now)))
+        now += 0.005
+        cpu += 0.005 * load_at(seen[-1][1])
+    return {one for at, one in seen if at > seconds / 2}
+
+
+@pytest.mark.parametrize(
+    ("load", "interval"), [(0.0, 0.0), (EASY, 0.0), (PRESSED, 0.004), (1.0, 0.004), (0.4, 0.002)]
+)
+def test_reads_are_apart_as_far_as_the_process_is_pressed(load, interval):
+    [seen] = settled(lambda _: load)
+    assert seen == pytest.approx(interval, abs=0.0005)
+
+
+@pytest.mark.parametrize("base", [0.25, 0.32, 0.36, 0.4, 0.45, 0.5, 0.6, 0.8])
+@pytest.mark.parametrize("saved", [0.0, 0.1, 0.25, 0.4])
+def test_what_gathering_saves_does_not_make_it_swing(base, saved):
+    intervals = settled(lambda interval: base * (1 - saved * interval / 0.004))
+    assert len(intervals) == 1
+
+
+def test_a_ceiling_below_what_a_wait_saves_is_kept_when_pressed():
+    assert settled(lambda _: 1.0, ceiling=0.001) == {0.001}
+
+
 def test_a_connection_with_few_messages_is_read_at_once():
     loop = FakeLoop()
-    coalescing = ReadCoalescing(0.004, loop)
+    coalescing = ReadCoalescing(pressed(loop), loop)
     for _ in range(50):
         loop.now += 1.5 / BUSY_RATE
         coalescing.on_read(loop, 1)
@@ -53,7 +94,7 @@ def test_a_connection_with_few_messages_is_read_at_once():
 
 def test_a_busy_connection_is_read_at_multiples_of_the_interval_until_it_is_no_longer_busy():
     loop = FakeLoop()
-    coalescing = ReadCoalescing(0.004, loop)
+    coalescing = ReadCoalescing(pressed(loop), loop)
     loop.now = 100.0001
     coalescing.on_read(loop, 1)
     loop.now = 100.0005
@@ -72,7 +113,7 @@ def test_a_busy_connection_is_read_at_multiples_of_the_interval_until_it_is_no_l
 
 def test_a_flooded_connection_is_read_without_a_pause():
     loop = FakeLoop()
-    coalescing = ReadCoalescing(0.004, loop)
+    coalescing = ReadCoalescing(pressed(loop), loop)
     for _ in range(10):
         loop.now += 0.0001
         coalescing.on_read(loop, FULL_READ)
@@ -81,7 +122,7 @@ def test_a_flooded_connection_is_read_without_a_pause():
 
 def test_an_interval_of_0_turns_it_off():
     loop = FakeLoop()
-    coalescing = ReadCoalescing(0.0, loop)
+    coalescing = ReadCoalescing(pressed(loop, 0.0), loop)
     for _ in range(10):
         loop.now += 0.0001
         coalescing.on_read(loop, 3)
@@ -91,7 +132,8 @@ def test_an_interval_of_0_turns_it_off():
 async def test_coalesced_messages_arrive_all_and_in_order_with_fewer_reads():
     async def play(read_interval):
         async with RawServer() as server:
-            connection = Dialer(read_interval=read_interval).dial(
+            loop = asyncio.get_running_loop()
+            connection = Dialer(read_interval=read_interval, cpu_time=loop.time).dial(
                 server.address, Peer("tier", NEVER)
             )
             await connection.wait_ready()

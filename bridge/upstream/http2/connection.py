@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 from .call import Call, CallEnded
 from .connect_failure import NO_ANSWER, NO_HTTP2, explain, explain_end, explain_first_bytes
+from .gather_interval import GatherInterval
 from .keepalive import KeepaliveTimer
 from .peer import Peer
 from .read_coalescing import ReadCoalescing
@@ -34,7 +35,7 @@ class Http2Connection(asyncio.Protocol):
         authority: the `:authority` of requests.
         scheme: the `:scheme` of requests.
         peer: the replica; its keepalive says after how long a silent peer is gone.
-        read_interval: seconds between two reads while it is busy; 0 for no wait.
+        read_interval: the time between two reads while it is busy.
         on_unanswered: is called if it was connected and the peer's settings did not come in time.
 
     """
@@ -46,7 +47,7 @@ class Http2Connection(asyncio.Protocol):
         authority: str,
         scheme: str,
         peer: Peer,
-        read_interval: float,
+        read_interval: GatherInterval,
         on_unanswered: Callable[[], None] = lambda: None,
     ) -> None:
         self._loop = asyncio.get_running_loop()

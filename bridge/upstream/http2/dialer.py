@@ -7,6 +7,7 @@ while: the process behind it may hang.
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from bridge.core.address import ReplicaAddress
 from bridge.upstream.resolver import Lookup, lookup, resolve
 
 from .connection import CLOSE_TIMEOUT, Http2Connection
+from .gather_interval import GatherInterval
 from .happy_eyeballs import connect_first, interleaved
 from .peer import Peer
 
@@ -25,11 +27,12 @@ class Dialer:
     """Makes connections.
 
     Args:
-        read_interval: seconds between two reads of a busy connection; 0 for no wait.
+        read_interval: seconds between two reads of a busy connection, at most; 0 for no wait.
         ssl_context: returns the context for the next connection; None for clear text.
         server_name: the name that the replica's certificate must hold, and the authority of
             requests; None for the name that the replica is reached by.
         lookup: resolves a name.
+        cpu_time: the CPU seconds that the process has used.
 
     """
 
@@ -40,8 +43,9 @@ class Dialer:
         ssl_context: Callable[[], ssl.SSLContext] | None = None,
         server_name: str | None = None,
         lookup: Lookup = lookup,
+        cpu_time: Callable[[], float] = time.process_time,
     ) -> None:
-        self._read_interval = read_interval
+        self._read_interval = GatherInterval(read_interval, cpu_time=cpu_time)
         self._ssl_context = ssl_context
         self._server_name = server_name
         self._lookup = lookup

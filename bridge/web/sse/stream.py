@@ -129,7 +129,7 @@ class SseStream:
         """Refuse with what went wrong before the tier was asked."""
         if isinstance(error, Failed):
             # Its frames hold this stream: from Python 3.13 on until the garbage is collected.
-            self._refuse(error.with_traceback(None))
+            self._refuse(error.without_frames())
         else:
             logger.error("an event stream failed", exc_info=error)
             self._refuse(Failed(Kind.BROKEN, _BROKEN))

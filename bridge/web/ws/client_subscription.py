@@ -76,7 +76,7 @@ class ClientSubscription:
         try:
             opened = self._hub.start_subscribe(self.viewer, self.query, identity)
         except Failed as failure:
-            self._refuse(failure.with_traceback(None))
+            self._refuse(failure.without_frames())
             return
         self._opened = opened
         if opened.done():
@@ -148,6 +148,7 @@ class ClientSubscription:
             self._opened.remove_done_callback(self._on_opened)
         if self._reanchoring is not None:
             self._reanchoring.cancel()
+            self._reanchoring = None  # once cancelled, it refers to this
         self._hub.unsubscribe(self.viewer, end.reason)
         self._owner.on_closed(self, end)
 

@@ -221,7 +221,8 @@ class WebSocketConnection(asyncio.Protocol):
             return
         self._lingering_bytes = LINGER_BYTES
         if transport.can_write_eof():
-            transport.write_eof()
+            with contextlib.suppress(OSError):  # it is gone, and that is not read yet
+                transport.write_eof()
         self._writable = asyncio.get_running_loop().create_future()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER):
@@ -237,7 +238,7 @@ class WebSocketConnection(asyncio.Protocol):
         self.closed = True
         if self.send_buffer is not None:  # None: the connection is lost
             payload = code.to_bytes(2) + reason
-            self.send_buffer.write(ws_frame_header(OPCODE_CLOSE, len(payload)) + payload)
+            self.send_buffer.write_last(ws_frame_header(OPCODE_CLOSE, len(payload)) + payload)
 
     # ------------------------------------------------------------ the end
 

@@ -115,8 +115,7 @@ class CoreSession:
         self._lease = self._context.authenticator.watch.hold(credential, self)
 
     def _fail(self, failure: Failed) -> None:
-        # Its frames hold this session.
-        self._end(End(EndReason.FAILED, failure.with_traceback(None)))
+        self._end(End(EndReason.FAILED, failure.without_frames()))
 
     def handle(self, text: str) -> Work:
         """Handle a command: the first one subscribes."""
@@ -159,6 +158,7 @@ class CoreSession:
             if self._reanchoring is not None:
                 await cancel(self._reanchoring)
         finally:
+            self._reanchoring = None  # once cancelled, it refers to this
             self._release(end)
 
     def _release(self, end: End) -> None:
@@ -204,4 +204,4 @@ class CoreSession:
             await self._context.hub.reanchor(self._viewer, query, identity)
         except Failed as failure:
             # Core has no message for a refusal: only the close code.
-            self._end(End(EndReason.FAILED, failure))
+            self._fail(failure)

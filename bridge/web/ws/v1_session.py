@@ -86,8 +86,7 @@ class V1Session:
             self._fail(failure)
 
     def _fail(self, failure: Failed) -> None:
-        # Its frames hold this session.
-        self._end(End(EndReason.FAILED, failure.with_traceback(None)))
+        self._end(End(EndReason.FAILED, failure.without_frames()))
 
     def handle(self, text: str) -> Work:
         """Handle a command; what is not JSON ends the session."""
@@ -132,6 +131,7 @@ class V1Session:
         self._credential.close()
         for subscription in tuple(self._subscriptions.values()):
             await subscription.close(end)
+        del self._credential  # it refers to this
 
     # ------------------------------------------------------------ commands
 
