@@ -156,7 +156,8 @@ async def test_two_seconds_after_a_burst_every_client_has_the_exact_window(
     print(f"\n{len(took)} bursts: exact after {max(took):.2f} s at most, {len(gaps)} resubscribes")
     assert max(took) <= at_most(2)
     assert set(resets) == {1}
-    assert min(gaps) >= 0.95, "one a second and query"
+    # One a second and query; one that arrives late is sooner followed by the next.
+    assert min(gaps) >= 1 - min(at_most(0.05), 0.5)
     serving.cancel()
     await asyncio.wait([serving])
     await tier.stop()
