@@ -114,7 +114,10 @@ class TriggerCapture:
                 await self._create(table, statements)
                 altered = True
             elif text != trigger_sql.body_of(oid, columns, plain=plain).encode():
-                await self._renew(table, trigger_sql.record(oid, columns, plain=plain))
+                statement = trigger_sql.record(oid, columns, plain=plain)
+                renewed = await self._renew(table, statement)
+                if not renewed and not trigger_sql.records((text or b"").decode(), columns):
+                    columns = []  # it records other ones: any row may have changed
             self._keys[oid] = columns
         async with self._pool.connection() as connection:
             rows = await connection.run([LOOK])
@@ -134,16 +137,17 @@ class TriggerCapture:
             ) from None
         _log.info("%s has triggers now", table)
 
-    async def _renew(self, table: str, statement: str) -> None:
-        """Replace the function of another version, which does where it can't be replaced."""
+    async def _renew(self, table: str, statement: str) -> bool:
+        """Replace the function of another version or key; return whether it could be."""
         try:
             await self._make([statement])
         except DatabaseError as error:
             if error.sqlstate != _NO_RIGHT:
                 raise
             _log.warning("%s has old triggers; their owner may run: %s", table, statement)
-        else:
-            _log.info("%s has the triggers of this version now", table)
+            return False
+        _log.info("%s has the triggers of this version now", table)
+        return True
 
     async def _make(self, statements: Sequence[str]) -> None:
         connection = await Connection.open(self._conninfo, settings=SETTINGS + WAITING)

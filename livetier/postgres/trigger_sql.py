@@ -104,8 +104,7 @@ def body_of(oid: int, key: Sequence[str], *, plain: bool) -> str:
     Keys are recorded flat: so many texts to each row. ``plain``: no setting of a writer changes how
     the key is printed.
     """
-    # As a row prints it: a cast to text says 'true' for 't', and cuts the spaces of char(n).
-    columns = ", ".join(f"format('%s', r.{quote(name)})" for name in key)
+    parts = _parts(key)
 
     def listed(name: str) -> str:
         if not key:
@@ -113,7 +112,7 @@ def body_of(oid: int, key: Sequence[str], *, plain: bool) -> str:
         return (
             f"(SELECT CASE WHEN count(*) <= {MOST_KEYS * len(key)} THEN coalesce("
             "array_agg(part ORDER BY number, place), '{}') END FROM (SELECT part, number, place"
-            f" FROM (SELECT ARRAY[{columns}] AS parts, row_number() OVER () AS number"
+            f" FROM (SELECT {parts} AS parts, row_number() OVER () AS number"
             f" FROM {name} AS r) AS k, unnest(parts) WITH ORDINALITY AS u(part, place)) AS f)"
         )
 
@@ -144,6 +143,17 @@ BEGIN
     RETURN NULL;
 END
 """
+
+
+def _parts(key: Sequence[str]) -> str:
+    # As a row prints it: a cast to text says 'true' for 't', and cuts the spaces of char(n).
+    columns = ", ".join(f"format('%s', r.{quote(name)})" for name in key)
+    return f"ARRAY[{columns}]"
+
+
+def records(body: str, key: Sequence[str]) -> bool:
+    """Return whether the text of a function, maybe of another version, records these columns."""
+    return _parts(key) in body
 
 
 def _manner(*, plain: bool) -> str:

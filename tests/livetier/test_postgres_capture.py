@@ -236,3 +236,32 @@ async def test_a_store_that_is_closed_leaves_no_timer_behind(tenants):
     await store.close()
     await asyncio.sleep(0.1)
     assert not store._wake.is_set()
+
+
+async def test_where_a_function_of_another_key_stays_no_change_is_missed(database):
+    """Of a role that may not replace it."""
+    name = database.split("/")[3].split("?")[0]
+    reader = f"reader_{name}"
+    connection = await asyncio.to_thread(psycopg.connect, database, autocommit=True)
+    connection.execute(
+        "CREATE TABLE thing (id text PRIMARY KEY, part integer, size integer);"
+        "INSERT INTO thing SELECT n::text, n, n FROM generate_series(1, 50) AS n"
+    )
+    owner = make_store(database, capture="trigger")
+    await owner.open()
+    await owner.first(await owner.compile(query("thing"), ()))
+    await owner.close()
+    connection.execute(
+        "ALTER TABLE thing DROP CONSTRAINT thing_pkey, ADD PRIMARY KEY (part, id);"
+        f"CREATE ROLE {reader} LOGIN; GRANT SELECT ON thing TO {reader};"
+        f"GRANT SELECT, DELETE ON livequery.change TO {reader}"
+    )
+    store = make_store(require_cluster().url(name, user=reader), capture="trigger")
+    await store.open()
+    view = await store.first(await store.compile(query("thing", sort=["size"], limit=1), ()))
+    views = await advance(store, [view])  # the first reading reads everything
+    connection.execute("UPDATE thing SET size = 0 WHERE id = '48'")
+    [view] = await advance(store, views)
+    assert [row.id for row in view.rows] == ['[48,"48"]']
+    await store.close()
+    connection.close()
