@@ -11,9 +11,11 @@ settings.load_profile("patient")
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Keep the tests of a file in one process, but for those that stand apart: they come first,
     so that no long one is left when all others are done."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
     items.sort(key=lambda item: item.get_closest_marker("apart") is None)
     for item in items:
         if not item.get_closest_marker("apart") and not item.get_closest_marker("xdist_group"):

@@ -66,6 +66,9 @@ class VerifySession:
         self.stopping = False
         self.main: ObservedStream
         self.worst_lag = 0.0
+        """Seconds that this process looked at nothing, at most, since `slow` was asked last."""
+        self.longest_stall = 0.0
+        """The same since it began."""
         self._streams: list[ObservedStream] = []
         self._changed = asyncio.Event()
         self._numbers = itertools.count(1)
@@ -281,6 +284,7 @@ class VerifySession:
             due = loop.time() + LAG_STEP
             await asyncio.sleep(LAG_STEP)
             self.worst_lag = max(self.worst_lag, loop.time() - due)
+            self.longest_stall = max(self.longest_stall, self.worst_lag)
 
 
 def _need_sound(*streams: ObservedStream) -> None:
