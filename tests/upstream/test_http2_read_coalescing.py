@@ -133,9 +133,9 @@ async def test_coalesced_messages_arrive_all_and_in_order_with_fewer_reads():
     async def play(read_interval):
         async with RawServer() as server:
             loop = asyncio.get_running_loop()
-            connection = Dialer(read_interval=read_interval, cpu_time=loop.time).dial(
-                server.address, Peer("tier", NEVER)
-            )
+            # So busy that it is pressed as soon as it looks.
+            dialer = Dialer(read_interval=read_interval, cpu_time=lambda: 1000 * loop.time())
+            connection = dialer.dial(server.address, Peer("tier", NEVER))
             await connection.wait_ready()
             call = connection.start_call(PATH, b"ask", ())
             (link,) = server.links
@@ -144,7 +144,7 @@ async def test_coalesced_messages_arrive_all_and_in_order_with_fewer_reads():
             receive_data = connection._receive_data
             connection._receive_data = lambda data: reads.append(1) or receive_data(data)
             following = asyncio.create_task(call.follow(taken.append))
-            wanted = [b"%d" % n for n in range(400)]
+            wanted = [b"%d" % n for n in range(600)]
             for message in wanted:
                 link.say(1, message)
                 await asyncio.sleep(0.0003)
