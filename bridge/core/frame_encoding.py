@@ -19,9 +19,8 @@ from .gojson import (
 from .op import Op
 from .value import Cursor
 
-_ENTER: Final = int(
-    Op.ENTER
-)  # reading an Enum's attribute costs more than the rest of `_enter_frame`
+# Reading an Enum's attribute costs more than the rest of `_enter_frame`.
+_ENTER: Final = int(Op.ENTER)
 _MAX_EXCERPT: Final = 200
 
 

@@ -29,15 +29,14 @@ class GroupEncoder:
 
     def _delta(self, change: Change) -> pb.LiveDelta:
         row = change.row
+        if row is None:
+            return _placed(self._gone(change), change)
         name = (change.op, id(row), change.old_index, change.new_index)
         delta = self._deltas.get(name)
-        if delta is None or row is None:
-            delta = pb.LiveDelta()
-            delta.CopyFrom(self._gone(change) if row is None else self._shown(row))
-            delta.op = change.op
-            delta.old_index = change.old_index
-            delta.new_index = change.new_index
-            self._deltas[name] = delta
+        if delta is None:
+            delta = self._deltas[name] = pb.LiveDelta()
+            delta.CopyFrom(self._shown(row))
+            _placed(delta, change)
         return delta
 
     def _shown(self, row: Row) -> pb.LiveDelta:
@@ -53,6 +52,13 @@ class GroupEncoder:
         gone = pb.LiveDelta(agg_id=encode_key(change.key), version=change.version)
         gone.MergeFrom(self._about)
         return gone
+
+
+def _placed(delta: pb.LiveDelta, change: Change) -> pb.LiveDelta:
+    delta.op = change.op
+    delta.old_index = change.old_index
+    delta.new_index = change.new_index
+    return delta
 
 
 def _showing(row: Row) -> pb.LiveDelta:

@@ -7,6 +7,7 @@ query is: patterns, negations, disjunctions.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from livetier.engine.shortcuts import may_match
 from livetier.sqlite.literal import Kind
 from livetier.sqlite.order import Comparable, comparable
 from livetier.sqlite.predicate import Compare, Predicate
@@ -50,9 +51,8 @@ class Conditions:
 
         A column that ``row`` lacks has a value that can't be compared, which may match.
         """
-        for column, values in self.equal.items():
-            if column in row and row[column] not in values:
-                return "unequal"
+        if not may_match(self.equal, row):
+            return "unequal"
         for column, span in self.within:
             if column in row and span.excludes(row[column]):
                 return "outside"

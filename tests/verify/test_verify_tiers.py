@@ -5,6 +5,7 @@ import itertools
 import re
 import signal
 import sqlite3
+import time
 from pathlib import Path
 
 import grpc
@@ -109,6 +110,27 @@ class FewStreamsPerConnection(ModelTier):
 )
 async def test_a_tier_that_does_what_the_contract_asks_passes(made, start):
     ledger = await judge(await start(made()))
+    assert not worse(ledger)
+
+
+class StandsStill(Promising):
+    """Once, all of its process stands still for longer than three heartbeats: the kit, too."""
+
+    stood = False
+
+    async def change(self):
+        if not self.stood:
+            self.stood = True
+            end = time.monotonic() + 0.8
+            while time.monotonic() < end:
+                pass
+        await super().change()
+
+
+async def test_while_the_kit_itself_stood_still_no_tier_was_silent(start):
+    tier = await start(StandsStill())
+    ledger = await judge(tier, heartbeat_wish=0.2)
+    assert tier.stood
     assert not worse(ledger)
 
 
