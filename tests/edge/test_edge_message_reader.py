@@ -176,6 +176,19 @@ def test_frames_that_have_come_are_counted_without_being_read(size):
         assert count_frames(bytearray(message(b"x" * size)[:cut]), 1000) == 0
 
 
+@given(
+    st.lists(st.tuples(st.sampled_from([0, 1, 7, 125, 126, 300]), st.integers(1, 9)), max_size=9)
+)
+def test_runs_of_frames_of_one_size_are_counted_as_single_ones_are(runs):
+    frames = [message(b"x" * size) for size, times in runs for _ in range(times)]
+    whole = bytearray(b"".join(frames))
+    for count in range(len(frames) + 1):
+        end = sum(map(len, frames[:count]))
+        assert count_frames(whole[:end], 1000) == count
+        assert count_frames(whole[: max(end - 1, 0)], 1000) == max(count - 1, 0)
+        assert count_frames(whole, count) == count
+
+
 def test_a_flood_that_has_come_is_over_the_allowance_before_it_is_read():
     reader = MessageReader(allowed(100), 1000)
     reader.append(message(b"", PING) * 101)

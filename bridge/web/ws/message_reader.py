@@ -37,17 +37,25 @@ _LEAST: Final = 2 + _MASK
 
 
 def count_frames(buffer: bytearray, most: int) -> int:
-    """Return how many whole frames a buffer begins with, `most` at most; none is checked (§5.2)."""
+    """Return how many whole frames a buffer begins with, `most` at most; none is checked (§5.2).
+
+    Frames of one size that follow each other, as those of a flood do, are counted at once.
+    """
     count, at, end = 0, 0, len(buffer)
     while count < most and at + 1 < end:
-        size = buffer[at + 1] & 0x7F
+        run, size = 1, buffer[at + 1] & 0x7F
         if size >= _LENGTH_OF_2:
             more = 2 if size == _LENGTH_OF_2 else 8
             size = more + int.from_bytes(buffer[at + 2 : at + 2 + more])
-        at += _LEAST + size
-        if at > end:
+        else:
+            step = _LEAST + size
+            sizes = buffer[at + 1 : at + 1 + step * (most - count) : step]
+            run = len(sizes) - len(sizes.lstrip(sizes[:1]))
+        whole = min(run, (end - at) // (_LEAST + size))
+        if not whole:
             break
-        count += 1
+        count += whole
+        at += whole * (_LEAST + size)
     return count
 
 
