@@ -96,6 +96,11 @@ class WebSocketConnection(asyncio.Protocol):
         self._messages.on_arrival = session.wake
         session.start()
 
+    @property
+    def verified(self) -> bool:
+        """Whether the bridge has verified the credential that its request came with."""
+        return self._session is not None and self._session.verified
+
     def end(self, end: End) -> None:
         """End the session. Idempotent: the first end stays."""
         if self._session is not None:

@@ -86,6 +86,11 @@ class CoreSession:
     def on_credential_expiring(self, expires_at: float) -> None:
         """Say nothing: core has no such message."""
 
+    @property
+    def verified(self) -> bool:
+        """Whether the bridge has verified the credential of its client."""
+        return self._lease is not None
+
     def begin(self) -> Work:
         """Judge the credential; a key of its issuer may have to be read first."""
         authenticator, request, self._request = self._context.authenticator, self._request, None

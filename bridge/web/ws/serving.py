@@ -81,6 +81,11 @@ class ServedSession:
         else:
             self._commands.start()
 
+    @property
+    def verified(self) -> bool:
+        """Whether the bridge has verified the credential of its client."""
+        return self._session.verified
+
     def wake(self) -> None:
         """Handle the messages that have come."""
         self._commands.wake()

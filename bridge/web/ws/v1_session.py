@@ -70,6 +70,11 @@ class V1Session:
             context.settings.ping_interval, self._send_beat
         )
 
+    @property
+    def verified(self) -> bool:
+        """Whether the bridge has verified the credential of its client."""
+        return self._credential.verified
+
     def begin(self) -> Work:
         """Judge what the request came with, if there was something."""
         try:
