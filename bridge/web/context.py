@@ -16,6 +16,7 @@ from bridge.live.viewer import Viewer
 
 from .admission import Admission
 from .auth.authenticator import Authenticator
+from .deadlines import Deadlines
 from .http.problem import Refusal, refusal
 from .idle_timers import IdleTimers
 from .open_streams import OpenStreams
@@ -40,6 +41,16 @@ class WebContext:
     idle_timers: IdleTimers = field(default_factory=IdleTimers)
     stream_log: StreamLog = field(default_factory=StreamLog)
     open_streams: OpenStreams = field(default_factory=OpenStreams)
+    pings: Deadlines = field(init=False)
+    """When WebSockets are pinged."""
+    first_commands: Deadlines = field(init=False)
+    """Until when they have to send their first command."""
+
+    def __post_init__(self) -> None:
+        # As a frozen dataclass makes its fields.
+        object.__setattr__(self, "pings", Deadlines(self.settings.ping_interval))
+        first = Deadlines(self.settings.first_message_timeout)
+        object.__setattr__(self, "first_commands", first)
 
     def refuse(self, request_id: str, failure: Failed, *, soft: bool = False) -> Refusal:
         """Count and log a failure over HTTP; return the response."""
@@ -56,6 +67,12 @@ class WebContext:
         """Stop watching a send buffer: its client is gone."""
         self.stall_monitor.remove(send_buffer)
         send_buffer.detach()
+
+    def stop_timers(self) -> None:
+        """Stop what is due later. Idempotent."""
+        self.idle_timers.stop()
+        self.pings.stop()
+        self.first_commands.stop()
 
     def viewer(
         self, send_buffer: SendBuffer, encoder: Encoder, resume: Resume | None = None

@@ -15,7 +15,6 @@ from bridge.core.errors import Failed, Kind
 from bridge.core.token_bucket import TokenBucket
 from bridge.live.stream_end import End, EndReason
 from bridge.web.context import WebContext
-from bridge.web.idle_timers import IdleTimer
 
 from .keepalive import WebSocketKeepalive
 from .tasks import cancel, wake
@@ -45,7 +44,7 @@ class CommandReader:
         "_begun",
         "_bucket",
         "_context",
-        "_first_timer",
+        "_first_due",
         "_keepalive",
         "_messages",
         "_owner",
@@ -74,8 +73,8 @@ class CommandReader:
         """What has to be over before anything else is handled: a pause, or work."""
         self._begun = False
         """Whether the session has begun."""
-        self._first_timer: IdleTimer | None = None
-        """Until the first command."""
+        self._first_due = False
+        """Whether the first command is waited for, for a while."""
         self._settled: asyncio.Future[None] | None = None
         self._stopped = False
 
@@ -91,7 +90,7 @@ class CommandReader:
 
     def wake(self) -> None:
         """Handle what has come, unless something is under way."""
-        if not self._under_way and not self._stopped:
+        if not self._under_way:
             self._read()
 
     async def settle(self) -> None:
@@ -104,7 +103,7 @@ class CommandReader:
     def stop(self) -> None:
         """Handle nothing any more. Idempotent."""
         self._stopped = True
-        self._stop_first_timer()
+        self._lift_deadline()
         if isinstance(self._under_way, asyncio.Handle):
             self._under_way.cancel()
         wake(self._settled)
@@ -123,8 +122,7 @@ class CommandReader:
             while not self._stopped:
                 message = self._messages.take()
                 if message is None:
-                    self._under_way = False
-                    wake(self._settled)
+                    self._rest()
                     return
                 if message.type is WSMsgType.TEXT:
                     self._pace(message.data)
@@ -146,7 +144,8 @@ class CommandReader:
 
     def _pace(self, text: str) -> None:
         """Handle a command, at once or when it is its turn."""
-        self._stop_first_timer()
+        if self._first_due:
+            self._lift_deadline()
         delay = self._bucket.reserve()
         if delay:
             self._context.stream_log.limited["commands",] += 1
@@ -179,25 +178,30 @@ class CommandReader:
     def _go_on(self) -> None:
         if not self._begun:
             self._begun = True
-            self._start_first_timer()
+            self._await_first()
         if self._messages.waiting and not self._stopped:
             self._under_way = asyncio.get_running_loop().call_soon(self._read)
         else:
-            self._under_way = False
+            self._rest()
+
+    def _rest(self) -> None:
+        """Have nothing under way, until something comes."""
+        self._under_way = False
+        if self._settled is not None:
             wake(self._settled)
 
     # ------------------------------------------------------------ the first one
 
-    def _start_first_timer(self) -> None:
+    def _await_first(self) -> None:
         if not self._stopped:
-            timeout = self._context.settings.first_message_timeout
-            self._first_timer = self._context.idle_timers.start(timeout, self._on_late)
+            self._first_due = True
+            self._context.first_commands.set(self)
 
-    def _on_late(self) -> None:
+    def on_due(self) -> None:
+        """End the session: the first command did not come in time."""
         failure = Failed(Kind.NO_FIRST_MESSAGE, "no command came in time")
         self._owner.end(End(EndReason.FAILED, failure))
 
-    def _stop_first_timer(self) -> None:
-        if self._first_timer is not None:
-            self._first_timer.stop()
-            self._first_timer = None
+    def _lift_deadline(self) -> None:
+        self._first_due = False
+        self._context.first_commands.lift(self)

@@ -59,6 +59,27 @@ def count_frames(buffer: bytearray, most: int) -> int:
     return count
 
 
+def _whole_text(data: bytes | bytearray) -> tuple[bytes, int] | None:
+    """Return the text in whose one frame bytes begin, and where that ends; None: they do not.
+
+    It is exactly what `Frame.parse` reads of such a frame, without a generator.
+    """
+    size = len(data)
+    if size < _LEAST or data[0] != _WHOLE_TEXT:
+        return None
+    length, start = data[1] - _MASKED, _LEAST
+    if length == _LENGTH_OF_2 and size >= _LEAST + 2:
+        length, start = data[2] << 8 | data[3], _LEAST + 2
+    elif not 0 <= length < _LENGTH_OF_2:
+        return None
+    end = start + length
+    if size < end:
+        return None
+    mask = data[start - _MASK : start] * (length // _MASK + 1)
+    plain = int.from_bytes(data[start:end]) ^ int.from_bytes(mask[:length])
+    return plain.to_bytes(length), end
+
+
 class MessageReader:
     """The messages of one connection.
 
@@ -95,6 +116,24 @@ class MessageReader:
         """The close code for what the client sent wrong; None while all is right."""
         self.has_more = False
         """Whether the last `read` left bytes that may hold another frame."""
+
+    def read_whole(self, data: bytes) -> WSMessage | None:
+        """Return the text message that came, if it came whole and alone: no buffer is filled.
+
+        None: it is anything else, right or wrong, and has to be appended. Commands come alone.
+        """
+        if self._buffer or not self._between_messages:
+            return None
+        whole = _whole_text(data)
+        if whole is None or whole[1] < len(data):
+            return None
+        try:
+            text = whole[0].decode()
+        except UnicodeDecodeError:
+            return None
+        if self._allowance is not None and not self._allowance.take():
+            return None
+        return WSMessage(WSMsgType.TEXT, text, None)
 
     def append(self, data: bytes) -> None:
         """Add what came, to be read."""
@@ -143,27 +182,17 @@ class MessageReader:
     def _reads_on(self) -> bool:
         return not self._closed and self.error_code is None
 
-    def _take_text(self) -> bytes | None:
-        """Take a whole text message in one frame, as clients send them; None: it is something else.
+    @property
+    def _between_messages(self) -> bool:
+        return self._frame is None and self._partial is None and self._reads_on
 
-        It is exactly what `Frame.parse` reads of such a frame, without a generator.
-        """
-        buffer = self._buffer
-        size = len(buffer)
-        if size < _LEAST or buffer[0] != _WHOLE_TEXT:
+    def _take_text(self) -> bytes | None:
+        """Take a whole text message in one frame; None: what is next is something else."""
+        whole = _whole_text(self._buffer)
+        if whole is None:
             return None
-        length, start = buffer[1] - _MASKED, _LEAST
-        if length == _LENGTH_OF_2 and size >= _LEAST + 2:
-            length, start = buffer[2] << 8 | buffer[3], _LEAST + 2
-        elif not 0 <= length < _LENGTH_OF_2:
-            return None
-        end = start + length
-        if size < end:
-            return None
-        mask = bytes(buffer[start - _MASK : start]) * (length // _MASK + 1)
-        plain = int.from_bytes(buffer[start:end]) ^ int.from_bytes(mask[:length])
-        del buffer[:end]
-        return plain.to_bytes(length)
+        del self._buffer[: whole[1]]
+        return whole[0]
 
     def _next_frame(self) -> Frame | bytes | None:
         """Return the next frame; None: it is not complete. Raises what is wrong with it.
