@@ -4,7 +4,6 @@ Invariants: the bucket never holds more than `burst` tokens when it has been fil
 added at `rate` a second. A balance below zero means tokens that were reserved in advance.
 """
 
-import math
 from collections.abc import Callable
 from typing import Final
 
@@ -25,7 +24,7 @@ class TokenBucket:
         self._burst = burst
         self._clock = clock
         self._tokens = burst
-        self._filled_at = -math.inf
+        self._filled_at = clock()
 
     def take(self) -> bool:
         """Take a token. Returns False, and takes nothing, if there is none."""

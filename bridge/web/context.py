@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from aiohttp import web
 
 from bridge.core.errors import Failed, Kind
+from bridge.core.shared_rate import SharedRate
 from bridge.live.encoder import Encoder
 from bridge.live.hub import Hub
 from bridge.live.resume import Resume
@@ -25,6 +27,9 @@ from .settings import WebSettings
 from .stream_log import StreamLog
 from .transport_sink import TransportSink
 
+COMMAND_BURST: Final = 16
+"""Commands at once, in seconds of their rate: enough, at the default, to open 64 subscriptions
+twice over on one socket."""
 STALLED = End(EndReason.STALLED, Failed(Kind.TOO_SLOW, "read too slowly"))
 
 
@@ -43,12 +48,17 @@ class WebContext:
     open_streams: OpenStreams = field(default_factory=OpenStreams)
     pings: Deadlines = field(init=False)
     """When WebSockets are pinged."""
+    commands: SharedRate = field(init=False)
+    """How fast each may send commands."""
     first_commands: Deadlines = field(init=False)
     """Until when they have to send their first command."""
 
     def __post_init__(self) -> None:
         # As a frozen dataclass makes its fields.
         object.__setattr__(self, "pings", Deadlines(self.settings.ping_interval))
+        rate, clock = self.settings.command_rate, self.stall_monitor.now
+        commands = SharedRate(rate=rate, burst=COMMAND_BURST * rate, clock=clock)
+        object.__setattr__(self, "commands", commands)
         first = Deadlines(self.settings.first_message_timeout)
         object.__setattr__(self, "first_commands", first)
 

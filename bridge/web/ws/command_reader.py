@@ -12,7 +12,6 @@ from typing import Final, Protocol
 from aiohttp import WSMessage, WSMsgType
 
 from bridge.core.errors import Failed, Kind
-from bridge.core.token_bucket import TokenBucket
 from bridge.live.stream_end import End, EndReason
 from bridge.web.context import WebContext
 
@@ -20,9 +19,6 @@ from .keepalive import WebSocketKeepalive
 from .tasks import cancel, wake
 from .websocket_session import SessionOwner, WebSocketSession, Work
 
-COMMAND_BURST: Final = 16
-"""Commands at once, in seconds of their rate: enough, at the default, to open 64 subscriptions
-twice over on one socket."""
 _ENDS: Final = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 
 
@@ -41,8 +37,8 @@ class CommandReader:
     """One for each socket. Pings and pongs go to the keepalive."""
 
     __slots__ = (
+        "_allowed_at",
         "_begun",
-        "_bucket",
         "_context",
         "_first_due",
         "_keepalive",
@@ -67,8 +63,8 @@ class CommandReader:
         self._owner = owner
         self._keepalive = keepalive
         self._context = context
-        rate, clock = context.settings.command_rate, context.stall_monitor.now
-        self._bucket = TokenBucket(rate=rate, burst=COMMAND_BURST * rate, clock=clock)
+        self._allowed_at = 0.0
+        """When its client's whole allowance of commands is there again."""
         self._under_way: asyncio.Handle | asyncio.Task[None] | bool = False
         """What has to be over before anything else is handled: a pause, or work."""
         self._begun = False
@@ -146,7 +142,7 @@ class CommandReader:
         """Handle a command, at once or when it is its turn."""
         if self._first_due:
             self._lift_deadline()
-        delay = self._bucket.reserve()
+        self._allowed_at, delay = self._context.commands.reserve(self._allowed_at)
         if delay:
             self._context.stream_log.limited["commands",] += 1
             loop = asyncio.get_running_loop()

@@ -16,10 +16,10 @@ from bridge.live.send_buffer import do_nothing
 
 from .frame_limits import (
     FRAME_BURST,
+    FRAMES,
     FRAMES_PER_TURN,
     MAX_QUEUED,
     MESSAGE_OVERHEAD,
-    frame_allowance,
 )
 from .message_reader import MessageReader
 from .tasks import wake
@@ -43,7 +43,7 @@ class MessageQueue:
         self._transport: asyncio.Transport | None = transport
         self.on_arrival: Callable[[], None] = do_nothing
         """Called when a message, an error or the end of the connection has come."""
-        self._reader = MessageReader(frame_allowance(), FRAME_BURST + 1)
+        self._reader = MessageReader(FRAMES, FRAME_BURST + 1)
         self._next_turn: asyncio.Handle | None = None
         """Reads on in the loop's next turn, while more came than is read in one."""
         self._messages: list[WSMessage] = []

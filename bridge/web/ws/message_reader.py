@@ -16,7 +16,7 @@ from aiohttp import WSMessage, WSMsgType
 from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Close, CloseCode, Frame, Opcode
 
-from bridge.core.token_bucket import TokenBucket
+from bridge.core.shared_rate import SharedRate
 
 MAX_MESSAGE: Final = 64 * 1024
 """Bytes of the largest message; a larger one ends the connection with 1009."""
@@ -83,25 +83,28 @@ def _whole_text(data: bytes | bytearray) -> tuple[bytes, int] | None:
 class MessageReader:
     """The messages of one connection.
 
-    `allowance`: of frames, a token each; a client that sends more is sent away with 1008. None: it
-    may send any number. `most_counted`: how many frames are counted in advance.
+    `rate`: of frames, a token each; a client that sends more is sent away with 1008. None: it may
+    send any number. `most_counted`: how many frames are counted in advance.
     """
 
     __slots__ = (
-        "_allowance",
+        "_allowed_at",
         "_binary",
         "_buffer",
         "_closed",
         "_frame",
         "_most_counted",
         "_partial",
+        "_rate",
         "_uncounted",
         "error_code",
         "has_more",
     )
 
-    def __init__(self, allowance: TokenBucket | None = None, most_counted: int = 0) -> None:
-        self._allowance = allowance
+    def __init__(self, rate: SharedRate | None = None, most_counted: int = 0) -> None:
+        self._rate = rate
+        self._allowed_at = 0.0
+        """When its whole allowance of frames is there again."""
         self._most_counted = most_counted
         self._uncounted = False
         """Whether bytes have come since the frames in the buffer were counted."""
@@ -122,7 +125,9 @@ class MessageReader:
 
         None: it is anything else, right or wrong, and has to be appended. Commands come alone.
         """
-        if self._buffer or not self._between_messages:
+        if self._buffer or self._frame is not None or self._partial is not None:
+            return None
+        if not self._reads_on:
             return None
         whole = _whole_text(data)
         if whole is None or whole[1] < len(data):
@@ -131,9 +136,7 @@ class MessageReader:
             text = whole[0].decode()
         except UnicodeDecodeError:
             return None
-        if self._allowance is not None and not self._allowance.take():
-            return None
-        return WSMessage(WSMsgType.TEXT, text, None)
+        return WSMessage(WSMsgType.TEXT, text, None) if self._take_allowance() else None
 
     def append(self, data: bytes) -> None:
         """Add what came, to be read."""
@@ -147,7 +150,7 @@ class MessageReader:
         self.has_more = False
         try:
             while self._reads_on and (frame := self._next_frame()) is not None:
-                if self._allowance is not None and not self._allowance.take():
+                if not self._take_allowance():
                     self.error_code = CloseCode.POLICY_VIOLATION
                     break
                 message = self._read(frame)
@@ -169,22 +172,28 @@ class MessageReader:
             self._buffer.clear()
         return messages
 
+    def _take_allowance(self) -> bool:
+        """Count a frame; returns False where that is one too many."""
+        if self._rate is None:
+            return True
+        allowed_at = self._rate.take(self._allowed_at)
+        if allowed_at is None:
+            return False
+        self._allowed_at = allowed_at
+        return True
+
     def _count_ahead(self) -> None:
         """Set the error now, if the frames that have come are more than may be sent."""
-        if self._uncounted and self._allowance is not None:
+        if self._uncounted and self._rate is not None:
             self._uncounted = False
             count = count_frames(self._buffer, self._most_counted)
-            if self._allowance.seconds_until(count):
+            if self._rate.seconds_until(self._allowed_at, count):
                 self.error_code = CloseCode.POLICY_VIOLATION
                 self.has_more = False
 
     @property
     def _reads_on(self) -> bool:
         return not self._closed and self.error_code is None
-
-    @property
-    def _between_messages(self) -> bool:
-        return self._frame is None and self._partial is None and self._reads_on
 
     def _take_text(self) -> bytes | None:
         """Take a whole text message in one frame; None: what is next is something else."""
