@@ -33,7 +33,7 @@ PARTS: dict[str, Part] = {
     "notify": lambda server: postgres_lag.notified(server.database(postgres_lag.SCHEMA)),
     "touched": lambda server: capacity.touched(server.database(capacity.SCHEMA)),
     "equality": lambda server: capacity.equality(server.database(capacity.SCHEMA)),
-    "writers wal": lambda server: writers.cost(server, "wal", 5),
+    "writers wal": lambda server: writers.cost(server, "wal", 6),
     "writers trigger": lambda server: writers.cost(server, "trigger", 3),
     **{f"sqlite {shape}": _shape(shape) for shape in sqlite_lag.shapes(0)},
     "sqlite update": _update,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from bench.paths import ROOT
 from bench.process import Process, process
@@ -62,12 +63,40 @@ class Server:
 
     def pgbench(self, url: str, *options: str) -> str:
         """Run pgbench and return what it prints."""
-        name = url.split("/")[3].split("?", maxsplit=1)[0]
-        command = [self.cluster.programs / "pgbench", "-h", self.cluster.folder, "-U", "root"]
         done = subprocess.run(  # noqa: S603 - PostgreSQL's own program
-            [*command, *options, name], check=True, capture_output=True, text=True
+            [*self._command("pgbench"), *options, _name(url)],
+            check=True,
+            capture_output=True,
+            text=True,
         )
         return done.stdout
+
+    @contextlib.contextmanager
+    def log_reader(self, url: str, table: str) -> Iterator[None]:
+        """Read the changes of a table as long as the block, and do nothing with them."""
+        publication = "CREATE PUBLICATION bare FOR TABLE "
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(sql.SQL(publication) + sql.Identifier(table))
+            command = [*self._command("pg_recvlogical"), "-d", _name(url), "-S", "bare"]
+            options = ("-o", "proto_version=1", "-o", "publication_names=bare", "-f", "/dev/null")
+            try:
+                subprocess.run([*command, "--create-slot", "-P", "pgoutput"], check=True)  # noqa: S603
+                reader = subprocess.Popen([*command, "--start", *options])  # noqa: S603
+                try:
+                    yield
+                finally:
+                    reader.terminate()
+                    reader.wait()
+                    subprocess.run([*command, "--drop-slot"], check=True)  # noqa: S603
+            finally:
+                connection.execute("DROP PUBLICATION bare")
+
+    def _command(self, program: str) -> list[str]:
+        return [f"{self.cluster.programs / program}", "-h", f"{self.cluster.folder}", "-U", "root"]
+
+
+def _name(url: str) -> str:
+    return url.split("/")[3].split("?", maxsplit=1)[0]
 
 
 @contextlib.contextmanager

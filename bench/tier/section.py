@@ -133,18 +133,26 @@ def _clients(figures: Figures) -> list[tuple[str, Figures]]:
 def _writers(parts: Mapping[str, Figures]) -> list[str]:
     lines = [
         "### pgbench, without a tier and with one that has a window on what it writes\n",
-        *_table(("", "clients", "TPS without", "with", "ratio, median", "ratios")),
+        *_table(
+            (
+                *("", "clients", "TPS without", "with", "ratio, median"),
+                *("ratio of a bare reader", "ratios"),
+            )
+        ),
     ]
     for capture in ("wal", "trigger"):
         figures = parts.get(f"writers {capture}", {})
         for clients, each in _clients(figures):
             ratios = ", ".join(map(str, each["ratios"]))
-            cells = (capture, clients, each["alone"], each["attached"], each["ratio"], ratios)
-            lines.append(_cells(cells))
+            cells = (capture, clients, each["alone"], each["attached"], each["ratio"])
+            lines.append(_cells((*cells, each.get("bare", "-"), ratios)))
     wal = parts.get("writers wal")
     if wal:
         spent = f"{wal['tier_us']} µs in the tier, {wal['walsender_us']} µs in the walsender"
-        lines += ["", f"CPU of a transaction by wal: {spent}."]
+        bare = (
+            f"beside a bare reader (`pg_recvlogical`) the walsender took {wal['bare_walsender_us']}"
+        )
+        lines += ["", f"CPU of a transaction by wal: {spent}; {bare}."]
     return [*lines, ""]
 
 

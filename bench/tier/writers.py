@@ -1,4 +1,4 @@
-"""Writers: pgbench's own transactions without a tier and with one, in turns."""
+"""Writers: pgbench's own transactions alone, and beside what reads their changes, in turns."""
 
 import asyncio
 import statistics
@@ -11,9 +11,10 @@ from bench.tier.lag import Figures
 from bench.tier.running import Server, bridge, tier
 from bench.usage import Usage
 
-SCALE, CLIENTS, RUN_SECONDS = 10, (1, 2, 4), 4
+SCALE, CLIENTS, RUN_SECONDS = 10, (1, 2, 4), 3
+WATCHED = "pgbench_accounts"
 ASKED = {
-    "entity": "pgbench_accounts",
+    "entity": WATCHED,
     "where": [{"column": "aid", "op": "eq", "value": 1}],
     "limit": 1,
 }
@@ -34,18 +35,53 @@ async def _run(server: Server, url: str, clients: int) -> float:
     return float(text.split("tps = ")[1].split()[0])
 
 
+class _Writers:
+    """pgbench's TPS by number of clients, each time it was run: alone, and beside what reads."""
+
+    def __init__(self, server: Server, url: str) -> None:
+        self._server, self._url = server, url
+        self.tps: dict[str, dict[int, list[float]]] = {}
+
+    async def run(self, beside: str) -> float:
+        """Run it with each number of clients; return how many transactions that were."""
+        transactions = 0.0
+        for clients in CLIENTS:
+            tps = await _run(self._server, self._url, clients)
+            self.tps.setdefault(beside, {}).setdefault(clients, []).append(tps)
+            transactions += tps * RUN_SECONDS
+        return transactions
+
+    def beside(self, name: str) -> dict[int, list[float]]:
+        """Return the rounds' ratios of TPS beside it to TPS alone."""
+        return {
+            clients: [one / other for one, other in zip(runs, alone, strict=True)]
+            for (clients, runs), alone in zip(
+                self.tps[name].items(), self.tps["nothing"].values(), strict=True
+            )
+        }
+
+
 async def cost(server: Server, capture: str, rounds: int) -> Figures:
-    """Measure; the ratio is the median of the rounds, each of which has both in turn."""
+    """Measure; a ratio is the median of the rounds, each of which has all in turn.
+
+    By wal, a bare reader of the same changes, `pg_recvlogical`, is measured, too: what any costs.
+    """
     url = server.database()
     await asyncio.to_thread(server.pgbench, url, "-i", "-q", "-s", str(SCALE))
     await _run(server, url, CLIENTS[-1])
-    alone: dict[int, list[float]] = {each: [] for each in CLIENTS}
-    attached: dict[int, list[float]] = {each: [] for each in CLIENTS}
-    spent = {"tier": 0.0, "walsender": 0.0, "transactions": 0.0}
+    writers = _Writers(server, url)
+    spent = dict.fromkeys(("tier", "walsender", "transactions", "bare", "bare transactions"), 0.0)
 
-    async def without() -> None:
-        for clients in CLIENTS:
-            alone[clients].append(await _run(server, url, clients))
+    async def alone() -> None:
+        await writers.run("nothing")
+
+    async def bare() -> None:
+        with server.log_reader(url, WATCHED):
+            await asyncio.sleep(2)
+            senders = _senders(url)
+            before = senders.cpu
+            spent["bare transactions"] += await writers.run("bare")
+            spent["bare"] += senders.cpu - before
 
     async def with_tier() -> None:
         with tier(url, "--capture", capture) as (child, address), bridge(address) as (_, base):
@@ -57,31 +93,35 @@ async def cost(server: Server, capture: str, rounds: int) -> Figures:
                 await asyncio.sleep(2)
                 senders = _senders(url)
                 before = child.usage.cpu, senders.cpu
-                for clients in CLIENTS:
-                    attached[clients].append(await _run(server, url, clients))
-                    spent["transactions"] += attached[clients][-1] * RUN_SECONDS
+                spent["transactions"] += await writers.run("tier")
                 spent["tier"] += child.usage.cpu - before[0]
                 spent["walsender"] += senders.cpu - before[1]
         if capture == "trigger":
             await _forget(url)
 
+    parts = (alone, with_tier, bare) if capture == "wal" else (alone, with_tier)
     for number in range(rounds):
-        for part in (without, with_tier) if number % 2 else (with_tier, without):
-            await part()
+        for place in range(len(parts)):
+            await parts[(place + number) % len(parts)]()
             time.sleep(0.5)  # noqa: ASYNC251 - nothing else runs
     each = spent["transactions"] / 1e6
     found: Figures = {
         "tier_us": round(spent["tier"] / each, 1),
         "walsender_us": round(spent["walsender"] / each, 1),
     }
-    for clients in CLIENTS:
-        ratios = [one / other for one, other in zip(attached[clients], alone[clients], strict=True)]
+    bare_ratios = {}
+    if capture == "wal":
+        found["bare_walsender_us"] = round(spent["bare"] / spent["bare transactions"] * 1e6, 1)
+        bare_ratios = writers.beside("bare")
+    for clients, ratios in writers.beside("tier").items():
         found[str(clients)] = {
-            "alone": round(statistics.median(alone[clients])),
-            "attached": round(statistics.median(attached[clients])),
+            "alone": round(statistics.median(writers.tps["nothing"][clients])),
+            "attached": round(statistics.median(writers.tps["tier"][clients])),
             "ratio": round(statistics.median(ratios), 3),
             "ratios": [round(each, 2) for each in sorted(ratios)],
         }
+        if clients in bare_ratios:
+            found[str(clients)]["bare"] = round(statistics.median(bare_ratios[clients]), 3)
     return found
 
 

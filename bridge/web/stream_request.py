@@ -45,6 +45,8 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whether it has no header and no parameter that may be a credential, or a part of one."""
     sole_token: str | None = None
     """The bearer token in its header, where nothing beside it may be a credential, or a part."""
+    recalled: bool = False
+    """Whether its sole token was accepted with a request like it."""
 
     @classmethod
     def from_aiohttp(

@@ -9,12 +9,14 @@ import time
 
 import jwt
 import pytest
+import pytest_asyncio
 
+from chromium import on_chromium
 from client_house import ClientHouse
 from library_page import faults, same, show, shown, statuses
 from patience import promised
 
-pytestmark = [pytest.mark.apart, pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [*on_chromium(300), pytest.mark.early]
 
 BOARDS = [
     (
@@ -35,7 +37,7 @@ BOARDS = [
 QUERIES = [query for query, _ in BOARDS]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def house():
     house = await ClientHouse(rows=200).start()
     yield house

@@ -154,7 +154,7 @@ async def storm(cluster):
     storm.connection.close()
 
 
-@pytest.mark.apart
+@pytest.mark.early
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("capture", ["wal", "trigger"])
 async def test_through_a_storm_with_tier_kills_every_window_equals_its_own_select(

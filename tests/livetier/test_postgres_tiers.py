@@ -221,6 +221,40 @@ async def test_a_tier_that_is_killed_leaves_no_slot_that_would_keep_the_log(task
                 await asyncio.sleep(0.05)
 
 
+TOLD = """
+SELECT bool_or(write_lsn > sent_lsn), bool_and(flush_lsn <= sent_lsn), count(*)
+FROM pg_stat_replication JOIN pg_replication_slots ON active_pid = pid
+WHERE database = current_database()
+"""
+"""Whether a server was told of more than it has sent, and whether what is kept is true."""
+
+
+async def test_a_server_is_told_ahead_what_is_written_but_not_where_commits_may_wait_for_it(
+    tiers, tasks
+):
+    url, connection = tasks
+    first = await tiers(database=url, capture="wal")
+    await first.settle()
+    async with patiently(20):
+        while connection.execute(TOLD).fetchone() != (True, True, 1):
+            await asyncio.sleep(0.05)
+    try:
+        connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        connection.execute("SELECT pg_reload_conf()")
+        async with patiently(20):
+            for name in "bcd":  # nobody watches the table: nothing of it is sent
+                await asyncio.to_thread(connection.execute, f"CREATE TABLE {name} (id int)")
+        await first.stop()
+        second = await tiers(database=url, capture="wal")
+        await second.settle()
+        async with patiently(20):
+            while connection.execute(TOLD).fetchone() != (False, True, 1):
+                await asyncio.sleep(0.05)
+    finally:
+        connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        connection.execute("SELECT pg_reload_conf()")
+
+
 async def test_a_tier_that_is_stuck_pins_no_log_and_is_right_when_it_goes_on(tasks, run):
     url, connection = tasks
     slots = "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()"

@@ -1,6 +1,7 @@
 """The compiled build: what is compiled, what never is, and that both builds are the same to callers."""
 
 import ast
+import ctypes
 import json
 import subprocess
 import sys
@@ -111,3 +112,14 @@ def test_a_compiled_module_is_to_its_callers_what_its_source_is():
         assert list(one) == list(other), name
         for member, known in other.items():
             assert_same(known, one[member], f"{name}.{member}")
+
+
+@pytest.mark.skipif(
+    bridge_build() != COMPILED or sys.platform != "linux", reason="there is nothing compiled here"
+)
+def test_compiled_functions_call_each_other_directly():
+    """What other libraries can see, they may replace: then each call would go by a table."""
+    [library] = ROOT.glob("*__mypyc*.so")
+    seen = ctypes.CDLL(str(library))
+    assert hasattr(seen, f"PyInit_{library.name.partition('.')[0]}")
+    assert not hasattr(seen, "CPy_AddTraceback")  # of mypyc's own library, always there

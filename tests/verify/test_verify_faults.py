@@ -26,7 +26,7 @@ PATIENCE = {
 WORSE = (Verdict.FAILED, Verdict.WARNING)
 
 
-@pytest.mark.apart
+@pytest.mark.early
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 async def test_a_planted_fault_is_found_by_its_rule_and_by_no_unrelated_one(fault, start):
     tier = await start(fault.tier())

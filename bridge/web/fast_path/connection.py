@@ -89,7 +89,7 @@ class HttpConnection(asyncio.Protocol):
         if request is None:
             self._hand_to_aiohttp(transport, data)
         elif request.protocol.transport == "ws":
-            self._upgrade(transport, request)
+            self._upgrade(transport, request, data)
         else:
             fast_path.registry.stop_idle_timeout(self)
             self._request = request
@@ -97,11 +97,10 @@ class HttpConnection(asyncio.Protocol):
                 fast_path.context, request, TransportSink(transport, self)
             )
             stream.start(self)
-            parser = fast_path.request_parser
-            if request.sole_token is not None and data not in parser.accepted and stream.verified:
-                parser.remember(data, request)
+            if request.sole_token is not None and not request.recalled and stream.verified:
+                fast_path.request_parser.remember(data, request)
 
-    def _upgrade(self, transport: asyncio.Transport, request: StreamRequest) -> None:
+    def _upgrade(self, transport: asyncio.Transport, request: StreamRequest, data: bytes) -> None:
         """Turn the connection into a WebSocket, unless it is over a limit."""
         fast_path = self._fast_path
         context, registry = fast_path.context, fast_path.registry
@@ -118,6 +117,8 @@ class HttpConnection(asyncio.Protocol):
         if self._writing_paused:
             connection.pause_writing()
         connection.start(request, slot)
+        if request.sole_token is not None and not request.recalled and connection.verified:
+            fast_path.request_parser.remember(data, request)
 
     def _hand_to_aiohttp(self, transport: asyncio.Transport, data: bytes) -> None:
         self._transport = None

@@ -2,7 +2,8 @@
 
 Only a request that came whole, in plain form, for one of the two paths and from an allowed origin
 is parsed here. aiohttp serves every other one, right or wrong. Clients of one page send the same
-bytes, but for a few lines: those are judged each time, the rest once (`request_template`).
+bytes, but for a few lines: those are judged each time, the rest once (`request_template`). Those of
+WebSockets differ in their key at least, so it is cut out first (`upgrade_key`).
 """
 
 from collections.abc import Set as AbstractSet
@@ -30,6 +31,7 @@ from bridge.web.ws.handshake import is_valid_key, is_valid_upgrade
 
 from .request_head import RequestHead, parse_request
 from .request_template import RequestTemplates, with_own, without
+from .upgrade_key import cut_key
 
 # A query of 16 KiB may triple in a URL; other lines have the limit of a header field.
 MAX_LINE: Final = 64 * 1024
@@ -57,32 +59,40 @@ class RequestParser:
             for method in (b"GET", b"POST")
             for after in (b"?", b" ", b"/ws ", b"/ws?")
         )
+        self._upgrade_start = b"GET %b/ws" % path
         proxied = FORWARDED_FIELDS if settings.trusted_proxies else ()
         personal = ("Cookie", "Authorization", "X-Request-Id", *settings.forward, *proxied)
         self._personal = frozenset(name.lower() for name in personal)
         self._templates = RequestTemplates(self._personal.union(_OWN))
         self.accepted: dict[bytes, StreamRequest] = {}
-        """Requests whose token was accepted."""
+        """Requests whose token was accepted; those for a WebSocket without their key."""
 
     def remember(self, data: bytes, accepted: StreamRequest) -> None:
-        """Recall a request for a stream from now on, for its sole token was accepted.
+        """Recall a request from now on, for its sole token was accepted.
 
         Whoever shows that token again has it judged again. What was not accepted is never kept.
         """
         if len(data) > MAX_LENGTH or "Last-Event-ID" in accepted.headers:
             return
+        if accepted.protocol.transport == "ws":
+            cut = cut_key(data)
+            if cut is None:
+                return
+            data = cut.rest
         if len(self.accepted) >= MAX_ACCEPTED:
             del self.accepted[next(iter(self.accepted))]
-        self.accepted[data] = accepted
+        self.accepted[data] = replace(accepted, websocket_key="", recalled=True)
 
     def parse(self, data: bytes, peer: str) -> StreamRequest | None:
         """Parse what came from the address `peer`; None where aiohttp is to serve it."""
-        accepted = self.accepted.get(data)
-        if accepted is not None:
-            return replace(accepted, request_id=new_request_id(), remote=peer)
-        template = self._templates.find(data)
-        if template is not None and template.protocol.transport != "ws":
-            return replace(template, request_id=new_request_id(), remote=peer)
+        if data.startswith(self._upgrade_start):
+            upgrade = self._recall_upgrade(data, peer)
+            if upgrade is not None:
+                return upgrade
+        else:
+            before = self.accepted.get(data) or self._templates.find(data)
+            if before is not None:
+                return replace(before, request_id=new_request_id(), remote=peer)
         if not data.startswith(self._starts):
             return None
         cut = self._templates.cut(data)
@@ -94,6 +104,16 @@ class RequestParser:
         if request is not None and cut is not None and not request.parameters.secret:
             self._templates.remember(cut, request)
         return request
+
+    def _recall_upgrade(self, data: bytes, peer: str) -> StreamRequest | None:
+        """Return an upgrade that is like one before but for its key; None where there is none."""
+        cut = cut_key(data)
+        if cut is None:
+            return None
+        before = self.accepted.get(cut.rest) or self._templates.find(cut.rest)
+        if before is None or not is_valid_key(cut.key):
+            return None
+        return replace(before, request_id=new_request_id(), remote=peer, websocket_key=cut.key)
 
     def _recall(
         self, template: StreamRequest, own: list[tuple[str, str]], peer: str

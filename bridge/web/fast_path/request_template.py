@@ -83,7 +83,7 @@ class RequestTemplates:
         if len(self._templates) >= MAX_ENTRIES:
             del self._templates[next(iter(self._templates))]
         self._templates[request.rest] = replace(
-            parsed, headers=headers, anonymous=True, sole_token=None
+            parsed, headers=headers, websocket_key="", anonymous=True, sole_token=None
         )
 
 

@@ -49,6 +49,11 @@ class V1Credential:
         """Whether nothing may be asked for before `authenticate`."""
         return self._current is None and self._authenticator.required
 
+    @property
+    def verified(self) -> bool:
+        """Whether the bridge has verified the present one."""
+        return self._lease is not None
+
     def begin(self) -> Work:
         """Judge what the request came with, if there was something. Raises Failed.
 

@@ -12,6 +12,10 @@ Work: TypeAlias = Coroutine[Any, Any, None] | None
 class WebSocketSession(Protocol):
     """What a session does between the 101 response and the close frame."""
 
+    @property
+    def verified(self) -> bool:
+        """Whether the bridge has verified the credential of its client."""
+
     def begin(self) -> Work:
         """Judge what the request came with, before the first command."""
 
