@@ -179,15 +179,15 @@ class WebSocketConnection(asyncio.Protocol):
     @property
     def waiting(self) -> bool:
         """Whether `take` returns a message."""
-        return self.closed or self._messages.waiting
+        return self._messages.waiting or self.closed
 
     def take(self) -> WSMessage | None:
         """Take a message; `CLOSED` once there will be none, `ERROR` after a wrong one."""
         if self.closed:
             return WS_CLOSED_MESSAGE
         message = self._messages.take()
-        if message is None:
-            return None
+        if message is None or message.type is WSMsgType.TEXT:
+            return message
         if message.type is WSMsgType.CLOSED:
             self.closed = True
         elif message.type is WSMsgType.ERROR:

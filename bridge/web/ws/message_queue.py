@@ -16,10 +16,10 @@ from bridge.live.send_buffer import do_nothing
 
 from .frame_limits import (
     FRAME_BURST,
+    FRAMES,
     FRAMES_PER_TURN,
     MAX_QUEUED,
     MESSAGE_OVERHEAD,
-    frame_allowance,
 )
 from .message_reader import MessageReader
 from .tasks import wake
@@ -43,7 +43,7 @@ class MessageQueue:
         self._transport: asyncio.Transport | None = transport
         self.on_arrival: Callable[[], None] = do_nothing
         """Called when a message, an error or the end of the connection has come."""
-        self._reader = MessageReader(frame_allowance(), FRAME_BURST + 1)
+        self._reader = MessageReader(FRAMES, FRAME_BURST + 1)
         self._next_turn: asyncio.Handle | None = None
         """Reads on in the loop's next turn, while more came than is read in one."""
         self._messages: list[WSMessage] = []
@@ -67,6 +67,11 @@ class MessageQueue:
 
     def append(self, data: bytes) -> None:
         """Queue the messages in bytes that came."""
+        message = None if self._messages or self._next_turn else self._reader.read_whole(data)
+        if message is not None:
+            self._put(message)
+            self._tell()
+            return
         self._reader.append(data)
         if self._next_turn is None:
             self._parse()
@@ -113,8 +118,7 @@ class MessageQueue:
         self._next_turn = None
         if self._queued <= MAX_QUEUED:
             for message in self._reader.read(FRAMES_PER_TURN):
-                self._messages.append(message)
-                self._queued += len(message.data) + MESSAGE_OVERHEAD
+                self._put(message)
             if self._reader.has_more and self._queued <= MAX_QUEUED:
                 self._next_turn = asyncio.get_running_loop().call_soon(self._parse)
         if self._reader.error_code == CloseCode.POLICY_VIOLATION:
@@ -124,8 +128,13 @@ class MessageQueue:
         if self._messages or self._reader.error_code is not None:
             self._tell()
 
+    def _put(self, message: WSMessage) -> None:
+        self._messages.append(message)
+        self._queued += len(message.data) + MESSAGE_OVERHEAD
+
     def _tell(self) -> None:
-        wake(self._arrived)
+        if self._arrived is not None:
+            wake(self._arrived)
         self.on_arrival()
 
     def _pause_reading(self, *, paused: bool) -> None:

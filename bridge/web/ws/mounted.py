@@ -11,7 +11,6 @@ from aiohttp import WSMessage, web
 from aiohttp.http import WS_CLOSED_MESSAGE
 from websockets.frames import CloseCode
 
-from bridge.core.token_bucket import TokenBucket
 from bridge.live.stream_end import End, EndReason
 from bridge.web.context import WebContext
 from bridge.web.session_end import GRACE
@@ -21,7 +20,7 @@ from bridge.web.transport_sink import TransportSink
 from bridge.wire.websocket import CLOSE_NORMAL
 
 from .close_codes import close_code, close_reason
-from .frame_limits import frame_allowance
+from .frame_limits import FRAMES
 from .serving import ServedSession
 
 _CODES_END: Final = 5000
@@ -31,16 +30,18 @@ _CODES_END: Final = 5000
 class StrictWebSocketResponse(web.WebSocketResponse):
     """aiohttp's WebSocket, strict about what aiohttp lets pass: close codes, endless messages."""
 
-    _allowance: TokenBucket | None = None
+    _allowed_at = 0.0
+    """When its client's whole allowance of frames is there again."""
 
     async def receive(self, timeout: float | None = None) -> WSMessage:  # noqa: ASYNC109 - aiohttp's
         """Receive a message; a client that sends too many of any kind is sent away."""
         message = await super().receive(timeout)
-        if self._allowance is None:
-            self._allowance = frame_allowance()
-        if not self.closed and not self._allowance.take():
-            await self.close(code=CloseCode.POLICY_VIOLATION)
-            return WS_CLOSED_MESSAGE
+        if not self.closed:
+            allowed_at = FRAMES.take(self._allowed_at)
+            if allowed_at is None:
+                await self.close(code=CloseCode.POLICY_VIOLATION)
+                return WS_CLOSED_MESSAGE
+            self._allowed_at = allowed_at
         return message
 
     async def close(

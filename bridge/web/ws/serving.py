@@ -40,6 +40,7 @@ class ServedSession:
         "_request_id",
         "_send_buffer",
         "_session",
+        "wake",
     )
 
     def __init__(
@@ -57,21 +58,14 @@ class ServedSession:
         self._on_end = on_end
         self._ended: End | None = None
         self._send_buffer = context.send_buffer(sink, self._stall)
-        self._keepalive = WebSocketKeepalive(
-            send_buffer=self._send_buffer,
-            idle_timers=context.idle_timers,
-            interval=context.settings.ping_interval,
-            end=self.end,
-        )
+        self._keepalive = WebSocketKeepalive(self, self._send_buffer, context)
         session_class = V1Session if request.protocol is V1_WS else CoreSession
         self._session: WebSocketSession = session_class(
-            context=context,
-            request=request,
-            send_buffer=self._send_buffer,
-            slot=slot,
-            end=self.end,
+            self, context, request, self._send_buffer, slot
         )
         self._commands = CommandReader(messages, self._session, self, self._keepalive, context)
+        self.wake: Callable[[], None] = self._commands.wake
+        """Handles the messages that have come."""
 
     def start(self) -> None:
         """Serve what comes from now on."""
@@ -85,10 +79,6 @@ class ServedSession:
     def verified(self) -> bool:
         """Whether the bridge has verified the credential of its client."""
         return self._session.verified
-
-    def wake(self) -> None:
-        """Handle the messages that have come."""
-        self._commands.wake()
 
     async def settle(self) -> None:
         """Return once what has come is handled, in the next turn of the loop at the earliest."""
@@ -130,4 +120,4 @@ class ServedSession:
             await self._commands.close()
             await self._session.close(end)
             # They refer to this: only the garbage collector would free them.
-            del self._commands, self._session, self._keepalive
+            del self._commands, self._session, self._keepalive, self.wake
