@@ -19,7 +19,7 @@ from postgres_storm import SCHEMA, StormQuery, pick_row
 
 pytestmark = pytest.mark.early
 
-WINDOWS, TRANSACTIONS, WRITERS = 40, 5000, 4
+WINDOWS, TRANSACTIONS, ROUNDS, WRITERS = 40, 2500, 2, 4
 
 
 @pytest.fixture
@@ -162,9 +162,8 @@ async def test_through_a_storm_with_tier_kills_every_window_equals_its_own_selec
     storm, run, join, capture
 ):
     rig = await Rig(run, join, storm, "--capture", capture).start()
-    rounds = 4 if capture == "wal" else 2
-    for round_ in range(rounds):
-        writing = await rig.weather(round_, TRANSACTIONS // 4)
+    for round_ in range(ROUNDS):
+        writing = await rig.weather(round_, TRANSACTIONS // ROUNDS)
         await asyncio.sleep(0.5)
         if round_ % 2:
             await rig.kill_tier()
