@@ -111,7 +111,7 @@ class MountedWebSocket:
     async def _read(self, session: ServedSession) -> None:
         while session.ended is None and self._end is None:
             self._message = await self._websocket.receive()
-            session.wake()
+            session.commands.wake()
             await session.settle()
 
     async def _close(self, session: ServedSession, sink: TransportSink) -> None:
