@@ -112,10 +112,11 @@ class ServedSession:
                 context.stream_log.log_refusal(self._request_id, "ws", end.failure)
             self._session.send_last_message(end)
         finally:
-            # Before any wait: aiohttp cancels its handler when the client is gone.
+            # All before any wait: aiohttp cancels its handler when the client is gone.
             self._keepalive.stop()
             context.detach(self._send_buffer)
-            await self.commands.close()
-            await self._session.close(end)
+            self._session.close(end)
+            commands = self.commands
             # They refer to this: only the garbage collector would free them.
             del self.commands, self._session, self._keepalive
+            await commands.close()
