@@ -84,6 +84,10 @@ class ServedSession:
 
     # ------------------------------------------------------------ the end
 
+    def silence(self) -> None:
+        """Drop what is written from now on: nothing follows a close frame."""
+        self._send_buffer.drop_writes()
+
     @property
     def ended(self) -> End | None:
         """How it ended; None while it lasts."""
