@@ -21,8 +21,8 @@ ROWS = "document.querySelectorAll('.body .row:not(.leave)').length"
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def demo():
     process = await asyncio.create_subprocess_exec(
-        # It is three minutes until midnight: all tests see the day.
-        *(sys.executable, "-m", "bridge", "demo", "--listen", "127.0.0.1:0", "--speed", "300"),
+        # It is four minutes until midnight: all tests see the day.
+        *(sys.executable, "-m", "bridge", "demo", "--listen", "127.0.0.1:0", "--speed", "240"),
         stdout=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(60):

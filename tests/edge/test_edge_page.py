@@ -32,8 +32,8 @@ WATCH = """
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def demo():
     process = await asyncio.create_subprocess_exec(
-        # It is three minutes until midnight: all tests see the day.
-        *(sys.executable, "-m", "bridge", "demo", "--listen", "127.0.0.1:0", "--speed", "300"),
+        # It is nearly three minutes until midnight: all tests see the day.
+        *(sys.executable, "-m", "bridge", "demo", "--listen", "127.0.0.1:0", "--speed", "360"),
         stdout=asyncio.subprocess.PIPE,
     )
     async with patiently(30):

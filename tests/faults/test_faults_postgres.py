@@ -17,6 +17,8 @@ from ops_support import free_port
 from postgres_cluster import Cluster, find_programs
 from postgres_storm import SCHEMA, StormQuery, pick_row
 
+pytestmark = pytest.mark.early
+
 WINDOWS, TRANSACTIONS, WRITERS = 40, 5000, 4
 
 
@@ -154,7 +156,6 @@ async def storm(cluster):
     storm.connection.close()
 
 
-@pytest.mark.early
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("capture", ["wal", "trigger"])
 async def test_through_a_storm_with_tier_kills_every_window_equals_its_own_select(
