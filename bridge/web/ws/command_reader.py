@@ -89,6 +89,14 @@ class CommandReader:
         if not self._under_way:
             self._read()
 
+    def offer(self, text: str) -> bool:
+        """Handle a command that has just come, if nothing is before it; else return False."""
+        if self._under_way or self._stopped:
+            return False
+        self._under_way = True
+        self._pace(text)
+        return True
+
     async def settle(self) -> None:
         """Return in the next turn, or once nothing is under way."""
         await asyncio.sleep(0)

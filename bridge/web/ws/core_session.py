@@ -24,7 +24,6 @@ from bridge.web.stream_slot import StreamSlot
 from bridge.wire import core_commands
 from bridge.wire.encoders import CoreWsEncoder
 
-from .tasks import cancel
 from .websocket_session import SessionOwner, Work
 
 _ENCODER: Final = CoreWsEncoder()
@@ -156,20 +155,15 @@ class CoreSession:
     def send_last_message(self, end: End) -> None:
         """Send nothing: core has only the close frame."""
 
-    async def close(self, end: End) -> None:
+    def close(self, end: End) -> None:
         """Release the subscription and what is under way."""
         if self._lease is not None:
             self._lease.release(self)
         if self._opened is not None:
             self._opened.remove_done_callback(self._on_opened)
-        try:
-            if self._reanchoring is not None:
-                await cancel(self._reanchoring)
-        finally:
+        if self._reanchoring is not None:
+            self._reanchoring.cancel()
             self._reanchoring = None  # once cancelled, it refers to this
-            self._release(end)
-
-    def _release(self, end: End) -> None:
         ended = self._viewer.ended
         ended.remove_done_callback(self._on_viewer_ended)
         if ended.done():

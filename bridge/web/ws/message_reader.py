@@ -120,7 +120,7 @@ class MessageReader:
         self.has_more = False
         """Whether the last `read` left bytes that may hold another frame."""
 
-    def read_whole(self, data: bytes) -> WSMessage | None:
+    def read_whole(self, data: bytes) -> str | None:
         """Return the text message that came, if it came whole and alone: no buffer is filled.
 
         None: it is anything else, right or wrong, and has to be appended. Commands come alone.
@@ -136,7 +136,7 @@ class MessageReader:
             text = whole[0].decode()
         except UnicodeDecodeError:
             return None
-        return WSMessage(WSMsgType.TEXT, text, None) if self._take_allowance() else None
+        return text if self._take_allowance() else None
 
     def append(self, data: bytes) -> None:
         """Add what came, to be read."""

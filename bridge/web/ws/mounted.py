@@ -5,12 +5,14 @@ sends the close frame.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import WSMessage, web
 from aiohttp.http import WS_CLOSED_MESSAGE
 from websockets.frames import CloseCode
 
+from bridge.live.send_buffer import do_nothing
 from bridge.live.stream_end import End, EndReason
 from bridge.web.context import WebContext
 from bridge.web.session_end import GRACE
@@ -32,6 +34,8 @@ class StrictWebSocketResponse(web.WebSocketResponse):
 
     _allowed_at = 0.0
     """When its client's whole allowance of frames is there again."""
+    on_closing: Callable[[], None] = staticmethod(do_nothing)
+    """Called before the close frame is sent: aiohttp then waits for the client's."""
 
     async def receive(self, timeout: float | None = None) -> WSMessage:  # noqa: ASYNC109 - aiohttp's
         """Receive a message; a client that sends too many of any kind is sent away."""
@@ -48,6 +52,7 @@ class StrictWebSocketResponse(web.WebSocketResponse):
         self, *, code: int = CLOSE_NORMAL, message: bytes = b"", drain: bool = True
     ) -> bool:
         """Send a close frame; as a protocol error, if the client sent a code that none may send."""
+        self.on_closing()
         received = self.close_code or 0
         if received == CloseCode.ABNORMAL_CLOSURE or received >= _CODES_END:
             code = CloseCode.PROTOCOL_ERROR
@@ -94,6 +99,7 @@ class MountedWebSocket:
         session = ServedSession(
             context, request, messages=self, sink=sink, slot=slot, on_end=self._interrupt
         )
+        self._websocket.on_closing = session.silence
         try:
             # A deadline that is not set yet: asyncio tells its cancellation from all others.
             async with asyncio.timeout(None) as self._timeout:
@@ -111,7 +117,7 @@ class MountedWebSocket:
     async def _read(self, session: ServedSession) -> None:
         while session.ended is None and self._end is None:
             self._message = await self._websocket.receive()
-            session.wake()
+            session.commands.wake()
             await session.settle()
 
     async def _close(self, session: ServedSession, sink: TransportSink) -> None:

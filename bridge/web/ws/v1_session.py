@@ -128,13 +128,13 @@ class V1Session:
         if end.reason in (EndReason.DRAINED, EndReason.AGED):
             self._send("drain", reconnect_after_ms=random_delay_ms(*RECONNECT_MS))
 
-    async def close(self, end: End) -> None:
+    def close(self, end: End) -> None:
         """Release all subscriptions; those still open end the way the connection does."""
         self._closed = True
         self._beat_timer.stop()
         self._credential.close()
         for subscription in tuple(self._subscriptions.values()):
-            await subscription.close(end)
+            subscription.close(end)
         del self._credential  # it refers to this
 
     # ------------------------------------------------------------ commands
