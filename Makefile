@@ -1,7 +1,9 @@
 # `make` alone lists the targets.
 PYTHON ?= python3
 LISTEN ?= 127.0.0.1:8080
-TEST_WORKERS ?= 4
+TEST_WORKERS ?= 6
+# Hundreds of tests start the program: where bytecode may not be kept, each would compile it anew.
+PYTEST  = PYTHONDONTWRITEBYTECODE= $(abspath $(BIN))/python -m pytest
 FAST   := tests/core tests/live tests/upstream tests/wire tests/structure
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -18,7 +20,7 @@ demo: $(VENV)/.runtime ## embedded tier + bridge + departures board (LISTEN=127.
 	@exec $(BIN)/python -m bridge demo --listen $(LISTEN)
 
 test: $(VENV)/.dev browser postgresql ## the whole suite
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder
+	$(PYTEST) -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-lowest: $(VENV)/.dev ## the fast part of the suite with the lowest versions that pyproject.toml allows
 	@BIN=$(BIN) tools/test-resolution lowest
@@ -68,12 +70,12 @@ compiled: $(VENV)/.dev ## dist/: the wheel with its hot modules compiled by mypy
 
 test-compiled: $(VENV)/.dev browser postgresql ## the whole suite and the longer runs on the compiled build
 	$(BIN)/python tools/compiled/build.py tree
-	cd build/compiled && $(abspath $(BIN))/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder
+	cd build/compiled && $(PYTEST) -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 	cd build/compiled && $(abspath $(BIN))/python -m pytest -m soak --timeout 3600
 
 test-compiled-quick: $(VENV)/.dev ## the fast part of it
 	$(BIN)/python tools/compiled/build.py tree
-	cd build/compiled && $(abspath $(BIN))/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder $(FAST)
+	cd build/compiled && $(PYTEST) -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(FAST)
 
 generate: $(VENV)/.dev ## stubs from proto/
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. --grpc_python_out=. $(PROTO)

@@ -280,7 +280,7 @@ class Bridge:
     async def close(self) -> None:
         """Release everything: upstream calls, connections, channels."""
         self._loop_lag.stop()
-        self.context.idle_timers.stop()
+        self.context.stop_timers()
         self.context.open_streams.stop()
         self.context.authenticator.watch.stop()
         for task in self._tasks:

@@ -10,16 +10,10 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config, items):
-    """Keep the tests of a file in one process, but for those that stand apart: they come first,
-    so that no long one is left when all others are done."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    items.sort(key=lambda item: item.get_closest_marker("apart") is None)
-    for item in items:
-        if not item.get_closest_marker("apart") and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take long: none is left when all others are done."""
+    early = {item.path for item in items if item.get_closest_marker("early")}
+    items.sort(key=lambda item: item.path not in early)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -5,7 +5,7 @@ from itertools import chain, count, repeat
 from typing import Final
 
 from .frame import Frame, UnreadableFrame
-from .frame_text import OP_COUNT, all_members, prefix, suffix
+from .frame_text import OP_COUNT, all_members, plain_members, prefix, suffix
 from .frame_text import body as print_body
 from .gojson import (
     FAST_ERRORS,
@@ -17,6 +17,7 @@ from .gojson import (
     unescaped_row,
 )
 from .op import Op
+from .plain_json import is_plain, is_plain_text
 from .value import Cursor
 
 # Reading an Enum's attribute costs more than the rest of `_enter_frame`.
@@ -89,6 +90,32 @@ def encode_with_cursor(  # noqa: PLR0917 - as `encode`
                 reason=str(error), excerpt=row[:_MAX_EXCERPT],
             )  # fmt: skip
     return Frame(op, agg_id, version, cursor, old_index, new_index, stream_id, escape(data), at)
+
+
+def encode_plain(  # noqa: PLR0917 - as `encode`
+    op: int,
+    agg_id: bytes,
+    agg_id_text: str,
+    version: int,
+    row: bytes,
+    old_index: int,
+    new_index: int,
+    cursor: bytes,
+    stream_id: bytes,
+    at: float,
+) -> Frame:
+    """Encode a delta as `encode_with_cursor` does, from texts in UTF-8: their bytes if plain.
+
+    Raises UnicodeDecodeError.
+    """
+    text = stream_id.decode()
+    if (
+        agg_id and version and row and cursor and stream_id and 0 <= op < OP_COUNT
+        and is_plain_text(agg_id) and is_plain_text(stream_id) and is_plain(row)
+    ):  # fmt: skip
+        data = plain_members(op, agg_id, version, row, old_index, new_index, cursor, stream_id)
+        return Frame(op, agg_id_text, version, cursor, old_index, new_index, text, data, at)
+    return encode_with_cursor(op, agg_id_text, version, row, old_index, new_index, cursor, text, at)
 
 
 def _encode_unescaped(  # noqa: PLR0917 - as `encode`

@@ -55,6 +55,33 @@ def all_members(  # noqa: PLR0917 - the members of a FRAME, in its order
     )
 
 
+def plain_members(  # noqa: PLR0917 - the members of a FRAME, in its order
+    op: int,
+    agg_id: bytes,
+    version: int,
+    row: bytes,
+    old_index: int,
+    new_index: int,
+    cursor: bytes,
+    stream_id: bytes,
+) -> bytes:
+    """Print a FRAME as `all_members` does; texts are the plain content of their strings."""
+    return (
+        b'%b,"agg_id":"%b","version":%b,"row":%b,"old_index":%b,"new_index":%b,"cursor":%b,'
+        b'"stream_id":"%b"}'
+        % (
+            PREFIXES[op],
+            agg_id,
+            number_text(version),
+            row,
+            number_text(old_index),
+            number_text(new_index),
+            cursor,
+            stream_id,
+        )
+    )
+
+
 def prefix(op: int) -> bytes:
     """Print the beginning of a FRAME: its op."""
     return PREFIXES[op] if 0 <= op < OP_COUNT else PREFIXES[0]

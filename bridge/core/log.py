@@ -9,9 +9,9 @@ replica or restart accepts it. `invalidate_positions` changes the token.
 """
 
 import secrets
-from array import array
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from .bundle import Bundle, format_position
 from .frame import Frame
@@ -23,6 +23,15 @@ CHECKPOINT_BYTES = 256 * 1024
 MAX_GROUPS = 1024
 MAX_BYTES = 4 * 1024 * 1024
 _UNBOUNDED = 2**31
+
+
+class _Checkpoint(NamedTuple):
+    """The window at a position; bytes and frames of all groups ever logged before it."""
+
+    position: int
+    rows: Rows
+    size: int
+    frames: int
 
 
 class Log:
@@ -38,31 +47,33 @@ class Log:
         self._token = secrets.token_hex(6)
         self._replayable_from = 0
         self._groups: list[Change] = []
-        # Running totals of bytes and frames: one before each group held, and one at the head.
-        self._bytes = array("q", [0])
-        self._frames = array("q", [0])
-        self._checkpoints: deque[tuple[int, Rows]] = deque([(0, () if streamed else rows)])
+        # Bytes and frames of all groups ever logged. Up to a position they are seldom asked for, so
+        # counted from the checkpoint before it: totals with each group cost more than all else.
+        self._bytes = self._frames = 0
+        self._checkpoints = deque([_Checkpoint(0, () if streamed else rows, 0, 0)])
         self._next_checkpoint, self._next_checkpoint_bytes = CHECKPOINT_EVERY, CHECKPOINT_BYTES
         self._bundles: dict[int, Bundle] = {}
 
     def append(self, group: Change, rows: Callable[[], Rows]) -> None:
         """Add a group; `rows` returns the window after it, and is called for a checkpoint only."""
-        size, count = self._bytes[-1], self._frames[-1]
         if isinstance(group, Frame):
-            size += len(group.data)
-            count += 1
+            self._bytes += len(group.data)
+            self._frames += 1
         else:
-            size += sum([len(frame.data) for frame in group.frames])
-            count += len(group.frames)
-        self._bundles.clear()
+            size, frames = _measure((group,))
+            self._bytes += size
+            self._frames += frames
+        if self._bundles:
+            self._bundles.clear()
         self._groups.append(group)
-        self._bytes.append(size)
-        self._frames.append(count)
         self.head += 1
-        if self.head >= self._next_checkpoint or size >= self._next_checkpoint_bytes:
-            self._checkpoints.append((self.head, () if self._streamed else rows()))
-            self._next_checkpoint = self.head + CHECKPOINT_EVERY
-            self._next_checkpoint_bytes = size + CHECKPOINT_BYTES
+        if self.head >= self._next_checkpoint or self._bytes >= self._next_checkpoint_bytes:
+            self._add_checkpoint(() if self._streamed else rows())
+
+    def _add_checkpoint(self, rows: Rows) -> None:
+        self._checkpoints.append(_Checkpoint(self.head, rows, self._bytes, self._frames))
+        self._next_checkpoint = self.head + CHECKPOINT_EVERY
+        self._next_checkpoint_bytes = self._bytes + CHECKPOINT_BYTES
 
     # ------------------------------------------------------------ groups after a position
 
@@ -83,12 +94,15 @@ class Log:
 
     def backlog(self, position: int) -> tuple[int, int]:
         """Return the bytes and the frames between a position held and the head."""
-        at = position - self.tail
-        return self._bytes[-1] - self._bytes[at], self._frames[-1] - self._frames[at]
+        if position == self.head:
+            return 0, 0
+        checkpoint = self._checkpoint_before(position)
+        size, frames = _measure(self._slice(checkpoint.position, position))
+        return self._bytes - checkpoint.size - size, self._frames - checkpoint.frames - frames
 
     def rows_at(self, position: int) -> Rows:
         """Rebuild the window at a position held (maintained queries only)."""
-        at, rows = next(c for c in reversed(self._checkpoints) if c[0] <= position)
+        at, rows, _, _ = self._checkpoint_before(position)
         if at == position:
             return rows
         # Groups in a log are repaired already, so the reducer follows them without a limit.
@@ -96,6 +110,10 @@ class Log:
         for group in self._slice(at, position):
             window.reduce(group.frames)
         return window.snapshot()
+
+    def _checkpoint_before(self, position: int) -> _Checkpoint:
+        """Return the last checkpoint that is not after a position held."""
+        return next(c for c in reversed(self._checkpoints) if c.position <= position)
 
     def _slice(self, begin: int, end: int) -> list[Change]:
         return self._groups[begin - self.tail : end - self.tail]
@@ -157,7 +175,7 @@ class Log:
     @property
     def size(self) -> int:
         """Bytes of all groups held."""
-        return self._bytes[-1] - self._bytes[0]
+        return self._bytes - self._checkpoints[0].size
 
     @property
     def full(self) -> bool:
@@ -174,14 +192,24 @@ class Log:
 
         Returns whether any were dropped.
         """
-        if len(self._checkpoints) == 1 or self._checkpoints[1][0] > keep:
+        if len(self._checkpoints) == 1 or self._checkpoints[1].position > keep:
             return False
         self._checkpoints.popleft()
-        dropped = self._checkpoints[0][0] - self.tail
-        del self._groups[:dropped], self._bytes[:dropped], self._frames[:dropped]
+        dropped = self._checkpoints[0].position - self.tail
+        del self._groups[:dropped]
         self.tail += dropped
         self._bundles.clear()
         return True
+
+
+def _measure(groups: Iterable[Change]) -> tuple[int, int]:
+    """Return bytes and frames of groups."""
+    size = frames = 0
+    for group in groups:
+        for frame in group.frames:
+            size += len(frame.data)
+            frames += 1
+    return size, frames
 
 
 def _contents(rows: Rows) -> list[tuple[str, int, bytes]]:

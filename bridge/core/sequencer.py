@@ -148,6 +148,22 @@ class Sequencer:
                 f"expected number {self._next_seq}, got a heartbeat after {heartbeat.last_seq}",
             )
 
+    def changes(self, batch: Batch) -> list[Change] | None:
+        """Process a batch of nothing but the next changes, as most are. None: it is for `feed`."""
+        deltas = batch.deltas
+        if (
+            self.awaiting_snapshot
+            or batch.epoch != self._epoch
+            or batch.first_seq != self._next_seq
+            or batch.snapshot_complete
+            or not (deltas and _all_changes(deltas))
+        ):
+            return None
+        if batch.first_seq:
+            self._next_seq += len(deltas)
+        self._on_delivered(deltas, batch)
+        return split_groups(deltas)
+
     def feed(self, batch: Batch) -> Iterator[Snapshot | Change]:
         """Process a batch; yields snapshots and groups in order.
 
@@ -184,9 +200,12 @@ class Sequencer:
             self._snapshot_count += 1
             yield self._snapshot()
         if deltas:
-            self._delivered_before = self._next_seq if batch.first_seq else 0
-            self.last_delta = deltas[-1]
-            self._last_seq = self._next_seq - 1 if batch.first_seq else 0
+            self._on_delivered(deltas, batch)
+
+    def _on_delivered(self, deltas: tuple[Frame, ...], batch: Batch) -> None:
+        self._delivered_before = self._next_seq if batch.first_seq else 0
+        self.last_delta = deltas[-1]
+        self._last_seq = self._next_seq - 1 if batch.first_seq else 0
 
     def _snapshot(self) -> Snapshot:
         reset = self._reset_batch or Batch()

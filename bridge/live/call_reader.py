@@ -63,6 +63,10 @@ class CallReader:
         if isinstance(message, Heartbeat):
             sequencer.check_heartbeat(message)
             return
+        changes = sequencer.changes(message)
+        if changes is not None:
+            self._publish(changes)
+            return
         self._deliver(sequencer.feed(message))
         for cause, detail in sequencer.take_notes():
             self._report.fault(cause, detail)

@@ -69,11 +69,12 @@ class FanOut:
         for viewer in tuple(self._solo):
             if not viewer.waits_for_room:
                 viewer.flush()
-        if window.unwritten_times:
+        latest = window.unwritten_times.latest
+        if latest:
+            times = window.unwritten_times.take()
             if self._viewers:
-                window.journal.lag = time() - window.unwritten_times[-1]
-                window.observer.written(window.unwritten_times)
-            window.unwritten_times = []
+                window.journal.lag = time() - latest
+                window.observer.written(times)
         if log.full:
             log.trim(keep=self._oldest_needed())
 

@@ -1,7 +1,6 @@
 """Observer: what the live layer reports for metrics, without knowing who counts."""
 
-from collections.abc import Sequence
-
+from .change_times import Runs
 from .stream_end import EndReason
 
 
@@ -23,7 +22,7 @@ class Observer:
     def sent(self, frames: int, size: int) -> None:
         """Note frames and bytes handed to sockets."""
 
-    def written(self, times: Sequence[float]) -> None:
+    def written(self, times: Runs) -> None:
         """Note the times of changes that were just written to every viewer with room."""
 
     def conflated(self) -> None:

@@ -105,6 +105,10 @@ class SendBuffer:
     def write_last(self, data: bytes) -> None:
         """Write the last bytes: what is written after them is dropped."""
         self.write(data)
+        self.drop_writes()
+
+    def drop_writes(self) -> None:
+        """Drop what is written from now on."""
         self.on_connection_lost()
         self._write = _drop
 

@@ -18,6 +18,7 @@ from bridge.core.snapshot_cache import SnapshotCache
 from bridge.core.streamed_set import Mirror, StreamedSet
 from bridge.core.window import Rows, Window
 
+from .change_times import ChangeTimes
 from .journal import CHANGE, Journal
 from .observer import Observer
 
@@ -38,8 +39,8 @@ class SharedWindow:
         """The delta that contradicted the window last, and what was expected; empty before."""
         self.changed_at = now()
         """When the log last grew."""
-        self.unwritten_times: list[float] = []
-        """The times of changes that viewers have not been written yet, seconds since the epoch."""
+        self.unwritten_times = ChangeTimes()
+        """The times of changes that viewers have not been written yet."""
         self.journal = Journal()
         """What has happened to it, for operators."""
         self._now = now
@@ -74,7 +75,7 @@ class SharedWindow:
 
     def apply(self, groups: Iterable[Change]) -> tuple[str, ...]:
         """Apply source changes, and log them, repaired where necessary. Return the repairs."""
-        mirror, log = self._mirror, self.log
+        mirror, log, times = self._mirror, self.log, self.unwritten_times
         window = mirror if isinstance(mirror, Window) else None
         rows = mirror.snapshot
         before = log.head
@@ -83,8 +84,7 @@ class SharedWindow:
             # Most changes are one, and need no result of their own.
             if window is not None and isinstance(group, Frame) and window.update_in_place(group):
                 log.append(group, rows)
-                if group.at:
-                    self.unwritten_times.append(group.at)
+                times.add(group.at)
                 continue
             applied = mirror.apply(group)
             if applied.repairs:
@@ -95,8 +95,7 @@ class SharedWindow:
                 self.contradiction = applied.misfit or self.contradiction
             if applied.group is not None:
                 log.append(applied.group, rows)
-                if applied.group.at:
-                    self.unwritten_times.append(applied.group.at)
+                times.add(applied.group.at)
         if log.head > before:
             self._snapshot = self._digest = None
             self.changed_at = self._now()

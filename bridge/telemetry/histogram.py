@@ -19,13 +19,13 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
 
-    def add_since(self, now: float, times: Iterable[float]) -> None:
-        """Count the age of each time, in seconds; a time after `now` has age 0."""
+    def add_since(self, now: float, times: Iterable[tuple[float, int]]) -> None:
+        """Count ages in seconds: times, each with how often; a time after `now` has age 0."""
         bounds, counts = self.bounds, self.counts
-        for time in times:
+        for time, count in times:
             age = now - time if time < now else 0.0
-            counts[bisect_left(bounds, age)] += 1
-            self.sum += age
+            counts[bisect_left(bounds, age)] += count
+            self.sum += age * count
 
     def buckets(self) -> list[tuple[str, float]]:
         """Return cumulative buckets as Prometheus has them: (`le`, count), the last is `+Inf`."""

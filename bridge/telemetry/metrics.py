@@ -6,7 +6,7 @@ family is bound to a function that reads its value; it is called at each scrape.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -19,6 +19,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from bridge.live.change_times import Runs
 from bridge.live.observer import Observer
 from bridge.live.stream_end import EndReason
 
@@ -99,7 +100,7 @@ class Metrics(Observer, Collector):
         self._frames += frames
         self._bytes += size
 
-    def written(self, times: Sequence[float]) -> None:
+    def written(self, times: Runs) -> None:
         """Count the age of changes that have just been written to all viewers, by their times."""
         self._write_lag.add_since(time.time(), times)
 

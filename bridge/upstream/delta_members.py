@@ -29,15 +29,16 @@ def seconds(timestamp: bytes) -> float:
 
 def cursor_json(encoded: bytes) -> bytes:
     """Return a protobuf cursor as JSON. Raises DecodeError."""
-    return (_cached if len(encoded) <= _MAX_CACHED_SIZE else _encode)(encoded)
+    return (_cached if len(encoded) <= _MAX_CACHED_SIZE else encode_cursor_of)(encoded)
 
 
-def _encode(encoded: bytes) -> bytes:
+def encode_cursor_of(encoded: bytes) -> bytes:
+    """As `cursor_json`, without a look at what is cached."""
     values = pb.Cursor.FromString(encoded).values
     return encode_cursor(tuple([value_from_pb(value) for value in values[:]]))
 
 
-_cached = lru_cache(_CACHED_CURSORS)(_encode)
+_cached = lru_cache(_CACHED_CURSORS)(encode_cursor_of)
 ABSENT_CURSOR: Final = encode_cursor(None)
 EMPTY_CURSOR: Final = encode_cursor(())
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from aiohttp import web
 
 from bridge.core.errors import Failed, Kind
+from bridge.core.shared_rate import SharedRate
 from bridge.live.encoder import Encoder
 from bridge.live.hub import Hub
 from bridge.live.resume import Resume
@@ -16,6 +18,7 @@ from bridge.live.viewer import Viewer
 
 from .admission import Admission
 from .auth.authenticator import Authenticator
+from .deadlines import Deadlines
 from .http.problem import Refusal, refusal
 from .idle_timers import IdleTimers
 from .open_streams import OpenStreams
@@ -24,6 +27,9 @@ from .settings import WebSettings
 from .stream_log import StreamLog
 from .transport_sink import TransportSink
 
+COMMAND_BURST: Final = 16
+"""Commands at once, in seconds of their rate: enough, at the default, to open 64 subscriptions
+twice over on one socket."""
 STALLED = End(EndReason.STALLED, Failed(Kind.TOO_SLOW, "read too slowly"))
 
 
@@ -40,6 +46,21 @@ class WebContext:
     idle_timers: IdleTimers = field(default_factory=IdleTimers)
     stream_log: StreamLog = field(default_factory=StreamLog)
     open_streams: OpenStreams = field(default_factory=OpenStreams)
+    pings: Deadlines = field(init=False)
+    """When WebSockets are pinged."""
+    commands: SharedRate = field(init=False)
+    """How fast each may send commands."""
+    first_commands: Deadlines = field(init=False)
+    """Until when they have to send their first command."""
+
+    def __post_init__(self) -> None:
+        # As a frozen dataclass makes its fields.
+        object.__setattr__(self, "pings", Deadlines(self.settings.ping_interval))
+        rate, clock = self.settings.command_rate, self.stall_monitor.now
+        commands = SharedRate(rate=rate, burst=COMMAND_BURST * rate, clock=clock)
+        object.__setattr__(self, "commands", commands)
+        first = Deadlines(self.settings.first_message_timeout)
+        object.__setattr__(self, "first_commands", first)
 
     def refuse(self, request_id: str, failure: Failed, *, soft: bool = False) -> Refusal:
         """Count and log a failure over HTTP; return the response."""
@@ -56,6 +77,12 @@ class WebContext:
         """Stop watching a send buffer: its client is gone."""
         self.stall_monitor.remove(send_buffer)
         send_buffer.detach()
+
+    def stop_timers(self) -> None:
+        """Stop what is due later. Idempotent."""
+        self.idle_timers.stop()
+        self.pings.stop()
+        self.first_commands.stop()
 
     def viewer(
         self, send_buffer: SendBuffer, encoder: Encoder, resume: Resume | None = None

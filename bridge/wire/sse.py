@@ -6,12 +6,14 @@ from typing import Final
 from bridge.core.frame import Frame
 from bridge.core.op import NAMES
 
-_EVENT_LINES: Final = {op: b"event: %b\ndata: " % name.encode() for op, name in enumerate(NAMES)}
+_EVENT_LINES: Final = tuple([b"event: %b\ndata: " % name.encode() for name in NAMES])
+_AFTER_ID: Final = tuple([b"\n" + line for line in _EVENT_LINES])
+_OP_COUNT: Final = len(NAMES)
 
 
 def sse_event(frame: Frame, event_id: str) -> bytes:
     """Encode one event: `id:` unless `event_id` is empty, `event:`, `data:` (§9.2.6)."""
-    event = _EVENT_LINES.get(frame.op, _EVENT_LINES[0])
+    event = _EVENT_LINES[frame.op if 0 <= frame.op < _OP_COUNT else 0]
     if event_id:
         return b"id: %b\n%b%b\n\n" % (event_id.encode(), event, frame.data)
     return b"%b%b\n\n" % (event, frame.data)
@@ -22,9 +24,11 @@ def sse_events(frames: Iterable[Frame]) -> bytes:
     # As `sse_event` does, but no bytes are copied twice.
     parts: list[bytes] = []
     for frame in frames:
+        op = frame.op if 0 <= frame.op < _OP_COUNT else 0
         if frame.stream_id:
-            parts += (b"id: ", frame.stream_id.encode(), b"\n")
-        parts += (_EVENT_LINES.get(frame.op, _EVENT_LINES[0]), frame.data, b"\n\n")
+            parts += (b"id: ", frame.stream_id.encode(), _AFTER_ID[op], frame.data, b"\n\n")
+        else:
+            parts += (_EVENT_LINES[op], frame.data, b"\n\n")
     return b"".join(parts)
 
 

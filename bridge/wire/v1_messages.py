@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from math import floor
 from typing import Any
 
 from bridge.core.errors import Failed, Kind
@@ -20,13 +21,18 @@ def format_message(kind: str, **members: Any) -> bytes:
 
 
 def rfc3339(seconds: float | None) -> str | None:
-    """Return a time since the epoch as RFC 3339 has it, to the second below; None for None."""
+    """Return a time since the epoch as RFC 3339 has it, to the second below; None for None.
+
+    It has the years 1 to 9999: a time beyond them is told as the first or the last of theirs.
+    """
     if seconds is None:
         return None
-    return datetime.fromtimestamp(min(int(seconds), _LAST_TIME), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    told = floor(max(_FIRST_TIME, min(seconds, _LAST_TIME)))
+    return datetime.fromtimestamp(told, UTC).isoformat().replace("+00:00", "Z")
 
 
-_LAST_TIME = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
+_FIRST_TIME = int(datetime.min.replace(tzinfo=UTC).timestamp())
+_LAST_TIME = int(datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp())
 
 
 def error_members(failure: Failed, sub: str | None = None) -> dict[str, Any]:

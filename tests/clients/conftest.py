@@ -7,10 +7,9 @@ from pathlib import Path
 import playwright
 import pytest
 
+from chromium import browser, context  # noqa: F401 - fixtures
 from library_paths import ROOT
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic")
 BUNDLED = Path(playwright.__file__).parent / "driver" / "node"
 
 
@@ -33,17 +32,3 @@ def node_packages(node):
         pytest.fail("clients/js/package-lock.json is not that of its package.json: npm install")
     if run.returncode:
         pytest.skip(f"*** NO NPM PACKAGES: tools/node-packages says: {run.stderr.strip()} ***")
-
-
-@pytest.fixture
-async def context():
-    """A context of a real Chromium, for as many tabs as a test opens."""
-    # Imported here: the module starts a Node driver, which nobody without Chromium needs.
-    from playwright.async_api import async_playwright
-
-    if CHROMIUM is None:
-        pytest.skip("*** NO CHROMIUM: apt-get install chromium, then run again ***")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield await browser.new_context()
-        await browser.close()

@@ -4,11 +4,13 @@ import asyncio
 import json
 
 import pytest
+import pytest_asyncio
 
+from chromium import on_chromium
 from client_house import ClientHouse
 from library_page import faults, same, show, shown, statuses
 
-pytestmark = [pytest.mark.apart, pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = [*on_chromium(180), pytest.mark.early]
 
 QUERY = {"entity": "orders", "sort": ["-total"], "limit": 500}
 SQL = "SELECT * FROM orders ORDER BY total DESC, id LIMIT 500"
@@ -24,7 +26,7 @@ KEPT = """async () => {
 }"""
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def house():
     house = await ClientHouse(rows=1000).start()
     yield house

@@ -3,27 +3,18 @@
 import asyncio
 import itertools
 import json
-import shutil
 import sys
 from urllib.parse import quote
 
 import pytest
+import pytest_asyncio
 
+from chromium import on_chromium
 from library_paths import LIBRARY
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic")
 AXE = LIBRARY / "node_modules" / "axe-core" / "axe.min.js"
 
-pytestmark = [
-    pytest.mark.apart,
-    pytest.mark.browser,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="*** NO CHROMIUM: apt-get install chromium, then run again ***"
-    ),
-    pytest.mark.usefixtures("node_packages"),
-]
+pytestmark = [*on_chromium(300), pytest.mark.early, pytest.mark.usefixtures("node_packages")]
 DESK, PHONE = {"width": 1360, "height": 900}, {"width": 390, "height": 844}
 LOOKS = {
     "light": {"viewport": DESK, "color_scheme": "light"},
@@ -46,7 +37,7 @@ async def until(page, expression, within=90):
             await asyncio.sleep(0.1)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def run_program():
     started = []
 
@@ -73,9 +64,7 @@ async def admin_url(process):
     return line.decode().rpartition(" ")[2].strip()
 
 
-async def test_no_page_has_a_violation_in_any_look(run_program):
-    from playwright.async_api import async_playwright
-
+async def test_no_page_has_a_violation_in_any_look(browser, run_program):
     demo, _ = await run_program("demo", "--listen", "127.0.0.1:0", "--speed", "0")
     tier, _ = await run_program("tier", "--listen", "127.0.0.1:0", "--speed", "0")
     _, process = await run_program(
@@ -91,18 +80,18 @@ async def test_no_page_has_a_violation_in_any_look(run_program):
         f"{demo}/explorer/#{specs}": f"document.querySelectorAll('.body .row').length > 5 && {failed}",
         await admin_url(process) + "/": "document.querySelector('#state').textContent === 'live'",
     }
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        for look, (url, drawn) in itertools.product(LOOKS, pages.items()):
-            # The pages' policy allows no script but their own: it is not what is judged here.
-            page = await browser.new_page(bypass_csp=True, **LOOKS[look])
-            await page.goto(url)
-            await until(page, drawn)
-            await page.evaluate(OPEN_ALL)
-            await asyncio.sleep(1.5)  # until what has faded in has its colour
-            await page.add_script_tag(path=AXE)
-            found = await page.evaluate("axe.run().then(({ violations }) => violations)")
-            told = [(each["id"], [node["target"] for node in each["nodes"]]) for each in found]
-            assert told == [], (url, look)
-            await page.close()
-        await browser.close()
+    opened = []
+    for look, (url, drawn) in itertools.product(LOOKS, pages.items()):
+        # The pages' policy allows no script but their own: it is not what is judged here.
+        page = await browser.new_page(bypass_csp=True, **LOOKS[look])
+        await page.goto(url)
+        await until(page, drawn)
+        await page.evaluate(OPEN_ALL)
+        opened.append((look, url, page))
+    await asyncio.sleep(1.5)  # until what has faded in has its colour
+    for look, url, page in opened:
+        await page.add_script_tag(path=AXE)
+        found = await page.evaluate("axe.run().then(({ violations }) => violations)")
+        told = [(each["id"], [node["target"] for node in each["nodes"]]) for each in found]
+        assert told == [], (url, look)
+        await page.close()

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from chromium import on_chromium
 from client_house import ClientHouse
 from list_page import open_list, scroll, told
 
@@ -17,7 +18,7 @@ SQL = "SELECT id, total, note FROM orders ORDER BY total DESC, id"
 MOVE = "UPDATE orders SET total = ? WHERE id = ?"
 MOST = 10_007
 
-pytestmark = [pytest.mark.apart, pytest.mark.browser, pytest.mark.timeout(900)]
+pytestmark = [*on_chromium(900), pytest.mark.early]
 
 
 class Writer:

@@ -41,7 +41,7 @@ async def test_the_library_without_a_network_passes(node, name):
     await run(node, name)
 
 
-@pytest.mark.apart
+@pytest.mark.early
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", OTHERS)
 async def test_the_library_passes(node, node_packages, name):

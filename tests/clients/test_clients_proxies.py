@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from bench.paths import VENV
+from chromium import on_chromium
 from client_house import ClientHouse
 from house_fixtures import authority  # noqa: F401 - a fixture
 from library_page import faults, same, show, shown, statuses
@@ -14,7 +15,7 @@ from library_paths import ROOT
 from ops_support import free_port
 from patience import patiently
 
-pytestmark = [pytest.mark.apart, pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = [*on_chromium(120), pytest.mark.early]
 
 BOARDS = [
     (

@@ -6,7 +6,6 @@ import json
 import mimetypes
 import os
 import re
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -14,10 +13,12 @@ import time
 
 import jwt
 import pytest
+import pytest_asyncio
 from aiohttp import web
 
 from bridge.app import Bridge
 from bridge.config.loader import resolve
+from chromium import on_chromium
 from client_house import ClientHouse
 from library_paths import LIBRARY, ROOT
 from livetier.server import TierOptions, start_tier
@@ -25,8 +26,6 @@ from ops_support import free_port
 from patience import patiently
 from vite_app import build_app, copy_app, link_app
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic")
 DOCUMENT = (ROOT / "docs" / "browser.md").read_text()
 RECIPES = dict(re.findall(r"<!-- recipe: ([\w-]+) -->\n```\w+\n(.*?)\n```", DOCUMENT, re.DOTALL))
 ITEMS = "(all) => [...document.querySelectorAll(all)].map((item) => item.textContent)"
@@ -34,13 +33,7 @@ TOP = "SELECT id FROM orders WHERE status = 'open' ORDER BY total DESC, id LIMIT
 IDS = "SELECT id FROM orders WHERE {} ORDER BY total DESC, id LIMIT {}"
 KEY = "a key of thirty-two bytes, or more"
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="*** NO CHROMIUM: apt-get install chromium, then run again ***"
-    ),
-]
+pytestmark = on_chromium(240)
 
 # What a page of its own needs to show a recipe: its file, what is in the page, the script that starts it.
 MAIN = "<main></main>"
@@ -102,21 +95,16 @@ SCROLL = (
 )
 
 
-@pytest.fixture
-async def page():
-    from playwright.async_api import async_playwright
-
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = await browser.new_page()
-        complaints = []
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        yield page
-        await browser.close()
-        assert not complaints
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(context):
+    page = await context.new_page()
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    assert not complaints
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def house():
     house = await ClientHouse(rows=200).start()
     yield house

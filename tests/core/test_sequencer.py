@@ -24,7 +24,13 @@ def described(event):
     return ("group", event.stream_id, event.at, [one.data for one in event.frames])
 
 
-def follow(batches, sequencer=None):
+def take_quickly(sequencer, batch):
+    """What a sequencer makes of a batch, the quick way where it goes."""
+    changes = sequencer.changes(batch)
+    return sequencer.feed(batch) if changes is None else changes
+
+
+def follow(batches, sequencer=None, take=Sequencer.feed):
     """Feed batches until they end or the call is lost; return the events and the cause."""
     sequencer = sequencer or new_sequencer()
     out = []
@@ -33,7 +39,7 @@ def follow(batches, sequencer=None):
             if isinstance(batch, Heartbeat):
                 sequencer.check_heartbeat(batch)
             else:
-                out.extend(map(described, sequencer.feed(batch)))
+                out.extend(map(described, take(sequencer, batch)))
         except Resync as resync:
             return out, resync.cause
     return out, None
@@ -166,6 +172,30 @@ def test_a_tier_that_numbers_nothing_is_followed(batches):
     assert [event[0] for event in out].count("snapshot") == sum(
         b.snapshot_complete for b in batches
     )
+
+
+@thorough
+@given(st.data(), calls())
+def test_changes_taken_the_quick_way_are_those_of_the_long_one(data, batches):
+    batches = data.draw(mangled(batches))
+    by_feed, quickly = new_sequencer(), new_sequencer()
+    assert follow(batches, by_feed) == follow(batches, quickly, take_quickly)
+    assert by_feed.position == quickly.position
+    assert by_feed.take_dropped() == quickly.take_dropped()
+    assert by_feed.take_notes() == quickly.take_notes()
+    assert by_feed.last_delta is quickly.last_delta
+    again = batches[-1:]
+    assert follow(again, by_feed) == follow(again, quickly, take_quickly)
+
+
+def test_only_what_follows_at_once_goes_the_quick_way():
+    sequencer = begun(epoch=1, first_seq=1)
+    assert sequencer.changes(Batch((update("1-0"),), epoch=1, first_seq=5)) is None, "a gap"
+    assert sequencer.changes(Batch((update("1-0"),), epoch=1, first_seq=3)) is None, "a repetition"
+    assert sequencer.changes(Batch((update("1-0"),), epoch=2, first_seq=4)) is None
+    assert sequencer.changes(Batch((RESET,), epoch=1, first_seq=4)) is None
+    [event] = sequencer.changes(Batch((update("1-0"),), epoch=1, first_seq=4))
+    assert event.stream_id == "1-0"
 
 
 @quick

@@ -2,63 +2,34 @@
 
 import asyncio
 import json
-import shutil
 import sys
 from urllib.parse import quote, unquote
 
 import pytest
+import pytest_asyncio
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic")
+from chromium import agrees as until
+from chromium import browser, context, on_chromium, page  # noqa: F401 - fixtures
+from patience import patiently
 
-pytestmark = [
-    pytest.mark.apart,
-    pytest.mark.browser,
-    pytest.mark.timeout(180),  # a browser beside three other test processes
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="*** NO CHROMIUM: apt-get install chromium, then run again ***"
-    ),
-]
+pytestmark = [*on_chromium(180), pytest.mark.early]
 LIVE = "document.querySelector('.status')?.dataset.state === 'live'"
 BOARD_LIVE = "document.querySelector('#state')?.dataset.state === 'live'"
 ROWS = "document.querySelectorAll('.body .row:not(.leave)').length"
 
 
-async def until(page, expression, within=60):
-    """Wait for the page to agree; wait_for_function would need eval, which its policy forbids."""
-    async with asyncio.timeout(within):
-        while not await page.evaluate(expression):
-            await asyncio.sleep(0.05)
-
-
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def demo():
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bridge", "demo", "--listen", "127.0.0.1:0", "--speed", "600"),
+        # It is four minutes until midnight: all tests see the day.
+        *(sys.executable, "-m", "bridge", "demo", "--listen", "127.0.0.1:0", "--speed", "240"),
         stdout=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         line = (await process.stdout.readline()).decode()
     yield line.removeprefix("listening on ").strip()
     process.terminate()
     await process.communicate()
-
-
-@pytest.fixture
-async def page():
-    # Imported here: the module starts a Node driver, which nobody without Chromium needs.
-    from playwright.async_api import async_playwright
-
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = await browser.new_page(viewport={"width": 1280, "height": 900})
-        complaints = []
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-        page.set_default_timeout(90_000)  # a loaded machine draws slowly
-        yield page
-        await browser.close()
-        assert not complaints
 
 
 def link(demo, *specs):
@@ -100,12 +71,10 @@ async def test_the_list_scrolls_on_and_back_and_holds_three_pages(demo, page, tr
     await page.goto(link(demo, {"q": FLIGHTS, "t": transport}))
     await until(page, LIVE)
     first = "Number(document.querySelector('.held').textContent.split(' ')[0])"
-    for _ in range(12):
-        if await page.evaluate(f"{first} > 41"):
-            break
-        await page.evaluate("document.querySelector('.rows').scrollBy(0, 1200)")
-        await asyncio.sleep(0.4)
-    await until(page, f"{first} > 40")
+    async with patiently(30):
+        while not await page.evaluate(f"{first} > 41"):
+            await page.evaluate("document.querySelector('.rows').scrollBy(0, 1200)")
+            await asyncio.sleep(0.1)
     assert await page.evaluate(ROWS) <= 120
     await page.evaluate("document.querySelector('.rows').scrollTop = 0")
     await until(page, f"{first} === 1")

@@ -261,6 +261,8 @@ async def test_a_client_that_leaves_as_the_tier_starts_leaves_nothing(
         await call.over.wait()
     assert bridge._admission.open == 0
     assert all(timer.stopped for _, _, timer in bridge.context.idle_timers._due)
+    assert not bridge.context.pings
+    assert not bridge.context.first_commands
 
 
 @pytest.mark.parametrize("end", ["left", "over", "refused", "malformed"])

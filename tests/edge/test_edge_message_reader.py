@@ -7,7 +7,7 @@ from aiohttp import WSMsgType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.token_bucket import TokenBucket
+from bridge.core.shared_rate import SharedRate
 from bridge.web.ws.message_reader import MAX_MESSAGE, MessageReader, count_frames
 from raw_client import BINARY, CLOSE, PING, TEXT, message
 
@@ -143,7 +143,7 @@ def test_no_more_frames_are_read_at_once_than_is_said_and_the_rest_later():
 
 
 def allowed(frames):
-    return TokenBucket(rate=1, burst=frames, clock=lambda: 0)
+    return SharedRate(rate=1, burst=frames, clock=lambda: 0)
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,29 @@
 import asyncio
 import contextlib
 import json
+import time
 
 import pytest
 from aiohttp import web
 
 from bridge.config.loader import ConfigError
+from bridge.core.shared_rate import SharedRate
 from bridge.embed import BRIDGE, mount
 from clients import SseClient
 from examples.mounted import build
 from livetier.server import TierOptions, start_tier
 from patience import patient, patiently
+from raw_client import (
+    CLOSE_FRAME,
+    PING,
+    TEXT,
+    UPGRADE_REQUEST,
+    RawClient,
+    message,
+    open_websocket,
+    read_message,
+    read_rest,
+)
 
 QUERY = {"entity": "flights", "sort": [{"column": "est_dep"}], "limit": 3}
 
@@ -72,6 +85,43 @@ async def test_a_websocket_is_served_below_the_prefix(mounted, http, protocols):
         first = await ws.receive_json(timeout=patient(5))
         assert first["sub"] == "s" if protocols else first["op"] == "reset"
     await none_open(bridge)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        (message(b"{}", 0xF1), 1002),
+        (message(b"\xff"), 1007),
+        (message(b"", PING), 1008),
+        (CLOSE_FRAME, 1000),
+    ],
+    ids=["reserved bits", "no text", "too many frames", "closed"],
+)
+async def test_nothing_follows_the_close_frame_of_a_mounted_socket(
+    mounted, monkeypatch, wrong, code
+):
+    url, bridge = mounted
+    if code == 1008:
+        few = SharedRate(rate=1e-9, burst=1, clock=time.monotonic)
+        monkeypatch.setattr("bridge.web.ws.mounted.FRAMES", few)
+    reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
+    client = RawClient(reader, writer)
+    try:
+        upgrade = UPGRADE_REQUEST.replace(b"/api/v1/live/ws", b"/live/ws")
+        assert "101 Switching" in await open_websocket(client, upgrade)
+        client.send(message(json.dumps({"action": "subscribe", "query": QUERY}).encode()))
+        assert [await read_message(client) for _ in range(4)] == [TEXT] * 4
+        [viewer] = bridge._hub._by_viewer
+        client.send(wrong)
+        assert await read_message(client) == code
+        viewer.send_buffer.write(b"\x81\x04late")
+        client.send(CLOSE_FRAME)
+        assert await read_rest(client) == b""
+        await none_open(bridge)
+    finally:
+        writer.transport.abort()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 async def test_the_applications_own_routes_are_its_own(mounted, http):

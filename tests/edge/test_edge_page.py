@@ -2,24 +2,16 @@
 
 import asyncio
 import os
-import shutil
 import sys
 
 import pytest
+import pytest_asyncio
 
+from chromium import agrees as until
+from chromium import browser, context, on_chromium, page  # noqa: F401 - fixtures
 from patience import patiently
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic")
-
-pytestmark = [
-    pytest.mark.apart,
-    pytest.mark.browser,
-    pytest.mark.timeout(180),  # a browser beside three other test processes
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="*** NO CHROMIUM: apt-get install chromium, then run again ***"
-    ),
-]
+pytestmark = [*on_chromium(180), pytest.mark.early]
 
 # Remembers every id that was on the board, and whether the board was ever empty once filled.
 WATCH = """
@@ -37,17 +29,11 @@ WATCH = """
 """
 
 
-async def until(page, expression, within=60):
-    """Wait for the page to agree; wait_for_function would need eval, which its policy forbids."""
-    async with patiently(within):
-        while not await page.evaluate(expression):
-            await asyncio.sleep(0.05)
-
-
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def demo():
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bridge", "demo", "--listen", "127.0.0.1:0", "--speed", "1200"),
+        # It is nearly three minutes until midnight: all tests see the day.
+        *(sys.executable, "-m", "bridge", "demo", "--listen", "127.0.0.1:0", "--speed", "360"),
         stdout=asyncio.subprocess.PIPE,
     )
     async with patiently(30):
@@ -57,25 +43,8 @@ async def demo():
     await process.communicate()
 
 
-@pytest.fixture
-async def browser():
-    # Imported here: the module starts a Node driver, which nobody without Chromium needs.
-    from playwright.async_api import async_playwright
-
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        await browser.close()
-
-
 @pytest.mark.parametrize("transport", ["sse", "ws"])
-async def test_rows_appear_move_on_and_leave_without_a_blank_board(
-    demo, browser, tmp_path, transport
-):
-    page = await browser.new_page(viewport={"width": 1280, "height": 900})
-    complaints = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+async def test_rows_appear_move_on_and_leave_without_a_blank_board(demo, page, tmp_path, transport):
     await page.goto(f"{demo}/#JFK/{transport}")
     await page.wait_for_selector("#state[data-state=live]", timeout=90_000)
     await until(page, "document.querySelectorAll('#board tr[data-id]').length === 12")
@@ -87,11 +56,9 @@ async def test_rows_appear_move_on_and_leave_without_a_blank_board(
     await until(page, "document.querySelectorAll('#board tr[data-id] .flaps').length === 12")
     await page.screenshot(path=tmp_path / "board.png")
     assert os.path.getsize(tmp_path / "board.png") > 20_000
-    assert not complaints
 
 
-async def test_a_browser_that_draws_no_frame_is_given_nothing_more_to_draw(demo, browser):
-    page = await browser.new_page()
+async def test_a_browser_that_draws_no_frame_is_given_nothing_more_to_draw(demo, page):
     # What is drawn is as late as can be: never.
     await page.add_init_script("window.requestAnimationFrame = () => 0")
     await page.goto(demo + "/")
@@ -107,8 +74,7 @@ async def test_a_browser_that_draws_no_frame_is_given_nothing_more_to_draw(demo,
     assert await page.evaluate("window.seen.all.size") >= 12
 
 
-async def test_the_home_page_leads_to_the_board_and_airports_can_be_chosen(demo, browser):
-    page = await browser.new_page()
+async def test_the_home_page_leads_to_the_board_and_airports_can_be_chosen(demo, page):
     await page.goto(demo + "/")
     assert await page.locator("a[href='/explorer/']").count() == 1
     await page.wait_for_selector("#state[data-state=live]", timeout=90_000)

@@ -1,16 +1,14 @@
 """The README's page, as it is printed, in a real browser."""
 
 import asyncio
-import shutil
 from pathlib import Path
 
 import pytest
 
+from chromium import CHROMIUM, FLAGS
 from patience import patiently
 from scripted_tier import enter
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic")
 README = Path(__file__).parents[2] / "README.md"
 
 pytestmark = [

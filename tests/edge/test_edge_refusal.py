@@ -28,7 +28,7 @@ FORMS = {
     "post": POST,
 }
 CUT = 10
-AT_ONCE = 100
+AT_ONCE = 200
 
 
 async def answer(bridge, data, cut=0, timeout=5):
@@ -242,10 +242,12 @@ async def test_mutated_requests_get_the_same_answer_both_ways(
     monkeypatch.setattr(HttpConnection, "on_refused", on_refused)
     for start in range(0, count, AT_ONCE):
         requests = [mutated(seed) for seed in range(start, start + AT_ONCE)]
-        ours, theirs = [
-            await asyncio.gather(*(answer(bridge, data, cut, 0.5) for data in requests))
-            for cut in (0, CUT)
-        ]
+        ours, theirs = await asyncio.gather(
+            *(
+                asyncio.gather(*(answer(bridge, data, cut, 0.5) for data in requests))
+                for cut in (0, CUT)
+            )
+        )
         for data, *answers in zip(requests, ours, theirs, strict=True):
             one, other = answers
             if bool(one) is not bool(other):  # late, or not at all

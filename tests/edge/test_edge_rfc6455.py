@@ -11,7 +11,7 @@ from websocket_cases import cases, read_answer
 
 V1 = UPGRADE + b"Sec-WebSocket-Protocol: livequery.v1\r\n\r\n"
 CASES = cases()
-AT_ONCE = 40
+AT_ONCE = 240  # one that does not answer a close frame is waited for: 2 s
 
 
 async def answers_to(bridge, data, cut, piece):

@@ -251,7 +251,7 @@ async def test_a_wrong_frame_has_the_same_close_code_both_ways(start_bridge, wir
 async def test_pings_of_a_client_that_takes_nothing_are_answered_by_one_pong(
     start_bridge, tier, wire, monkeypatch, cut
 ):
-    monkeypatch.setattr("bridge.web.ws.frame_limits.FRAME_BURST", 100_000)
+    monkeypatch.setattr("bridge.web.ws.message_queue.FRAMES", None)
     bridge = await start_bridge(stall_timeout="30s")
     client = await wire(bridge)
     await subscribe_client(client, tier, cut)

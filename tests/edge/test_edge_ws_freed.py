@@ -1,10 +1,12 @@
 """What a WebSocket held is freed when it is over, by reference counts alone."""
 
+import asyncio
 import json
 
 import pytest
 
 from bridge.core.errors import Failed
+from bridge.live.stream_end import End, EndReason
 from bridge.live.viewer import Viewer
 from bridge.web.transport_sink import TransportSink
 from bridge.web.ws.client_subscription import ClientSubscription
@@ -13,6 +15,7 @@ from bridge.web.ws.core_session import CoreSession
 from bridge.web.ws.message_reader import MessageReader
 from bridge.web.ws.v1_session import V1Session
 from clients import QUERY
+from patience import patiently
 from raw_client import (
     CLOSE_FRAME,
     UPGRADE,
@@ -95,6 +98,29 @@ async def test_what_a_v1_socket_held_is_freed_without_the_garbage_collector(
             client.send(CLOSE_FRAME)
             await read_rest(client)
         client.writer.transport.abort()
+
+
+@pytest.mark.parametrize("v1", [False, True], ids=["core", "v1"])
+async def test_a_session_whose_end_is_cancelled_again_and_again_releases_its_subscription(
+    start_bridge, tier, wire, websockets, v1
+):
+    bridge = await start_bridge(linger="0")
+    client = await wire(bridge)
+    await (subscribe_v1 if v1 else subscribe_client)(client, tier)
+    for limit in (4, 5):
+        client.send(command("reanchor", sub="a", cursor=None, limit=limit))
+    (await tier.next_call()).start()
+    [connection] = websockets
+    connection.end(End(EndReason.CLIENT_GONE))
+    ending = connection._task
+    for _ in range(3):
+        await asyncio.sleep(0)
+        ending.cancel()
+    await asyncio.wait([ending])
+    async with patiently(5):
+        while bridge._hub.subscriptions:
+            await asyncio.sleep(0.01)
+    assert not bridge._hub._by_viewer
 
 
 @pytest.mark.parametrize("v1", [False, True], ids=["core", "v1"])

@@ -17,7 +17,9 @@ from ops_support import free_port
 from postgres_cluster import Cluster, find_programs
 from postgres_storm import SCHEMA, StormQuery, pick_row
 
-WINDOWS, TRANSACTIONS, WRITERS = 40, 5000, 4
+pytestmark = pytest.mark.early
+
+WINDOWS, TRANSACTIONS, WRITERS = 40, 1250, 4  # of a round
 
 
 @pytest.fixture
@@ -154,16 +156,14 @@ async def storm(cluster):
     storm.connection.close()
 
 
-@pytest.mark.apart
 @pytest.mark.timeout(150)
-@pytest.mark.parametrize("capture", ["wal", "trigger"])
+@pytest.mark.parametrize(("capture", "rounds"), [("wal", 4), ("trigger", 2)])
 async def test_through_a_storm_with_tier_kills_every_window_equals_its_own_select(
-    storm, run, join, capture
+    storm, run, join, capture, rounds
 ):
     rig = await Rig(run, join, storm, "--capture", capture).start()
-    rounds = 4 if capture == "wal" else 2
     for round_ in range(rounds):
-        writing = await rig.weather(round_, TRANSACTIONS // 4)
+        writing = await rig.weather(round_, TRANSACTIONS)
         await asyncio.sleep(0.5)
         if round_ % 2:
             await rig.kill_tier()

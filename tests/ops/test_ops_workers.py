@@ -16,6 +16,8 @@ from ops_support import ready, samples
 from patience import patient, patiently
 from waiting import until
 
+pytestmark = pytest.mark.early
+
 
 def children_of(pid):
     with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/task/{pid}/children") as file:

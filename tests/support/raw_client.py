@@ -124,6 +124,8 @@ async def all_released(bridge):
         while bridge._listeners.connections or bridge._admission.open or open_streams:
             await asyncio.sleep(0.01)
     assert all(timer.stopped for _, _, timer in bridge.context.idle_timers._due)
+    assert not bridge.context.pings
+    assert not bridge.context.first_commands
 
 
 @contextlib.asynccontextmanager

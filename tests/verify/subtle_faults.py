@@ -10,15 +10,25 @@ from livequery.v1 import livequery_pb2 as pb
 # ---------------------------------------------------------------- between snapshot and deltas
 
 
-@plant("opening", also=("window-kept", "reanchor-window", "slow-reader", "sort-order"))
+@plant(
+    "opening", also=("window-kept", "reanchor-window", "slow-reader", "sort-order", "streamed-kept")
+)
 class ListensAfterReading(ModelTier):
-    """The window is read first, and changes are listened for a moment later."""
+    """The window is read first, and changes are listened for a moment later.
+
+    But for the first stream: what is seen of it is enough to know the others by.
+    """
 
     def snapshot(self, subscription, reason=pb.RESET_REASON_INITIAL, request_id=""):
         super().snapshot(subscription, reason, request_id)
-        subscription.live = False
-        loop = asyncio.get_running_loop()
-        loop.call_later(0.02, setattr, subscription, "live", True)
+        if self.subscriptions:
+            subscription.live = False
+            loop = asyncio.get_running_loop()
+            loop.call_later(0.3, setattr, subscription, "live", True)
+
+    async def change(self):
+        await asyncio.sleep(0.03)  # a machine that is busy has opened a stream by then
+        await super().change()
 
 
 # ---------------------------------------------------------------- deltas that say less

@@ -14,6 +14,8 @@ from bridge.verify.times import Times
 from livequery.v1 import livequery_pb2 as pb
 from patience import patient
 
+pytestmark = pytest.mark.early
+
 QUERY = pb.LiveQuery(entity="things", sort=[pb.SortKey(column="n")], limit=5)
 PATIENCE = {
     "slow": 60.0,  # a fault is never put down to the machine here
@@ -26,7 +28,6 @@ PATIENCE = {
 WORSE = (Verdict.FAILED, Verdict.WARNING)
 
 
-@pytest.mark.apart
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 async def test_a_planted_fault_is_found_by_its_rule_and_by_no_unrelated_one(fault, start):
     tier = await start(fault.tier())

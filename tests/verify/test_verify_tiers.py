@@ -23,6 +23,8 @@ from ops_support import free_port
 from patience import patient
 from scripted_tier import scripted_process
 
+pytestmark = pytest.mark.early
+
 THINGS = pb.LiveQuery(entity="things", sort=[pb.SortKey(column="n")], limit=5)
 FLIGHTS = pb.LiveQuery(entity="flights", sort=[pb.SortKey(column="est_dep")], limit=10)
 CHANGE_A_TAIL = (

@@ -3,7 +3,13 @@ import json
 import pytest
 
 from bridge.core.errors import Failed, Kind
-from bridge.wire.v1_messages import ended_reason, error_members, format_message, frames_prefix
+from bridge.wire.v1_messages import (
+    ended_reason,
+    error_members,
+    format_message,
+    frames_prefix,
+    rfc3339,
+)
 
 
 def test_messages_are_one_object_without_what_is_none():
@@ -39,3 +45,23 @@ def test_every_end_has_a_reason_of_the_contract(kind):
 def test_an_end_without_failure_is_unsubscribed_or_completed():
     assert ended_reason(None, asked=True) == "unsubscribed"
     assert ended_reason(None, asked=False) == "completed"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (None, None),
+        (0, "1970-01-01T00:00:00Z"),
+        (1.9, "1970-01-01T00:00:01Z"),
+        (-0.5, "1969-12-31T23:59:59Z"),
+        (-6e10, "0068-09-03T13:20:00Z"),
+        (-62_135_596_801, "0001-01-01T00:00:00Z"),
+        (-1e300, "0001-01-01T00:00:00Z"),
+        (253_402_300_799.9, "9999-12-31T23:59:59Z"),
+        (float("inf"), "9999-12-31T23:59:59Z"),
+    ],
+)
+def test_a_time_is_told_to_the_second_below_and_one_without_a_year_as_the_nearest_that_has_one(
+    seconds, told
+):
+    assert rfc3339(seconds) == told

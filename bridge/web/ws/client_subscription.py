@@ -15,8 +15,6 @@ from bridge.live.stream_end import End, EndReason
 from bridge.live.viewer import Viewer
 from bridge.wire.v1_commands import V1Reanchor
 
-from .tasks import cancel
-
 
 class SubscriptionOwner(Protocol):
     """Whose subscriptions they are."""
@@ -152,9 +150,7 @@ class ClientSubscription:
         self._hub.unsubscribe(self.viewer, end.reason)
         self._owner.on_closed(self, end)
 
-    async def close(self, end: End) -> None:
-        """Release everything without a word: the socket is over."""
-        if self._reanchoring is not None:
-            await cancel(self._reanchoring)
+    def close(self, end: End) -> None:
+        """Release everything without a word: the socket is over. Idempotent."""
         if not self._closed:
             self._release(end)

@@ -12,18 +12,13 @@ from typing import Final, Protocol
 from aiohttp import WSMessage, WSMsgType
 
 from bridge.core.errors import Failed, Kind
-from bridge.core.token_bucket import TokenBucket
 from bridge.live.stream_end import End, EndReason
 from bridge.web.context import WebContext
-from bridge.web.idle_timers import IdleTimer
 
 from .keepalive import WebSocketKeepalive
 from .tasks import cancel, wake
 from .websocket_session import SessionOwner, WebSocketSession, Work
 
-COMMAND_BURST: Final = 16
-"""Commands at once, in seconds of their rate: enough, at the default, to open 64 subscriptions
-twice over on one socket."""
 _ENDS: Final = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 
 
@@ -42,10 +37,10 @@ class CommandReader:
     """One for each socket. Pings and pongs go to the keepalive."""
 
     __slots__ = (
+        "_allowed_at",
         "_begun",
-        "_bucket",
         "_context",
-        "_first_timer",
+        "_first_due",
         "_keepalive",
         "_messages",
         "_owner",
@@ -68,14 +63,14 @@ class CommandReader:
         self._owner = owner
         self._keepalive = keepalive
         self._context = context
-        rate, clock = context.settings.command_rate, context.stall_monitor.now
-        self._bucket = TokenBucket(rate=rate, burst=COMMAND_BURST * rate, clock=clock)
+        self._allowed_at = 0.0
+        """When its client's whole allowance of commands is there again."""
         self._under_way: asyncio.Handle | asyncio.Task[None] | bool = False
         """What has to be over before anything else is handled: a pause, or work."""
         self._begun = False
         """Whether the session has begun."""
-        self._first_timer: IdleTimer | None = None
-        """Until the first command."""
+        self._first_due = False
+        """Whether the first command is waited for, for a while."""
         self._settled: asyncio.Future[None] | None = None
         self._stopped = False
 
@@ -91,8 +86,16 @@ class CommandReader:
 
     def wake(self) -> None:
         """Handle what has come, unless something is under way."""
-        if not self._under_way and not self._stopped:
+        if not self._under_way:
             self._read()
+
+    def offer(self, text: str) -> bool:
+        """Handle a command that has just come, if nothing is before it; else return False."""
+        if self._under_way or self._stopped:
+            return False
+        self._under_way = True
+        self._pace(text)
+        return True
 
     async def settle(self) -> None:
         """Return in the next turn, or once nothing is under way."""
@@ -104,7 +107,7 @@ class CommandReader:
     def stop(self) -> None:
         """Handle nothing any more. Idempotent."""
         self._stopped = True
-        self._stop_first_timer()
+        self._lift_deadline()
         if isinstance(self._under_way, asyncio.Handle):
             self._under_way.cancel()
         wake(self._settled)
@@ -123,8 +126,7 @@ class CommandReader:
             while not self._stopped:
                 message = self._messages.take()
                 if message is None:
-                    self._under_way = False
-                    wake(self._settled)
+                    self._rest()
                     return
                 if message.type is WSMsgType.TEXT:
                     self._pace(message.data)
@@ -146,8 +148,9 @@ class CommandReader:
 
     def _pace(self, text: str) -> None:
         """Handle a command, at once or when it is its turn."""
-        self._stop_first_timer()
-        delay = self._bucket.reserve()
+        if self._first_due:
+            self._lift_deadline()
+        self._allowed_at, delay = self._context.commands.reserve(self._allowed_at)
         if delay:
             self._context.stream_log.limited["commands",] += 1
             loop = asyncio.get_running_loop()
@@ -179,25 +182,30 @@ class CommandReader:
     def _go_on(self) -> None:
         if not self._begun:
             self._begun = True
-            self._start_first_timer()
+            self._await_first()
         if self._messages.waiting and not self._stopped:
             self._under_way = asyncio.get_running_loop().call_soon(self._read)
         else:
-            self._under_way = False
+            self._rest()
+
+    def _rest(self) -> None:
+        """Have nothing under way, until something comes."""
+        self._under_way = False
+        if self._settled is not None:
             wake(self._settled)
 
     # ------------------------------------------------------------ the first one
 
-    def _start_first_timer(self) -> None:
+    def _await_first(self) -> None:
         if not self._stopped:
-            timeout = self._context.settings.first_message_timeout
-            self._first_timer = self._context.idle_timers.start(timeout, self._on_late)
+            self._first_due = True
+            self._context.first_commands.set(self)
 
-    def _on_late(self) -> None:
+    def on_due(self) -> None:
+        """End the session: the first command did not come in time."""
         failure = Failed(Kind.NO_FIRST_MESSAGE, "no command came in time")
         self._owner.end(End(EndReason.FAILED, failure))
 
-    def _stop_first_timer(self) -> None:
-        if self._first_timer is not None:
-            self._first_timer.stop()
-            self._first_timer = None
+    def _lift_deadline(self) -> None:
+        self._first_due = False
+        self._context.first_commands.lift(self)

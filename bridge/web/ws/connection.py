@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import WSMessage, WSMsgType
 from aiohttp.http import WS_CLOSED_MESSAGE
 
-from bridge.live.send_buffer import SendBuffer, do_nothing
+from bridge.live.send_buffer import SendBuffer
 from bridge.live.stream_end import End, EndReason
 from bridge.web.context import WebContext
 from bridge.web.http.registry import ConnectionRegistry
@@ -93,7 +93,7 @@ class WebSocketConnection(asyncio.Protocol):
             slot=slot,
             on_end=self._on_end,
         )
-        self._messages.on_arrival = session.wake
+        self._messages.consumer = session.commands
         session.start()
 
     @property
@@ -114,7 +114,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     async def _finish(self, session: ServedSession) -> None:
         try:
-            self._messages.on_arrival = do_nothing
+            self._messages.consumer = None
             await session.finish()
             self._session = None
             await self._close(session.ended)
@@ -179,15 +179,15 @@ class WebSocketConnection(asyncio.Protocol):
     @property
     def waiting(self) -> bool:
         """Whether `take` returns a message."""
-        return self.closed or self._messages.waiting
+        return self._messages.waiting or self.closed
 
     def take(self) -> WSMessage | None:
         """Take a message; `CLOSED` once there will be none, `ERROR` after a wrong one."""
         if self.closed:
             return WS_CLOSED_MESSAGE
         message = self._messages.take()
-        if message is None:
-            return None
+        if message is None or message.type is WSMsgType.TEXT:
+            return message
         if message.type is WSMsgType.CLOSED:
             self.closed = True
         elif message.type is WSMsgType.ERROR:

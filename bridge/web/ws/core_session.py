@@ -5,7 +5,7 @@ Failures are reported by the close code and its reason.
 """
 
 import asyncio
-from collections.abc import Callable
+from typing import Final
 
 from bridge.core.errors import Failed
 from bridge.core.query import LiveQuery
@@ -14,6 +14,7 @@ from bridge.live.send_buffer import SendBuffer
 from bridge.live.stream_end import End, EndReason
 from bridge.web.auth.credential import Credential
 from bridge.web.auth.credential_watch import Lease
+from bridge.web.auth.identities import ANONYMOUS
 from bridge.web.auth.presented import Presented
 from bridge.web.context import WebContext
 from bridge.web.parse_cache import parse_cached
@@ -23,8 +24,10 @@ from bridge.web.stream_slot import StreamSlot
 from bridge.wire import core_commands
 from bridge.wire.encoders import CoreWsEncoder
 
-from .tasks import cancel
-from .websocket_session import Work
+from .websocket_session import SessionOwner, Work
+
+_ENCODER: Final = CoreWsEncoder()
+"""One for all: it knows nothing of its client."""
 
 
 @parse_cached
@@ -33,14 +36,14 @@ def _parse_first(text: str, max_rows: int) -> LiveQuery:
 
 
 class CoreSession:
-    """A core client, from its first command to its last. `end` ends the session from outside."""
+    """A core client, from its first command to its last. Its `owner` ends it."""
 
     __slots__ = (
         "_context",
-        "_end",
         "_identity",
         "_lease",
         "_opened",
+        "_owner",
         "_query",
         "_reanchoring",
         "_request",
@@ -52,23 +55,22 @@ class CoreSession:
 
     def __init__(
         self,
-        *,
+        owner: SessionOwner,
         context: WebContext,
         request: StreamRequest,
         send_buffer: SendBuffer,
         slot: StreamSlot,
-        end: Callable[[End], None],
     ) -> None:
+        self._owner = owner
         self._context = context
         self._request: StreamRequest | None = request
         """None once its credential is judged: its header is not needed while the session lasts."""
         self._request_id = request.request_id
         self._slot = slot
-        self._end = end
-        self._viewer = context.viewer(send_buffer, CoreWsEncoder())
+        self._viewer = context.viewer(send_buffer, _ENCODER)
         self._viewer.ended.add_done_callback(self._on_viewer_ended)
         self._started_at: float | None = None
-        self._identity = Identity()
+        self._identity = ANONYMOUS
         self._query: LiveQuery | None = None
         """The window that was asked for last; None before the first command."""
         self._lease: Lease | None = None
@@ -77,11 +79,11 @@ class CoreSession:
         self._reanchoring: asyncio.Task[None] | None = None
 
     def _on_viewer_ended(self, ended: asyncio.Future[End]) -> None:
-        self._end(ended.result())
+        self._owner.end(ended.result())
 
     def on_credential_ended(self, failure: Failed) -> None:
         """End the session: its client's credential has ended."""
-        self._end(End(EndReason.EXPIRED, failure))
+        self._owner.end(End(EndReason.EXPIRED, failure))
 
     def on_credential_expiring(self, expires_at: float) -> None:
         """Say nothing: core has no such message."""
@@ -120,7 +122,7 @@ class CoreSession:
         self._lease = self._context.authenticator.watch.hold(credential, self)
 
     def _fail(self, failure: Failed) -> None:
-        self._end(End(EndReason.FAILED, failure.without_frames()))
+        self._owner.end(End(EndReason.FAILED, failure.without_frames()))
 
     def handle(self, text: str) -> Work:
         """Handle a command: the first one subscribes."""
@@ -145,7 +147,7 @@ class CoreSession:
     def _change(self, query: LiveQuery, text: str) -> None:
         command = core_commands.parse_command(text, max_limit=self._context.settings.max_rows)
         if isinstance(command, core_commands.CoreUnsubscribe):
-            self._end(End(EndReason.UNSUBSCRIBED))
+            self._owner.end(End(EndReason.UNSUBSCRIBED))
         elif isinstance(command, core_commands.CoreReanchor):
             self._query = query = query.reanchored(command.cursor, command.limit)
             self._start_reanchor(query, self._identity)
@@ -153,20 +155,15 @@ class CoreSession:
     def send_last_message(self, end: End) -> None:
         """Send nothing: core has only the close frame."""
 
-    async def close(self, end: End) -> None:
+    def close(self, end: End) -> None:
         """Release the subscription and what is under way."""
         if self._lease is not None:
             self._lease.release(self)
         if self._opened is not None:
             self._opened.remove_done_callback(self._on_opened)
-        try:
-            if self._reanchoring is not None:
-                await cancel(self._reanchoring)
-        finally:
+        if self._reanchoring is not None:
+            self._reanchoring.cancel()
             self._reanchoring = None  # once cancelled, it refers to this
-            self._release(end)
-
-    def _release(self, end: End) -> None:
         ended = self._viewer.ended
         ended.remove_done_callback(self._on_viewer_ended)
         if ended.done():
@@ -186,7 +183,7 @@ class CoreSession:
         """Show the window once the tier has started it; else end the session with the failure."""
         failure = opened.exception()
         if isinstance(failure, Failed):
-            self._end(End(EndReason.FAILED, failure))
+            self._owner.end(End(EndReason.FAILED, failure))
         else:
             self._started_at = asyncio.get_running_loop().time()
             self._context.hub.attach(self._viewer)

@@ -1,9 +1,9 @@
 """Limits of what a WebSocket client may send, and of what is kept of it."""
 
-import asyncio
+import time
 from typing import Final
 
-from bridge.core.token_bucket import TokenBucket
+from bridge.core.shared_rate import SharedRate
 
 MAX_QUEUED: Final = 512 * 1024
 """Bytes of messages that may wait to be handled. While reading is paused, the client's leaving is
@@ -19,9 +19,5 @@ FRAMES_PER_TURN: Final = 4
 FRAMES_PER_SECOND: Final = 100.0
 FRAME_BURST: Final = 1_000
 """Frames at once: more than a message of 64 KiB in fragments of 128 bytes."""
-
-
-def frame_allowance() -> TokenBucket:
-    """Return one client's allowance of frames, of whatever kind."""
-    clock = asyncio.get_running_loop().time
-    return TokenBucket(rate=FRAMES_PER_SECOND, burst=FRAME_BURST, clock=clock)
+FRAMES: Final = SharedRate(rate=FRAMES_PER_SECOND, burst=FRAME_BURST, clock=time.monotonic)
+"""Each client's allowance of frames, of whatever kind."""

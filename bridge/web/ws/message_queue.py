@@ -6,23 +6,31 @@ handled first, unless the client sent more frames than it may.
 """
 
 import asyncio
-from collections.abc import Callable
+from typing import Protocol
 
 from aiohttp import WSMessage, WSMsgType
 from aiohttp.http import WS_CLOSED_MESSAGE
 from websockets.frames import CloseCode
 
-from bridge.live.send_buffer import do_nothing
-
 from .frame_limits import (
     FRAME_BURST,
+    FRAMES,
     FRAMES_PER_TURN,
     MAX_QUEUED,
     MESSAGE_OVERHEAD,
-    frame_allowance,
 )
 from .message_reader import MessageReader
 from .tasks import wake
+
+
+class MessageConsumer(Protocol):
+    """Whoever handles messages."""
+
+    def offer(self, text: str) -> bool:
+        """Handle a text message that has just come, if nothing is before it; else return False."""
+
+    def wake(self) -> None:
+        """Take what has come, now or later."""
 
 
 class MessageQueue:
@@ -36,14 +44,14 @@ class MessageQueue:
         "_reader",
         "_reading_paused",
         "_transport",
-        "on_arrival",
+        "consumer",
     )
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport: asyncio.Transport | None = transport
-        self.on_arrival: Callable[[], None] = do_nothing
-        """Called when a message, an error or the end of the connection has come."""
-        self._reader = MessageReader(frame_allowance(), FRAME_BURST + 1)
+        self.consumer: MessageConsumer | None = None
+        """Told when a message, an error or the end of the connection has come."""
+        self._reader = MessageReader(FRAMES, FRAME_BURST + 1)
         self._next_turn: asyncio.Handle | None = None
         """Reads on in the loop's next turn, while more came than is read in one."""
         self._messages: list[WSMessage] = []
@@ -67,6 +75,13 @@ class MessageQueue:
 
     def append(self, data: bytes) -> None:
         """Queue the messages in bytes that came."""
+        if not self._messages and self._next_turn is None:
+            text = self._reader.read_whole(data)
+            if text is not None:
+                if self.consumer is None or not self.consumer.offer(text):
+                    self._put(WSMessage(WSMsgType.TEXT, text, None))
+                    self._tell()
+                return
         self._reader.append(data)
         if self._next_turn is None:
             self._parse()
@@ -113,8 +128,7 @@ class MessageQueue:
         self._next_turn = None
         if self._queued <= MAX_QUEUED:
             for message in self._reader.read(FRAMES_PER_TURN):
-                self._messages.append(message)
-                self._queued += len(message.data) + MESSAGE_OVERHEAD
+                self._put(message)
             if self._reader.has_more and self._queued <= MAX_QUEUED:
                 self._next_turn = asyncio.get_running_loop().call_soon(self._parse)
         if self._reader.error_code == CloseCode.POLICY_VIOLATION:
@@ -124,9 +138,15 @@ class MessageQueue:
         if self._messages or self._reader.error_code is not None:
             self._tell()
 
+    def _put(self, message: WSMessage) -> None:
+        self._messages.append(message)
+        self._queued += len(message.data) + MESSAGE_OVERHEAD
+
     def _tell(self) -> None:
-        wake(self._arrived)
-        self.on_arrival()
+        if self._arrived is not None:
+            wake(self._arrived)
+        if self.consumer is not None:
+            self.consumer.wake()
 
     def _pause_reading(self, *, paused: bool) -> None:
         if paused is self._reading_paused or self._transport is None:

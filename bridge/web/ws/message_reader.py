@@ -16,7 +16,7 @@ from aiohttp import WSMessage, WSMsgType
 from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Close, CloseCode, Frame, Opcode
 
-from bridge.core.token_bucket import TokenBucket
+from bridge.core.shared_rate import SharedRate
 
 MAX_MESSAGE: Final = 64 * 1024
 """Bytes of the largest message; a larger one ends the connection with 1009."""
@@ -59,28 +59,52 @@ def count_frames(buffer: bytearray, most: int) -> int:
     return count
 
 
+def _whole_text(data: bytes | bytearray) -> tuple[bytes, int] | None:
+    """Return the text in whose one frame bytes begin, and where that ends; None: they do not.
+
+    It is exactly what `Frame.parse` reads of such a frame, without a generator.
+    """
+    size = len(data)
+    if size < _LEAST or data[0] != _WHOLE_TEXT:
+        return None
+    length, start = data[1] - _MASKED, _LEAST
+    if length == _LENGTH_OF_2 and size >= _LEAST + 2:
+        length, start = data[2] << 8 | data[3], _LEAST + 2
+    elif not 0 <= length < _LENGTH_OF_2:
+        return None
+    end = start + length
+    if size < end:
+        return None
+    mask = data[start - _MASK : start] * (length // _MASK + 1)
+    plain = int.from_bytes(data[start:end]) ^ int.from_bytes(mask[:length])
+    return plain.to_bytes(length), end
+
+
 class MessageReader:
     """The messages of one connection.
 
-    `allowance`: of frames, a token each; a client that sends more is sent away with 1008. None: it
-    may send any number. `most_counted`: how many frames are counted in advance.
+    `rate`: of frames, a token each; a client that sends more is sent away with 1008. None: it may
+    send any number. `most_counted`: how many frames are counted in advance.
     """
 
     __slots__ = (
-        "_allowance",
+        "_allowed_at",
         "_binary",
         "_buffer",
         "_closed",
         "_frame",
         "_most_counted",
         "_partial",
+        "_rate",
         "_uncounted",
         "error_code",
         "has_more",
     )
 
-    def __init__(self, allowance: TokenBucket | None = None, most_counted: int = 0) -> None:
-        self._allowance = allowance
+    def __init__(self, rate: SharedRate | None = None, most_counted: int = 0) -> None:
+        self._rate = rate
+        self._allowed_at = 0.0
+        """When its whole allowance of frames is there again."""
         self._most_counted = most_counted
         self._uncounted = False
         """Whether bytes have come since the frames in the buffer were counted."""
@@ -96,6 +120,24 @@ class MessageReader:
         self.has_more = False
         """Whether the last `read` left bytes that may hold another frame."""
 
+    def read_whole(self, data: bytes) -> str | None:
+        """Return the text message that came, if it came whole and alone: no buffer is filled.
+
+        None: it is anything else, right or wrong, and has to be appended. Commands come alone.
+        """
+        if self._buffer or self._frame is not None or self._partial is not None:
+            return None
+        if not self._reads_on:
+            return None
+        whole = _whole_text(data)
+        if whole is None or whole[1] < len(data):
+            return None
+        try:
+            text = whole[0].decode()
+        except UnicodeDecodeError:
+            return None
+        return text if self._take_allowance() else None
+
     def append(self, data: bytes) -> None:
         """Add what came, to be read."""
         if self._reads_on:
@@ -108,7 +150,7 @@ class MessageReader:
         self.has_more = False
         try:
             while self._reads_on and (frame := self._next_frame()) is not None:
-                if self._allowance is not None and not self._allowance.take():
+                if not self._take_allowance():
                     self.error_code = CloseCode.POLICY_VIOLATION
                     break
                 message = self._read(frame)
@@ -130,12 +172,22 @@ class MessageReader:
             self._buffer.clear()
         return messages
 
+    def _take_allowance(self) -> bool:
+        """Count a frame; returns False where that is one too many."""
+        if self._rate is None:
+            return True
+        allowed_at = self._rate.take(self._allowed_at)
+        if allowed_at is None:
+            return False
+        self._allowed_at = allowed_at
+        return True
+
     def _count_ahead(self) -> None:
         """Set the error now, if the frames that have come are more than may be sent."""
-        if self._uncounted and self._allowance is not None:
+        if self._uncounted and self._rate is not None:
             self._uncounted = False
             count = count_frames(self._buffer, self._most_counted)
-            if self._allowance.seconds_until(count):
+            if self._rate.seconds_until(self._allowed_at, count):
                 self.error_code = CloseCode.POLICY_VIOLATION
                 self.has_more = False
 
@@ -144,26 +196,12 @@ class MessageReader:
         return not self._closed and self.error_code is None
 
     def _take_text(self) -> bytes | None:
-        """Take a whole text message in one frame, as clients send them; None: it is something else.
-
-        It is exactly what `Frame.parse` reads of such a frame, without a generator.
-        """
-        buffer = self._buffer
-        size = len(buffer)
-        if size < _LEAST or buffer[0] != _WHOLE_TEXT:
+        """Take a whole text message in one frame; None: what is next is something else."""
+        whole = _whole_text(self._buffer)
+        if whole is None:
             return None
-        length, start = buffer[1] - _MASKED, _LEAST
-        if length == _LENGTH_OF_2 and size >= _LEAST + 2:
-            length, start = buffer[2] << 8 | buffer[3], _LEAST + 2
-        elif not 0 <= length < _LENGTH_OF_2:
-            return None
-        end = start + length
-        if size < end:
-            return None
-        mask = bytes(buffer[start - _MASK : start]) * (length // _MASK + 1)
-        plain = int.from_bytes(buffer[start:end]) ^ int.from_bytes(mask[:length])
-        del buffer[:end]
-        return plain.to_bytes(length)
+        del self._buffer[: whole[1]]
+        return whole[0]
 
     def _next_frame(self) -> Frame | bytes | None:
         """Return the next frame; None: it is not complete. Raises what is wrong with it.

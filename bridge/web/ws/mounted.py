@@ -5,13 +5,14 @@ sends the close frame.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import WSMessage, web
 from aiohttp.http import WS_CLOSED_MESSAGE
 from websockets.frames import CloseCode
 
-from bridge.core.token_bucket import TokenBucket
+from bridge.live.send_buffer import do_nothing
 from bridge.live.stream_end import End, EndReason
 from bridge.web.context import WebContext
 from bridge.web.session_end import GRACE
@@ -21,7 +22,7 @@ from bridge.web.transport_sink import TransportSink
 from bridge.wire.websocket import CLOSE_NORMAL
 
 from .close_codes import close_code, close_reason
-from .frame_limits import frame_allowance
+from .frame_limits import FRAMES
 from .serving import ServedSession
 
 _CODES_END: Final = 5000
@@ -31,22 +32,27 @@ _CODES_END: Final = 5000
 class StrictWebSocketResponse(web.WebSocketResponse):
     """aiohttp's WebSocket, strict about what aiohttp lets pass: close codes, endless messages."""
 
-    _allowance: TokenBucket | None = None
+    _allowed_at = 0.0
+    """When its client's whole allowance of frames is there again."""
+    on_closing: Callable[[], None] = staticmethod(do_nothing)
+    """Called before the close frame is sent: aiohttp then waits for the client's."""
 
     async def receive(self, timeout: float | None = None) -> WSMessage:  # noqa: ASYNC109 - aiohttp's
         """Receive a message; a client that sends too many of any kind is sent away."""
         message = await super().receive(timeout)
-        if self._allowance is None:
-            self._allowance = frame_allowance()
-        if not self.closed and not self._allowance.take():
-            await self.close(code=CloseCode.POLICY_VIOLATION)
-            return WS_CLOSED_MESSAGE
+        if not self.closed:
+            allowed_at = FRAMES.take(self._allowed_at)
+            if allowed_at is None:
+                await self.close(code=CloseCode.POLICY_VIOLATION)
+                return WS_CLOSED_MESSAGE
+            self._allowed_at = allowed_at
         return message
 
     async def close(
         self, *, code: int = CLOSE_NORMAL, message: bytes = b"", drain: bool = True
     ) -> bool:
         """Send a close frame; as a protocol error, if the client sent a code that none may send."""
+        self.on_closing()
         received = self.close_code or 0
         if received == CloseCode.ABNORMAL_CLOSURE or received >= _CODES_END:
             code = CloseCode.PROTOCOL_ERROR
@@ -93,6 +99,7 @@ class MountedWebSocket:
         session = ServedSession(
             context, request, messages=self, sink=sink, slot=slot, on_end=self._interrupt
         )
+        self._websocket.on_closing = session.silence
         try:
             # A deadline that is not set yet: asyncio tells its cancellation from all others.
             async with asyncio.timeout(None) as self._timeout:
@@ -110,7 +117,7 @@ class MountedWebSocket:
     async def _read(self, session: ServedSession) -> None:
         while session.ended is None and self._end is None:
             self._message = await self._websocket.receive()
-            session.wake()
+            session.commands.wake()
             await session.settle()
 
     async def _close(self, session: ServedSession, sink: TransportSink) -> None:

@@ -32,7 +32,6 @@ class ServedSession:
     """One for each WebSocket. `on_end` is called once, when it ends."""
 
     __slots__ = (
-        "_commands",
         "_context",
         "_ended",
         "_keepalive",
@@ -40,6 +39,7 @@ class ServedSession:
         "_request_id",
         "_send_buffer",
         "_session",
+        "commands",
     )
 
     def __init__(
@@ -57,21 +57,13 @@ class ServedSession:
         self._on_end = on_end
         self._ended: End | None = None
         self._send_buffer = context.send_buffer(sink, self._stall)
-        self._keepalive = WebSocketKeepalive(
-            send_buffer=self._send_buffer,
-            idle_timers=context.idle_timers,
-            interval=context.settings.ping_interval,
-            end=self.end,
-        )
+        self._keepalive = WebSocketKeepalive(self, self._send_buffer, context)
         session_class = V1Session if request.protocol is V1_WS else CoreSession
         self._session: WebSocketSession = session_class(
-            context=context,
-            request=request,
-            send_buffer=self._send_buffer,
-            slot=slot,
-            end=self.end,
+            self, context, request, self._send_buffer, slot
         )
-        self._commands = CommandReader(messages, self._session, self, self._keepalive, context)
+        self.commands = CommandReader(messages, self._session, self, self._keepalive, context)
+        """Handles the messages that come."""
 
     def start(self) -> None:
         """Serve what comes from now on."""
@@ -79,22 +71,22 @@ class ServedSession:
             failure = Failed(Kind.UNAVAILABLE, "the bridge is draining")
             self.end(End(EndReason.FAILED, failure))
         else:
-            self._commands.start()
+            self.commands.start()
 
     @property
     def verified(self) -> bool:
         """Whether the bridge has verified the credential of its client."""
         return self._session.verified
 
-    def wake(self) -> None:
-        """Handle the messages that have come."""
-        self._commands.wake()
-
     async def settle(self) -> None:
         """Return once what has come is handled, in the next turn of the loop at the earliest."""
-        await self._commands.settle()
+        await self.commands.settle()
 
     # ------------------------------------------------------------ the end
+
+    def silence(self) -> None:
+        """Drop what is written from now on: nothing follows a close frame."""
+        self._send_buffer.drop_writes()
 
     @property
     def ended(self) -> End | None:
@@ -105,7 +97,7 @@ class ServedSession:
         """End it. Idempotent: the first end stays."""
         if self._ended is None:
             self._ended = end
-            self._commands.stop()
+            self.commands.stop()
             self._on_end()
 
     def _stall(self) -> None:
@@ -124,10 +116,11 @@ class ServedSession:
                 context.stream_log.log_refusal(self._request_id, "ws", end.failure)
             self._session.send_last_message(end)
         finally:
-            # Before any wait: aiohttp cancels its handler when the client is gone.
+            # All before any wait: aiohttp cancels its handler when the client is gone.
             self._keepalive.stop()
             context.detach(self._send_buffer)
-            await self._commands.close()
-            await self._session.close(end)
+            self._session.close(end)
+            commands = self.commands
             # They refer to this: only the garbage collector would free them.
-            del self._commands, self._session, self._keepalive
+            del self.commands, self._session, self._keepalive
+            await commands.close()

@@ -6,7 +6,7 @@ connection.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from bridge.core.errors import Failed, Kind
@@ -35,7 +35,7 @@ from bridge.wire.websocket import ws_text_frame
 
 from .client_subscription import ClientSubscription
 from .v1_credential import V1Credential
-from .websocket_session import Work
+from .websocket_session import SessionOwner, Work
 
 RECONNECT_MS = (500, 5000)
 """Range of milliseconds after which clients of a draining bridge come back."""
@@ -46,23 +46,22 @@ MAX_UNSENT = 1024 * 1024
 
 
 class V1Session:
-    """A v1 client, from its first command to its last. `end` ends the session from outside."""
+    """A v1 client, from its first command to its last. Its `owner` ends it."""
 
     def __init__(
         self,
-        *,
+        owner: SessionOwner,
         context: WebContext,
         request: StreamRequest,
         send_buffer: SendBuffer,
         slot: StreamSlot,
-        end: Callable[[End], None],
     ) -> None:
+        self._owner = owner
         self._context = context
         self._request_id = request.request_id
         self._send_buffer = send_buffer
-        self._end = end
         self._credential = V1Credential(
-            context, request, slot, end=end, on_expiring=self._send_auth_expiring
+            context, request, slot, end=owner.end, on_expiring=self._send_auth_expiring
         )
         self._subscriptions: dict[str, ClientSubscription] = {}
         self._closed = False
@@ -91,7 +90,7 @@ class V1Session:
             self._fail(failure)
 
     def _fail(self, failure: Failed) -> None:
-        self._end(End(EndReason.FAILED, failure.without_frames()))
+        self._owner.end(End(EndReason.FAILED, failure.without_frames()))
 
     def handle(self, text: str) -> Work:
         """Handle a command; what is not JSON ends the session."""
@@ -112,7 +111,7 @@ class V1Session:
     def _refuse(self, failure: Failed, sub: str | None) -> None:
         """Answer a command with a failure, or end the session for it."""
         if failure.kind is Kind.EXPIRED:
-            self._end(End(EndReason.EXPIRED, failure))
+            self._owner.end(End(EndReason.EXPIRED, failure))
         elif failure.limit == CONNECTIONS_PER_IDENTITY or (
             self._credential.missing and failure.kind in _NO_CREDENTIAL
         ):
@@ -129,13 +128,13 @@ class V1Session:
         if end.reason in (EndReason.DRAINED, EndReason.AGED):
             self._send("drain", reconnect_after_ms=random_delay_ms(*RECONNECT_MS))
 
-    async def close(self, end: End) -> None:
+    def close(self, end: End) -> None:
         """Release all subscriptions; those still open end the way the connection does."""
         self._closed = True
         self._beat_timer.stop()
         self._credential.close()
         for subscription in tuple(self._subscriptions.values()):
-            await subscription.close(end)
+            subscription.close(end)
         del self._credential  # it refers to this
 
     # ------------------------------------------------------------ commands
@@ -210,7 +209,7 @@ class V1Session:
     def on_ended(self, subscription: ClientSubscription, end: End) -> None:
         """Tell the client, with the reason; one that takes nothing is cut."""
         if end.reason is EndReason.STALLED:
-            self._end(STALLED)
+            self._owner.end(STALLED)
             return
         if end.failure is not None and end.failure.final:
             self._send("error", **error_members(end.failure, subscription.name))
@@ -248,6 +247,6 @@ class V1Session:
         if self._closed:
             return
         if self._send_buffer.unsent() > MAX_UNSENT:
-            self._end(STALLED)
+            self._owner.end(STALLED)
             return
         self._send_buffer.write(ws_text_frame(format_message(kind, **members)))

@@ -25,8 +25,8 @@ class WebSocketSession(Protocol):
     def send_last_message(self, end: End) -> None:
         """Send the protocol's last message before the close frame, if it has one."""
 
-    async def close(self, end: End) -> None:
-        """Release all that the session holds."""
+    def close(self, end: End) -> None:
+        """Release all that the session holds, at once: whoever waited might be cancelled."""
 
 
 class SessionOwner(Protocol):

@@ -8,7 +8,7 @@ import { WebSocket } from "ws";
 import { LiveClient } from "../src/livequery.js";
 import { startHouse, until } from "./house.mjs";
 
-const ROWS = Number(process.env.LIVEQUERY_LIST_ROWS ?? 2000);
+const ROWS = Number(process.env.LIVEQUERY_LIST_ROWS ?? 1000);
 const SECONDS = Number(process.env.LIVEQUERY_LIST_SECONDS ?? 6);
 const PAGE = 50;
 const QUERY = { entity: "orders", sort: ["-total"] };
