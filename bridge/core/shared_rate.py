@@ -19,34 +19,38 @@ class SharedRate:
     `clock`: seconds, as loop.time; never below 0.
     """
 
-    __slots__ = ("_burst", "_clock", "_interval", "_rate")
+    __slots__ = ("_burst", "_clock", "_interval", "_rate", "_spare")
 
     def __init__(self, *, rate: float, burst: float, clock: Callable[[], float]) -> None:
         self._rate = rate
         self._burst = burst
         self._clock = clock
         self._interval = 1 / rate if rate else 0.0
+        self._spare = burst - 1 + _ROUNDING
+        """Tokens that may be gone when one more is taken."""
 
     def take(self, full_at: float) -> float | None:
         """Take a token; returns the number to be kept. None: there is no token."""
-        wait, full_at = self._judge(full_at, 1)
-        return None if wait else full_at + self._interval
+        now, rate = self._clock(), self._rate
+        full_at = max(full_at, now)
+        if rate and (full_at - now) * rate > self._spare:
+            return None
+        return full_at + self._interval
 
     def reserve(self, full_at: float) -> tuple[float, float]:
         """Take a token, in advance if there is none.
 
         Returns the number to be kept, and the seconds until the token is covered.
         """
-        wait, full_at = self._judge(full_at, 1)
-        return full_at + self._interval, wait
+        after = self.take(full_at)
+        if after is not None:
+            return after, 0.0
+        return full_at + self._interval, self.seconds_until(full_at)
 
     def seconds_until(self, full_at: float, tokens: int = 1) -> float:
         """Return the seconds until there are so many tokens; 0 if there are now."""
-        return self._judge(full_at, tokens)[0]
-
-    def _judge(self, full_at: float, tokens: int) -> tuple[float, float]:
-        """Return the seconds until there are so many, and a number that is not in the past."""
-        now, rate = self._clock(), self._rate
-        full_at = max(full_at, now)
-        missing = (full_at - now) * rate + tokens - self._burst
-        return missing / rate if rate and missing > _ROUNDING else 0.0, full_at
+        if not self._rate:
+            return 0.0
+        gone = max(full_at - self._clock(), 0.0) * self._rate
+        missing = gone + tokens - self._burst
+        return missing / self._rate if missing > _ROUNDING else 0.0

@@ -69,14 +69,15 @@ class Admission:
         if self._memory_short():
             message = "the bridge is short of memory"
             raise Failed(Kind.UNAVAILABLE, message, retry_after=RETRY_AFTER, limit="memory")
-        if self.full:
+        limits = self._limits
+        if limits.streams and self.open >= limits.streams:
             raise _over("the bridge has no more connections to give", "connections")
-        per_address = self._limits.per_address
+        per_address = limits.per_address
         if per_address and self._by_address[address] >= per_address:
             raise _over("too many connections from this address", "connections_per_ip")
-        if delay := self._address_rates.take(address):
+        if limits.rate_per_address and (delay := self._address_rates.take(address)):
             raise _over("too many new streams from this address", "accept_rate_per_ip", delay)
-        if delay := self._accept_limiter.admit():
+        if limits.rate and (delay := self._accept_limiter.admit()):
             message = "too many clients at once"
             raise Failed(Kind.UNAVAILABLE, message, retry_after=delay, limit="accept_rate")
         if not self.open:

@@ -150,7 +150,7 @@ async def test_two_tabs_of_five_queries_end_exact_whatever_happens(house, contex
 
     async with writing(house):
         await context.set_offline(True)
-        await asyncio.sleep(4)  # it fails to come back more than once
+        await asyncio.sleep(10)  # it fails to come back more than once
         await context.set_offline(False)
     await rest()
 

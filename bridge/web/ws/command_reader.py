@@ -107,7 +107,7 @@ class CommandReader:
     def stop(self) -> None:
         """Handle nothing any more. Idempotent."""
         self._stopped = True
-        self._lift_deadline()
+        self._context.first_commands.lift(self)
         if isinstance(self._under_way, asyncio.Handle):
             self._under_way.cancel()
         wake(self._settled)
@@ -126,7 +126,8 @@ class CommandReader:
             while not self._stopped:
                 message = self._messages.take()
                 if message is None:
-                    self._rest()
+                    self._under_way = False
+                    wake(self._settled)
                     return
                 if message.type is WSMsgType.TEXT:
                     self._pace(message.data)
@@ -149,7 +150,8 @@ class CommandReader:
     def _pace(self, text: str) -> None:
         """Handle a command, at once or when it is its turn."""
         if self._first_due:
-            self._lift_deadline()
+            self._first_due = False
+            self._context.first_commands.lift(self)
         self._allowed_at, delay = self._context.commands.reserve(self._allowed_at)
         if delay:
             self._context.stream_log.limited["commands",] += 1
@@ -186,13 +188,9 @@ class CommandReader:
         if self._messages.waiting and not self._stopped:
             self._under_way = asyncio.get_running_loop().call_soon(self._read)
         else:
-            self._rest()
-
-    def _rest(self) -> None:
-        """Have nothing under way, until something comes."""
-        self._under_way = False
-        if self._settled is not None:
-            wake(self._settled)
+            self._under_way = False
+            if self._settled is not None:
+                wake(self._settled)
 
     # ------------------------------------------------------------ the first one
 
@@ -205,7 +203,3 @@ class CommandReader:
         """End the session: the first command did not come in time."""
         failure = Failed(Kind.NO_FIRST_MESSAGE, "no command came in time")
         self._owner.end(End(EndReason.FAILED, failure))
-
-    def _lift_deadline(self) -> None:
-        self._first_due = False
-        self._context.first_commands.lift(self)

@@ -127,7 +127,7 @@ class MessageReader:
         """
         if self._buffer or self._frame is not None or self._partial is not None:
             return None
-        if not self._reads_on:
+        if self._closed or self.error_code is not None:
             return None
         whole = _whole_text(data)
         if whole is None or whole[1] < len(data):
