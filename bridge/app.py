@@ -92,6 +92,7 @@ class Bridge:
             backend=tier,
             settings=replace(live_settings(config), wall_clock=wall_clock),
             observer=self.metrics,
+            flush_scheduler=self._endpoints.flush_scheduler,
             rules=rules,
         )
         stall_monitor = StallMonitor(stall=config.stall_timeout)

@@ -48,7 +48,7 @@ class FanOut:
         self._solo.pop(viewer, None)
 
     def schedule_flush(self) -> None:
-        """Flush once at the end of the loop's turn: what arrives together is written together."""
+        """Flush once at the end of the read or the turn: what comes together goes together."""
         if not self._flush_scheduled:
             self._flush_scheduled = True
             self._flush_scheduler.call(self.flush)

@@ -42,6 +42,7 @@ class Hub:
         backend: Backend,
         settings: LiveSettings,
         observer: Observer,
+        flush_scheduler: FlushScheduler | None = None,
         rules: QueryRules = _NO_RULES,
     ) -> None:
         self._backend = backend
@@ -59,7 +60,7 @@ class Hub:
         self._closing: set[asyncio.Task[None]] = set()
         self.draining = False
         """Set before the end. New viewers are refused."""
-        self._flush_scheduler = FlushScheduler(self._loop)
+        self._flush_scheduler = flush_scheduler or FlushScheduler(self._loop)
         self._history_limiter = HistoryLimiter(self._all, self._loop)
 
     @property

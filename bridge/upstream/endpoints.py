@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterable
 
 from bridge.core.address import ReplicaAddress, ServiceName, TierAddress
 from bridge.core.errors import Failed, Kind
+from bridge.live.flush_scheduler import FlushScheduler
 from bridge.tls.contexts import TlsFiles, load_client
 from bridge.tls.reloading import ReloadableFiles
 from bridge.upstream.http2.dialer import Dialer
@@ -81,10 +82,13 @@ class Endpoints:
             else None
         )
         self._keepalive = KEEPALIVE[keepalive]
+        self.flush_scheduler = FlushScheduler()
+        """Runs what the replicas' messages make due."""
         self._dialer = Dialer(
             read_interval=read_interval,
             ssl_context=self._ssl_context if tls else None,
             server_name=server_name,
+            flush_scheduler=self.flush_scheduler,
             lookup=lookup,
         )
         self._max_streams = max_streams

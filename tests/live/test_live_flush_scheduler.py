@@ -25,3 +25,22 @@ async def test_callbacks_run_in_order_and_once_and_the_failure_of_one_does_not_s
     assert called[3:] == ["next"]
     await asyncio.sleep(0)
     assert len(called) == 4
+
+
+@virtually
+async def test_what_a_read_makes_due_runs_once_at_its_end_and_what_comes_later_by_the_loop():
+    scheduler = FlushScheduler()
+    called = []
+    scheduler.call(lambda: called.append("before"))
+    scheduler.hold()
+    scheduler.call(lambda: called.append("in the read"))
+    assert not called
+    scheduler.release()
+    assert called == ["before", "in the read"]
+    scheduler.call(lambda: called.append("after"))
+    await asyncio.sleep(0)
+    assert called == ["before", "in the read", "after"]
+    scheduler.hold()
+    scheduler.release()
+    await asyncio.sleep(0)
+    assert len(called) == 3

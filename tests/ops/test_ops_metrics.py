@@ -4,10 +4,11 @@ import asyncio
 import json
 import time
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.telemetry.histogram import Histogram
-from bridge.telemetry.loop_lag import INTERVAL, SPAN, LoopLag
+from bridge.telemetry.loop_lag import CALM_INTERVAL, INTERVAL, LATE, SPAN, LoopLag
 from bridge.telemetry.merge import merge_expositions
 from bridge.telemetry.metrics import Metrics
 from clients import QUERY, SseClient
@@ -220,6 +221,19 @@ async def test_the_largest_loop_lag_is_forgotten_after_two_spans():
             lag._due = now
             lag._measure()
             assert (lag.max > 0.5) is most
+    finally:
+        lag.stop()
+
+
+async def test_the_lag_is_measured_more_often_while_timers_are_late():
+    now = 100.0
+    lag = LoopLag(clock=lambda: now)
+    try:
+        for late, interval in ((0.0, CALM_INTERVAL), (LATE, INTERVAL), (0.0, CALM_INTERVAL)):
+            lag.stop()
+            now = lag._due + late + 1e-6
+            lag._measure()
+            assert lag._due - now == pytest.approx(interval)
     finally:
         lag.stop()
 

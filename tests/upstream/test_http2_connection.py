@@ -15,6 +15,7 @@ from hyperframe.frame import GoAwayFrame
 from upstream_tier import NOBODY, QUERY, Replica, read
 
 from bridge.core.address import ReplicaAddress
+from bridge.live.flush_scheduler import FlushScheduler
 from bridge.upstream.http2.call import CallEnded
 from bridge.upstream.http2.dialer import Dialer
 from bridge.upstream.http2.keepalive import Keepalive
@@ -327,3 +328,36 @@ def test_it_works_on_uvloop_as_well():
 
     uvloop.run(run())
     gc.collect()
+
+
+class NoTurns(asyncio.AbstractEventLoop):
+    """A loop that nothing may be left to."""
+
+    def call_soon(self, *_, **__):
+        raise AssertionError("a turn of the loop more")
+
+
+async def test_what_the_messages_of_one_read_make_due_is_done_once_before_the_read_is_over():
+    async with RawServer() as server:
+        scheduler = FlushScheduler(NoTurns())
+        connection = Dialer(flush_scheduler=scheduler).dial(server.address, Peer("tier", NEVER))
+        await connection.wait_ready()
+        call = connection.start_call(PATH, b"ask", ())
+        (link,) = server.links
+        await until(lambda: link.streams)
+        taken, flushed = [], []
+
+        def take(message):
+            if not taken:
+                scheduler.call(lambda: flushed.append(list(taken)))
+            taken.append(message)
+
+        following = asyncio.create_task(call.follow(take))
+        await asyncio.sleep(0)
+        for message in (b"one", b"two"):
+            link.h2.send_data(1, frame_message(message))
+        connection.data_received(link.h2.data_to_send())
+        assert flushed == [[b"one", b"two"]]
+        following.cancel()
+        await asyncio.wait([following])
+        await connection.close()

@@ -65,7 +65,8 @@ def settled(load_at, ceiling=0.004, seconds=20):
 
 
 @pytest.mark.parametrize(
-    ("load", "interval"), [(0.0, 0.0), (EASY, 0.0), (PRESSED, 0.004), (1.0, 0.004), (0.4, 0.002)]
+    ("load", "interval"),
+    [(0.0, 0.0), (EASY, 0.0), (PRESSED + 0.01, 0.004), (1.0, 0.004), ((EASY + PRESSED) / 2, 0.002)],
 )
 def test_reads_are_apart_as_far_as_the_process_is_pressed(load, interval):
     [seen] = settled(lambda _: load)

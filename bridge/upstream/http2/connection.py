@@ -9,6 +9,8 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, cast
 
+from bridge.live.flush_scheduler import FlushScheduler
+
 from .call import Call, CallEnded
 from .connect_failure import NO_ANSWER, NO_HTTP2, explain, explain_end, explain_first_bytes
 from .gather_interval import GatherInterval
@@ -36,6 +38,7 @@ class Http2Connection(asyncio.Protocol):
         scheme: the `:scheme` of requests.
         peer: the replica; its keepalive says after how long a silent peer is gone.
         read_interval: the time between two reads while it is busy.
+        flush_scheduler: runs what a read makes due.
         on_unanswered: is called if it was connected and the peer's settings did not come in time.
 
     """
@@ -48,6 +51,7 @@ class Http2Connection(asyncio.Protocol):
         scheme: str,
         peer: Peer,
         read_interval: GatherInterval,
+        flush_scheduler: FlushScheduler,
         on_unanswered: Callable[[], None] = lambda: None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -63,6 +67,7 @@ class Http2Connection(asyncio.Protocol):
         self._abort_timer: asyncio.TimerHandle | None = None
         self._last_received = 0.0
         self._coalescing = ReadCoalescing(read_interval, self._loop)
+        self._flush_scheduler = flush_scheduler
         self._session = Http2Session(
             authority=authority,
             scheme=scheme,
@@ -171,7 +176,11 @@ class Http2Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Process received bytes."""
         self._last_received = self._loop.time()
-        messages = self._receive_data(data)
+        self._flush_scheduler.hold()
+        try:
+            messages = self._receive_data(data)
+        finally:
+            self._flush_scheduler.release()
         if self._transport is not None:
             self._coalescing.on_read(self._transport, messages)
 

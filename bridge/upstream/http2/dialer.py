@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from bridge.core.address import ReplicaAddress
+from bridge.live.flush_scheduler import FlushScheduler
 from bridge.upstream.resolver import Lookup, lookup, resolve
 
 from .connection import CLOSE_TIMEOUT, Http2Connection
@@ -31,6 +32,7 @@ class Dialer:
         ssl_context: returns the context for the next connection; None for clear text.
         server_name: the name that the replica's certificate must hold, and the authority of
             requests; None for the name that the replica is reached by.
+        flush_scheduler: runs what reads make due; None if they make nothing due.
         lookup: resolves a name.
         cpu_time: the CPU seconds that the process has used.
 
@@ -42,12 +44,14 @@ class Dialer:
         read_interval: float = 0.0,
         ssl_context: Callable[[], ssl.SSLContext] | None = None,
         server_name: str | None = None,
+        flush_scheduler: FlushScheduler | None = None,
         lookup: Lookup = lookup,
         cpu_time: Callable[[], float] = time.process_time,
     ) -> None:
         self._read_interval = GatherInterval(read_interval, cpu_time=cpu_time)
         self._ssl_context = ssl_context
         self._server_name = server_name
+        self._flush_scheduler = flush_scheduler
         self._lookup = lookup
         self._avoided: dict[tuple[str, int], float] = {}
 
@@ -60,6 +64,7 @@ class Dialer:
             scheme="https" if self._ssl_context else "http",
             peer=peer,
             read_interval=self._read_interval,
+            flush_scheduler=self._flush_scheduler or FlushScheduler(),
             on_unanswered=attempt.avoid,
         )
 

@@ -11,7 +11,7 @@ from typing import Final
 
 EASY: Final = 0.3
 """Share of a core up to which everything is read at once."""
-PRESSED: Final = 0.5
+PRESSED: Final = 0.42
 """Share of a core from which on reads are as far apart as they may be."""
 LEAST: Final = 0.00125
 """Seconds below which a wait costs more than it saves."""
