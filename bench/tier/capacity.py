@@ -57,7 +57,10 @@ class _Windows:
 
     async def _read(self, query: pb.LiveQuery, ready: asyncio.Event) -> None:
         async with self._free:
-            call = self._stub.Subscribe(pb.SubscribeRequest(query=query))
+            # None of 10,000 heartbeats shall come while something else is measured.
+            request = pb.SubscribeRequest(query=query)
+            request.heartbeat_interval.FromSeconds(60)
+            call = self._stub.Subscribe(request)
             async for message in call:
                 if message.batch.snapshot_complete:
                     break

@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from bench.paths import ROOT
-from bench.process import Process, process
+from bench.process import Process, ProcessError, process
 
 sys.path.insert(0, str(ROOT / "tests/support"))
 
@@ -87,12 +88,24 @@ class Server:
                 finally:
                     reader.terminate()
                     reader.wait()
-                    subprocess.run([*command, "--drop-slot"], check=True)  # noqa: S603
+                    _drop_slot(connection, "bare")
             finally:
                 connection.execute("DROP PUBLICATION bare")
 
     def _command(self, program: str) -> list[str]:
         return [f"{self.cluster.programs / program}", "-h", f"{self.cluster.folder}", "-U", "root"]
+
+
+def _drop_slot(connection: psycopg.Connection[Any], name: str) -> None:
+    """Drop a slot once its walsender has noticed that the reader is gone."""
+    for _ in range(100):
+        try:
+            connection.execute("SELECT pg_drop_replication_slot(%s)", [name])
+        except psycopg.errors.ObjectInUse:
+            time.sleep(0.05)
+        else:
+            return
+    raise ProcessError(f"the slot {name} stays in use")
 
 
 def _name(url: str) -> str:
@@ -106,7 +119,7 @@ def server() -> Iterator[Server | None]:
     if programs is None:
         yield None
         return
-    cluster = Cluster(programs, configuration=CONFIGURATION).make().start()
+    cluster = Cluster(programs, configuration=CONFIGURATION, on_disk=True).make().start()
     try:
         yield Server(cluster)
     finally:

@@ -66,10 +66,12 @@ def user():
 
 
 class Cluster:
-    def __init__(self, programs, *, configuration=""):
+    def __init__(self, programs, *, configuration="", on_disk=False):
         self.programs = programs
         self.user = user()
-        self.folder = Path(tempfile.mkdtemp(prefix="livequery-pg-", dir=spacious_memory()))
+        self.folder = Path(
+            tempfile.mkdtemp(prefix="livequery-pg-", dir=None if on_disk else spacious_memory())
+        )
         self.configuration = configuration
         self.process = None
         self.databases = 0
