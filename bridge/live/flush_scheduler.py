@@ -25,7 +25,7 @@ class FlushScheduler:
     def call(self, callback: Callable[[], None]) -> None:
         """Call `callback` once."""
         if not self._callbacks and not self._held:
-            self._loop.call_soon(self.run)
+            self._loop.call_soon(self._run)
         self._callbacks.append(callback)
 
     def hold(self) -> None:
@@ -36,9 +36,9 @@ class FlushScheduler:
         """Run what is due."""
         self._held = False
         if self._callbacks:
-            self.run()
+            self._run()
 
-    def run(self) -> None:
+    def _run(self) -> None:
         """Run what is due, but for what that makes due."""
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:

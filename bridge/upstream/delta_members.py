@@ -15,10 +15,10 @@ from livequery.v1 import livequery_pb2 as pb
 RESET: Final = int(pb.DELTA_OP_RESET)
 OF_ROWS: Final = frozenset(int(op) for op in Op if op is not Op.RESET)
 """Ops that are about one row, which they must name."""
-_CACHED_CURSORS: Final = 8_192
-"""Encoded cursors that are cached: each update of a row repeats the row's cursor."""
-_MAX_CACHED_SIZE: Final = 256
-"""Bytes of the longest cursor that is cached."""
+CACHED: Final = 8_192
+"""Ids and cursors that are cached, of each: each update of a row repeats the row's."""
+MAX_CACHED_SIZE: Final = 256
+"""Bytes of the longest that is cached."""
 
 
 def seconds(timestamp: bytes) -> float:
@@ -29,7 +29,7 @@ def seconds(timestamp: bytes) -> float:
 
 def cursor_json(encoded: bytes) -> bytes:
     """Return a protobuf cursor as JSON. Raises DecodeError."""
-    return (_cached if len(encoded) <= _MAX_CACHED_SIZE else encode_cursor_of)(encoded)
+    return (_cached if len(encoded) <= MAX_CACHED_SIZE else encode_cursor_of)(encoded)
 
 
 def encode_cursor_of(encoded: bytes) -> bytes:
@@ -38,7 +38,7 @@ def encode_cursor_of(encoded: bytes) -> bytes:
     return encode_cursor(tuple([value_from_pb(value) for value in values[:]]))
 
 
-_cached = lru_cache(_CACHED_CURSORS)(encode_cursor_of)
+_cached = lru_cache(CACHED)(encode_cursor_of)
 ABSENT_CURSOR: Final = encode_cursor(None)
 EMPTY_CURSOR: Final = encode_cursor(())
 

@@ -6,7 +6,14 @@ from typing import Final
 from bridge.core.frame import Frame
 from bridge.core.frame_encoding import encode_plain, without_id
 
-from .delta_members import ABSENT_CURSOR, EMPTY_CURSOR, OF_ROWS, encode_cursor_of
+from .delta_members import (
+    ABSENT_CURSOR,
+    CACHED,
+    EMPTY_CURSOR,
+    MAX_CACHED_SIZE,
+    OF_ROWS,
+    encode_cursor_of,
+)
 from .recent_cache import RecentCache
 from .varint import NotPlainError, int32, read_length, read_varint, sint32
 
@@ -28,10 +35,6 @@ _SECONDS: Final = 0x08
 _NANOS: Final = 0x10
 _TYPE: Final = 7
 _LENGTH_TYPE: Final = 2
-_CACHED: Final = 8_192
-"""Ids and cursors that are cached: each update of a row repeats the row's."""
-_MAX_CACHED_SIZE: Final = 256
-"""Bytes of the longest that is cached."""
 
 
 def _decoded(content: bytes) -> str:
@@ -39,8 +42,8 @@ def _decoded(content: bytes) -> str:
 
 
 # One text for all deltas of a row also keeps the history small.
-_ids: Final = RecentCache[str](_decoded, _CACHED)
-_cursors: Final = RecentCache[bytes](encode_cursor_of, _CACHED)
+_ids: Final = RecentCache[str](_decoded, CACHED)
+_cursors: Final = RecentCache[bytes](encode_cursor_of, CACHED)
 
 
 class WireDelta:
@@ -116,11 +119,11 @@ class WireDelta:
             return ABSENT_CURSOR
         if not cursor:
             return EMPTY_CURSOR
-        return _cursors.get(cursor) if len(cursor) <= _MAX_CACHED_SIZE else encode_cursor_of(cursor)
+        return _cursors.get(cursor) if len(cursor) <= MAX_CACHED_SIZE else encode_cursor_of(cursor)
 
 
 def _id_of(content: bytes) -> str:
-    return _ids.get(content) if len(content) <= _MAX_CACHED_SIZE else content.decode()
+    return _ids.get(content) if len(content) <= MAX_CACHED_SIZE else content.decode()
 
 
 def seconds_of(timestamp: bytes) -> float:

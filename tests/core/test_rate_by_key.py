@@ -5,13 +5,7 @@ from hypothesis import strategies as st
 
 from bridge.core.rate_by_key import RateByKey
 from bridge.core.token_bucket import TokenBucket
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
+from clocks import Clock
 
 
 def test_each_key_has_a_burst_and_a_rate_of_its_own():

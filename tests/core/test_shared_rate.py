@@ -6,15 +6,8 @@ from hypothesis import strategies as st
 
 from bridge.core.shared_rate import SharedRate
 from bridge.core.token_bucket import TokenBucket
+from clocks import Clock
 from core_makers import quick
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture

@@ -3,15 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.token_bucket import TokenBucket
+from clocks import Clock
 from core_makers import quick
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture

@@ -10,14 +10,7 @@ from bridge.core.errors import Failed, Kind
 from bridge.web.accept_limiter import MAX_RETRY_AFTER, AcceptLimiter
 from bridge.web.admission import Admission, StreamLimits
 from clients import QUERY, SseClient
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
+from clocks import Clock
 
 
 @pytest.fixture

@@ -5,19 +5,13 @@ import pytest
 from bridge.core.errors import Failed, Kind
 from bridge.live.retry_policy import DOUBT_INTERVAL, STABLE_AFTER, RetryPolicy
 from bridge.live.settings import LiveSettings
+from clocks import Clock
 
 FOREVER = float("inf")
 
 
-class Clock:
-    now = 100.0
-
-    def __call__(self):
-        return self.now
-
-
 def policy(**settings):
-    clock = Clock()
+    clock = Clock(100.0)
     return RetryPolicy(LiveSettings(**settings), clock), clock
 
 

@@ -73,7 +73,7 @@ def test_reads_are_apart_as_far_as_the_process_is_pressed(load, interval):
     assert seen == pytest.approx(interval, abs=0.0005)
 
 
-@pytest.mark.parametrize("base", [0.25, 0.32, 0.36, 0.4, 0.45, 0.5, 0.6, 0.8])
+@pytest.mark.parametrize("base", [0.16, 0.2, 0.25, 0.28, 0.32, 0.36, 0.4, 0.45, 0.5, 0.6, 0.8])
 @pytest.mark.parametrize("saved", [0.0, 0.1, 0.25, 0.4])
 def test_what_gathering_saves_does_not_make_it_swing(base, saved):
     intervals = settled(lambda interval: base * (1 - saved * interval / 0.004))

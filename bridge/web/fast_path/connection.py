@@ -97,7 +97,7 @@ class HttpConnection(asyncio.Protocol):
                 fast_path.context, request, TransportSink(transport, self)
             )
             stream.start(self)
-            if request.sole_token is not None and not request.recalled and stream.verified:
+            if stream.verified:
                 fast_path.request_parser.remember(data, request)
 
     def _upgrade(self, transport: asyncio.Transport, request: StreamRequest, data: bytes) -> None:
@@ -117,7 +117,7 @@ class HttpConnection(asyncio.Protocol):
         if self._writing_paused:
             connection.pause_writing()
         connection.start(request, slot)
-        if request.sole_token is not None and not request.recalled and connection.verified:
+        if connection.verified:
             fast_path.request_parser.remember(data, request)
 
     def _hand_to_aiohttp(self, transport: asyncio.Transport, data: bytes) -> None:

@@ -68,10 +68,12 @@ class RequestParser:
         """Requests whose token was accepted; those for a WebSocket without their key."""
 
     def remember(self, data: bytes, accepted: StreamRequest) -> None:
-        """Recall a request from now on, for its sole token was accepted.
+        """Recall a request that was accepted from now on, if its sole token was what is needed.
 
         Whoever shows that token again has it judged again. What was not accepted is never kept.
         """
+        if accepted.sole_token is None or accepted.recalled:
+            return
         if len(data) > MAX_LENGTH or "Last-Event-ID" in accepted.headers:
             return
         if accepted.protocol.transport == "ws":

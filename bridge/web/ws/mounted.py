@@ -118,7 +118,7 @@ class MountedWebSocket:
         while session.ended is None and self._end is None:
             self._message = await self._websocket.receive()
             session.commands.wake()
-            await session.settle()
+            await session.commands.settle()
 
     async def _close(self, session: ServedSession, sink: TransportSink) -> None:
         """Send the close frame; a client that does not take it in time is dropped."""

@@ -78,10 +78,6 @@ class ServedSession:
         """Whether the bridge has verified the credential of its client."""
         return self._session.verified
 
-    async def settle(self) -> None:
-        """Return once what has come is handled, in the next turn of the loop at the earliest."""
-        await self.commands.settle()
-
     # ------------------------------------------------------------ the end
 
     def silence(self) -> None:
