@@ -1,22 +1,17 @@
-"""Batch: the deltas of one upstream message."""
+"""Batch: the deltas of one upstream message, each encoded as clients receive it.
 
-import msgspec
+`epoch` and `first_seq` are 0 if the tier does not number. `bare`, `reanchor` and `request_id`
+describe the first reset in the batch, if there is one. `bare`: no rows follow the reset.
+`reanchor`: a Reanchor caused it, None if the tier gave no reason. `request_id`: the Reanchor's.
 
-from .frame import Frame
+Batches are never changed. Each build has them as it makes them quickest, as it does frames.
+"""
 
+from .build import IS_COMPILED
 
-class Batch(msgspec.Struct, frozen=True, gc=False):
-    """Deltas of one upstream message, each encoded as clients receive it.
+if IS_COMPILED:
+    from .native_batch import NativeBatch as Batch
+else:
+    from .struct_batch import StructBatch as Batch
 
-    `epoch` and `first_seq` are 0 if the tier does not number. `bare`, `reanchor` and `request_id`
-    describe the first reset in the batch, if there is one. `bare`: no rows follow the reset.
-    `reanchor`: a Reanchor caused it, None if the tier gave no reason. `request_id`: the Reanchor's.
-    """
-
-    deltas: tuple[Frame, ...] = ()
-    epoch: int = 0
-    first_seq: int = 0
-    snapshot_complete: bool = False
-    bare: bool = False
-    reanchor: bool | None = None
-    request_id: str = ""
+__all__ = ["Batch"]

@@ -4,7 +4,7 @@ The encodings are in `bridge.wire.encodings`. Viewers at the same position share
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from .frame import Frame
 from .group import Change
@@ -82,12 +82,29 @@ class Bundle:
 Encoding: TypeAlias = Callable[[Bundle], bytes]
 
 
-class SharedEncoding(NamedTuple):
-    """An encoding that several viewers use, for all bundles or for some."""
+class SharedEncoding:
+    """An encoding that several viewers use, for all bundles or for some.
 
-    encoding: Encoding
-    has_stream_ids: bool | None = None
-    """Applies to bundles with this value; None: applies to all."""
+    `has_stream_ids`: it applies to bundles with this value; None: to all. Compared by value.
+    """
+
+    __slots__ = ("encoding", "has_stream_ids")
+
+    def __init__(self, encoding: Encoding, has_stream_ids: bool | None = None) -> None:  # noqa: FBT001
+        self.encoding = encoding
+        self.has_stream_ids = has_stream_ids
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both do the same for the same bundles."""
+        return (
+            isinstance(other, SharedEncoding)
+            and self.encoding == other.encoding
+            and self.has_stream_ids is other.has_stream_ids
+        )
+
+    def __hash__(self) -> int:
+        """Hash the encoding."""
+        return hash(self.encoding)
 
     def applies_to(self, bundle: Bundle) -> bool:
         """Return whether a bundle may be sent in this encoding."""

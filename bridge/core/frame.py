@@ -15,9 +15,9 @@ Frames are never changed. They compare by identity: the searches in a window rel
 many of them, so each build has them as it makes them quickest.
 """
 
-from .json_space import IS_QUICK
+from .build import IS_COMPILED
 
-if IS_QUICK:
+if IS_COMPILED:
     from .native_frame import NativeFrame as Frame
     from .native_frame import NativeUnreadableFrame as UnreadableFrame
 else:

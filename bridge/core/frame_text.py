@@ -3,8 +3,8 @@
 import re
 from typing import Final
 
+from .build import IS_COMPILED
 from .gojson import UnreadableError, escape, unescaped_plain
-from .json_space import IS_QUICK
 from .op import NAMES
 
 _LINE_BREAKING = re.compile(r"[\r\n\0]")
@@ -34,7 +34,7 @@ def all_members(  # noqa: PLR0917 - the members of a FRAME, in its order
     stream_id: bytes,
 ) -> bytes:
     """Print a FRAME that has all members; texts are encoded, and `op` is a listed one."""
-    if not IS_QUICK:
+    if not IS_COMPILED:
         return _ALL_MEMBERS % (
             PREFIXES[op], agg_id, version, row, old_index, new_index, cursor, stream_id
         )  # fmt: skip

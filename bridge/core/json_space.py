@@ -3,11 +3,11 @@
 import contextlib
 from typing import Final
 
+from .build import IS_COMPILED
+
 with contextlib.suppress(ImportError):  # it is there while this is compiled, and not looked up then
     from mypy_extensions import i64
 
-IS_QUICK: Final = not __file__.endswith(".py")
-"""Whether this module is compiled."""
 _LF: Final = 0x0A
 _TAB: Final = 0x09
 _CR: Final = 0x0D
@@ -20,7 +20,7 @@ def may_have_space(text: bytes) -> bool:
     Interpreted, a space anywhere is enough: to look where it is takes longer than to remove it.
     """
     if _SPACE in text:
-        return not IS_QUICK or has_space(text)
+        return not IS_COMPILED or has_space(text)
     return _LF in text or _TAB in text or _CR in text  # a string can't contain them
 
 

@@ -11,18 +11,18 @@ replica or restart accepts it. `invalidate_positions` changes the token.
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from .bundle import Bundle, format_position
 from .frame import Frame
 from .group import Change
 from .window import Rows, Window
 
-CHECKPOINT_EVERY = 64
-CHECKPOINT_BYTES = 256 * 1024
-MAX_GROUPS = 1024
-MAX_BYTES = 4 * 1024 * 1024
-_UNBOUNDED = 2**31
+CHECKPOINT_EVERY: Final = 64
+CHECKPOINT_BYTES: Final = 256 * 1024
+MAX_GROUPS: Final = 1024
+MAX_BYTES: Final = 4 * 1024 * 1024
+_UNBOUNDED: Final = 2**31
 
 
 class _Checkpoint(NamedTuple):

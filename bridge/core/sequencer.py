@@ -25,7 +25,7 @@ from .window import Rows, Window
 
 _RESET: Final = int(Op.RESET)  # an Enum is slower to read and to compare than an int
 _NONE: tuple[tuple[str, str], ...] = ()
-REUSED_NUMBER = "reused_number"
+REUSED_NUMBER: Final = "reused_number"
 """The cause of a note: a number that was seen came again, with another delta."""
 _SEQ_LIMIT = 2**64  # the schema's sequence numbers are uint64; a tier may begin at any of them
 

@@ -1,9 +1,8 @@
 """ChangeTimes: when the changes were made that viewers have not been written yet."""
 
-from collections.abc import Sequence
 from typing import TypeAlias
 
-Runs: TypeAlias = Sequence[tuple[float, int]]
+Runs: TypeAlias = list[tuple[float, int]]
 """Times, seconds since the epoch, each with how many changes in a row are of that time."""
 
 

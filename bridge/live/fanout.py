@@ -51,7 +51,7 @@ class FanOut:
         """Flush once at the end of the read or the turn: what comes together goes together."""
         if not self._flush_scheduled:
             self._flush_scheduled = True
-            self._flush_scheduler.call(self.flush)
+            self._flush_scheduler.schedule(self)
 
     def flush(self) -> None:
         """Write to every viewer what its socket has room for. Trim the log to its bounds."""
@@ -61,20 +61,21 @@ class FanOut:
         if window.stale is not None:
             self._dissolve_locksteps()
         if before != log.head:
-            for viewer in tuple(self._solo):
-                if viewer.can_join_lockstep:
-                    self._join_lockstep(viewer)
+            if self._solo:
+                self._join_locksteps()
             self._position = log.head
             self._broadcast(log, before)
-        for viewer in tuple(self._solo):
-            if not viewer.waits_for_room:
-                viewer.flush()
+        if self._solo:
+            for viewer in tuple(self._solo):
+                if not viewer.waits_for_room:
+                    viewer.flush()
         latest = window.unwritten_times.latest
         if latest:
             times = window.unwritten_times.take()
             if self._viewers:
-                window.journal.lag = time() - latest
-                window.observer.written(times)
+                now = time()
+                window.journal.lag = now - latest
+                window.observer.written(now, times)
         if log.full:
             log.trim(keep=self._oldest_needed())
 
@@ -95,12 +96,20 @@ class FanOut:
 
     def _broadcast(self, log: Log, before: int) -> None:
         bundle, head, now = log.since(before), log.head, self._now()
-        for shared, lockstep in tuple(self._locksteps.items()):
+        empty: list[SharedEncoding | None] = []
+        for shared, lockstep in self._locksteps.items():
             if lockstep.members:
                 frames, size = lockstep.broadcast(bundle, head, now)
                 self._window.observer.sent(frames, size)
             else:
-                del self._locksteps[shared]
+                empty.append(shared)
+        for shared in empty:
+            del self._locksteps[shared]
+
+    def _join_locksteps(self) -> None:
+        for viewer in tuple(self._solo):
+            if viewer.can_join_lockstep:
+                self._join_lockstep(viewer)
 
     def _join_lockstep(self, viewer: Member) -> None:
         """Have a viewer join the lockstep of its encoding, if it is at the same position."""

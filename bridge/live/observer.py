@@ -22,8 +22,8 @@ class Observer:
     def sent(self, frames: int, size: int) -> None:
         """Note frames and bytes handed to sockets."""
 
-    def written(self, times: Runs) -> None:
-        """Note the times of changes that were just written to every viewer with room."""
+    def written(self, now: float, times: Runs) -> None:
+        """Note the times of changes that were written, `now`, to every viewer with room."""
 
     def conflated(self) -> None:
         """Note that a slow viewer's backlog was replaced by a catch-up."""

@@ -4,7 +4,7 @@ Invariants: the log leads from its first rows to the rows held now; the cached s
 are of the rows held now; nothing here awaits or writes.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from time import time
 
 from bridge.core.bundle import Bundle
@@ -24,9 +24,9 @@ from .observer import Observer
 
 
 class SharedWindow:
-    """The mirror of a query's rows, and the log of their changes. `now` returns seconds."""
+    """The mirror of a query's rows, and the log of their changes."""
 
-    def __init__(self, query: LiveQuery, observer: Observer, now: Callable[[], float]) -> None:
+    def __init__(self, query: LiveQuery, observer: Observer) -> None:
         self.observer = observer
         self.streamed = query.streamed
         self.log = Log(())
@@ -37,14 +37,14 @@ class SharedWindow:
         """Whether the tier is lost, from its first moment, for those who read once."""
         self.contradiction = ""
         """The delta that contradicted the window last, and what was expected; empty before."""
-        self.changed_at = now()
-        """When the log last grew."""
+        self.changed_at = time()
+        """When the log last grew, seconds since the epoch."""
         self.unwritten_times = ChangeTimes()
         """The times of changes that viewers have not been written yet."""
         self.journal = Journal()
         """What has happened to it, for operators."""
-        self._now = now
         self._mirror = _make_mirror(query)
+        self._mirror_rows: Callable[[], Rows] = self._mirror.snapshot
         self._snapshot_cache = SnapshotCache()
         self._snapshot: Bundle | None = None
         self._digest: str | None = None
@@ -59,7 +59,7 @@ class SharedWindow:
 
     def rows(self) -> Rows:
         """Return the rows now, as viewers know them."""
-        return self._mirror.snapshot()
+        return self._mirror_rows()
 
     def snapshot(self) -> Bundle:
         """Return reset + enters of the rows now. Encoded once per version of the window."""
@@ -73,17 +73,16 @@ class SharedWindow:
             self._digest = digest(self.rows())
         return self._digest
 
-    def apply(self, groups: Iterable[Change]) -> tuple[str, ...]:
+    def apply(self, groups: list[Change]) -> tuple[str, ...]:
         """Apply source changes, and log them, repaired where necessary. Return the repairs."""
         mirror, log, times = self._mirror, self.log, self.unwritten_times
         window = mirror if isinstance(mirror, Window) else None
-        rows = mirror.snapshot
         before = log.head
         repairs: tuple[str, ...] = ()
         for group in groups:
             # Most changes are one, and need no result of their own.
             if window is not None and isinstance(group, Frame) and window.update_in_place(group):
-                log.append(group, rows)
+                log.append(group, self._mirror_rows)
                 times.add(group.at)
                 continue
             applied = mirror.apply(group)
@@ -94,12 +93,12 @@ class SharedWindow:
                 repairs += applied.repairs
                 self.contradiction = applied.misfit or self.contradiction
             if applied.group is not None:
-                log.append(applied.group, rows)
+                log.append(applied.group, self._mirror_rows)
                 times.add(applied.group.at)
         if log.head > before:
             self._snapshot = self._digest = None
-            self.changed_at = self._now()
-            self.journal.note(time(), log.head, repairs[0] if repairs else CHANGE)
+            self.changed_at = time()
+            self.journal.note(self.changed_at, log.head, repairs[0] if repairs else CHANGE)
         return repairs
 
     def set_limit(self, limit: int) -> None:
@@ -112,6 +111,7 @@ class SharedWindow:
     def replace(self, query: LiveQuery, rows: Rows) -> None:
         """Replace the rows, and not the log: follow with `begin_log` or `log_difference`."""
         self._mirror = _make_mirror(query, rows)
+        self._mirror_rows = self._mirror.snapshot
         self._snapshot = self._digest = None
         self.stale, self.lost = None, False
 
@@ -129,8 +129,8 @@ class SharedWindow:
         frames = self._snapshot_cache.group(rows).frames if self.streamed else diff(before, rows)
         if frames:
             self.log.append(Group(tuple(frames)), self.rows)
-            self.changed_at = self._now()
-            self.journal.note(time(), self.log.head, cause)
+            self.changed_at = time()
+            self.journal.note(self.changed_at, self.log.head, cause)
         self.log.invalidate_positions()
 
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from time import time
 
 from bridge.core.errors import Failed, Kind
@@ -68,7 +68,7 @@ class Subscription:
         self.viewers: dict[Viewer, None] = {}
         self.seen = False
         """Whether anybody was shown its window. Else nobody comes back to it."""
-        self.window = SharedWindow(query, observer, self._loop.time)
+        self.window = SharedWindow(query, observer)
         self._observer = observer
         self._settings = settings
         self._on_end = on_end
@@ -210,7 +210,7 @@ class Subscription:
         if not self.opened.done():
             self.opened.set_result(None)
 
-    def publish(self, groups: Iterable[Change]) -> tuple[str, ...]:
+    def publish(self, groups: list[Change]) -> tuple[str, ...]:
         """Apply source changes, and write them to viewers. Return the repairs that it took."""
         repairs = self.window.apply(groups)
         self._fan_out.schedule_flush()

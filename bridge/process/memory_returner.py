@@ -15,7 +15,8 @@ CLOSED: Final = 300
 GROWN: Final = 32 * 1024 * 1024
 """Bytes of resident memory beyond those after the last return, from which fewer are enough: a
 connection whose client sends without end may have held a MiB."""
-SAMPLE_INTERVAL: Final = 1.0
+SAMPLE_INTERVAL: Final = 5.0
+"""Seconds from one look to the next. Each wakes the process; see `telemetry/loop_lag.py`."""
 RETURN_INTERVAL: Final = 10.0
 """Seconds between two returns at least: what is returned costs to be had again."""
 COLLECT_INTERVAL: Final = 60.0

@@ -1,7 +1,7 @@
 """Histogram: counts of numbers by range, in plain integers."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 
 class Histogram:
@@ -19,12 +19,13 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
 
-    def add_since(self, now: float, times: Iterable[tuple[float, int]]) -> None:
+    def add_since(self, now: float, times: list[tuple[float, int]]) -> None:
         """Count ages in seconds: times, each with how often; a time after `now` has age 0."""
         bounds, counts = self.bounds, self.counts
         for time, count in times:
             age = now - time if time < now else 0.0
-            counts[bisect_left(bounds, age)] += count
+            at = 0 if age <= bounds[0] else bisect_left(bounds, age)
+            counts[at] += count
             self.sum += age * count
 
     def buckets(self) -> list[tuple[str, float]]:

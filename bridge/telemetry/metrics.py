@@ -4,7 +4,6 @@ Counting is an addition to a plain integer or list, here or in the class that ow
 family is bound to a function that reads its value; it is called at each scrape.
 """
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
@@ -100,9 +99,9 @@ class Metrics(Observer, Collector):
         self._frames += frames
         self._bytes += size
 
-    def written(self, times: Runs) -> None:
+    def written(self, now: float, times: Runs) -> None:
         """Count the age of changes that have just been written to all viewers, by their times."""
-        self._write_lag.add_since(time.time(), times)
+        self._write_lag.add_since(now, times)
 
     def conflated(self) -> None:
         """Count a backlog of a slow viewer that was replaced by a diff."""

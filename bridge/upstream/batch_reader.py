@@ -17,9 +17,6 @@ from .wire_delta import WireDelta, seconds_of
 with contextlib.suppress(ImportError):  # it is there while this is compiled, and not looked up then
     from mypy_extensions import i64
 
-IS_QUICK: Final = not __file__.endswith(".py")
-"""Whether this module is compiled."""
-
 # Tags: a field's number and its wire type, in one byte.
 _BATCH: Final = 0x12
 _EPOCH: Final = 0x08

@@ -3,12 +3,13 @@
 from typing import Any
 
 from bridge.core.batch import Batch
+from bridge.core.build import IS_COMPILED
 from bridge.core.frame import Frame
 from bridge.core.frame_encoding import encode_with_cursor, without_id
 from bridge.core.sequencer import Heartbeat
 from livequery.v1 import livequery_pb2 as pb
 
-from .batch_reader import IS_QUICK, read_batch
+from .batch_reader import read_batch
 from .delta_members import (
     ABSENT_CURSOR,
     EMPTY_CURSOR,
@@ -28,7 +29,7 @@ def parse_response(message: bytes) -> Batch | Heartbeat | pb.Started | None:
         DecodeError: the bytes are not a protobuf message.
 
     """
-    if IS_QUICK:
+    if IS_COMPILED:
         batch = read_batch(message)
         if batch is not None:
             return batch

@@ -18,7 +18,7 @@ def core_sse(bundle: Bundle) -> bytes:
 
 def core_sse_chunked(bundle: Bundle) -> bytes:
     """Encode as `core_sse`, in one chunk of an HTTP/1.1 body."""
-    return http_chunk(bundle.encoded(core_sse))
+    return http_chunk(sse_events(bundle))
 
 
 def core_ws(bundle: Bundle) -> bytes:
@@ -70,4 +70,4 @@ def v1_sse(bundle: Bundle) -> bytes:
 
 def v1_sse_chunked(bundle: Bundle) -> bytes:
     """Encode as `v1_sse`, in one chunk of an HTTP/1.1 body."""
-    return http_chunk(bundle.encoded(v1_sse))
+    return http_chunk(v1_sse(bundle))

@@ -34,4 +34,4 @@ def sse_events(frames: Iterable[Frame]) -> bytes:
 
 def http_chunk(data: bytes) -> bytes:
     """Encode bytes as one chunk of a chunked body (RFC 9112 §7.1)."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
+    return b"".join((b"%x\r\n" % len(data), data, b"\r\n"))

@@ -18,8 +18,8 @@ CLOSE_GOING_AWAY: Final = 1001
 CLOSE_INTERNAL_ERROR: Final = 1011
 
 _FIN: Final = 0x80
-_header_16 = struct.Struct(">BBH").pack
-_header_64 = struct.Struct(">BBQ").pack
+_header_16: Final = struct.Struct(">BBH").pack
+_header_64: Final = struct.Struct(">BBQ").pack
 
 
 def ws_frame_header(opcode: int, length: int) -> bytes:

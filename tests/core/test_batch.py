@@ -1,10 +1,29 @@
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.group_splitter import split_groups
-from core_makers import enter
+from bridge.core.native_batch import NativeBatch
+from bridge.core.struct_batch import StructBatch
+from core_makers import batch_members, enter
+
+BATCHES = [
+    {},
+    {"deltas": (enter("a", 0),), "epoch": 2**64 - 1, "first_seq": 7, "snapshot_complete": True},
+    {"bare": True, "reanchor": False, "request_id": "r"},
+]
+
+
+@pytest.mark.parametrize("members", BATCHES)
+def test_a_batch_of_either_build_is_the_same_to_its_users(members):
+    one, other = StructBatch(**members), NativeBatch(**members)
+    assert batch_members(one) == batch_members(other)
+    for kind in (StructBatch, NativeBatch):
+        assert batch_members(kind(*batch_members(one).values())) == batch_members(one)
+    assert one != StructBatch(**members), "by identity"
+    assert other != NativeBatch(**members), "by identity"
 
 
 @given(st.lists(st.sampled_from(["", "1-0", "1-1"])))

@@ -1,6 +1,7 @@
 import asyncio
 
 from bridge.live.flush_scheduler import FlushScheduler
+from flushing import Calling
 from virtual_loop import virtually
 
 
@@ -11,12 +12,12 @@ async def test_callbacks_run_in_order_and_once_and_the_failure_of_one_does_not_s
 
     def breaks():
         called.append("breaks")
-        tick.call(lambda: called.append("next"))
+        tick.schedule(Calling(lambda: called.append("next")))
         raise ValueError("broken")
 
-    tick.call(lambda: called.append("first"))
-    tick.call(breaks)
-    tick.call(lambda: called.append("last"))
+    tick.schedule(Calling(lambda: called.append("first")))
+    tick.schedule(Calling(breaks))
+    tick.schedule(Calling(lambda: called.append("last")))
     assert not called
     await asyncio.sleep(0)
     assert called == ["first", "breaks", "last"]
@@ -31,13 +32,13 @@ async def test_callbacks_run_in_order_and_once_and_the_failure_of_one_does_not_s
 async def test_what_a_read_makes_due_runs_once_at_its_end_and_what_comes_later_by_the_loop():
     scheduler = FlushScheduler()
     called = []
-    scheduler.call(lambda: called.append("before"))
+    scheduler.schedule(Calling(lambda: called.append("before")))
     scheduler.hold()
-    scheduler.call(lambda: called.append("in the read"))
+    scheduler.schedule(Calling(lambda: called.append("in the read")))
     assert not called
     scheduler.release()
     assert called == ["before", "in the read"]
-    scheduler.call(lambda: called.append("after"))
+    scheduler.schedule(Calling(lambda: called.append("after")))
     await asyncio.sleep(0)
     assert called == ["before", "in the read", "after"]
     scheduler.hold()

@@ -243,7 +243,7 @@ def test_merged_expositions_are_sums_and_the_largest_where_a_sum_has_no_meaning(
     for lag in (1, 4):
         metrics = Metrics()
         metrics.sent(lag, 100)
-        metrics.written([(time.time() - lag, 1)])
+        metrics.written(100.0, [(100.0 - lag, 1)])
         metrics.bind("loop_lag_max_seconds", lambda lag=lag: lag)
         metrics.repaired(f"cause {lag}")
         texts.append(metrics.exposition().decode())

@@ -16,7 +16,7 @@ from bridge.telemetry.version import COMPILED, bridge_build
 
 ROOT = Path(__file__).parents[2]
 LISTED = tomllib.loads((ROOT / "tools/compiled/modules.toml").read_text())
-MEANT_TO_DIFFER = (".IS_QUICK", ".gather_interval.EASY", ".gather_interval.PRESSED")
+MEANT_TO_DIFFER = (".IS_COMPILED", ".gather_interval.EASY", ".gather_interval.PRESSED")
 BUILTINS = {"bytes", "str", "int", "float", "dict", "list", "tuple", "set", "frozenset"}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from bridge.core.batch import Batch
 from bridge.core.bundle import Bundle
 from bridge.core.errors import Failed
 from bridge.core.frame import UnreadableFrame
@@ -14,6 +15,7 @@ from bridge.core.frame_encoding import encode
 from bridge.core.group import Group
 from bridge.core.op import Op
 from bridge.core.snapshot_cache import SnapshotCache
+from bridge.core.struct_batch import StructBatch
 from bridge.core.value import JsonText
 
 VECTORS = Path(__file__).parent.parent / "vectors"
@@ -271,3 +273,13 @@ def members_of(frame):
     if isinstance(frame, UnreadableFrame):
         names += ["reason", "excerpt"]
     return tuple(getattr(frame, name) for name in names)
+
+
+def batch_members(batch):
+    """Return all members of a batch by name, whichever build made it."""
+    return {name: getattr(batch, name) for name in StructBatch.__struct_fields__}
+
+
+def batch_with(batch, **changes):
+    """Return a batch that differs in some members."""
+    return Batch(**(batch_members(batch) | changes))

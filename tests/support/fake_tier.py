@@ -8,14 +8,13 @@ import asyncio
 import json
 from collections import deque
 
-import msgspec
-
 from bridge.core.batch import Batch
 from bridge.core.errors import Failed, Kind
 from bridge.core.frame_encoding import RESET, encode
 from bridge.core.op import Op
 from bridge.core.query_parser import parse_query
 from bridge.core.sequencer import Heartbeat
+from core_makers import batch_with
 from queries import query_members
 from virtual_loop import turns
 
@@ -219,10 +218,10 @@ class FakeTier:
             case "from beyond":
                 sub.fault = "lose"
             case "unnumbered":
-                missing = [msgspec.structs.replace(batch, first_seq=0) for batch in missing]
+                missing = [batch_with(batch, first_seq=0) for batch in missing]
                 sub.numbered = False
             case "in an older epoch" if was.epoch > 1:  # 0 would be none
-                missing = [msgspec.structs.replace(batch, epoch=was.epoch - 1) for batch in missing]
+                missing = [batch_with(batch, epoch=was.epoch - 1) for batch in missing]
                 sub.epoch -= 1
             case "renamed":
                 sub.id = f"not {was.id}"
@@ -415,9 +414,7 @@ class FakeCall:
 def _from(number, batch):
     """Leave out of a batch what comes before a number."""
     skip = max(number - batch.first_seq, 0)
-    return msgspec.structs.replace(
-        batch, deltas=batch.deltas[skip:], first_seq=batch.first_seq + skip
-    )
+    return batch_with(batch, deltas=batch.deltas[skip:], first_seq=batch.first_seq + skip)
 
 
 def _leave(agg_id, at, stream_id):

@@ -21,6 +21,7 @@ from bridge.upstream.http2.dialer import Dialer
 from bridge.upstream.http2.keepalive import Keepalive
 from bridge.upstream.http2.peer import Peer
 from bridge.upstream.http2.stream_buffer import WINDOW, frame_message
+from flushing import Calling
 from livequery.v1 import livequery_pb2 as pb
 from patience import patiently
 from scripted_tier import enter, reset
@@ -349,7 +350,7 @@ async def test_what_the_messages_of_one_read_make_due_is_done_once_before_the_re
 
         def take(message):
             if not taken:
-                scheduler.call(lambda: flushed.append(list(taken)))
+                scheduler.schedule(Calling(lambda: flushed.append(list(taken))))
             taken.append(message)
 
         following = asyncio.create_task(call.follow(take))

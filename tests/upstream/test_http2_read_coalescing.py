@@ -89,7 +89,7 @@ def test_a_connection_with_few_messages_is_read_at_once():
     coalescing = ReadCoalescing(pressed(loop), loop)
     for _ in range(50):
         loop.now += 1.5 / BUSY_RATE
-        coalescing.on_read(loop, 1)
+        coalescing.on_read(loop, 1, loop.now)
         assert not loop.paused
 
 
@@ -97,18 +97,18 @@ def test_a_busy_connection_is_read_at_multiples_of_the_interval_until_it_is_no_l
     loop = FakeLoop()
     coalescing = ReadCoalescing(pressed(loop), loop)
     loop.now = 100.0001
-    coalescing.on_read(loop, 1)
+    coalescing.on_read(loop, 1, loop.now)
     loop.now = 100.0005
-    coalescing.on_read(loop, 1)
+    coalescing.on_read(loop, 1, loop.now)
     for n in range(1, 10):
         assert loop.paused
         [(when, _)] = loop.due
         assert when == pytest.approx(100 + 0.004 * n)
         loop.until(when)
         assert not loop.paused
-        coalescing.on_read(loop, 5)
+        coalescing.on_read(loop, 5, loop.now)
     loop.until(100.5)
-    coalescing.on_read(loop, 1)
+    coalescing.on_read(loop, 1, loop.now)
     assert not loop.paused
 
 
@@ -117,7 +117,7 @@ def test_a_flooded_connection_is_read_without_a_pause():
     coalescing = ReadCoalescing(pressed(loop), loop)
     for _ in range(10):
         loop.now += 0.0001
-        coalescing.on_read(loop, FULL_READ)
+        coalescing.on_read(loop, FULL_READ, loop.now)
         assert not loop.paused
 
 
@@ -126,7 +126,7 @@ def test_an_interval_of_0_turns_it_off():
     coalescing = ReadCoalescing(pressed(loop, 0.0), loop)
     for _ in range(10):
         loop.now += 0.0001
-        coalescing.on_read(loop, 3)
+        coalescing.on_read(loop, 3, loop.now)
     assert not loop.paused
 
 
@@ -141,10 +141,13 @@ async def test_coalesced_messages_arrive_all_and_in_order_with_fewer_reads():
             call = connection.start_call(PATH, b"ask", ())
             (link,) = server.links
             await until(lambda: link.streams)
-            taken, reads = [], []
-            receive_data = connection._receive_data
-            connection._receive_data = lambda data: reads.append(1) or receive_data(data)
-            following = asyncio.create_task(call.follow(taken.append))
+            taken, turns = [], [0]
+
+            def take(message):
+                taken.append((turns[-1], message))
+                loop.call_soon(lambda: turns.append(turns[-1] + 1))
+
+            following = asyncio.create_task(call.follow(take))
             wanted = [b"%d" % n for n in range(600)]
             for message in wanted:
                 link.say(1, message)
@@ -154,7 +157,7 @@ async def test_coalesced_messages_arrive_all_and_in_order_with_fewer_reads():
             async with patiently(5):
                 await following
             await connection.close()
-            assert taken == wanted
-            return len(reads)
+            assert [message for _, message in taken] == wanted
+            return len({turn for turn, _ in taken})
 
     assert await play(0.02) < await play(0) / 2

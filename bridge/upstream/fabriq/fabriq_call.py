@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
-from msgspec.structs import replace
 
 from bridge.core.batch import Batch
 from bridge.core.errors import Failed, Kind
@@ -130,7 +129,14 @@ class FabriqCall:
             reanchor = self._reanchors.popleft() if self._reanchors else None
             self.id, batch = parse_snapshot(frame.snapshot)
             name = reanchor.request_id if reanchor else ""
-            take(replace(batch, reanchor=reanchor is not None, request_id=name))
+            take(
+                Batch(
+                    batch.deltas,
+                    snapshot_complete=batch.snapshot_complete,
+                    reanchor=reanchor is not None,
+                    request_id=name,
+                )
+            )
             if reanchor is not None and not reanchor.answer.done():
                 reanchor.answer.set_result(None)
         elif frame.HasField("error"):

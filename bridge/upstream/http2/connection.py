@@ -77,7 +77,7 @@ class Http2Connection(asyncio.Protocol):
             on_going_away=self._on_going_away,
             on_close=self._on_session_closed,
         )
-        self._receive_data = self._receive_first
+        self._has_answered = False
         self._keepalive_timer = KeepaliveTimer(
             self._keepalive,
             last_received=lambda: self._last_received,
@@ -175,23 +175,25 @@ class Http2Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Process received bytes."""
-        self._last_received = self._loop.time()
+        self._last_received = now = self._loop.time()
+        if not self._has_answered and not self._check_first(data):
+            return
         self._flush_scheduler.hold()
         try:
-            messages = self._receive_data(data)
+            messages = self._session.receive_data(data)
         finally:
             self._flush_scheduler.release()
         if self._transport is not None:
-            self._coalescing.on_read(self._transport, messages)
+            self._coalescing.on_read(self._transport, messages, now)
 
-    def _receive_first(self, data: bytes) -> int:
-        """Process the first bytes, which may be of another protocol."""
+    def _check_first(self, data: bytes) -> bool:
+        """Return whether the first bytes are HTTP/2; fail if they are of another protocol."""
         cause = explain_first_bytes(data)
         if cause is not None:
             self._fail(cause)
-            return 0
-        self._receive_data = self._session.receive_data
-        return self._receive_data(data)
+            return False
+        self._has_answered = True
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail every call."""

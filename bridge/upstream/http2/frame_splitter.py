@@ -13,15 +13,17 @@ from typing import Final
 
 from .status import MessageRefusedError
 from .stream_buffer import ProtocolViolationError, StreamBuffer
+from .wire_headers import FRAME_HEADER_SIZE, read_frame_header
 
-PING, GOAWAY, WINDOW_UPDATE = 6, 7, 8
-END_STREAM, PADDED = 0x1, 0x8
+PING: Final = 6
+GOAWAY: Final = 7
+WINDOW_UPDATE: Final = 8
+END_STREAM: Final = 0x1
+PADDED: Final = 0x8
 MAX_FRAME: Final = 16_384
 """Bytes of the largest frame: the default of SETTINGS_MAX_FRAME_SIZE, which is not changed."""
 CONNECTION_WINDOW: Final = 8 * 1024 * 1024
-_HEADER: Final = struct.Struct(">HBBBI")
 _UPDATE: Final = struct.Struct(">HBBBII")
-HEADER_SIZE: Final = _HEADER.size
 
 
 def window_update(stream: int, grant: int) -> bytes:
@@ -67,23 +69,20 @@ class FrameSplitter:
         if self._incomplete:
             data = self._incomplete + data
         at, size, count = 0, len(data), 0
-        buffers, unpack = self._buffers, _HEADER.unpack_from
-        while size - at >= HEADER_SIZE:
-            high, low, kind, flags, stream = unpack(data, at)
-            length = high << 8 | low
+        while size - at >= FRAME_HEADER_SIZE:
+            length, kind, flags, stream = read_frame_header(data, at)
             if length > MAX_FRAME:
                 raise ProtocolViolationError("a frame larger than allowed")
-            body = at + HEADER_SIZE
+            body = at + FRAME_HEADER_SIZE
             end = body + length
             if end > size:
                 break
-            stream &= 0x7FFFFFFF  # the reserved bit must be ignored (RFC 9113, section 4.1)
             if kind:
                 self._on_frame(kind, data[at:end])
             else:
                 self._received += length
                 count += 1
-                buffer = buffers.get(stream)
+                buffer = self._buffers.get(stream)
                 if buffer is not None:
                     try:
                         if flags & (PADDED | END_STREAM):

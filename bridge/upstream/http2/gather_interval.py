@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from bridge.core.json_space import IS_QUICK
+from bridge.core.build import IS_COMPILED
 
-EASY: Final = 0.3 if IS_QUICK else 0.15
+EASY: Final = 0.3 if IS_COMPILED else 0.15
 """Share of a core up to which everything is read at once."""
-PRESSED: Final = 0.42 if IS_QUICK else 0.3
+PRESSED: Final = 0.42 if IS_COMPILED else 0.3
 """Share of a core from which on reads are as far apart as they may be. Interpreted, gathering saves
 a third of the time; compiled it saves little, and the time is not needed as soon."""
 LEAST: Final = 0.00125

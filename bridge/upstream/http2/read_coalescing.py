@@ -27,11 +27,13 @@ class ReadCoalescing:
         self._loop = loop
         self._last_read = 0.0
 
-    def on_read(self, transport: asyncio.ReadTransport, messages: int) -> None:
-        """Count a read of so many messages; pause reading if the connection is busy."""
+    def on_read(self, transport: asyncio.ReadTransport, messages: int, now: float) -> None:
+        """Count a read of so many messages; pause reading if the connection is busy.
+
+        `now`: the loop's seconds, of this turn.
+        """
         if not self._interval.ceiling:
             return
-        now = self._loop.time()
         since, self._last_read = now - self._last_read, now
         if not BUSY_RATE * since <= messages < FULL_READ:
             return

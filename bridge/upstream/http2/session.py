@@ -31,17 +31,19 @@ from h2.exceptions import H2Error
 from . import call_status
 from .call import Call, CallEnded
 from .compression import IDENTITY
-from .frame_splitter import CONNECTION_WINDOW, GOAWAY, HEADER_SIZE, FrameSplitter, window_update
+from .frame_splitter import CONNECTION_WINDOW, GOAWAY, FrameSplitter, window_update
 from .h2_engine import H2Engine
 from .peer import Peer
 from .request import ONE_MESSAGE, Metadata, RequestForm, RequestSender
-from .status import CallStatus, MessageRefusedError
+from .status import CallStatus
 from .stream_buffer import ProtocolViolationError, StreamBuffer
+from .wire_headers import FRAME_HEADER_SIZE
 
 logger = logging.getLogger(__name__)
 
 _DEFAULT_WINDOW: Final = 65_535
 _GOAWAY: Final = struct.Struct(">II")
+_GOAWAY_SIZE: Final = FRAME_HEADER_SIZE + _GOAWAY.size
 _STREAM_MASK, _PING = 0x7FFFFFFF, b"livequer"
 
 
@@ -83,13 +85,13 @@ class Http2Session:
         self._engine = H2Engine()
         self._requests = RequestSender(self._engine, authority=authority, scheme=scheme)
         self._buffers: dict[int, StreamBuffer] = {}
-        self._split = FrameSplitter(
+        self._splitter = FrameSplitter(
             self._buffers,
             on_frame=self._on_frame,
             on_data_end=self._on_data_end,
-            on_refused=self._on_refused,
+            on_refused=lambda stream, refused: self._refuse(stream, refused.status),
             grant=lambda size: self._grant(0, size),
-        ).feed
+        )
 
     @property
     def open_calls(self) -> int:
@@ -117,7 +119,7 @@ class Http2Session:
         if self.closed is not None:
             return 0
         try:
-            return self._split(data)
+            return self._splitter.feed(data)
         except Exception as error:  # noqa: BLE001 - h2 may fail on bytes that it did not foresee
             logger.info("tier %s breaks HTTP/2's rules: %r", self._peer.name, error)
             self.close("the peer breaks HTTP/2's rules", ErrorCodes.PROTOCOL_ERROR)
@@ -190,9 +192,6 @@ class Http2Session:
         self._flush()
         self._close_if_unused()
 
-    def _on_refused(self, stream: int, refused: MessageRefusedError) -> None:
-        self._refuse(stream, refused.status)
-
     def _refuse(self, stream: int, status: CallStatus) -> None:
         """End a call that can't go on. The cause is logged once per replica and code."""
         buffer = self._buffers.get(stream)
@@ -234,14 +233,13 @@ class Http2Session:
         self._flush()
 
     def _on_goaway(self, frame: bytes) -> None:
-        if len(frame) < HEADER_SIZE + _GOAWAY.size:
+        if len(frame) < _GOAWAY_SIZE:
             raise ProtocolViolationError("a GOAWAY too short")
-        last, error = _GOAWAY.unpack_from(frame, HEADER_SIZE)
+        last, error = _GOAWAY.unpack_from(frame, FRAME_HEADER_SIZE)
         self.going_away = True
         self._on_going_away()
         if error:
-            debug_data = frame[HEADER_SIZE + _GOAWAY.size :]
-            self._peer.on_goaway(error, debug_data, self._keepalive)
+            self._peer.on_goaway(error, frame[_GOAWAY_SIZE:], self._keepalive)
         status = call_status.connection_lost_status("the peer has ended the connection")
         for stream in [stream for stream in self._buffers if stream > last & _STREAM_MASK]:
             self._finish(stream, status)

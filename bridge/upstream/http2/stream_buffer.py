@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 
 from .compression import IDENTITY, coding_of
 from .status import CallStatus, MessageRefusedError
+from .wire_headers import MESSAGE_PREFIX_SIZE, read_message_prefix
 
 MAX_MESSAGE: Final = 4 * 1024 * 1024
 """Bytes of the largest message, in both directions."""
@@ -24,7 +25,6 @@ WINDOW: Final = 64 * 1024
 """Bytes of a stream that may be on the way or unread: how far a fast tier can run ahead."""
 _GRANT_THRESHOLD: Final = WINDOW // 2
 _PREFIX: Final = struct.Struct(">BI")
-PREFIX_SIZE: Final = _PREFIX.size
 
 
 def frame_message(message: bytes) -> bytes:
@@ -79,20 +79,17 @@ class StreamBuffer:
         if self._window < 0:
             raise ProtocolViolationError("more than the window")
         if not self._partial:
-            while end - start >= PREFIX_SIZE:
-                flag, length = _PREFIX.unpack_from(data, start)
-                stop = start + PREFIX_SIZE + length
+            while end - start >= MESSAGE_PREFIX_SIZE:
+                flag, length = read_message_prefix(data, start)
+                stop = start + MESSAGE_PREFIX_SIZE + length
                 if flag or stop > end:
                     break
-                self.messages.append(data[start + PREFIX_SIZE : stop])
+                self._take(data[start + MESSAGE_PREFIX_SIZE : stop])
                 start = stop
         if start < end:
             self._receive_partial(data[start:end])
-        if self.messages:
-            if self._handler is not None:
-                self._deliver()
-            elif self._waiter is not None:
-                self._wake_waiter()
+        if self._handler is None and self.messages:
+            self._wake_waiter()
 
     def receive_padding(self, size: int) -> None:
         """Count padding: it uses the window and is never read. Raises ProtocolViolationError."""
@@ -111,18 +108,27 @@ class StreamBuffer:
     def _receive_partial(self, piece: bytes) -> None:
         partial = self._partial
         partial += piece
-        while len(partial) >= PREFIX_SIZE:
+        while len(partial) >= MESSAGE_PREFIX_SIZE:
             flag, length = _PREFIX.unpack_from(partial)
             kind = coding_of(flag, self.coding or IDENTITY) if flag else bytes
             if length > MAX_MESSAGE:
                 text = f"Received message larger than max ({length} vs. {MAX_MESSAGE})"
                 raise MessageRefusedError(CallStatus("RESOURCE_EXHAUSTED", text))
-            stop = PREFIX_SIZE + length
+            stop = MESSAGE_PREFIX_SIZE + length
             if len(partial) < stop:
                 self._grant_in_advance(stop - len(partial) - self._window)
                 return
-            self.messages.append(kind(partial[PREFIX_SIZE:stop]))
+            message = kind(partial[MESSAGE_PREFIX_SIZE:stop])
             del partial[:stop]
+            self._take(message)
+
+    def _take(self, message: bytes) -> None:
+        """Hand a message over, or keep it until somebody asks."""
+        handler = self._handler
+        if handler is None:
+            self.messages.append(message)
+        elif self.status is None:  # the handler of one before may have cancelled the call
+            self._hand_over(message, handler)
 
     def _grant_in_advance(self, size: int) -> None:
         if size > 0:
@@ -140,9 +146,7 @@ class StreamBuffer:
     def pop(self) -> bytes:
         """Remove and return the next message; there must be one."""
         message = self.messages.popleft()
-        self._read_bytes += len(message) + PREFIX_SIZE
-        if self._read_bytes >= _GRANT_THRESHOLD:
-            self._count_read(0)
+        self._count_message(message)
         return message
 
     def when_readable(self) -> asyncio.Future[None]:
@@ -172,11 +176,20 @@ class StreamBuffer:
             self._waiter.set_exception(error)
 
     def _deliver(self) -> None:
-        while self.messages and self._handler is not None:
-            try:
-                self._handler(self.pop())
-            except Exception as error:  # noqa: BLE001 - the reader's own error
-                self.stop_delivery(error)
+        while self.messages and (handler := self._handler) is not None:
+            self._hand_over(self.messages.popleft(), handler)
+
+    def _hand_over(self, message: bytes, handler: MessageHandler) -> None:
+        self._count_message(message)
+        try:
+            handler(message)
+        except Exception as error:  # noqa: BLE001 - the reader's own error
+            self.stop_delivery(error)
+
+    def _count_message(self, message: bytes) -> None:
+        self._read_bytes += len(message) + MESSAGE_PREFIX_SIZE
+        if self._read_bytes >= _GRANT_THRESHOLD:
+            self._count_read(0)
 
     def _count_read(self, size: int) -> None:
         """Count bytes as read. From half a window on, grant them again."""
