@@ -23,8 +23,10 @@ class Bundle:
     """
 
     __slots__ = (
-        "_encoded",
+        "_data",
+        "_encoding",
         "_frames",
+        "_more",
         "_position",
         "_token",
         "frame_count",
@@ -47,7 +49,10 @@ class Bundle:
         self.frame_count = len(frames)
         self._token = token
         self._position = position
-        self._encoded: dict[Encoding, bytes] = {}
+        # Most bundles are sent in one encoding.
+        self._encoding: Encoding | None = None
+        self._data = b""
+        self._more: dict[Encoding, bytes] | None = None
 
     def __iter__(self) -> Iterator[Frame]:
         """Iterate over the frames of all groups, in order."""
@@ -66,9 +71,17 @@ class Bundle:
 
     def encoded(self, encoding: "Encoding") -> bytes:
         """Return the bytes in an encoding: made on first use, then always the same object."""
-        data = self._encoded.get(encoding)
+        if encoding is self._encoding:
+            return self._data
+        data = self._more.get(encoding) if self._more is not None else None
         if data is None:
-            data = self._encoded[encoding] = encoding(self)
+            data = encoding(self)
+            if self._encoding is None:
+                self._encoding, self._data = encoding, data
+            elif self._more is None:
+                self._more = {encoding: data}
+            else:
+                self._more[encoding] = data
         return data
 
     def split(self) -> "list[Bundle]":

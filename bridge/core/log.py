@@ -49,7 +49,7 @@ class Log:
         self._groups: list[Change] = []
         # Bytes and frames of all groups ever logged. Up to a position they are seldom asked for, so
         # counted from the checkpoint before it: totals with each group cost more than all else.
-        self._bytes = self._frames = 0
+        self._bytes = self._frames = self._dropped_bytes = 0
         self._checkpoints = deque([_Checkpoint(0, () if streamed else rows, 0, 0)])
         self._next_checkpoint, self._next_checkpoint_bytes = CHECKPOINT_EVERY, CHECKPOINT_BYTES
         self._bundles: dict[int, Bundle] = {}
@@ -175,7 +175,7 @@ class Log:
     @property
     def size(self) -> int:
         """Bytes of all groups held."""
-        return self._bytes - self._checkpoints[0].size
+        return self._bytes - self._dropped_bytes
 
     @property
     def full(self) -> bool:
@@ -195,7 +195,9 @@ class Log:
         if len(self._checkpoints) == 1 or self._checkpoints[1].position > keep:
             return False
         self._checkpoints.popleft()
-        dropped = self._checkpoints[0].position - self.tail
+        oldest = self._checkpoints[0]
+        self._dropped_bytes = oldest.size
+        dropped = oldest.position - self.tail
         del self._groups[:dropped]
         self.tail += dropped
         self._bundles.clear()

@@ -24,7 +24,9 @@ class Histogram:
         bounds, counts = self.bounds, self.counts
         for time, count in times:
             age = now - time if time < now else 0.0
-            at = 0 if age <= bounds[0] else bisect_left(bounds, age)
+            at = 0  # most are below one of the first bounds
+            while at < len(bounds) and bounds[at] < age:
+                at += 1
             counts[at] += count
             self.sum += age * count
 

@@ -18,7 +18,7 @@ CLOSE_GOING_AWAY: Final = 1001
 CLOSE_INTERNAL_ERROR: Final = 1011
 
 _FIN: Final = 0x80
-_header_16: Final = struct.Struct(">BBH").pack
+_BYTES: Final = [bytes((number,)) for number in range(256)]
 _header_64: Final = struct.Struct(">BBQ").pack
 
 
@@ -27,7 +27,8 @@ def ws_frame_header(opcode: int, length: int) -> bytes:
     if length < 126:  # noqa: PLR2004 - RFC 6455 §5.2: one byte, else two, else eight
         return bytes((_FIN | opcode, length))
     if length < 1 << 16:
-        return _header_16(_FIN | opcode, 126, length)
+        # As nearly all are. A tilde is 126.
+        return b"%b~%b%b" % (_BYTES[_FIN | opcode], _BYTES[length >> 8], _BYTES[length & 0xFF])
     return _header_64(_FIN | opcode, 127, length)
 
 
