@@ -3,6 +3,7 @@
 import asyncio
 import statistics
 import time
+from collections.abc import Awaitable, Callable, Sequence
 
 import aiohttp
 import psycopg
@@ -11,7 +12,7 @@ from bench.tier.lag import Figures
 from bench.tier.running import Server, bridge, tier
 from bench.usage import Usage
 
-SCALE, CLIENTS, RUN_SECONDS = 10, (1, 2, 4), 3
+SCALE, CLIENTS, RUN_SECONDS, SETTLE_SECONDS = 10, (1, 2, 4), 4, 1.5
 WATCHED = "pgbench_accounts"
 ASKED = {
     "entity": WATCHED,
@@ -42,14 +43,11 @@ class _Writers:
         self._server, self._url = server, url
         self.tps: dict[str, dict[int, list[float]]] = {}
 
-    async def run(self, beside: str) -> float:
-        """Run it with each number of clients; return how many transactions that were."""
-        transactions = 0.0
-        for clients in CLIENTS:
-            tps = await _run(self._server, self._url, clients)
-            self.tps.setdefault(beside, {}).setdefault(clients, []).append(tps)
-            transactions += tps * RUN_SECONDS
-        return transactions
+    async def run(self, beside: str, clients: int) -> float:
+        """Run it with a number of clients; return how many transactions that were."""
+        tps = await _run(self._server, self._url, clients)
+        self.tps.setdefault(beside, {}).setdefault(clients, []).append(tps)
+        return tps * RUN_SECONDS
 
     def beside(self, name: str) -> dict[int, list[float]]:
         """Return the rounds' ratios of TPS beside it to TPS alone."""
@@ -62,7 +60,9 @@ class _Writers:
 
 
 async def cost(server: Server, capture: str, rounds: int) -> Figures:
-    """Measure; a ratio is the median of the rounds, each of which has all in turn.
+    """Measure; a ratio is the median of the rounds.
+
+    In each round, with each number of clients, all take turns: disks change from minute to minute.
 
     By wal, a bare reader of the same changes, `pg_recvlogical`, is measured, too: what any costs.
     """
@@ -72,38 +72,35 @@ async def cost(server: Server, capture: str, rounds: int) -> Figures:
     writers = _Writers(server, url)
     spent = dict.fromkeys(("tier", "walsender", "transactions", "bare", "bare transactions"), 0.0)
 
-    async def alone() -> None:
-        await writers.run("nothing")
+    async def alone(clients: int) -> None:
+        await writers.run("nothing", clients)
 
-    async def bare() -> None:
+    async def bare(clients: int) -> None:
         with server.log_reader(url, WATCHED):
-            await asyncio.sleep(2)
+            await asyncio.sleep(SETTLE_SECONDS)
             senders = _senders(url)
             before = senders.cpu
-            spent["bare transactions"] += await writers.run("bare")
+            spent["bare transactions"] += await writers.run("bare", clients)
             spent["bare"] += senders.cpu - before
 
-    async def with_tier() -> None:
+    async def with_tier(clients: int) -> None:
         with tier(url, "--capture", capture) as (child, address), bridge(address) as (_, base):
             async with (
                 aiohttp.ClientSession() as session,
                 session.post(f"{base}/api/v1/live", json=ASKED) as response,
             ):
                 await response.content.readany()
-                await asyncio.sleep(2)
+                await asyncio.sleep(SETTLE_SECONDS)
                 senders = _senders(url)
                 before = child.usage.cpu, senders.cpu
-                spent["transactions"] += await writers.run("tier")
+                spent["transactions"] += await writers.run("tier", clients)
                 spent["tier"] += child.usage.cpu - before[0]
                 spent["walsender"] += senders.cpu - before[1]
         if capture == "trigger":
             await _forget(url)
 
     parts = (alone, with_tier, bare) if capture == "wal" else (alone, with_tier)
-    for number in range(rounds):
-        for place in range(len(parts)):
-            await parts[(place + number) % len(parts)]()
-            time.sleep(0.5)  # noqa: ASYNC251 - nothing else runs
+    await _take_turns(parts, rounds)
     each = spent["transactions"] / 1e6
     found: Figures = {
         "tier_us": round(spent["tier"] / each, 1),
@@ -123,6 +120,14 @@ async def cost(server: Server, capture: str, rounds: int) -> Figures:
         if clients in bare_ratios:
             found[str(clients)]["bare"] = round(statistics.median(bare_ratios[clients]), 3)
     return found
+
+
+async def _take_turns(parts: Sequence[Callable[[int], Awaitable[None]]], rounds: int) -> None:
+    for number in range(rounds):
+        for clients in CLIENTS:
+            for place in range(len(parts)):
+                await parts[(place + number) % len(parts)](clients)
+                time.sleep(0.5)  # noqa: ASYNC251 - nothing else runs
 
 
 async def _forget(url: str) -> None:

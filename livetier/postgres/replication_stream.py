@@ -43,6 +43,8 @@ WRITTEN_AHEAD = 1 << 20
 told of less sends a sign of life, after each transaction of a busy server: a fifth of its cost and
 of ours. What is called flushed is what has arrived. Not where there may be synchronous standbys:
 that sign is what their commits wait for."""
+UNANSWERED = WRITTEN_AHEAD // 4
+"""Bytes of them after which it is told again; and after each ``STATUS_SECONDS``."""
 _SLICE_MESSAGES = 16
 """Messages between two looks at the clock."""
 
@@ -68,7 +70,7 @@ class ReplicationStream:
         self._decoder = Decoder()
         self._transaction: Transaction | None = None
         self._acknowledged = 0
-        self._ahead = 0
+        self._ahead = self._unanswered = 0
         self._unsent = False
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
@@ -102,7 +104,7 @@ class ReplicationStream:
                     await command(connection, each)
             stream.timeline = (await command(connection, "IDENTIFY_SYSTEM"))[1]
             if await command(connection, "SHOW synchronous_standby_names") == ("",):
-                stream._ahead = WRITTEN_AHEAD
+                stream._ahead, stream._unanswered = WRITTEN_AHEAD, UNANSWERED
             await command(
                 connection,
                 f'CREATE_REPLICATION_SLOT "{slot}" TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT',
@@ -175,7 +177,7 @@ class ReplicationStream:
             self._heard = self._loop.time()
             self._drain(self._heard + SLICE_SECONDS)
             # To send, libpq may read: then there is more, and the socket does not say so.
-            while self.position > self._acknowledged and not self.lost.done():
+            while self.position > self._acknowledged + self._unanswered and not self.lost.done():
                 self._tell()
                 self._drain(self._loop.time() + SLICE_SECONDS)
             if self._unsent and not self.lost.done():
