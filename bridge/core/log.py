@@ -18,10 +18,10 @@ from .frame import Frame
 from .group import Change
 from .window import Rows, Window
 
-CHECKPOINT_EVERY: Final = 64
-CHECKPOINT_BYTES: Final = 256 * 1024
-MAX_GROUPS: Final = 1024
-MAX_BYTES: Final = 4 * 1024 * 1024
+CHECKPOINT_EVERY = 64
+CHECKPOINT_BYTES = 256 * 1024
+MAX_GROUPS = 1024
+MAX_BYTES = 4 * 1024 * 1024
 _UNBOUNDED: Final = 2**31
 
 
