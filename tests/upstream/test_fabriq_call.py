@@ -13,6 +13,7 @@ from bridge.factories import backend as backend_of
 from bridge.factories import endpoints
 from bridge.upstream.call_opener import CallOpener
 from bridge.upstream.endpoints import Endpoints
+from bridge.upstream.fabriq import group_linger
 from bridge.upstream.fabriq.backend import FabriqBackend
 from bridge.upstream.fabriq.fabriq_call import MAX_REANCHORS
 from fabriq_tier import LEAVE, UPDATE, FabriqTier
@@ -54,7 +55,8 @@ def at(cursor):
     return QUERY.reanchored((cursor, "x"), 2)
 
 
-async def test_deltas_are_handed_over_before_the_snapshot_that_came_after_them(begun):
+async def test_deltas_are_handed_over_before_the_snapshot_that_came_after_them(begun, monkeypatch):
+    monkeypatch.setattr(group_linger, "LINGER", 60)  # not by time, however long they are under way
     sub, call, taken, _ = begun
     assert sub.id == "sub"
     asking = asyncio.create_task(sub.reanchor(at(1), QUERY, "r1"))
