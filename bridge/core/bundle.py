@@ -71,7 +71,7 @@ class Bundle:
 
     def encoded(self, encoding: "Encoding") -> bytes:
         """Return the bytes in an encoding: made on first use, then always the same object."""
-        if encoding is self._encoding:
+        if encoding is self._encoding or encoding == self._encoding:
             return self._data
         data = self._more.get(encoding) if self._more is not None else None
         if data is None:

@@ -1,8 +1,9 @@
 """A logical replication stream, read on the event loop through psycopg's ``pq`` layer.
 
 The slot is temporary: it is gone with its connection, so a crash pins no log. It is never
-continued from, so everything is acknowledged on receipt: a slow consumer must not pin the log
-either, and where this stream is the synchronous standby, commits wait for the acknowledgement.
+continued from, so everything is acknowledged on receipt, whatever becomes of it: a slow consumer
+must not pin the log either. Where this stream may be the synchronous standby that is at once, for
+commits wait for it; elsewhere within ``STATUS_SECONDS``.
 
 Laws:
 
@@ -43,8 +44,9 @@ WRITTEN_AHEAD = 1 << 20
 told of less sends a sign of life, after each transaction of a busy server: a fifth of its cost and
 of ours. What is called flushed is what has arrived. Not where there may be synchronous standbys:
 that sign is what their commits wait for."""
-UNANSWERED = WRITTEN_AHEAD // 4
-"""Bytes of them after which it is told again; and after each ``STATUS_SECONDS``."""
+_AHEAD_PARTS = 4
+"""After one of so many parts of them the server is told again, and every ``STATUS_SECONDS``: each
+word wakes it."""
 _SLICE_MESSAGES = 16
 """Messages between two looks at the clock."""
 
@@ -70,7 +72,7 @@ class ReplicationStream:
         self._decoder = Decoder()
         self._transaction: Transaction | None = None
         self._acknowledged = 0
-        self._ahead = self._unanswered = 0
+        self._ahead = 0
         self._unsent = False
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
@@ -104,7 +106,7 @@ class ReplicationStream:
                     await command(connection, each)
             stream.timeline = (await command(connection, "IDENTIFY_SYSTEM"))[1]
             if await command(connection, "SHOW synchronous_standby_names") == ("",):
-                stream._ahead, stream._unanswered = WRITTEN_AHEAD, UNANSWERED
+                stream._ahead = WRITTEN_AHEAD
             await command(
                 connection,
                 f'CREATE_REPLICATION_SLOT "{slot}" TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT',
@@ -177,7 +179,7 @@ class ReplicationStream:
             self._heard = self._loop.time()
             self._drain(self._heard + SLICE_SECONDS)
             # To send, libpq may read: then there is more, and the socket does not say so.
-            while self.position > self._acknowledged + self._unanswered and not self.lost.done():
+            while self._owes_word and not self.lost.done():
                 self._tell()
                 self._drain(self._loop.time() + SLICE_SECONDS)
             if self._unsent and not self.lost.done():
@@ -246,6 +248,10 @@ class ReplicationStream:
             self._moved.set()
 
     # -- answering
+
+    @property
+    def _owes_word(self) -> bool:
+        return self.position > self._acknowledged + self._ahead // _AHEAD_PARTS
 
     def _tell(self, *, reply: bool = False) -> None:
         """Acknowledge everything; ``reply`` asks for a sign of life."""

@@ -1,4 +1,5 @@
 from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.core.bundle import SharedEncoding, format_position
 from core_makers import bundles, quick
@@ -17,6 +18,39 @@ def test_a_bundle_is_encoded_once(bundle):
     assert data == positions_and_data(bundle)
     assert bundle.encoded(positions_and_data) is data
     assert SharedEncoding(positions_and_data).encode(bundle) is data
+
+
+class Named:
+    """An encoding for all that have its name. All but `a` use another one, as v1's does."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __eq__(self, other):
+        return isinstance(other, Named) and self.name == other.name
+
+    def __hash__(self):
+        return hash(self.name)
+
+    def __call__(self, bundle):
+        inner = (
+            positions_and_data(bundle) if self.name == "a" else bundle.encoded(positions_and_data)
+        )
+        return self.name.encode() + inner
+
+
+NAMES = st.lists(st.sampled_from(["", "a", "b", "c"]), min_size=1)
+
+
+@quick
+@given(bundles(), NAMES)
+def test_each_of_several_encodings_is_made_once_and_equal_ones_share_it(bundle, names):
+    made = {}
+    for name in names:
+        encoding = Named(name) if name else positions_and_data
+        data = bundle.encoded(encoding)
+        assert data == encoding(bundle)
+        assert made.setdefault(name, data) is data
 
 
 @quick

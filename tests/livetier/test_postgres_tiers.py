@@ -227,6 +227,11 @@ FROM pg_stat_replication JOIN pg_replication_slots ON active_pid = pid
 WHERE database = current_database()
 """
 """Whether a server was told of more than it has sent, and whether what is kept is true."""
+KEPT_FROM = """
+SELECT bool_and(confirmed_flush_lsn >= %s::pg_lsn) FROM pg_replication_slots
+WHERE database = current_database()
+"""
+"""Whether no slot keeps the log from before a place."""
 
 
 async def test_a_server_is_told_ahead_what_is_written_but_not_where_commits_may_wait_for_it(
@@ -237,6 +242,11 @@ async def test_a_server_is_told_ahead_what_is_written_but_not_where_commits_may_
     await first.settle()
     async with patiently(20):
         while connection.execute(TOLD).fetchone() != (True, True, 1):
+            await asyncio.sleep(0.05)
+    connection.execute("UPDATE task SET name = 'b'")
+    [end] = connection.execute("SELECT pg_current_wal_flush_lsn()").fetchone()
+    async with patiently(20):  # of one commit it is told, too, though later
+        while connection.execute(KEPT_FROM, (end,)).fetchone() != (True,):
             await asyncio.sleep(0.05)
     try:
         connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
