@@ -62,7 +62,7 @@ async def close_of(http, bridge, query=QUERY, **more):
 async def test_each_status_of_the_tier_is_reported_as_in_the_table(
     start_bridge, http, refusing, code, status, close
 ):
-    bridge = await start_bridge(open_timeout="400ms")
+    bridge = await start_bridge(open_timeout=f"{patient(0.4):.1f}s")
     refusing(code, field="where[0].column", reason="UNKNOWN_COLUMN", retry=7)
     response = await http.post(bridge.base, data=json.dumps(QUERY))
     problem = json.loads(await response.text())

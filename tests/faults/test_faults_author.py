@@ -80,7 +80,7 @@ async def test_each_is_one_warning_for_a_query_however_often_it_is_tried(
 ):
     script, said = WRONG[name]
     caplog.set_level(logging.INFO, "bridge")
-    bridge = await start_bridge(open_timeout="400ms")
+    bridge = await start_bridge(open_timeout=f"{patient(0.4):.1f}s")
 
     async def play():
         while True:
