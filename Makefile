@@ -65,7 +65,7 @@ format: $(VENV)/.dev ## rewrite the sources in house style
 wheel: $(VENV)/.dev ## dist/: the wheel, and beside it its bill of materials (CycloneDX)
 	@BIN=$(BIN) tools/build-wheel
 
-compiled: $(VENV)/.dev ## dist/: the wheel with its hot modules compiled by mypyc (needs a C compiler; a minute)
+compiled: $(VENV)/.dev ## dist/: the wheel with its hot modules compiled by mypyc (needs a C compiler; 2 to 4 minutes)
 	$(BIN)/python tools/compiled/build.py
 
 test-compiled: $(VENV)/.dev browser postgresql ## the whole suite and the longer runs on the compiled build
@@ -73,9 +73,9 @@ test-compiled: $(VENV)/.dev browser postgresql ## the whole suite and the longer
 	cd build/compiled && $(PYTEST) -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 	cd build/compiled && $(abspath $(BIN))/python -m pytest -m soak --timeout 3600
 
-test-compiled-quick: $(VENV)/.dev ## the fast part of it
+test-compiled-quick: $(VENV)/.dev ## the fast part of it, and the edge
 	$(BIN)/python tools/compiled/build.py tree
-	cd build/compiled && $(PYTEST) -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(FAST)
+	cd build/compiled && $(PYTEST) -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(FAST) tests/edge tests/auth
 
 generate: $(VENV)/.dev ## stubs from proto/
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. --grpc_python_out=. $(PROTO)

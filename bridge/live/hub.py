@@ -109,13 +109,12 @@ class Hub:
 
     def update_identity(self, viewer: Viewer, identity: Identity) -> None:
         """Use a viewer's newer identity, of the same scope, from the next call on."""
-        subscription = self._by_viewer.get(viewer)
-        if subscription is not None:
+        if (subscription := self._by_viewer.get(viewer)) is not None:
             self._hold(subscription, viewer, identity)
 
     def check_identity(self, viewers: Collection[Viewer], identity: Identity) -> None:
         """Refuse a newer identity of viewers that would be over a limit. Raise Failed."""
-        found = ((viewer, self._by_viewer.get(viewer)) for viewer in viewers)
+        found = [(viewer, self._by_viewer.get(viewer)) for viewer in viewers]
         held = [(s, s.subscribers.identity_of(viewer)) for viewer, s in found if s is not None]
         self.limiter.check_change(held, identity)
 
@@ -253,11 +252,8 @@ class Hub:
         if self._in_map(subscription):
             del self._by_key[_key_of(subscription)]
         try:
-            await subscription.reanchor(query)
-        except Failed as failure:
-            if failure.kind in _REFUSED:
-                raise
-            await self._change_subscription(viewer, subscription, query, identity)
+            if not await _moved(subscription, query):
+                await self._change_subscription(viewer, subscription, query, identity)
         finally:
             # Under its present key, unless another one is there.
             lives = self._settings.sharing and subscription in self._all
@@ -273,11 +269,10 @@ class Hub:
         try:
             async with asyncio.timeout(within):
                 await asyncio.shield(new.ready)
-        except TimeoutError:
+        except BaseException as error:
             self._release(new, viewer)
-            raise Failed(Kind.DEADLINE, "the tier did not send the window in time") from None
-        except BaseException:
-            self._release(new, viewer)
+            if isinstance(error, TimeoutError):
+                raise Failed(Kind.DEADLINE, "the tier did not send the window in time") from None
             raise
         if self._by_viewer.get(viewer) is not old:  # the viewer left meanwhile
             self._release(new, viewer)
@@ -288,6 +283,17 @@ class Hub:
         self._release(old, viewer)
         self._by_viewer[viewer] = new
         new.attach(viewer)
+
+
+async def _moved(subscription: Subscription, query: LiveQuery) -> bool:
+    """Have the tier move a window. Return False if it can't. Raise Failed if it refuses."""
+    try:
+        await subscription.reanchor(query)
+    except Failed as failure:
+        if failure.kind in _REFUSED:
+            raise
+        return False
+    return True
 
 
 def _key_of(subscription: Subscription) -> Key:

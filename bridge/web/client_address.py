@@ -11,5 +11,5 @@ def client_address(peer: str, headers: CIMultiDictProxy[str], proxies: TrustedPr
     """Return the address of a client; `peer` is that of its connection."""
     if not proxies:
         return peer
-    x_forwarded_for, forwarded = (headers.getall(name, ()) for name in FORWARDED_FIELDS)
+    x_forwarded_for, forwarded = [headers.getall(name, ()) for name in FORWARDED_FIELDS]
     return proxies.client(peer, x_forwarded_for, forwarded)

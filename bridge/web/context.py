@@ -33,7 +33,7 @@ twice over on one socket."""
 STALLED = End(EndReason.STALLED, Failed(Kind.TOO_SLOW, "read too slowly"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WebContext:
     """The hub below, and the rules and counts of the web floor."""
 
@@ -54,13 +54,10 @@ class WebContext:
     """Until when they have to send their first command."""
 
     def __post_init__(self) -> None:
-        # As a frozen dataclass makes its fields.
-        object.__setattr__(self, "pings", Deadlines(self.settings.ping_interval))
+        self.pings = Deadlines(self.settings.ping_interval)
         rate, clock = self.settings.command_rate, self.stall_monitor.now
-        commands = SharedRate(rate=rate, burst=COMMAND_BURST * rate, clock=clock)
-        object.__setattr__(self, "commands", commands)
-        first = Deadlines(self.settings.first_message_timeout)
-        object.__setattr__(self, "first_commands", first)
+        self.commands = SharedRate(rate=rate, burst=COMMAND_BURST * rate, clock=clock)
+        self.first_commands = Deadlines(self.settings.first_message_timeout)
 
     def refuse(self, request_id: str, failure: Failed, *, soft: bool = False) -> Refusal:
         """Count and log a failure over HTTP; return the response."""

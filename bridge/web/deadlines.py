@@ -37,9 +37,8 @@ class Deadlines:
         if not self._seconds:
             return
         self._due.pop(who, None)  # a key that stays keeps its place in the order
-        due = self._due[who] = self._loop.time() + self._seconds
-        if self._timer is None:
-            self._timer = self._loop.call_at(due, self._fire)
+        self._due[who] = self._loop.time() + self._seconds
+        self._set_timer()
 
     def lift(self, who: Due) -> None:
         """Lift a deadline. Idempotent."""
@@ -54,14 +53,17 @@ class Deadlines:
                 break
             due_now.append((who, due))
         for who, due in due_now:
-            if self._due.get(who) is not due:  # another one's call has lifted it, or set it anew
+            if self._due.get(who) != due:  # another one's call has lifted it, or set it anew
                 continue
             del self._due[who]
             try:
                 who.on_due()
             except Exception:
                 logger.exception("what was due failed")
-        if self._due and self._timer is None:
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is None and self._due:
             self._timer = self._loop.call_at(next(iter(self._due.values())), self._fire)
 
     def stop(self) -> None:

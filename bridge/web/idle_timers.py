@@ -1,8 +1,8 @@
 """IdleTimers: periodic callbacks for connections, without a task or a loop timer for each.
 
-Invariants: a timer with a viewer fires only when nothing was written to that viewer for the
-interval; a stopped timer fires no more and refers to its owner no more. One timer of the loop
-serves all: it is set for the one that is due first.
+Invariants: a timer may have something that is written to, such as a viewer: then it fires only when
+nothing was written there for the interval; a stopped timer fires no more and refers to its owner no
+more. One timer of the loop serves all: it is set for the one that is due first.
 """
 
 import asyncio
@@ -10,9 +10,7 @@ import heapq
 import itertools
 import logging
 from collections.abc import Callable
-from typing import Final
-
-from bridge.live.viewer import Viewer
+from typing import Final, Protocol
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +18,14 @@ TIMER_RESOLUTION: Final = 0.001
 """Seconds: event loops fire no finer than that, and again and again for what is due later."""
 _MIN_DISCARD: Final = 64
 """Stopped timers that are not worth searching for."""
+
+
+class Written(Protocol):
+    """Whatever notes when it was last written to."""
+
+    @property
+    def written_at(self) -> float:
+        """When, in the loop's time."""
 
 
 class IdleTimer:
@@ -32,7 +38,7 @@ class IdleTimer:
         timers: "IdleTimers",
         interval: float,
         callback: Callable[[], None],
-        unless_written: Viewer | None,
+        unless_written: Written | None,
     ) -> None:
         self._timers = timers
         self._interval = interval
@@ -47,8 +53,8 @@ class IdleTimer:
     def check(self, now: float) -> float:
         """Fire if it is due; returns when to check again."""
         # No write moves the timer: when it is due, it checks the time of the last write.
-        viewer = self._unless_written
-        due = now if viewer is None else viewer.written_at + self._interval
+        written = self._unless_written
+        due = now if written is None else written.written_at + self._interval
         if due > now + TIMER_RESOLUTION:
             return due
         if self._callback is not None:
@@ -77,11 +83,11 @@ class IdleTimers:
         interval: float,
         callback: Callable[[], None],
         *,
-        unless_written: Viewer | None = None,
+        unless_written: Written | None = None,
     ) -> IdleTimer:
         """Call `callback` every `interval` seconds; 0 is never.
 
-        `unless_written`: only when nothing was written to this viewer for so long.
+        `unless_written`: only when nothing was written there for so long.
         """
         timer = IdleTimer(self, interval, callback, unless_written)
         if interval:

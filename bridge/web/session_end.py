@@ -6,7 +6,7 @@ from typing import Final
 from bridge.core.errors import Failed, Kind
 from bridge.live.stream_end import End, EndReason
 
-GRACE: Final = 5.0
+GRACE = 5.0
 """Seconds that a client has to take what it was sent before its connection is dropped."""
 DRAINED: Final = End(EndReason.DRAINED, Failed(Kind.DRAINING, "the bridge is restarting"))
 AGED: Final = End(EndReason.AGED, Failed(Kind.DRAINING, "the stream has lasted its time"))

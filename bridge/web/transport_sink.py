@@ -1,19 +1,11 @@
 """TransportSink: writes to a connection's transport, without waiting and without copying."""
 
 import asyncio
-import socket
 
 from bridge.live.send_buffer import DirectSend, SendBuffer
 from bridge.web.http.aiohttp_connection import ConnectionOwner
 
-
-class _DirectSocket(socket.SocketType):
-    """A socket object on the transport's descriptor, which it never closes."""
-
-    __slots__ = ()
-
-    def __del__(self) -> None:
-        self.detach()
+from .direct_socket import DirectSocket
 
 
 class TransportSink:
@@ -46,7 +38,7 @@ class TransportSink:
         if self._connection is None or transport.get_extra_info("sslcontext") is not None:
             return None
         sock = transport.get_extra_info("socket")
-        return _DirectSocket(sock.family, sock.type, sock.proto, sock.fileno())
+        return DirectSocket(sock.family, sock.type, sock.proto, sock.fileno())
 
     def hold(self, data: bytes) -> None:
         """Keep bytes, to be sent with the next ones or at `release`: one packet, one wake-up."""

@@ -7,7 +7,6 @@ import json
 import pytest
 from aiohttp import web
 
-from bridge.web.ws.connection import WebSocketConnection
 from clients import QUERY, SseClient
 from house_fixtures import authority, http, no_leaked_tasks, start_bridge  # noqa: F401 - fixtures
 from raw_client import RawClient
@@ -74,14 +73,14 @@ def aiohttp_connections(monkeypatch):
 
 
 @pytest.fixture
-def websockets(monkeypatch):
-    """The sockets served from here on."""
-    made = []
-    start = WebSocketConnection.start
+def fail_subscriptions(monkeypatch):
+    """Have each subscription of a bridge fail before it is made: `failure()` is raised."""
 
-    def record(self, *args):
-        made.append(self)
-        start(self, *args)
+    def fail(bridge, failure):
+        def check(_):
+            raise failure()
 
-    monkeypatch.setattr(WebSocketConnection, "start", record)
-    return made
+        # Of what the hub asks first, the part that can be replaced in both builds.
+        monkeypatch.setattr(bridge._hub._too_large, "check", check)
+
+    return fail

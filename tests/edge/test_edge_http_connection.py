@@ -229,14 +229,10 @@ async def test_a_client_that_leaves_before_the_answer_leaves_nothing(start_bridg
 
 
 async def test_a_stream_that_breaks_before_it_begins_is_refused_and_leaves_nothing(
-    start_bridge, wire, monkeypatch
+    start_bridge, wire, fail_subscriptions
 ):
     bridge = await start_bridge()
-
-    def start_subscribe(*_):
-        raise RuntimeError
-
-    monkeypatch.setattr(bridge._hub, "start_subscribe", start_subscribe)
+    fail_subscriptions(bridge, RuntimeError)
     client = await wire(bridge)
     client.send(STREAM_REQUEST)
     assert (await client.head()).startswith("HTTP/1.1 50")

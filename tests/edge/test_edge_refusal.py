@@ -4,11 +4,11 @@ import asyncio
 import json
 import random
 import re
+from functools import partial
 
 import pytest
 
 from bridge.core.errors import FAILURES, Failed, Kind
-from bridge.web.fast_path.connection import HttpConnection
 from clients import QUERY
 from patience import patiently
 from raw_client import HEALTH_REQUEST, STREAM_REQUEST, UPGRADE_REQUEST, RawClient
@@ -66,15 +66,11 @@ async def both(bridge, aiohttp_connections, data):
 
 @pytest.mark.parametrize("kind", FAILURES)
 async def test_each_failure_is_the_same_bytes_both_ways(
-    start_bridge, aiohttp_connections, monkeypatch, kind
+    start_bridge, aiohttp_connections, fail_subscriptions, kind
 ):
     bridge = await start_bridge(allowed_origins="https://page.example")
     for more in ({}, {"field": "where[0].op", "retry_after": 2.5, "code": "ABORTED"}):
-
-        def fail(*_, more=more):
-            raise Failed(kind, 'no "ä"', **more)
-
-        monkeypatch.setattr(bridge._hub, "start_subscribe", fail)
+        fail_subscriptions(bridge, partial(Failed, kind, 'no "ä"', **more))
         for data in FORMS.values():
             ours, theirs = await both(bridge, aiohttp_connections, data)
             assert ours
@@ -84,15 +80,9 @@ async def test_each_failure_is_the_same_bytes_both_ways(
 
 
 @pytest.mark.parametrize("data", [STREAM_REQUEST, UPGRADE_REQUEST], ids=["stream", "WebSocket"])
-async def test_a_limit_is_the_same_bytes_both_ways(
-    start_bridge, aiohttp_connections, monkeypatch, data
-):
-    bridge = await start_bridge()
-
-    def full(_):
-        raise Failed(Kind.QUOTA, "too many connections", retry_after=5)
-
-    monkeypatch.setattr(bridge._admission, "admit", full)
+async def test_a_limit_is_the_same_bytes_both_ways(start_bridge, aiohttp_connections, data):
+    bridge = await start_bridge(max_connections="1")
+    bridge._admission.open = 1
     ours, theirs = await both(bridge, aiohttp_connections, data)
     assert ours.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
     assert ours == theirs
@@ -222,24 +212,11 @@ def changed(pick, data, how):
     "count", [600, pytest.param(20_000, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])]
 )
 async def test_mutated_requests_get_the_same_answer_both_ways(
-    start_bridge, monkeypatch, caplog, count
+    start_bridge, aiohttp_connections, fail_subscriptions, caplog, count
 ):
     """Headers and all, what can't be read included."""
     bridge = await start_bridge(max_connections_per_ip="0", allowed_origins="https://page.example")
-
-    def fail(*_, **__):
-        raise Failed(Kind.NOT_FOUND, "no such entity")
-
-    monkeypatch.setattr(bridge._hub, "start_subscribe", fail)
-    served_here = 0
-    refuse = HttpConnection.on_refused
-
-    def on_refused(self, failure):
-        nonlocal served_here
-        served_here += 1
-        refuse(self, failure)
-
-    monkeypatch.setattr(HttpConnection, "on_refused", on_refused)
+    fail_subscriptions(bridge, partial(Failed, Kind.NOT_FOUND, "no such entity"))
     for start in range(0, count, AT_ONCE):
         requests = [mutated(seed) for seed in range(start, start + AT_ONCE)]
         ours, theirs = await asyncio.gather(
@@ -254,5 +231,6 @@ async def test_mutated_requests_get_the_same_answer_both_ways(
                 one, other = [await answer(bridge, data, cut) for cut in (0, CUT)]
             assert one == other, data
             assert not one or b"X-Request-Id: " in one
+    served_here = 2 * count - len(aiohttp_connections)
     assert served_here > count / 10
     assert not [record for record in caplog.records if record.exc_info and record.name != "asyncio"]

@@ -11,7 +11,6 @@ import pytest
 from bridge.core.frame_encoding import encode
 from bridge.core.op import Op
 from bridge.web.ws.connection import WebSocketConnection
-from bridge.web.ws.core_session import CoreSession
 from clients import QUERY
 from house_fixtures import authority  # noqa: F401 - a fixture
 from patience import patiently
@@ -32,6 +31,7 @@ from raw_client import (
     read_rest,
     stalled,
     subscribe_client,
+    websockets_of,
 )
 from scripted_tier import update
 
@@ -49,13 +49,11 @@ async def test_a_close_frame_is_answered_and_nothing_follows_it(start_bridge, ti
     await all_released(bridge)
 
 
-async def test_nothing_follows_the_close_frame_that_answers_what_is_wrong(
-    start_bridge, tier, wire, websockets
-):
+async def test_nothing_follows_the_close_frame_that_answers_what_is_wrong(start_bridge, tier, wire):
     bridge = await start_bridge()
     client = await wire(bridge)
     await subscribe_client(client, tier)
-    [websocket], [subscription] = websockets, bridge.context.hub.all()
+    [websocket], [subscription] = websockets_of(bridge), bridge.context.hub.all()
     # In the same turn of the loop, as where both were read at once.
     subscription.publish([encode(Op.UPDATE, "a", 2, b"{}", 0, 0, stream_id="1-1")])
     websocket.data_received(message(b"", 0x83))
@@ -63,12 +61,12 @@ async def test_nothing_follows_the_close_frame_that_answers_what_is_wrong(
 
 
 async def test_a_client_that_is_gone_when_its_error_is_answered_is_no_error_of_ours(
-    start_bridge, wire, websockets, caplog
+    start_bridge, wire, caplog
 ):
     bridge = await start_bridge()
     client = await wire(bridge)
     await open_websocket(client)
-    [websocket] = websockets
+    [websocket] = websockets_of(bridge)
     sock = client.writer.get_extra_info("socket")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     # The connection is reset after the close frame was written, and before that is read.
@@ -241,7 +239,7 @@ async def test_no_direct_send_follows_the_end_of_a_connection(start_bridge, tier
     bridge = await start_bridge()
     client = await wire(bridge)
     call = await subscribe_client(client, tier)
-    [connection] = bridge._listeners.all[0]._fast_path.registry._connections
+    [connection] = websockets_of(bridge)
     for version in (2, 3):
         call.send(update("a", 0, version=version))
         await read_message(client)
@@ -281,7 +279,7 @@ async def test_a_socket_after_a_stream_to_a_client_that_lags(start_bridge, tier,
             WebSocketConnection,
         ):
             await asyncio.sleep(0.01)
-    [connection] = bridge._listeners.all[0]._fast_path.registry._connections
+    [connection] = websockets_of(bridge)
     assert connection.writing_paused
     client.writer.transport.resume_reading()
     seen = b""
@@ -293,14 +291,14 @@ async def test_a_socket_after_a_stream_to_a_client_that_lags(start_bridge, tier,
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-async def test_a_session_that_fails_is_dropped_and_logged(start_bridge, wire, monkeypatch, caplog):
-    def begin(_):
-        raise RuntimeError
-
-    monkeypatch.setattr(CoreSession, "begin", begin)
+async def test_a_session_that_fails_is_dropped_and_logged(
+    start_bridge, wire, fail_subscriptions, caplog
+):
     bridge = await start_bridge()
+    fail_subscriptions(bridge, RuntimeError)
     client = await wire(bridge)
     client.send(UPGRADE_REQUEST)
+    client.send(message(SUBSCRIBE))
     assert (await read_rest(client)).endswith(b"\r\n\r\n"), "nothing after the 101"
     await all_released(bridge)
     assert [r.message for r in caplog.records if r.levelname == "ERROR"] == [

@@ -5,9 +5,11 @@ import json
 import logging
 import re
 import struct
+import time
 
 import pytest
 
+from bridge.core.shared_rate import SharedRate
 from patience import patiently
 from raw_client import (
     BINARY,
@@ -28,6 +30,8 @@ from raw_client import (
     subscribe_client,
 )
 from scripted_tier import update
+
+NO_LIMIT = SharedRate(rate=0, burst=0, clock=time.monotonic)
 
 # ---------------------------------------------------------------- the answer
 
@@ -251,7 +255,7 @@ async def test_a_wrong_frame_has_the_same_close_code_both_ways(start_bridge, wir
 async def test_pings_of_a_client_that_takes_nothing_are_answered_by_one_pong(
     start_bridge, tier, wire, monkeypatch, cut
 ):
-    monkeypatch.setattr("bridge.web.ws.message_queue.FRAMES", None)
+    monkeypatch.setattr("bridge.web.ws.message_queue.FRAMES", NO_LIMIT)
     bridge = await start_bridge(stall_timeout="30s")
     client = await wire(bridge)
     await subscribe_client(client, tier, cut)

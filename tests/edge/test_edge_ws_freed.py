@@ -25,6 +25,7 @@ from raw_client import (
     read_message,
     read_rest,
     subscribe_client,
+    websockets_of,
 )
 
 V1_REQUEST = UPGRADE + b"Sec-WebSocket-Protocol: livequery.v1\r\n\r\n"
@@ -102,7 +103,7 @@ async def test_what_a_v1_socket_held_is_freed_without_the_garbage_collector(
 
 @pytest.mark.parametrize("v1", [False, True], ids=["core", "v1"])
 async def test_a_session_whose_end_is_cancelled_again_and_again_releases_its_subscription(
-    start_bridge, tier, wire, websockets, v1
+    start_bridge, tier, wire, v1
 ):
     bridge = await start_bridge(linger="0")
     client = await wire(bridge)
@@ -110,7 +111,7 @@ async def test_a_session_whose_end_is_cancelled_again_and_again_releases_its_sub
     for limit in (4, 5):
         client.send(command("reanchor", sub="a", cursor=None, limit=limit))
     (await tier.next_call()).start()
-    [connection] = websockets
+    [connection] = websockets_of(bridge)
     connection.end(End(EndReason.CLIENT_GONE))
     ending = connection._task
     for _ in range(3):

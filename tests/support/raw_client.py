@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
+from bridge.web.ws.connection import WebSocketConnection
 from clients import QUERY
 from patience import patiently
 from scripted_tier import update
@@ -26,6 +27,13 @@ class RawClient:
 
     def send(self, data):
         self.writer.write(data)
+
+    async def send_in_parts(self, data, cut):
+        """Send whole, or in two parts; cut in the head, a request is read by aiohttp."""
+        if cut:
+            self.send(data[:cut])
+            await asyncio.sleep(0.02)
+        self.send(data[cut:])
 
     async def head(self):
         """The next status line and header, the changing fields named."""
@@ -78,10 +86,7 @@ def message(payload, first=TEXT):
 
 
 async def open_websocket(client, request=UPGRADE_REQUEST, cut=0):
-    if cut:
-        client.send(request[:cut])
-        await asyncio.sleep(0.02)
-    client.send(request[cut:])
+    await client.send_in_parts(request, cut)
     return await client.head()
 
 
@@ -118,6 +123,12 @@ async def read_rest(client):
         return await client.reader.read()
 
 
+def websockets_of(bridge):
+    """The connections of a bridge that have become WebSockets, in the order of their upgrades."""
+    registry = bridge._listeners.all[0]._fast_path.registry
+    return [one for one in registry._connections if isinstance(one, WebSocketConnection)]
+
+
 async def all_released(bridge):
     async with patiently(5):
         open_streams = bridge.context.open_streams
@@ -152,22 +163,26 @@ async def exchange(bridge, data, cut=0, *, half_close=False, until_closed=False)
 
     `half_close`: close our side behind it; `until_closed`: read until the bridge closes its side.
     """
-    host, port = bridge.url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    try:
-        if cut:
-            writer.write(data[:cut])
-            await asyncio.sleep(0.02)
-        writer.write(data[cut:])
+    async with connected(bridge) as client:
+        await client.send_in_parts(data, cut)
         if half_close:
-            writer.write_eof()
+            client.writer.write_eof()
         async with patiently(5):
-            head = await reader.readuntil(b"\r\n\r\n")
+            head = await client.reader.readuntil(b"\r\n\r\n")
             if until_closed:
-                return head, await reader.read()
+                return head, await client.reader.read()
             size = re.search(rb"\r\nContent-Length: (\d+)", head)
-            return head, await reader.readexactly(int(size[1]) if size else 0)
+            return head, await client.reader.readexactly(int(size[1]) if size else 0)
+
+
+@contextlib.asynccontextmanager
+async def connected(bridge):
+    """A connection of its own, dropped at the end."""
+    host, port = bridge.url.removeprefix("http://").split(":")
+    client = RawClient(*await asyncio.open_connection(host, int(port)))
+    try:
+        yield client
     finally:
-        writer.transport.abort()
+        client.writer.transport.abort()
         with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
+            await client.writer.wait_closed()

@@ -4,6 +4,7 @@ Bases, equality, hashing, defaults, signatures and constants: where mypyc depart
 departs there. `--pure` reads the sources although extension modules lie beside them.
 """
 
+import ast
 import dataclasses
 import importlib
 import inspect
@@ -34,16 +35,24 @@ def prefer_sources() -> None:
 
 def facts(module: Any) -> Iterator[tuple[str, Any]]:
     """Yield what is defined in a module, each with what is to be the same in both builds."""
+    functions = _functions(module)
     for name, value in sorted(vars(module).items()):
         if name.startswith("__"):
             continue
         if inspect.isclass(value):
             if value.__module__ == module.__name__:
                 yield name, _class_facts(value)
-        elif getattr(value, "__module__", None) == module.__name__ and callable(value):
+        elif name in functions:
             yield name, _signature(value)
         elif isinstance(value, _PLAIN):
             yield name, _text(sorted(value, key=repr) if isinstance(value, frozenset) else value)
+
+
+def _functions(module: Any) -> set[str]:
+    """Return the names of a module's functions, by its source: compiled, some know no module."""
+    tree = ast.parse(Path(TREE, f"{module.__name__.replace('.', '/')}.py").read_text())
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return {node.name for node in tree.body if isinstance(node, kinds)}
 
 
 def _class_facts(cls: type) -> dict[str, Any]:

@@ -158,6 +158,9 @@ class CredentialWatch:
                     self._on_due(lease, now)
                 else:
                     nearest = min(nearest, lease.due)
+        self._schedule_next(nearest, now)
+
+    def _schedule_next(self, nearest: float, now: float) -> None:
         if self._periods and self._timer is None:
             self._schedule(nearest - now, now)
 

@@ -10,7 +10,6 @@ responses before it.
 """
 
 import asyncio
-from typing import Final
 
 from bridge.core.errors import Failed
 from bridge.live.send_buffer import SendBuffer
@@ -24,7 +23,7 @@ from bridge.web.ws.connection import WebSocketConnection
 
 from .fast_path import FastPath
 
-MAX_PIPELINED: Final = 64 * 1024
+MAX_PIPELINED = 64 * 1024
 """Bytes that a client may send behind its request."""
 
 

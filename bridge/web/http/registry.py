@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from bridge.web.idle_timers import TIMER_RESOLUTION
 
-IDLE_TIMEOUT: Final = 10.0
+IDLE_TIMEOUT = 10.0
 CLOSE_GRACE: Final = 0.5
 """Seconds that the last clients have to take what they were sent, when the listener closes."""
 

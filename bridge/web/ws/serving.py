@@ -6,7 +6,6 @@ then; after that it holds nothing.
 
 import logging
 from collections.abc import Callable
-from typing import Final
 
 from bridge.core.errors import Failed, Kind
 from bridge.live.stream_end import End, EndReason
@@ -24,12 +23,14 @@ from .websocket_session import WebSocketSession
 
 logger = logging.getLogger(__name__)
 
-CLOSE_TIMEOUT: Final = 2.0
+CLOSE_TIMEOUT = 2.0
 """Seconds to wait for a client's close frame."""
 
 
 class ServedSession:
     """One for each WebSocket. `on_end` is called once, when it ends."""
+
+    __deletable__ = ("_keepalive", "_session", "commands")  # for mypyc
 
     __slots__ = (
         "_context",
@@ -106,17 +107,28 @@ class ServedSession:
 
     async def finish(self) -> None:
         """Say the last words but the close frame, and release everything."""
-        context, end = self._context, self._ended or End(EndReason.CLIENT_GONE)
+        end = self._ended or End(EndReason.CLIENT_GONE)
+        bug: Exception | None = None
         try:
-            if end.failure is not None and end.reason is EndReason.FAILED:
-                context.stream_log.log_refusal(self._request_id, "ws", end.failure)
-            self._session.send_last_message(end)
-        finally:
-            # All before any wait: aiohttp cancels its handler when the client is gone.
-            self._keepalive.stop()
-            context.detach(self._send_buffer)
-            self._session.close(end)
-            commands = self.commands
-            # They refer to this: only the garbage collector would free them.
-            del self.commands, self._session, self._keepalive
-            await commands.close()
+            self._say_last_words(end)
+        except Exception as error:  # noqa: BLE001 - raised again, once all is released
+            bug = error
+        # All before any wait: aiohttp cancels its handler when the client is gone.
+        await self._release(end).close()
+        if bug is not None:
+            raise bug
+
+    def _say_last_words(self, end: End) -> None:
+        if end.failure is not None and end.reason is EndReason.FAILED:
+            self._context.stream_log.log_refusal(self._request_id, "ws", end.failure)
+        self._session.send_last_message(end)
+
+    def _release(self, end: End) -> CommandReader:
+        """Let go of everything; returns the reader, which may have work under way."""
+        self._keepalive.stop()
+        self._context.detach(self._send_buffer)
+        self._session.close(end)
+        commands = self.commands
+        # They refer to this: only the garbage collector would free them.
+        del self.commands, self._session, self._keepalive
+        return commands
