@@ -80,7 +80,7 @@ class RequestParser:
             cut = cut_key(data)
             if cut is None:
                 return
-            data = cut.rest
+            data, _ = cut
         if len(self.accepted) >= MAX_ACCEPTED:
             del self.accepted[next(iter(self.accepted))]
         self.accepted[data] = replace(accepted, websocket_key="", recalled=True)
@@ -112,10 +112,11 @@ class RequestParser:
         cut = cut_key(data)
         if cut is None:
             return None
-        before = self.accepted.get(cut.rest) or self._templates.find(cut.rest)
-        if before is None or not is_valid_key(cut.key):
+        rest, key = cut
+        before = self.accepted.get(rest) or self._templates.find(rest)
+        if before is None or not is_valid_key(key):
             return None
-        return replace(before, request_id=new_request_id(), remote=peer, websocket_key=cut.key)
+        return replace(before, request_id=new_request_id(), remote=peer, websocket_key=key)
 
     def _recall(
         self, template: StreamRequest, own: list[tuple[str, str]], peer: str

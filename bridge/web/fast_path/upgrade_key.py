@@ -5,7 +5,7 @@ the line stands among the others, and in the key. The line is not looked for beh
 is left of a request that has a body, or a second one behind it, is never a plain GET.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from bridge.web.stream_request import WEBSOCKET_KEY
 
@@ -15,18 +15,13 @@ _SIZE: Final = 24
 _WHOLE: Final = len(_LINE) + _SIZE
 
 
-class CutUpgrade(NamedTuple):
-    """A request without its key."""
+def cut_key(data: bytes) -> tuple[bytes, str] | None:
+    """Return what is left of a request, and its key as it was sent: it may be wrong.
 
-    rest: bytes
-    key: str
-    """As it was sent; it may be wrong."""
-
-
-def cut_key(data: bytes) -> CutUpgrade | None:
-    """Cut a request; None: it has no such line, or more than a head."""
+    None: the request has no such line, or more than a head.
+    """
     start = data.find(_LINE)
     end = start + _WHOLE
     if start < 0 or not data.endswith(b"\r\n\r\n") or not data.startswith(b"\r\n", end):
         return None
-    return CutUpgrade(data[:start] + data[end:], str(data[end - _SIZE : end], "latin-1"))
+    return data[:start] + data[end:], str(data[end - _SIZE : end], "latin-1")

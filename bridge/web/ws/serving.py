@@ -59,9 +59,10 @@ class ServedSession:
         self._ended: End | None = None
         self._send_buffer = context.send_buffer(sink, self._stall)
         self._keepalive = WebSocketKeepalive(self, self._send_buffer, context)
-        session_class = V1Session if request.protocol is V1_WS else CoreSession
-        self._session: WebSocketSession = session_class(
-            self, context, request, self._send_buffer, slot
+        self._session: WebSocketSession = (
+            V1Session(self, context, request, self._send_buffer, slot)
+            if request.protocol is V1_WS
+            else CoreSession(self, context, request, self._send_buffer, slot)
         )
         self.commands = CommandReader(messages, self._session, self, self._keepalive, context)
         """Handles the messages that come."""
