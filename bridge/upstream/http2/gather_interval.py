@@ -11,11 +11,11 @@ from typing import Final
 
 from bridge.core.build import IS_COMPILED
 
-EASY: Final = 0.45 if IS_COMPILED else 0.15
+EASY: Final = 0.3 if IS_COMPILED else 0.15
 """Share of a core up to which everything is read at once."""
-PRESSED: Final = 0.6 if IS_COMPILED else 0.3
+PRESSED: Final = 0.42 if IS_COMPILED else 0.3
 """Share of a core from which on reads are as far apart as they may be. Interpreted, gathering saves
-a third of the time; compiled it saves a fifth, and the time is not needed as soon."""
+a third of the time; compiled it saves little, and the time is not needed as soon."""
 LEAST: Final = 0.00125
 """Seconds below which a wait costs more than it saves."""
 SAMPLE: Final = 0.05
