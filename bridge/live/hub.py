@@ -252,7 +252,7 @@ class Hub:
         if self._in_map(subscription):
             del self._by_key[_key_of(subscription)]
         try:
-            if not await _moved(subscription, query):
+            if not await _move(subscription, query):
                 await self._change_subscription(viewer, subscription, query, identity)
         finally:
             # Under its present key, unless another one is there.
@@ -285,7 +285,7 @@ class Hub:
         new.attach(viewer)
 
 
-async def _moved(subscription: Subscription, query: LiveQuery) -> bool:
+async def _move(subscription: Subscription, query: LiveQuery) -> bool:
     """Have the tier move a window. Return False if it can't. Raise Failed if it refuses."""
     try:
         await subscription.reanchor(query)

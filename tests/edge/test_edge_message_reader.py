@@ -62,7 +62,7 @@ def test_whole_text_messages_are_read_as_any_frame_is(data):
         for part in parts:
             read += [(one.type, one.data) for one in feed(reader, part)]
         reader.close()
-        return read, reader.error_code
+        return read, reader.error_code, bytes(reader._buffer)
 
     bytewise = [data[at : at + 1] for at in range(len(data))]  # none of them comes whole
     assert read([data]) == read(bytewise)

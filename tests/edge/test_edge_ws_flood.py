@@ -2,10 +2,13 @@
 
 import asyncio
 import time
+from collections import Counter
 
 import pytest
 
+from bridge.telemetry.version import COMPILED, bridge_build
 from bridge.web.ws.frame_limits import FRAME_BURST, FRAMES_PER_SECOND, FRAMES_PER_TURN
+from bridge.web.ws.message_reader import MessageReader
 from bridge.web.ws.v1_session import V1Session
 from raw_client import (
     BOTH_WAYS,
@@ -70,6 +73,50 @@ async def test_a_message_in_as_many_fragments_as_are_allowed_is_read(start_bridg
     parts = [message(bytes([byte]), CONTINUATION) for byte in text[1:]]
     client.send(message(text[:1], BEGINNING) + b"".join(parts) + message(b"", 0x80))
     assert await read_message(client) == 0x81
+
+
+@pytest.mark.skipif(bridge_build() == COMPILED, reason="methods are replaced, to count each frame")
+async def test_of_flooders_few_frames_are_read_at_once_and_no_more_than_may_be_sent(
+    start_bridge, tier, wire, monkeypatch
+):
+    """By the order of events, not by time: while floods are read, everybody else is served."""
+    read_at_once, read = Counter(), MessageReader.read
+    frames, next_frame = Counter(), MessageReader._next_frame
+
+    def counting_frame(self):
+        frame = next_frame(self)
+        frames[id(self)] += frame is not None
+        return frame
+
+    def counting(self, most):
+        before = frames[id(self)]
+        try:
+            return read(self, most)
+        finally:
+            read_at_once[id(self)] = max(read_at_once[id(self)], frames[id(self)] - before)
+
+    monkeypatch.setattr(MessageReader, "_next_frame", counting_frame)
+    monkeypatch.setattr(MessageReader, "read", counting)
+    bridge = await start_bridge(max_connections_per_ip="0")
+    viewer = await wire(bridge)
+    call = await viewer.stream(tier)
+    began = time.monotonic()
+    flooders = [await wire(bridge) for _ in range(10)]
+    for flooder in flooders:
+        await open_websocket(flooder, V1)
+    for flooder in flooders:
+        flooder.send(message(b"", PING) * 30_000)
+    for version in range(2, 12):
+        call.send(update("a", 0, version=version))
+        await viewer.until(b'"version":%d' % version)
+        await exchange(bridge, HEALTH_REQUEST)
+    for flooder in flooders:
+        assert await end_of(flooder) == 1008
+    assert max(read_at_once.values()) <= FRAMES_PER_TURN
+    grown = FRAMES_PER_SECOND * (time.monotonic() - began)
+    assert max(frames.values()) <= FRAME_BURST + grown + 2
+    head, _ = await exchange(bridge, STREAM_REQUEST)
+    assert head.startswith(b"HTTP/1.1 200 ")
 
 
 async def test_among_flooders_others_have_their_turn(start_bridge, tier, wire):

@@ -42,10 +42,14 @@ def facts(module: Any) -> Iterator[tuple[str, Any]]:
         if inspect.isclass(value):
             if value.__module__ == module.__name__:
                 yield name, _class_facts(value)
-        elif name in functions:
+        elif name in functions or (callable(value) and _module_of(value) == module.__name__):
             yield name, _signature(value)
         elif isinstance(value, _PLAIN):
             yield name, _text(sorted(value, key=repr) if isinstance(value, frozenset) else value)
+
+
+def _module_of(value: Any) -> str | None:
+    return getattr(value, "__module__", None)
 
 
 def _functions(module: Any) -> set[str]:
