@@ -14,6 +14,7 @@ class ObservedStream:
     """Reads `messages` until they end or `close`; `on_message` is called after each and at the end.
 
     Attributes: `end` is how the tier ended the call, None while it is open or once we closed it.
+    `count` is the number of messages, `batches` of those that change the window.
     `longest_silence` is the longest time between two messages.
     """
 
@@ -27,8 +28,9 @@ class ObservedStream:
         self.judge = judge
         self.end: CallEnd | None = None
         self.count = 0
+        self.batches = 0
         self._clock = asyncio.get_running_loop().time
-        self.last_at = self.changed_at = self._clock()
+        self.last_at = self._clock()
         self.longest_silence = 0.0
         self._messages = messages
         self._on_message = on_message
@@ -70,11 +72,6 @@ class ObservedStream:
         return self._clock() - self.last_at
 
     @property
-    def unchanged_for(self) -> float:
-        """Seconds since the last change; heartbeats are none."""
-        return self._clock() - self.changed_at
-
-    @property
     def position(self) -> pb.ResumePosition:
         """Where a call that goes on would begin."""
         started = self.started or pb.Started()
@@ -103,8 +100,7 @@ class ObservedStream:
                 self.last_at = now
                 self.count += 1
                 self.judge.feed(message)
-                if message.WhichOneof("message") == "batch":
-                    self.changed_at = now
+                self.batches += message.WhichOneof("message") == "batch"
                 self._on_message()
             self.end = CallEnd("OK")
         except CallFailedError as failed:

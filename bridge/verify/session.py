@@ -5,6 +5,7 @@ again, and a tier that answers slowly or changes all the time is not accused.
 """
 
 import asyncio
+import contextlib
 import itertools
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,6 +28,7 @@ PASSING = frozenset(
 )
 MAX_BATCH = 1000
 LAG_STEP = 0.1
+WAIT_TURNS = 10
 
 Hook = Callable[[], Awaitable[None]]
 Differ = Callable[[Sequence[Row], Sequence[Row]], str]
@@ -84,13 +86,22 @@ class VerifySession:
     # ------------------------------------------------------------ waiting
 
     async def until(self, holds: Callable[[], object], within: float) -> bool:
-        """Wait until a condition on streams holds; says whether it does when this returns."""
-        try:
-            async with asyncio.timeout(within):
-                while not holds():
+        """Wait until a condition on streams holds; says whether it does when this returns.
+
+        The wait is made of short turns. One in which this process stood still counts no longer than
+        any other: what came meanwhile is not read yet.
+        """
+        clock = asyncio.get_running_loop().time
+        turn = min(within / WAIT_TURNS, LAG_STEP)
+        waited = 0.0
+        while not holds():
+            if waited >= within:
+                return False
+            since = clock()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(turn):
                     await self._changed.wait()
-        except TimeoutError:
-            return bool(holds())
+            waited += min(clock() - since, turn)
         return True
 
     async def slow(self) -> bool:
@@ -232,7 +243,7 @@ class VerifySession:
             try:
                 if await self._agree(kept, fresh, differ):
                     return ""
-                if min(kept.unchanged_for, fresh.unchanged_for) < self.times.quiet:
+                if not await self._rest(kept, fresh):
                     continue
                 if again:
                     if await self.slow():
@@ -255,6 +266,15 @@ class VerifySession:
         await self.until(over, self.times.settle)
         _need_sound(kept, fresh)
         return same()
+
+    async def _rest(self, *streams: ObservedStream) -> bool:
+        """Whether nothing changes in these streams' windows for a while."""
+
+        def batches() -> list[int]:
+            return [stream.batches for stream in streams]
+
+        before = batches()
+        return not await self.until(lambda: batches() != before, self.times.quiet)
 
     async def compare(
         self,

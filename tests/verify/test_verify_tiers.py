@@ -12,10 +12,11 @@ import grpc
 import pytest
 from model_tier import INVALID, ModelTier, Refusal, ResumingTier
 
-from bridge.verify.calls import Target
-from bridge.verify.ledger import Verdict
+from bridge.verify.calls import Target, TierClient
+from bridge.verify.ledger import Ledger, Verdict
 from bridge.verify.rules import BY_ID
 from bridge.verify.runner import verify
+from bridge.verify.session import VerifySession
 from bridge.verify.times import Times
 from livequery.v1 import livequery_pb2 as pb
 from livetier.server import TierOptions, start_tier
@@ -243,6 +244,24 @@ async def test_a_tier_that_changes_all_the_time_is_not_accused_and_that_is_said(
     assert not worse(ledger)
     assert ledger.outcome(BY_ID["paging"]).reason == "the tier changed all the time"
     assert ledger.outcome(BY_ID["delta-index"]).verdict is Verdict.OK
+
+
+async def test_a_wait_counts_no_time_in_which_this_process_stood_still():
+    client = TierClient(Target("127.0.0.1:1"))  # is not called
+    session = VerifySession(client, Ledger(), THINGS, times=Times())
+    came = []
+
+    async def stand_still_then_read():
+        time.sleep(0.3)  # noqa: ASYNC251 - longer than the whole wait
+        for _ in range(3):  # what came meanwhile is read some turns later
+            await asyncio.sleep(0)
+        came.append(True)
+
+    reader = asyncio.create_task(stand_still_then_read())
+    assert await session.until(lambda: came, within=0.2)
+    await reader
+    await session.close()
+    await client.close()
 
 
 # ---------------------------------------------------------------- the embedded tier
