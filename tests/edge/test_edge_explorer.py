@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from urllib.parse import quote, unquote
 
 import pytest
@@ -10,6 +9,7 @@ import pytest_asyncio
 
 from chromium import agrees as until
 from chromium import browser, context, on_chromium, page  # noqa: F401 - fixtures
+from day_demo import DayDemo
 from patience import patiently
 
 pytestmark = [*on_chromium(180), pytest.mark.early]
@@ -19,17 +19,15 @@ ROWS = "document.querySelectorAll('.body .row:not(.leave)').length"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def demo():
-    process = await asyncio.create_subprocess_exec(
-        # It is four minutes until midnight: all tests see the day.
-        *(sys.executable, "-m", "bridge", "demo", "--listen", "127.0.0.1:0", "--speed", "240"),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(60):
-        line = (await process.stdout.readline()).decode()
-    yield line.removeprefix("listening on ").strip()
-    process.terminate()
-    await process.communicate()
+async def days():
+    demo = DayDemo(speed=240)
+    yield demo
+    await demo.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def demo(days):
+    return await days.url()
 
 
 def link(demo, *specs):
@@ -157,6 +155,34 @@ async def test_without_https_there_is_no_clipboard_and_it_is_copied_all_the_same
     await page.get_by_role("button", name="Copy link").click()
     await until(page, "document.querySelector('#said').textContent === 'Link copied'")
     assert await page.evaluate("document.querySelectorAll('body > textarea').length") == 0
+
+
+# A list whose tier sends no cursors, held up to its third page; says how often it was asked.
+UNPAGED = """
+async () => {
+  const { Pane } = await import(new URL("pane.js", location.href).href);
+  const nothing = () => {};
+  const parts = { base: "/api/v1/live", entities: [], query: { entity: "" } };
+  const pane = new Pane({ ...parts, onChange: nothing, onRemove: nothing, say: nothing });
+  let asked = 0;
+  const rows = [1, 2, 3].map((n) => ({ agg_id: String(n), row: { n }, cursor: null }));
+  const view = { status: "live", rows, hasMore: true, error: null, getSnapshot: () => view };
+  view.loadMore = () => {
+    // Without an end of its own, the page would stand still and this test with it.
+    if (++asked > 100) throw new Error("asked without end");
+    return Promise.reject(new Error("the tier sends no cursors"));
+  };
+  pane.view = view;
+  pane.render();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  return [asked, pane.element.querySelector(".problem").textContent];
+}
+"""
+
+
+async def test_a_list_that_cannot_be_paged_says_so_and_the_page_goes_on(demo, page):
+    await page.goto(demo + "/explorer/")
+    assert await page.evaluate(UNPAGED) == [1, "the tier sends no cursors"]
 
 
 # Counts animations that move something; colours may flash for everyone.

@@ -1,15 +1,13 @@
 """The page, in a real browser before the real demo: rows appear, move and leave."""
 
-import asyncio
 import os
-import sys
 
 import pytest
 import pytest_asyncio
 
 from chromium import agrees as until
 from chromium import browser, context, on_chromium, page  # noqa: F401 - fixtures
-from patience import patiently
+from day_demo import DayDemo
 
 pytestmark = [*on_chromium(180), pytest.mark.early]
 
@@ -30,17 +28,15 @@ WATCH = """
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def demo():
-    process = await asyncio.create_subprocess_exec(
-        # It is nearly three minutes until midnight: all tests see the day.
-        *(sys.executable, "-m", "bridge", "demo", "--listen", "127.0.0.1:0", "--speed", "360"),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    async with patiently(30):
-        line = (await process.stdout.readline()).decode()
-    yield line.removeprefix("listening on ").strip()
-    process.terminate()
-    await process.communicate()
+async def days():
+    demo = DayDemo(speed=360)
+    yield demo
+    await demo.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def demo(days):
+    return await days.url()
 
 
 @pytest.mark.parametrize("transport", ["sse", "ws"])

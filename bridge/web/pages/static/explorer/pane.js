@@ -67,6 +67,7 @@ export class Pane {
     this.complain("");
     this.begun = false;
     this.loading = null;
+    this.unpaged = ""; // why the list could not be moved on, until it begins anew
     this.element.dataset.state = "";
     const { entity, limit, where, sort, mode, cursor } = this.query;
     this.$("h2").textContent = entity || "No entity";
@@ -95,7 +96,8 @@ export class Pane {
     state.textContent = status;
     this.$(".rows").setAttribute("aria-busy", String(status === "stale" || status === "reconnecting"));
     if (error) this.complain([error.field, error.message].filter(Boolean).join(": "));
-    else if (status === "live") this.complain("");
+    else if (status === "live") this.complain(this.unpaged);
+    else this.unpaged = "";
     if (!this.columns && rows.length && !this.table.columns.length) {
       const columns = columnsOf(rows[0].row);
       this.table.reset(columns, this.query);
@@ -118,12 +120,15 @@ export class Pane {
   /** Moves the list on, one step at a time. */
   load(near) {
     const view = this.view;
-    if (this.loading || view?.status !== "live") return;
+    if (this.loading || this.unpaged || view?.status !== "live") return;
     const step = near === "end" ? view.hasMore && view.loadMore : view.hasBefore && view.loadBack;
     if (!step) return;
     this.loading = step
       .call(view)
-      .catch((error) => this.view === view && this.complain(error.message))
+      .catch((error) => {
+        // Not tried again at once: what is refused without a request would be refused for ever.
+        if (this.view === view) this.unpaged = error.message;
+      })
       .finally(() => {
         if (this.view !== view) return;
         this.loading = null;

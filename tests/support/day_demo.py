@@ -1,0 +1,41 @@
+"""A demo at a time of day at which flights come and go, however long the tests before took."""
+
+import asyncio
+import sys
+
+from patience import patiently
+
+BEGINS, OVER = 7, 15  # hours of its day; after that a test gets another demo
+
+
+class DayDemo:
+    """`bridge demo`, begun again in the afternoon. `speed`: minutes of its day a minute."""
+
+    def __init__(self, speed):
+        self._speed = speed
+        self._process = None
+        self._url = ""
+        self._over_at = 0.0
+
+    async def url(self):
+        now = asyncio.get_running_loop().time()
+        if now >= self._over_at:
+            await self.close()
+            self._url = await self._begin()
+            self._over_at = now + (OVER - BEGINS) * 3600 / self._speed
+        return self._url
+
+    async def _begin(self):
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bridge", "demo"),
+            *("--listen", "127.0.0.1:0", "--speed", str(self._speed)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        async with patiently(60):
+            line = (await self._process.stdout.readline()).decode()
+        return line.removeprefix("listening on ").strip()
+
+    async def close(self):
+        if self._process:
+            self._process.terminate()
+            await self._process.communicate()
