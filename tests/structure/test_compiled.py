@@ -17,6 +17,26 @@ from bridge.telemetry.version import COMPILED, bridge_build
 ROOT = Path(__file__).parents[2]
 LISTED = tomllib.loads((ROOT / "tools/compiled/modules.toml").read_text())
 MEANT_TO_DIFFER = (".IS_COMPILED", ".gather_interval.EASY", ".gather_interval.PRESSED")
+# What `is` compares in compiled modules, each looked at: objects and bools, no numbers.
+LOOKED_AT = {
+    "encoding is self._encoding",
+    "self.has_stream_ids is other.has_stream_ids",
+    "self.has_stream_ids is bundle.has_stream_ids",
+    "one is other",
+    "row is cached_row",
+    "encoder is unescaped_plain",
+    "self._rows[hint] is row",
+    "self.sequencer.awaiting_snapshot is not has_deadline",
+    "self._by_key.get(_key_of(subscription)) is subscription",
+    "self._by_viewer.get(viewer) is not old",
+    "target is subscription",
+    "news is not self._news",
+    "other is not self",
+    "self._open.get(lease.credential) is lease",
+    "has_body is not (method == 'POST')",
+    "self._due[0][2] is timer",
+    "paused is self._reading_paused",
+}
 BUILTINS = {"bytes", "str", "int", "float", "dict", "list", "tuple", "set", "frozenset"}
 
 
@@ -109,6 +129,24 @@ def test_no_compiled_function_reads_what_it_has_set_to_none(module):
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     found = [read_after_none(node) for node in ast.walk(tree) if isinstance(node, functions)]
     assert [name for names in found for name in names] == []
+
+
+def is_one_of_a_kind(node):
+    """None, True, False, or a constant by its name."""
+    return isinstance(node, ast.Constant) or ast.unparse(node).rpartition(".")[2].isupper()
+
+
+def test_nothing_that_may_be_a_number_is_compared_by_identity():
+    """Compiled, a number has none: each look at it makes another object."""
+    found = {
+        ast.unparse(node)
+        for module in LISTED["compiled"]
+        for node in ast.walk(ast.parse(source_of(module).read_text()))
+        if isinstance(node, ast.Compare)
+        and isinstance(node.ops[0], ast.Is | ast.IsNot)
+        and not any(is_one_of_a_kind(one) for one in (node.left, *node.comparators))
+    }
+    assert found == LOOKED_AT
 
 
 def test_version_and_metrics_say_which_build_runs():
