@@ -5,7 +5,6 @@ again, and a tier that answers slowly or changes all the time is not accused.
 """
 
 import asyncio
-import contextlib
 import itertools
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,15 +19,15 @@ from .ledger import Ledger
 from .observed_stream import ObservedStream
 from .rows import Row, window_difference
 from .rules import Rule
+from .stall_watch import StallWatch
 from .stream_judge import StreamJudge
 from .times import Times
+from .wakeup import Wakeup
 
 PASSING = frozenset(
     ["UNAVAILABLE", "ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"]
 )
 MAX_BATCH = 1000
-LAG_STEP = 0.1
-WAIT_TURNS = 10
 
 Hook = Callable[[], Awaitable[None]]
 Differ = Callable[[Sequence[Row], Sequence[Row]], str]
@@ -67,49 +66,33 @@ class VerifySession:
         self.stop = stop
         self.stopping = False
         self.main: ObservedStream
-        self.worst_lag = 0.0
-        """Seconds that this process looked at nothing, at most, since `slow` was asked last."""
-        self.longest_stall = 0.0
-        """The same since it began."""
+        self.stalls = StallWatch()
         self._streams: list[ObservedStream] = []
-        self._changed = asyncio.Event()
+        self._wakeup = Wakeup()
         self._numbers = itertools.count(1)
-        self._lag = asyncio.create_task(self._watch_lag())
 
     async def close(self) -> None:
         """Close every stream that is still open."""
         self.stopping = True
-        self._lag.cancel()
-        await asyncio.wait([self._lag])
+        await self.stalls.close()
         await asyncio.gather(*(stream.close() for stream in self._streams))
 
     # ------------------------------------------------------------ waiting
 
     async def until(self, holds: Callable[[], object], within: float) -> bool:
-        """Wait until a condition on streams holds; says whether it does when this returns.
+        """Wait until a condition on streams holds; says whether it does when this returns."""
+        return await self._wakeup.until(holds, within)
 
-        The wait is made of short turns. One in which this process stood still counts no longer than
-        any other: what came meanwhile is not read yet.
-        """
-        clock = asyncio.get_running_loop().time
-        turn = min(within / WAIT_TURNS, LAG_STEP)
-        waited = 0.0
-        while not holds():
-            if waited >= within:
-                return False
-            since = clock()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(turn):
-                    await self._changed.wait()
-            waited += min(clock() - since, turn)
-        return True
+    def notify(self) -> None:
+        """Wake whoever waits for a stream."""
+        self._wakeup.notify()
 
     async def slow(self) -> bool:
         """Whether tier or machine are too slow now for a verdict about time."""
         limit = self.times.slow
-        lag, self.worst_lag = self.worst_lag, 0.0
+        stall = self.stalls.worst_since()
         trips = [await self.client.round_trip(5 * limit) for _ in range(2)]
-        worst = max(*trips, lag)
+        worst = max(*trips, stall)
         if worst <= limit:
             return False
         self.ledger.note(
@@ -290,21 +273,6 @@ class VerifySession:
             self.ledger.not_judged(str(reason), rule)
             return False
         return self.ledger.check(rule, not found, "the window that a second read has", found)
-
-    # ------------------------------------------------------------ small change
-
-    def notify(self) -> None:
-        """Wake whoever waits for a stream."""
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    async def _watch_lag(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + LAG_STEP
-            await asyncio.sleep(LAG_STEP)
-            self.worst_lag = max(self.worst_lag, loop.time() - due)
-            self.longest_stall = max(self.longest_stall, self.worst_lag)
 
 
 def _need_sound(*streams: ObservedStream) -> None:

@@ -31,12 +31,12 @@ async def heartbeats(session: VerifySession) -> None:
         return main.end is not None or main.count > count
 
     # While this process looked at nothing, a tier can't be told from a silent one.
-    while not heard() and main.silence <= (due := patience + session.longest_stall):
+    while not heard() and main.silence <= (due := patience + session.stalls.longest):
         await session.until(heard, due - main.silence + MARGIN)
     longest = max(main.longest_silence, main.silence if main.end is None else 0)
     if longest <= patience:
         ledger.ok(rules.HEARTBEAT_TIME)
-    elif longest <= patience + session.longest_stall or await session.slow():
+    elif longest <= patience + session.stalls.longest or await session.slow():
         ledger.not_judged("answers were slow", rules.HEARTBEAT_TIME)
     else:
         expected = f"a message within {patience:g} s: three intervals of {interval:g} s"
