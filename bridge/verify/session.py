@@ -231,6 +231,7 @@ class VerifySession:
                 if again:
                     if await self.slow():
                         raise NotJudgedError("answers were slow")
+                    _need_sound(kept, fresh)  # one may have ended meanwhile
                     return differ(kept.rows, fresh.rows)
                 again = True
             finally:

@@ -12,12 +12,13 @@ import grpc
 import pytest
 from model_tier import INVALID, ModelTier, Refusal, ResumingTier
 
-from bridge.verify.calls import Target, TierClient
+from bridge.verify.calls import CallEnd, Target, TierClient
 from bridge.verify.ledger import Ledger, Verdict
 from bridge.verify.rules import BY_ID
 from bridge.verify.runner import verify
-from bridge.verify.session import VerifySession
+from bridge.verify.session import NotJudgedError, VerifySession
 from bridge.verify.times import Times
+from bridge.verify.wakeup import Wakeup
 from livequery.v1 import livequery_pb2 as pb
 from livetier.server import TierOptions, start_tier
 from ops_support import free_port
@@ -246,10 +247,9 @@ async def test_a_tier_that_changes_all_the_time_is_not_accused_and_that_is_said(
     assert ledger.outcome(BY_ID["delta-index"]).verdict is Verdict.OK
 
 
-async def test_a_wait_counts_no_time_in_which_this_process_stood_still():
-    client = TierClient(Target("127.0.0.1:1"))  # is not called
-    session = VerifySession(client, Ledger(), THINGS, times=Times())
-    came = []
+@pytest.mark.parametrize("turn", [1, 10])  # the first, and the last
+async def test_a_wait_counts_no_turn_in_which_this_process_stood_still(turn):
+    came, looks = [], itertools.count(1)
 
     async def stand_still_then_read():
         time.sleep(0.3)  # noqa: ASYNC251 - longer than the whole wait
@@ -257,9 +257,41 @@ async def test_a_wait_counts_no_time_in_which_this_process_stood_still():
             await asyncio.sleep(0)
         came.append(True)
 
-    reader = asyncio.create_task(stand_still_then_read())
-    assert await session.until(lambda: came, within=0.2)
+    reader = None
+
+    def holds():
+        nonlocal reader
+        if next(looks) == turn:
+            reader = asyncio.create_task(stand_still_then_read())
+        return came
+
+    assert await Wakeup().until(holds, within=0.2)
     await reader
+
+
+async def test_a_wait_ends_on_a_machine_that_is_slow_all_the_time():
+    def holds():
+        time.sleep(0.01)  # five times as long as a turn
+
+    assert not await Wakeup().until(holds, within=0.02)
+
+
+async def test_no_tier_is_accused_by_a_stream_that_ended_while_it_was_looked_at(start):
+    class Session(VerifySession):
+        async def slow(self):
+            kept.end = CallEnd("UNAVAILABLE")
+            return False
+
+    tier = await start(ModelTier())
+    client = TierClient(Target(tier.address))
+    times = Times(settle=0.05, quiet=0.05)
+    session = Session(client, Ledger(), THINGS, times=times)
+    kept = await session.whole(THINGS)
+    other = pb.LiveQuery()
+    other.CopyFrom(THINGS)
+    other.limit = 3
+    with pytest.raises(NotJudgedError, match="a stream ended"):
+        await session.difference(kept, other)
     await session.close()
     await client.close()
 
