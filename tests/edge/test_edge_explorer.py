@@ -157,32 +157,57 @@ async def test_without_https_there_is_no_clipboard_and_it_is_copied_all_the_same
     assert await page.evaluate("document.querySelectorAll('body > textarea').length") == 0
 
 
-# A list whose tier sends no cursors, held up to its third page; says how often it was asked.
+# A list that can't be moved on; `asked` counts how often it was tried.
 UNPAGED = """
-async () => {
+async ([message, retryable]) => {
   const { Pane } = await import(new URL("pane.js", location.href).href);
   const nothing = () => {};
   const parts = { base: "/api/v1/live", entities: [], query: { entity: "" } };
   const pane = new Pane({ ...parts, onChange: nothing, onRemove: nothing, say: nothing });
-  let asked = 0;
   const rows = [1, 2, 3].map((n) => ({ agg_id: String(n), row: { n }, cursor: null }));
   const view = { status: "live", rows, hasMore: true, error: null, getSnapshot: () => view };
+  window.asked = 0;
   view.loadMore = () => {
     // Without an end of its own, the page would stand still and this test with it.
-    if (++asked > 100) throw new Error("asked without end");
-    return Promise.reject(new Error("the tier sends no cursors"));
+    if (++window.asked > 100) throw new Error("asked without end");
+    return Promise.reject(Object.assign(new Error(message), { retryable }));
   };
   pane.view = view;
-  pane.render();
+  window.show = (change) => { Object.assign(view, change); pane.render(); };
+  window.problem = () => pane.element.querySelector(".problem").textContent;
+  window.show({});
   await new Promise((resolve) => setTimeout(resolve, 50));
-  return [asked, pane.element.querySelector(".problem").textContent];
 }
 """
+SAID = "[asked, problem()]"
 
 
 async def test_a_list_that_cannot_be_paged_says_so_and_the_page_goes_on(demo, page):
+    await page.clock.install()
     await page.goto(demo + "/explorer/")
-    assert await page.evaluate(UNPAGED) == [1, "the tier sends no cursors"]
+    await page.evaluate(UNPAGED, ["the tier sends no cursors", False])
+    assert await page.evaluate(SAID) == [1, "the tier sends no cursors"]
+    await page.clock.fast_forward(60_000)
+    assert await page.evaluate(SAID) == [1, "the tier sends no cursors"]
+
+
+async def test_a_list_that_could_not_be_moved_on_is_tried_again_after_a_while(demo, page):
+    await page.clock.install()
+    await page.goto(demo + "/explorer/")
+    await page.evaluate(UNPAGED, ["the tier is away", True])
+    assert await page.evaluate(SAID) == [1, "the tier is away"]
+    await page.clock.fast_forward(10_000)
+    await until(page, "asked === 2")
+
+
+async def test_a_list_that_was_reconnected_is_moved_on_again(demo, page):
+    await page.goto(demo + "/explorer/")
+    await page.evaluate(UNPAGED, ["not now", False])
+    lost = {"status": "reconnecting", "error": {"message": "the connection was lost"}}
+    await page.evaluate("show", lost)
+    assert await page.evaluate(SAID) == [1, "the connection was lost"]
+    await page.evaluate("show", {"status": "live", "error": None})
+    await until(page, "asked === 2")
 
 
 # Counts animations that move something; colours may flash for everyone.

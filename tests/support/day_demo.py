@@ -1,11 +1,12 @@
 """A demo at a time of day at which flights come and go, however long the tests before took."""
 
 import asyncio
+import contextlib
 import sys
 
 from patience import patiently
 
-BEGINS, OVER = 7, 15  # hours of its day; after that a test gets another demo
+DAY = 8  # hours, from 07:55 on; after that a test gets another demo
 
 
 class DayDemo:
@@ -22,7 +23,7 @@ class DayDemo:
         if now >= self._over_at:
             await self.close()
             self._url = await self._begin()
-            self._over_at = now + (OVER - BEGINS) * 3600 / self._speed
+            self._over_at = now + DAY * 3600 / self._speed
         return self._url
 
     async def _begin(self):
@@ -33,9 +34,11 @@ class DayDemo:
         )
         async with patiently(60):
             line = (await self._process.stdout.readline()).decode()
+        assert line.startswith("listening on "), line
         return line.removeprefix("listening on ").strip()
 
     async def close(self):
         if self._process:
-            self._process.terminate()
+            with contextlib.suppress(ProcessLookupError):  # it died before
+                self._process.terminate()
             await self._process.communicate()

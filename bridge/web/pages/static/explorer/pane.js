@@ -9,6 +9,7 @@ import { Table } from "./table.js";
 import { Wire } from "./wire.js";
 
 const PAGE = 40;
+const PAGING_RESTS_MS = 5000;
 let made = 0;
 
 export class Pane {
@@ -67,7 +68,7 @@ export class Pane {
     this.complain("");
     this.begun = false;
     this.loading = null;
-    this.unpaged = ""; // why the list could not be moved on, until it begins anew
+    this.unpaged = ""; // why the list can't be moved on, for now
     this.element.dataset.state = "";
     const { entity, limit, where, sort, mode, cursor } = this.query;
     this.$("h2").textContent = entity || "No entity";
@@ -95,9 +96,9 @@ export class Pane {
     state.dataset.state = this.element.dataset.state = status;
     state.textContent = status;
     this.$(".rows").setAttribute("aria-busy", String(status === "stale" || status === "reconnecting"));
+    if (status !== "live") this.unpaged = "";
     if (error) this.complain([error.field, error.message].filter(Boolean).join(": "));
     else if (status === "live") this.complain(this.unpaged);
-    else this.unpaged = "";
     if (!this.columns && rows.length && !this.table.columns.length) {
       const columns = columnsOf(rows[0].row);
       this.table.reset(columns, this.query);
@@ -125,15 +126,23 @@ export class Pane {
     if (!step) return;
     this.loading = step
       .call(view)
-      .catch((error) => {
-        // Not tried again at once: what is refused without a request would be refused for ever.
-        if (this.view === view) this.unpaged = error.message;
-      })
+      .catch((error) => this.view === view && this.rest(view, error))
       .finally(() => {
         if (this.view !== view) return;
         this.loading = null;
         this.render();
       });
+  }
+
+  /** Pages no more: what is refused without a request would be asked for without end. */
+  rest(view, { message, retryable }) {
+    this.unpaged = message;
+    if (!retryable) return;
+    setTimeout(() => {
+      if (this.view !== view) return;
+      this.unpaged = "";
+      this.render();
+    }, PAGING_RESTS_MS);
   }
 
   complain(text) {
