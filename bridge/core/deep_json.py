@@ -21,7 +21,7 @@ def is_json(text: str) -> bool:
     """Return whether a text is one JSON value, at most `MAX_DEPTH` deep."""
     closers: list[str] = []
     expected, at = _VALUE, 0
-    while expected is not _END or closers:
+    while expected != _END or closers:
         match = _TOKEN.match(text, at)
         if match is None:
             return False
@@ -50,8 +50,8 @@ def _after(expected: int, mark: str | None, closers: list[str], *, is_string: bo
         if expected in (_VALUE, _FIRST_VALUE):
             return _END
         return _COLON if is_string and expected in (_KEY, _FIRST_KEY) else None
-    if mark == ":" and expected is _COLON:
+    if mark == ":" and expected == _COLON:
         return _VALUE
-    if mark == "," and expected is _END and closers:
+    if mark == "," and expected == _END and closers:
         return _VALUE if closers[-1] == "]" else _KEY
     return None

@@ -167,11 +167,14 @@ class SendBuffer:
             self.cut_stalled()
             return False
         self._taken = taken  # less than before if others write to the socket too
-        if unsent <= MAX_UNSENT and self._waiters:
-            waiters, self._waiters = self._waiters, None
-            for waiter in waiters:
-                waiter.flush()
+        if unsent <= MAX_UNSENT:
+            self._let_waiters_flush()
         return bool(self.unsent() or self._waiters)
+
+    def _let_waiters_flush(self) -> None:
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            waiter.flush()
 
 
 def do_nothing() -> None:

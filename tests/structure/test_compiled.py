@@ -20,6 +20,9 @@ MEANT_TO_DIFFER = (".IS_COMPILED", ".gather_interval.EASY", ".gather_interval.PR
 # What `is` compares in compiled modules, each looked at: objects and bools, no numbers.
 LOOKED_AT = {
     "encoding is self._encoding",
+    "one.cursor is UNKNOWN_CURSOR",
+    "self._catch_up is not SNAPSHOT",
+    "request.protocol is V1_WS",
     "self.has_stream_ids is other.has_stream_ids",
     "self.has_stream_ids is bundle.has_stream_ids",
     "one is other",
@@ -36,6 +39,7 @@ LOOKED_AT = {
     "has_body is not (method == 'POST')",
     "self._due[0][2] is timer",
     "paused is self._reading_paused",
+    "(frame.opcode is Opcode.CONT) is (self._partial is None)",
 }
 BUILTINS = {"bytes", "str", "int", "float", "dict", "list", "tuple", "set", "frozenset"}
 
@@ -92,11 +96,16 @@ def test_no_compiled_module_awaits_while_an_error_is_handled(module):
     assert not [n.lineno for one in blocks for n in ast.walk(one) if isinstance(n, waits)]
 
 
-def of_self(node):
-    """The attributes of `self` in an expression or a target, with their names."""
-    parts = node.elts if isinstance(node, ast.Tuple) else [node]
-    attributes = [part for part in parts if isinstance(part, ast.Attribute)]
-    return [(one, one.attr) for one in attributes if ast.unparse(one.value) == "self"]
+def assignments(node):
+    """What a statement assigns: pairs of a target and its value; None where that is not known."""
+    if isinstance(node, ast.AnnAssign):
+        yield node.target, node.value
+    for target in node.targets if isinstance(node, ast.Assign) else ():
+        parts = target.elts if isinstance(target, ast.Tuple) else [target]
+        values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+        yield from zip(
+            parts, values if len(values) == len(parts) else [None] * len(parts), strict=True
+        )
 
 
 def read_after_none(function):
@@ -104,22 +113,39 @@ def read_after_none(function):
 
     Whatever is called in between may have set them.
     """
-    events = []
+    events = []  # of one line, reads are first
     for node in ast.walk(function):
-        if isinstance(node, ast.Assign):
-            is_none = isinstance(node.value, ast.Constant) and node.value.value is None
-            for target in node.targets:
-                events += [(part.lineno, is_none, name) for part, name in of_self(target)]
-        elif isinstance(getattr(node, "ctx", None), ast.Load):
-            events += [(part.lineno, "read", name) for part, name in of_self(node)]
+        for target, value in assignments(node):
+            if isinstance(target, ast.Attribute):
+                is_none = isinstance(value, ast.Constant) and value.value is None
+                events.append((target.lineno, "to None" if is_none else "to more", target))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            events.append((node.lineno, "read", node))
     nothing = set()
-    for _, event, name in sorted(events, key=lambda one: one[0]):
-        if event == "read" and name in nothing:
-            yield f"{function.name}: {name}"
-        elif event is True:
+    for _, event, node in sorted(events, key=lambda one: one[:2]):
+        name = ast.unparse(node)
+        if event == "to None":
             nothing.add(name)
+        elif event == "read" and name in nothing:
+            yield f"{function.name}: {name}"
         else:
             nothing.discard(name)
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("self.a = None; ring()\n self.a.b", ["f: self.a"]),
+        ("x, self.a = self.a, None\n ring()\n self.a.b", ["f: self.a"]),
+        ("who.a = None\n ring()\n who.a.b", ["f: who.a"]),
+        ("self.a: X = None\n ring()\n self.a.b", ["f: self.a"]),
+        ("x, self.a = self.a, None\n self.a, y = x, 1\n self.a.b", []),
+        ("self.a = None\n self.a, y = both\n self.a.b", []),
+    ],
+)
+def test_reads_after_none_are_found(body, found):
+    [function] = ast.parse(f"def f(self):\n {body}").body
+    assert list(read_after_none(function)) == found
 
 
 @pytest.mark.parametrize("module", LISTED["compiled"])
@@ -132,8 +158,10 @@ def test_no_compiled_function_reads_what_it_has_set_to_none(module):
 
 
 def is_one_of_a_kind(node):
-    """None, True, False, or a constant by its name."""
-    return isinstance(node, ast.Constant) or ast.unparse(node).rpartition(".")[2].isupper()
+    """None, True, False, or a member of an enum by its name."""
+    if isinstance(node, ast.Constant):
+        return node.value in (None, True, False)
+    return isinstance(node, ast.Attribute) and node.attr.isupper()
 
 
 def test_nothing_that_may_be_a_number_is_compared_by_identity():

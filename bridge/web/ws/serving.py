@@ -109,15 +109,12 @@ class ServedSession:
     async def finish(self) -> None:
         """Say the last words but the close frame, and release everything."""
         end = self._ended or End(EndReason.CLIENT_GONE)
-        bug: Exception | None = None
         try:
             self._say_last_words(end)
-        except Exception as error:  # noqa: BLE001 - raised again, once all is released
-            bug = error
+        except Exception:
+            logger.exception("the last words of a WebSocket session failed")
         # All before any wait: aiohttp cancels its handler when the client is gone.
         await self._release(end).close()
-        if bug is not None:
-            raise bug
 
     def _say_last_words(self, end: End) -> None:
         if end.failure is not None and end.reason is EndReason.FAILED:
