@@ -24,7 +24,7 @@ from bridge.web.http.aiohttp_connection import AiohttpConnection
 from bridge.web.http.registry import IDLE_TIMEOUT
 
 from .context import CONTEXT, WebContext
-from .listening_sockets import BACKLOG, url_of
+from .listening_sockets import BACKLOG, stop_serving, url_of
 from .proxied_accepting import ProxiedAccepting
 from .socket_limiter import SocketLimiter
 
@@ -133,7 +133,7 @@ class Listener:
             )
             self._servers.append(server)
         for server in before:
-            server.close()
+            stop_serving(server)
 
     def _accept(self, peer: str | None = None) -> asyncio.Protocol:
         if self._limiter is not None and not self._limiter.admit():
@@ -168,7 +168,7 @@ class Listener:
     def stop_accepting(self) -> None:
         """Close the port; connections stay. Idempotent."""
         for server in self._servers:
-            server.close()
+            stop_serving(server)
         self._servers = []
         for sock in self._sockets:
             sock.close()

@@ -97,3 +97,15 @@ def url_of(sock: socket.socket, *, tls: bool = False) -> str:
     scheme = "https" if tls else "http"
     host, port = sock.getsockname()[:2]
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def stop_serving(server: asyncio.Server) -> None:
+    """Close a server, but under no connection that it has just accepted.
+
+    asyncio makes the transport of one in the next turn of the loop. In a server that is closed by
+    then, it fails, and leaves the socket open and unserved (CPython gh-109564; not uvloop).
+    """
+    loop = asyncio.get_running_loop()
+    for listening in server.sockets:
+        loop.remove_reader(listening)
+    loop.call_soon(server.close)
