@@ -1,43 +1,49 @@
-"""RateByKey: a rate for each key, forgotten once its allowance would be full again.
+"""RateByKey: a token bucket for each key, forgotten once it would be full again.
 
-Invariant: a key that took nothing for as long as its allowance needs to fill is not held. So two
-generations of keys are enough, and a client can't fill the memory with them.
+Invariant: a key that took nothing for as long as its bucket needs to fill is not held. So two
+generations of buckets are enough, and a client can't fill the memory with keys.
 """
 
 from collections.abc import Callable, Hashable
 
-from .shared_rate import SharedRate
+from .token_bucket import TokenBucket
 
 
 class RateByKey:
     """`rate` tokens a second for each key, at most `burst` at once. Rate 0 is no limit."""
 
     def __init__(self, *, rate: float, burst: float, clock: Callable[[], float]) -> None:
-        self._rate = SharedRate(rate=rate, burst=burst, clock=clock) if rate else None
+        self._rate = rate
+        self._burst = burst
         self._clock = clock
-        self._seconds_to_fill = burst / rate if rate else 0.0
-        self._young: dict[Hashable, float] = {}
-        self._old: dict[Hashable, float] = {}
+        self._young: dict[Hashable, TokenBucket] = {}
+        self._old: dict[Hashable, TokenBucket] = {}
         self._turn_at = clock() + self._seconds_to_fill
+
+    @property
+    def _seconds_to_fill(self) -> float:
+        return self._burst / self._rate if self._rate else 0.0
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
     def take(self, key: Hashable) -> float:
         """Take a token and return 0; else return the seconds until there is one."""
-        rate = self._rate
-        if rate is None:
+        if not self._rate:
             return 0.0
-        full_at = self._full_at(key)
-        after = rate.take(full_at)
-        self._young[key] = full_at if after is None else after
-        return rate.seconds_until(full_at) if after is None else 0.0
+        bucket = self._bucket(key)
+        return 0.0 if bucket.take() else bucket.seconds_until()
 
-    def _full_at(self, key: Hashable) -> float:
+    def _bucket(self, key: Hashable) -> TokenBucket:
         now = self._clock()
         if now >= self._turn_at:
-            # What is older than the last turn is full by now, if it was not used since.
+            # Buckets of before the last turn are full by now, if they were not used since.
             self._old, self._young = self._young, {}
             self._turn_at = now + self._seconds_to_fill
-        full_at = self._young.get(key)
-        return self._old.pop(key, 0.0) if full_at is None else full_at
+        bucket = self._young.get(key)
+        if bucket is None:
+            bucket = self._old.pop(key, None) or TokenBucket(
+                rate=self._rate, burst=self._burst, clock=self._clock
+            )
+            self._young[key] = bucket
+        return bucket

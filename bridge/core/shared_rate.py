@@ -52,6 +52,5 @@ class SharedRate:
         if not self._rate:
             return 0.0
         gone = max(full_at - self._clock(), 0.0) * self._rate
-        if gone + tokens - 1 <= self._spare:
-            return 0.0
-        return (gone + tokens - self._burst) / self._rate
+        missing = gone + tokens - self._burst
+        return missing / self._rate if missing > _ROUNDING else 0.0

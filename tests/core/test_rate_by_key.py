@@ -1,6 +1,5 @@
 """RateByKey: each key has its rate, and a key that is quiet costs nothing."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +12,7 @@ def test_each_key_has_a_burst_and_a_rate_of_its_own():
     clock = Clock()
     rates = RateByKey(rate=10, burst=20, clock=clock)
     for key in "ab":
-        assert [rates.take(key) for _ in range(21)] == pytest.approx([0.0] * 20 + [0.1])
+        assert [rates.take(key) for _ in range(21)] == [0.0] * 20 + [0.1]
     clock.now += 0.1
     assert (rates.take("a"), rates.take("b"), rates.take("a") > 0) == (0.0, 0.0, True)
 
@@ -50,7 +49,7 @@ def test_what_was_taken_just_before_a_turn_of_the_generations_is_not_forgotten()
     clock = Clock()
     rates = RateByKey(rate=1, burst=2, clock=clock)
     clock.now += 1.9
-    assert [rates.take("a") for _ in range(3)] == pytest.approx([0.0, 0.0, 1.0])
+    assert [rates.take("a") for _ in range(3)] == [0.0, 0.0, 1.0]
     for _ in range(3):
         clock.now += 0.3
         assert rates.take("a") > 0

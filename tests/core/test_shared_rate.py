@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.shared_rate import SharedRate
+from bridge.core.token_bucket import TokenBucket
 from clocks import Clock
 from core_makers import quick
 
@@ -40,33 +41,6 @@ def test_rate_0_is_no_limit(clock):
         assert rate.reserve(at)[1] == rate.seconds_until(at, 1000) == 0
 
 
-class Bucket:
-    """What is allowed, said in the other way: tokens that are there, filled up as time goes by."""
-
-    def __init__(self, rate, burst, clock):
-        self.rate, self.burst, self.clock = rate, burst, clock
-        self.tokens, self.filled_at = burst, clock()
-
-    def fill(self):
-        now = self.clock()
-        self.tokens = min(self.burst, self.tokens + (now - self.filled_at) * self.rate)
-        self.filled_at = now
-
-    def take(self):
-        self.fill()
-        self.tokens -= (there := self.tokens >= 1)
-        return there
-
-    def reserve(self):
-        wait = self.seconds_until(1)
-        self.tokens -= 1
-        return wait
-
-    def seconds_until(self, tokens):
-        self.fill()
-        return max(tokens - self.tokens, 0) / self.rate
-
-
 # Times and rates that floats have exactly: the two keep time in different ways.
 EIGHTHS = st.integers(0, 40).map(lambda eighths: eighths / 8)
 STEPS = st.lists(st.tuples(st.sampled_from(["take", "reserve", "ask"]), EIGHTHS), max_size=40)
@@ -77,7 +51,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["take", "reserve", "ask"]), EIGHTHS)
 def test_a_client_is_allowed_what_a_bucket_of_its_own_would_allow(rate, burst, steps):
     clock, at = Clock(), 0.0
     shared = SharedRate(rate=rate, burst=burst, clock=clock)
-    bucket = Bucket(rate, burst, clock)
+    bucket = TokenBucket(rate=rate, burst=burst, clock=clock)
     for step, pause in steps:
         clock.now += pause
         if step == "take":

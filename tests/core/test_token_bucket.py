@@ -61,10 +61,20 @@ def test_more_given_back_than_the_burst_is_lost(clock):
     assert take_all(bucket) == 2
 
 
+def test_tokens_reserved_in_advance_are_covered_one_after_the_other(clock):
+    bucket = TokenBucket(rate=10, burst=2, clock=clock)
+    waits = [bucket.reserve() for _ in range(5)]
+    assert waits == pytest.approx([0, 0, 0.1, 0.2, 0.3])
+    clock.now += 0.3
+    assert not bucket.take()
+    clock.now += 0.1
+    assert bucket.take()
+
+
 def test_rate_0_is_no_limit(clock):
     bucket = TokenBucket(rate=0, burst=0, clock=clock)
     assert all(bucket.take() for _ in range(1000))
-    assert bucket.seconds_until(1000) == 0
+    assert bucket.reserve() == bucket.seconds_until(1000) == 0
 
 
 @quick
