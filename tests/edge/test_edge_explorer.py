@@ -5,29 +5,17 @@ import json
 from urllib.parse import quote, unquote
 
 import pytest
-import pytest_asyncio
 
 from chromium import agrees as until
 from chromium import browser, context, on_chromium, page  # noqa: F401 - fixtures
-from day_demo import DayDemo
+from day_demo import days, demo  # noqa: F401 - fixtures
 from patience import patiently
 
 pytestmark = [*on_chromium(180), pytest.mark.early]
+DEMO_SPEED = 240
 LIVE = "document.querySelector('.status')?.dataset.state === 'live'"
 BOARD_LIVE = "document.querySelector('#state')?.dataset.state === 'live'"
 ROWS = "document.querySelectorAll('.body .row:not(.leave)').length"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def days():
-    demo = DayDemo(speed=240)
-    yield demo
-    await demo.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def demo(days):
-    return await days.url()
 
 
 def link(demo, *specs):

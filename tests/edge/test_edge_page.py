@@ -3,13 +3,13 @@
 import os
 
 import pytest
-import pytest_asyncio
 
 from chromium import agrees as until
 from chromium import browser, context, on_chromium, page  # noqa: F401 - fixtures
-from day_demo import DayDemo
+from day_demo import days, demo  # noqa: F401 - fixtures
 
 pytestmark = [*on_chromium(180), pytest.mark.early]
+DEMO_SPEED = 360
 
 # Remembers every id that was on the board, and whether the board was ever empty once filled.
 WATCH = """
@@ -25,18 +25,6 @@ WATCH = """
   }).observe(board, { childList: true });
 }
 """
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def days():
-    demo = DayDemo(speed=360)
-    yield demo
-    await demo.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def demo(days):
-    return await days.url()
 
 
 @pytest.mark.parametrize("transport", ["sse", "ws"])

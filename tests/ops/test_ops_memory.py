@@ -260,8 +260,10 @@ async def test_at_its_limit_a_process_cuts_those_with_the_most_unsent(serve, htt
     program, url, client = await limited(serve, http, limit)
     # Else a loaded machine lets them come one by one, and most are refused.
     os.kill(program.pid, signal.SIGSTOP)
-    socks = await asyncio.gather(*(deaf(url) for _ in range(100)))
-    os.kill(program.pid, signal.SIGCONT)
+    try:
+        socks = await asyncio.gather(*(deaf(url) for _ in range(100)))
+    finally:
+        os.kill(program.pid, signal.SIGCONT)
 
     async def below():
         now = await samples(http, url)

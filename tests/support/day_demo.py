@@ -1,8 +1,14 @@
-"""A demo at a time of day at which flights come and go, however long the tests before took."""
+"""A demo at a time of day at which flights come and go, however long the tests before took.
+
+A module that imports the fixtures `days` and `demo` says how fast it runs, as DEMO_SPEED. Its tests
+run on the module's event loop.
+"""
 
 import asyncio
 import contextlib
 import sys
+
+import pytest_asyncio
 
 from patience import patiently
 
@@ -42,3 +48,16 @@ class DayDemo:
             with contextlib.suppress(ProcessLookupError):  # it died before
                 self._process.terminate()
             await self._process.communicate()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def days(request):
+    demo = DayDemo(request.module.DEMO_SPEED)
+    yield demo
+    await demo.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def demo(days):
+    """Its URL."""
+    return await days.url()

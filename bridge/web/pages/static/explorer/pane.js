@@ -68,6 +68,7 @@ export class Pane {
     this.complain("");
     this.begun = false;
     this.loading = null;
+    clearTimeout(this.resting);
     this.unpaged = ""; // why the list can't be moved on, for now
     this.element.dataset.state = "";
     const { entity, limit, where, sort, mode, cursor } = this.query;
@@ -126,7 +127,7 @@ export class Pane {
     if (!step) return;
     this.loading = step
       .call(view)
-      .catch((error) => this.view === view && this.rest(view, error))
+      .catch((error) => this.view === view && this.rest(error))
       .finally(() => {
         if (this.view !== view) return;
         this.loading = null;
@@ -135,11 +136,10 @@ export class Pane {
   }
 
   /** Pages no more: what is refused without a request would be asked for without end. */
-  rest(view, { message, retryable }) {
+  rest({ message, retryable }) {
     this.unpaged = message;
     if (!retryable) return;
-    setTimeout(() => {
-      if (this.view !== view) return;
+    this.resting = setTimeout(() => {
       this.unpaged = "";
       this.render();
     }, PAGING_RESTS_MS);
@@ -163,6 +163,7 @@ export class Pane {
   }
 
   close() {
+    clearTimeout(this.resting);
     this.client?.close();
     this.element.remove();
   }
